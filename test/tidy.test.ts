@@ -3,7 +3,7 @@ import { deepEqual } from 'node:assert/strict';
 import { join } from 'node:path/posix';
 import { test } from 'tap';
 
-// What linters do not know about this house.
+// What linters do not know about this engine.
 
 interface Ban {
   readonly pattern: RegExp;

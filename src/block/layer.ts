@@ -37,13 +37,13 @@ export interface WriteOps extends ReadOps {
 }
 
 export function readLayer(name: string, geometry: Geometry, ops: ReadOps): BlockDevice {
-  return reader(name, geometry, ops, door(name, geometry, ops));
+  return reader(name, geometry, ops, lifecycle(name, geometry, ops));
 }
 
 const NOTHING_WRITTEN = Promise.resolve();
 
 export function writeLayer(name: string, geometry: Geometry, ops: WriteOps): WritableBlockDevice {
-  const admission = door(name, geometry, ops);
+  const admission = lifecycle(name, geometry, ops);
   const { check, within, enter, leave } = admission;
   return {
     ...reader(name, geometry, ops, admission),
@@ -87,7 +87,7 @@ async function writeZeros(
   }
 }
 
-function reader(name: string, geometry: Geometry, ops: ReadOps, admission: Door): BlockDevice {
+function reader(name: string, geometry: Geometry, ops: ReadOps, admission: Lifecycle): BlockDevice {
   const { check, within, close } = admission;
   return {
     name,
@@ -109,7 +109,7 @@ function reader(name: string, geometry: Geometry, ops: ReadOps, admission: Door)
   };
 }
 
-interface Door {
+interface Lifecycle {
   check(offset: number, length: number): void;
   /** Notes that a request is under way, until `leave`. */
   enter(): void;
@@ -118,7 +118,7 @@ interface Door {
   close(): Promise<void>;
 }
 
-function door(name: string, { size, blockSize }: Geometry, ops: ReadOps): Door {
+function lifecycle(name: string, { size, blockSize }: Geometry, ops: ReadOps): Lifecycle {
   assert(Number.isSafeInteger(size) && size >= 0, `${name}: size ${size}`);
   assert(blockSize >= 512 && Number.isInteger(Math.log2(blockSize)), `${name}: ${blockSize}`);
   let running = 0;

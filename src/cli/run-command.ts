@@ -1,4 +1,4 @@
-import type { House } from '../engine/base/engine.ts';
+import type { Engine } from '../engine/base/engine.ts';
 import { noStoreNamed, openCalls } from './base/client.ts';
 import type { Command, Context, Input } from './base/command.ts';
 import { Interrupted } from './base/interrupted.ts';
@@ -22,19 +22,19 @@ export async function runCommand(command: Command, input: Input, output: Output)
     recoveryKeyFile: input.text('recovery-key-file'),
     credentials: process.env['CREDENTIALS_DIRECTORY'],
   };
-  let house: House | undefined;
+  let engine: Engine | undefined;
   const named = givenService(input, process.env['HOLDFAST_SOCKET']);
-  async function openOnce(): Promise<House> {
+  async function openOnce(): Promise<Engine> {
     requireHere(named);
     const directory = storeDirectory ?? (await calls.servedStore());
     if (directory === undefined) throw await noStoreNamed();
-    const { openHouse } = await import('../engine/base/engine.ts');
-    return (house ??= await openHouse(directory));
+    const { openEngine } = await import('../engine/base/engine.ts');
+    return (engine ??= await openEngine(directory));
   }
   const calls = openCalls({
     named,
     store: storeDirectory,
-    house: openOnce,
+    engine: openOnce,
     secrets: secretOptions,
     report: output.report,
     signal: interrupt.signal,
@@ -45,14 +45,14 @@ export async function runCommand(command: Command, input: Input, output: Output)
     signal: interrupt.signal,
     secrets: secretSource(secretOptions),
     hasSecret: isSecretGiven(secretOptions),
-    house: openOnce,
+    engine: openOnce,
     named,
     ...calls,
   };
   try {
     await command.run(input, context);
   } finally {
-    await house?.[Symbol.asyncDispose]();
+    await engine?.[Symbol.asyncDispose]();
     for (const signal of STOP_SIGNALS) process.off(signal, onSignal);
   }
 }

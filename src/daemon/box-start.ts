@@ -4,9 +4,9 @@ import type { Met } from '../box/store-memory.ts';
 import { firstAdoption } from '../engine/operations/adoption.ts';
 import type { Audit } from '../engine/audit/audit.ts';
 import { listed } from '../engine/watch/alarm-rules.ts';
-import type { Guard } from '../engine/watch/monitor.ts';
-import type { House } from '../engine/base/engine.ts';
-import type { JobDesk } from '../engine/jobs/job-service.ts';
+import type { Monitor } from '../engine/watch/monitor.ts';
+import type { Engine } from '../engine/base/engine.ts';
+import type { JobService } from '../engine/jobs/job-service.ts';
 import { TOKENS_FILE } from '../engine/secrets/tokens.ts';
 import { type Channel, CHANNELS, OUTBOX } from '../formats/store/service/alarm.ts';
 import { putDurably } from '../sys/files/write-atomically.ts';
@@ -37,7 +37,7 @@ export async function takeOverTokens(world: World, box: Box, from: string): Prom
   if (await box.isNew()) await takeOver(world, from, box.directory, [TOKENS_FILE]);
 }
 
-export async function meetStore({ box, memory, store }: House, log: Log): Promise<Met> {
+export async function meetStore({ box, memory, store }: Engine, log: Log): Promise<Met> {
   let met: Met = 'unknown';
   await noted(log, async () => {
     await box.prepare();
@@ -59,23 +59,23 @@ export async function meetStore({ box, memory, store }: House, log: Log): Promis
  * this happens once.
  */
 export async function adoptOnce(
-  house: House,
+  engine: Engine,
   {
     jobs,
-    guard,
+    monitor,
     audit,
   }: {
-    readonly jobs: JobDesk;
-    readonly guard: { readonly alarms: Pick<Guard['alarms'], 'raise'> };
+    readonly jobs: JobService;
+    readonly monitor: { readonly alarms: Pick<Monitor['alarms'], 'raise'> };
     readonly audit: Pick<Audit, 'begin'>;
   },
 ): Promise<void> {
-  const { words, adopt } = await firstAdoption(house, jobs);
+  const { words, adopt } = await firstAdoption(engine, jobs);
   if (words.length === 0) return adopt();
   const message = `the first start with a memory of the box: it adopts ${listed(words)}`;
   const { pid, uid } = ownIds();
   const end = await audit.begin({ pid, uid, gids: [] }, 'store/adopt', { adopted: words });
-  await guard.alarms.raise({ kind: 'store-adopted', level: 'warning', message });
+  await monitor.alarms.raise({ kind: 'store-adopted', level: 'warning', message });
   await adopt();
   await end('done');
 }

@@ -1,16 +1,16 @@
 import { join } from 'node:path/posix';
 import type { Condition } from '../alarms/alarm-state.ts';
-import { type House, openHouse, type SecretSource } from '../engine/base/engine.ts';
+import { type Engine, openEngine, type SecretSource } from '../engine/base/engine.ts';
 import {
-  type KeeperEvent,
-  sessionKeeper,
-  type SessionKeeper,
+  type SupervisorEvent,
+  sessionSupervisor,
+  type SessionSupervisor,
 } from '../engine/sessions/session-supervisor.ts';
 import { type Audit, openAudit } from '../engine/audit/audit.ts';
 import type { Feed } from '../engine/server/feed.ts';
-import { type Guard, type GuardOptions, openGuard } from '../engine/watch/monitor.ts';
+import { type Monitor, type MonitorOptions, openMonitor } from '../engine/watch/monitor.ts';
 import type { InheritedSockets } from '../engine/sessions/inherited-sockets.ts';
-import type { JobDesk } from '../engine/jobs/job-service.ts';
+import type { JobService } from '../engine/jobs/job-service.ts';
 import { holdNfs } from '../engine/sessions/nfs-restart.ts';
 import { SERVICE_LOCK } from '../engine/base/service-lock.ts';
 import { clearSessionSockets } from '../engine/sessions/run-session.ts';
@@ -42,11 +42,11 @@ import type { WorkerOperationName } from '../operations/operations.ts';
 
 /** The service's one store, with the sessions and jobs on it. */
 export interface OwnedStore extends AsyncDisposable {
-  readonly house: House;
-  readonly sessions: SessionKeeper;
-  readonly jobs: JobDesk;
+  readonly engine: Engine;
+  readonly sessions: SessionSupervisor;
+  readonly jobs: JobService;
   readonly audit: Audit;
-  readonly guard: Guard;
+  readonly monitor: Monitor;
   readonly throughput: ThroughputRecorder;
   /** Reads the TLS files of the NBD server of all sessions again; logs errors. */
   renewDisks(): Promise<void>;
@@ -55,9 +55,9 @@ export interface OwnedStore extends AsyncDisposable {
 export interface OwnOptions {
   readonly secrets: SecretSource;
   readonly inWorker: Handlers<WorkerOperationName>;
-  readonly rules: GuardOptions['rules'];
-  readonly senders: GuardOptions['senders'];
-  readonly ownConditions: GuardOptions['ownConditions'];
+  readonly rules: MonitorOptions['rules'];
+  readonly senders: MonitorOptions['senders'];
+  readonly ownConditions: MonitorOptions['ownConditions'];
   readonly log: Log;
   readonly feed: Feed;
   /** The sockets on which systemd listens for the service. */
@@ -77,7 +77,7 @@ export interface OwnOptions {
 export async function ownStore(directory: string, options: OwnOptions): Promise<OwnedStore> {
   const { secrets, sockets, feed } = options;
   await using stack = new AsyncDisposableStack();
-  const opened = stack.use(await openHouse(directory));
+  const opened = stack.use(await openEngine(directory));
   const { store } = opened;
   await refuseLinks(store);
   stack.use(await store.files.lock(join(directory, SERVICE_LOCK), 'holdfastd'));
@@ -86,15 +86,15 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   const met = await meetStore(opened, options.log);
   let problem: string | undefined;
   const onDates = (what: string): void => options.log('warning', `"nbd" of the settings: ${what}`);
-  const guard = stack.use(
-    await openGuard({
+  const monitor = stack.use(
+    await openMonitor({
       ...{ ...options, world: store, directory, checks, boxDirectory: box.directory },
       tell: (change) => feed.tell(change),
       ownConditions: () => [...options.ownConditions(), ...nbdConditions(problem)],
     }),
   );
   /** Sessions also have addresses of their own, and are served there if this one is taken. */
-  async function sharedDisks(): Promise<House['disks']> {
+  async function sharedDisks(): Promise<Engine['disks']> {
     try {
       return await openSharedDisks(opened, options.nbd, { inherited: sockets.nbd, onDates });
     } catch (cause) {
@@ -107,21 +107,21 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
     problem = `${what}: ${cause.message}`;
     options.log('error', problem);
   }
-  const audit = await openAudit(store, directory, (message) => guard.trouble(message));
-  const onEvent = (event: KeeperEvent): void => {
+  const audit = await openAudit(store, directory, (message) => monitor.trouble(message));
+  const onEvent = (event: SupervisorEvent): void => {
     tellOfSession(options, event);
-    guard.wake();
+    monitor.wake();
     if (event.kind !== 'notice') options.onChange();
   };
   const disks = await sharedDisks();
   if (disks) stack.use(disks);
-  const house: House = { ...opened, disks };
-  const sessions = stack.use(sessionKeeper(house, { secrets, onEvent }));
-  const opening = (): Promise<JobDesk> => openJobs(stack, house, { ...options, guard });
+  const engine: Engine = { ...opened, disks };
+  const sessions = stack.use(sessionSupervisor(engine, { secrets, onEvent }));
+  const opening = (): Promise<JobService> => openJobs(stack, engine, { ...options, monitor });
   const early = met === 'first' ? await opening() : undefined;
-  if (early) await noted(options.log, () => adoptOnce(house, { jobs: early, guard, audit }));
+  if (early) await noted(options.log, () => adoptOnce(engine, { jobs: early, monitor, audit }));
   await clearLeftSockets(options.log);
-  const answerNfs = await holdNfs(house, sockets.nfs);
+  const answerNfs = await holdNfs(engine, sockets.nfs);
   // Guests wait for their disks; jobs can wait for guests.
   await sessions.resumeAll();
   answerNfs();
@@ -129,36 +129,36 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   // At the end too, clients of sessions that stop first wait instead of getting an error that there are none.
   stack.defer(async () => {
     disks?.target.hold();
-    await house.leaveNfs();
+    await engine.leaveNfs();
   });
   const jobs = early ?? (await opening());
   jobs.queue.start();
   jobs.schedules.start();
-  await noted(options.log, () => house.memory.mark());
+  await noted(options.log, () => engine.memory.mark());
   const throughput = stack.use(
-    recordThroughput(house.store.clock, () => ({
+    recordThroughput(engine.store.clock, () => ({
       ...sessions.traffic(),
       ingestBytes: options.ingest.totalBytes,
     })),
   );
-  stack.use(recordGrowth(house.store, directory, (message) => options.log('warning', message)));
-  guard.start({
+  stack.use(recordGrowth(engine.store, directory, (message) => options.log('warning', message)));
+  monitor.start({
     ...{ sessions, jobs, audit },
-    foreign: () => foreignOrders(house, jobs),
+    foreign: () => foreignOrders(engine, jobs),
     boxProblem: () => box.problem(),
   });
   const owned = stack.move();
   return {
-    house,
+    engine,
     sessions,
     jobs,
     audit,
-    guard,
+    monitor,
     throughput,
     async renewDisks() {
       if (!disks) return;
       try {
-        await renewSharedDisks(house, options.nbd, { onDates });
+        await renewSharedDisks(engine, options.nbd, { onDates });
         problem = undefined;
         if (disks.tls) options.log('info', 'the TLS files of "nbd" were read again');
       } catch (cause) {
@@ -187,26 +187,26 @@ function nbdConditions(message: string | undefined): Condition[] {
 
 async function openJobs(
   stack: AsyncDisposableStack,
-  house: House,
-  { secrets, log, feed, inWorker, guard }: OwnOptions & { readonly guard: Guard },
-): Promise<JobDesk> {
+  engine: Engine,
+  { secrets, log, feed, inWorker, monitor }: OwnOptions & { readonly monitor: Monitor },
+): Promise<JobService> {
   const keys = openJobKeys(secrets);
-  const { store } = house;
+  const { store } = engine;
   const files = await openJobFiles(store.files, store.directory, {
-    memory: house.memory,
+    memory: engine.memory,
     checksOf: store.checks,
   });
-  const onTrouble = (message: string): void => guard.trouble(message);
+  const onTrouble = (message: string): void => monitor.trouble(message);
   const queue = stack.use(
     await openQueue({
       ...{ world: store, files, onTrouble, laneOf },
-      attempt: jobWork(house, { keys, inWorker }),
+      attempt: jobWork(engine, { keys, inWorker }),
       onChange(job) {
         const { id, state, reason = null } = job;
         if (hasEnded(job)) keys.forgetJob(id);
         log(state === 'failed' ? 'error' : 'info', wordsOf(job), { job: id });
         feed.tell({ event: 'job', job: id, state, reason });
-        guard.wake();
+        monitor.wake();
       },
     }),
   );
@@ -221,7 +221,7 @@ function wordsOf({ id, state, reason }: JobRecord): string {
   return `job ${id} is ${state}${reason === undefined ? '' : `: ${reason}`}`;
 }
 
-function tellOfSession({ log, feed }: OwnOptions, event: KeeperEvent): void {
+function tellOfSession({ log, feed }: OwnOptions, event: SupervisorEvent): void {
   const { session, kind } = event;
   const message = kind === 'waits' ? event.reason : kind === 'notice' ? event.message : null;
   feed.tell({ event: 'session', session, what: kind, message });

@@ -1,5 +1,5 @@
 import { parseListenAddress } from '../engine/base/listen-address.ts';
-import { tokenDoor, type TokenDoorOptions } from '../engine/server/remote-api.ts';
+import { remoteApi, type RemoteApiOptions } from '../engine/server/remote-api.ts';
 import { openTokens, type Tokens } from '../engine/secrets/tokens.ts';
 import { wrongTokens } from '../engine/secrets/wrong-tokens.ts';
 import { assert } from '../lib/assert.ts';
@@ -13,7 +13,7 @@ import type { Log } from './log.ts';
 import type { Settings } from './settings.ts';
 
 /** The API for other hosts, if the settings enable it. */
-export interface RemoteDoor extends AsyncDisposable {
+export interface RemoteListener extends AsyncDisposable {
   /** Rejects FAILED if other hosts are not served. */
   tokens(): Promise<Tokens>;
   /**
@@ -24,12 +24,12 @@ export interface RemoteDoor extends AsyncDisposable {
   apply(listen: Settings['listen']): Promise<string | undefined>;
 }
 
-export interface RemoteDoorOptions {
+export interface RemoteListenerOptions {
   readonly world: World;
   readonly log: Log;
   /** The default file of tokens. */
   readonly tokens: string;
-  readonly door: Omit<TokenDoorOptions, 'tokens' | 'wrong'>;
+  readonly api: Omit<RemoteApiOptions, 'tokens' | 'wrong'>;
   /** Records a refused client. */
   readonly note: (words: string) => Promise<void>;
 }
@@ -41,7 +41,13 @@ interface Open extends AsyncDisposable {
   readonly server: HttpsServer;
 }
 
-export function remoteDoor({ world, log, tokens, door, note }: RemoteDoorOptions): RemoteDoor {
+export function remoteListener({
+  world,
+  log,
+  tokens,
+  api,
+  note,
+}: RemoteListenerOptions): RemoteListener {
   const wrong = wrongTokens(world.clock, note);
   let opened: { readonly path: string; readonly tokens: Tokens } | undefined;
   let open: Open | undefined;
@@ -71,7 +77,7 @@ export function remoteDoor({ world, log, tokens, door, note }: RemoteDoorOptions
     assert(place.kind === 'tcp', 'the settings have a host and a port');
     const server = await serveHttps({
       ...{ at: place, credentials },
-      onRequest: tokenDoor({ ...door, wrong, tokens: opened.tokens }),
+      onRequest: remoteApi({ ...api, wrong, tokens: opened.tokens }),
       onError(error) {
         throw error;
       },

@@ -4,10 +4,10 @@ import { ownBox } from '../box/own-box.ts';
 import { accessOf } from '../engine/base/access.ts';
 import { callerWords } from '../engine/base/caller.ts';
 import { openVolumes } from '../engine/files/files-work.ts';
-import { door, type DoorOptions } from '../engine/server/http-api.ts';
+import { httpApi, type HttpApiOptions } from '../engine/server/http-api.ts';
 import { runInWorker, type WorkerOptions } from '../engine/worker/run-in-worker.ts';
 import { openFeed } from '../engine/server/feed.ts';
-import type { Guard, GuardRules } from '../engine/watch/monitor.ts';
+import type { Monitor, MonitorRules } from '../engine/watch/monitor.ts';
 import type { InheritedSockets } from '../engine/sessions/inherited-sockets.ts';
 import { countsOf as alarmCounts } from '../engine/operations/alarms.ts';
 import { countsOf } from '../engine/jobs/job-service.ts';
@@ -33,7 +33,7 @@ import { forwardedFiles, forwardedHost } from './forwarded.ts';
 import { keyring, knownSecrets, secretFiles } from './keyring.ts';
 import { faultLog, type Log } from './log.ts';
 import { senders } from './senders.ts';
-import { remoteDoor } from './remote-listener.ts';
+import { remoteListener } from './remote-listener.ts';
 import { type OwnedStore, type OwnOptions, ownStore } from './owned-store.ts';
 import type { Settings } from './settings.ts';
 import { type SettingsFile, settingsInForce } from './settings-file.ts';
@@ -86,7 +86,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const inWorker = workerHandlers({
     ...{ store, clock, ingest },
     secretFiles: () => secretFiles(settings.now(), credentials),
-    guard: () => place.found()?.guard,
+    monitor: () => place.found()?.monitor,
   });
   const onChange = (): void => {
     const it = place.found();
@@ -119,15 +119,15 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   });
   const files = own?.handlers ?? forwardedFiles;
   const handlers = handlersOn(context, { store, inWorker, files });
-  const doorOptions = {
+  const apiOptions = {
     ...{ handlers, clock, version, secrets },
     metrics: () => metrics(context),
     ...watchOver(place, log),
     onFault: faultLog(log),
   };
   const remote = stack.use(
-    remoteDoor({
-      ...{ world, log, door: doorOptions, tokens: join(box.directory, TOKENS_FILE) },
+    remoteListener({
+      ...{ world, log, api: apiOptions, tokens: join(box.directory, TOKENS_FILE) },
       async note(words) {
         log('warning', words);
         await place.found()?.audit.refused('token', words);
@@ -135,13 +135,13 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     }),
   );
   notServed = await remote.apply(settings.now().listen);
-  place.found()?.guard.wake();
+  place.found()?.monitor.wake();
   // Last, and so the first to be closed: requests need all the rest.
   stack.use(
     await serveHttp({
       at: control === undefined ? { kind: 'unix', path: socket } : { kind: 'fd', fd: control },
       knows: (peer) => accessOf(peer) !== undefined,
-      onRequest: door({ ...doorOptions, access: (peer) => accessOf(peer) }),
+      onRequest: httpApi({ ...apiOptions, access: (peer) => accessOf(peer) }),
       onError: endProcess,
     }),
   );
@@ -149,7 +149,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   return {
     status: () => statusOf(place.found()),
     async reload() {
-      if (place.found()?.guard.lockdown.state()) {
+      if (place.found()?.monitor.lockdown.state()) {
         log('error', 'the settings were not changed: the lockdown is on');
       } else {
         await settings.reload();
@@ -159,8 +159,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       await place.found()?.renewDisks();
       // A passphrase may be available now.
       place.found()?.jobs.queue.wake();
-      place.found()?.guard.retell();
-      place.found()?.guard.wake();
+      place.found()?.monitor.retell();
+      place.found()?.monitor.wake();
       await place.found()?.sessions.resumeAll();
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
@@ -184,29 +184,29 @@ function handlersOn(
     isSecret: () => true,
     async makeStore() {
       const made = await makeStore(store);
-      await context.house();
+      await context.engine();
       return made;
     },
   });
 }
 
-/** What takes long is done by processes of its own; the guard hears what they found. */
+/** What takes long is done by processes of its own; the monitor hears what they found. */
 function workerHandlers({
   store,
   clock,
   ingest,
   secretFiles,
-  guard,
+  monitor,
 }: Omit<WorkerOptions, 'secretFiles'> & {
   readonly ingest: IngestMeter;
   readonly secretFiles: () => readonly string[];
-  readonly guard: () => Guard | undefined;
+  readonly monitor: () => Monitor | undefined;
 }): Handlers<WorkerOperationName> {
   const workers = handlersFor(namesOf('worker'), async (name, request, options) => {
     const worker = { store, clock, secretFiles: secretFiles() };
     const report = ingest.heard(options.report);
     const result = await runInWorker(worker, name, request, { ...options, report });
-    await guard()?.finished(name, request, result);
+    await monitor()?.finished(name, request, result);
     return result;
   });
   return {
@@ -232,7 +232,7 @@ function endProcess(error: unknown): never {
 }
 
 /** Records each change, and refuses what is not allowed now, once there is a store. */
-function watchOver(place: LateStore, log: Log): Pick<DoorOptions, 'audited' | 'checkAllowed'> {
+function watchOver(place: LateStore, log: Log): Pick<HttpApiOptions, 'audited' | 'checkAllowed'> {
   return {
     /** The audit log is in the store: without a store, changes are noted in the log of the service. */
     async audited(who, what, request) {
@@ -248,8 +248,8 @@ function watchOver(place: LateStore, log: Log): Pick<DoorOptions, 'audited' | 'c
       };
     },
     checkAllowed(name) {
-      const guard = place.found()?.guard;
-      if (guard) checkLockdown(guard.lockdown, name);
+      const monitor = place.found()?.monitor;
+      if (monitor) checkLockdown(monitor.lockdown, name);
     },
   };
 }
@@ -270,11 +270,11 @@ function contextOn(
   }
   return {
     ...facts,
-    house: async () => (await owned()).house,
+    engine: async () => (await owned()).engine,
     sessions: async () => (await owned()).sessions,
     jobs: async () => (await owned()).jobs,
     audit: async () => (await owned()).audit,
-    guard: async () => (await owned()).guard,
+    monitor: async () => (await owned()).monitor,
     throughput: async () => (await owned()).throughput,
     whyWaiting: (id) => place.found()?.sessions.whyWaiting(id),
     overlay: (id) => place.found()?.sessions.overlay(id),
@@ -285,14 +285,14 @@ function contextOn(
         pid: ownIds().pid,
         started,
         store: directory,
-        storeId: it?.house.store.id ?? null,
-        space: it ? await it.house.store.files.space(directory) : null,
+        storeId: it?.engine.store.id ?? null,
+        space: it ? await it.engine.store.files.space(directory) : null,
         host: thisHost(),
         sessions: it?.sessions.counts() ?? none,
         jobs: it ? countsOf(it.jobs) : none,
         alarms: alarmsOf(it),
-        lockdown: it?.guard.lockdown.state()?.since ?? null,
-        notAdopted: it?.guard.notAdopted() ?? [],
+        lockdown: it?.monitor.lockdown.state()?.since ?? null,
+        notAdopted: it?.monitor.notAdopted() ?? [],
       };
     },
   };
@@ -300,11 +300,11 @@ function contextOn(
 
 function alarmsOf(store: OwnedStore | undefined): ResultOf<'service/show'>['alarms'] {
   if (!store) return { critical: 0, warning: 0, acknowledged: 0, untold: 0 };
-  const { alarms, untold } = store.guard;
+  const { alarms, untold } = store.monitor;
   return { ...alarmCounts(alarms), untold: untold() };
 }
 
-function rulesOf({ alarms, lockdown }: Settings): GuardRules {
+function rulesOf({ alarms, lockdown }: Settings): MonitorRules {
   const { poolWarningPercent, poolCriticalPercent, latePeriods } = alarms;
   return {
     warningPercent: poolWarningPercent,

@@ -1,5 +1,5 @@
 import { callerWords } from '../engine/base/caller.ts';
-import { door } from '../engine/server/http-api.ts';
+import { httpApi } from '../engine/server/http-api.ts';
 import { noSecrets } from '../engine/base/engine.ts';
 import { inheritedDescriptors } from '../sys/systemd/inherited-descriptors.ts';
 import { serveHttp } from '../sys/net/http-server.ts';
@@ -39,7 +39,7 @@ export async function runSmallService(options: SmallServiceOptions): Promise<voi
     throw new SystemError('FAILED', `systemd gave no socket: systemctl start its .socket unit`);
   }
   const { clock } = world;
-  const answer = door({
+  const answer = httpApi({
     ...{ clock, version: VERSION, secrets: noSecrets, access, handlers },
     onFault: faultLog(log),
     // holdfastd, which forwards the request, has checked this.

@@ -6,13 +6,13 @@ import type { TreeEntry, TreeNode } from './file-tree.ts';
  * The names that a tree of recovery points shows, in memory. A node's ID is derived from its path: so it stays the
  * same whatever else changes, and over restarts.
  */
-export interface Shelf<Source> {
-  get(id: number): ShelfNode<Source> | undefined;
+export interface VirtualTree<Source> {
+  get(id: number): VirtualNode<Source> | undefined;
   /** Adds a directory and returns its ID. An existing one stays unchanged. */
-  directory(path: string, at: ShelfTimes): number;
-  file(path: string, at: ShelfTimes & ShelfFile<Source>): number;
+  directory(path: string, at: VirtualTimes): number;
+  file(path: string, at: VirtualTimes & VirtualFile<Source>): number;
   /** Adds a symbolic link, or changes the target of an existing one. */
-  relink(path: string, target: string, at: ShelfTimes): number;
+  relink(path: string, target: string, at: VirtualTimes): number;
   /** Finds a node by its path. */
   find(path: string): number | undefined;
   entry(directory: number, name: string): number | undefined;
@@ -20,7 +20,7 @@ export interface Shelf<Source> {
   entries(directory: number): readonly TreeEntry[] | undefined;
 }
 
-export interface ShelfNode<Source> {
+export interface VirtualNode<Source> {
   readonly path: string;
   readonly parent: number;
   readonly node: TreeNode;
@@ -30,17 +30,17 @@ export interface ShelfNode<Source> {
   readonly target: string | undefined;
 }
 
-export interface ShelfTimes {
+export interface VirtualTimes {
   readonly createdMs: number;
 }
 
-export interface ShelfFile<Source> {
+export interface VirtualFile<Source> {
   readonly size: number;
   readonly mode: number;
   readonly source: Source;
 }
 
-export const SHELF_ROOT = 1;
+export const VIRTUAL_ROOT = 1;
 const FIRST_ID = 3;
 const DIRECTORY_SIZE = 4096;
 const DIRECTORY_MODE = 0o555;
@@ -52,24 +52,24 @@ interface Children {
 }
 
 /** Paths begin with a slash; the root is there from the start. */
-export function newShelf<Source>(rootMs: number): Shelf<Source> {
-  const nodes = new Map<number, ShelfNode<Source>>();
+export function newVirtualTree<Source>(rootMs: number): VirtualTree<Source> {
+  const nodes = new Map<number, VirtualNode<Source>>();
   const children = new Map<number, Children>();
-  nodes.set(SHELF_ROOT, {
-    ...{ path: '', parent: SHELF_ROOT, source: undefined, target: undefined },
-    node: nodeOf(SHELF_ROOT, {
+  nodes.set(VIRTUAL_ROOT, {
+    ...{ path: '', parent: VIRTUAL_ROOT, source: undefined, target: undefined },
+    node: nodeOf(VIRTUAL_ROOT, {
       kind: 'directory',
       mode: DIRECTORY_MODE,
       size: 0,
       createdMs: rootMs,
     }),
   });
-  children.set(SHELF_ROOT, { byName: new Map(), sorted: undefined });
+  children.set(VIRTUAL_ROOT, { byName: new Map(), sorted: undefined });
 
   function add(
     path: string,
     what: NodeShape,
-    rest: Pick<ShelfNode<Source>, 'source' | 'target'>,
+    rest: Pick<VirtualNode<Source>, 'source' | 'target'>,
   ): number {
     const cut = path.lastIndexOf('/');
     const parent = directory(path.slice(0, cut), what);
@@ -84,8 +84,8 @@ export function newShelf<Source>(rootMs: number): Shelf<Source> {
     siblings.sorted = undefined;
     return id;
   }
-  function directory(path: string, { createdMs }: ShelfTimes): number {
-    if (path === '') return SHELF_ROOT;
+  function directory(path: string, { createdMs }: VirtualTimes): number {
+    if (path === '') return VIRTUAL_ROOT;
     const what = {
       kind: 'directory',
       mode: DIRECTORY_MODE,
@@ -108,7 +108,7 @@ export function newShelf<Source>(rootMs: number): Shelf<Source> {
       return id;
     },
     find(path) {
-      let id: number | undefined = SHELF_ROOT;
+      let id: number | undefined = VIRTUAL_ROOT;
       for (const name of path.split('/').slice(1)) id = children.get(id ?? 0)?.byName.get(name);
       return id;
     },
@@ -125,7 +125,7 @@ export function newShelf<Source>(rootMs: number): Shelf<Source> {
   };
 }
 
-interface NodeShape extends ShelfTimes {
+interface NodeShape extends VirtualTimes {
   readonly kind: TreeNode['kind'];
   readonly mode: number;
   readonly size: number;

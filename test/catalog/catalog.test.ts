@@ -16,7 +16,7 @@ import type { PointOrigin } from '../../src/formats/store/catalog/point.ts';
 import { parseRecoveryKey } from '../../src/formats/store/catalog/key-slot.ts';
 import { newStore, simulatedWorld } from '../support/store.ts';
 
-async function house(now: () => Date = () => new Date()) {
+async function engine(now: () => Date = () => new Date()) {
   const simulated = simulatedWorld();
   const world = { ...simulated, clock: { ...simulated.clock, now } };
   const { store, set } = await newStore(world, { passphrase: 'secret' });
@@ -33,7 +33,7 @@ async function house(now: () => Date = () => new Date()) {
 }
 
 test('a set opens with its passphrase or its recovery key, and with nothing else', async () => {
-  const { world, store } = await house();
+  const { world, store } = await engine();
   const passphrase = Buffer.from('correct horse');
   const { record, recoveryKey } = await createSet(store, 'nightly', { passphrase });
   const { keys } = await unlockSet(await readSet(store, 'nightly'), {
@@ -59,7 +59,7 @@ test('a set opens with its passphrase or its recovery key, and with nothing else
 });
 
 test('names that would be paths are refused', async () => {
-  const { store } = await house();
+  const { store } = await engine();
   for (const name of ['', '.', '..', 'a/b', '../x', '-x', 'a b', 'é', 'x'.repeat(65), 'a\n']) {
     await rejects(createSet(store, name, {}), { code: 'BAD_NAME' });
     await rejects(readSet(store, name), { code: 'BAD_NAME' });
@@ -67,7 +67,7 @@ test('names that would be paths are refused', async () => {
 });
 
 test('recovery points are found by ID, beginning and as the latest', async () => {
-  const { world, store, set, publish } = await house();
+  const { world, store, set, publish } = await engine();
   const one = await publish('vm1');
   await world.clock.sleep(2);
   const two = await publish('vm1', one.id);
@@ -88,7 +88,7 @@ test('recovery points are found by ID, beginning and as the latest', async () =>
 
 test('pages are newest first, whatever is between them, and only they are read', async () => {
   let nowMs = Date.UTC(2026, 1, 1);
-  const { world, store, publish } = await house(() => new Date(nowMs));
+  const { world, store, publish } = await engine(() => new Date(nowMs));
   const ids: string[] = [];
   for (let n = 0; n < 25; n++) {
     ids.unshift((await publish(n % 5 === 0 ? 'db' : 'web-1')).id);
@@ -124,7 +124,7 @@ test('pages are newest first, whatever is between them, and only they are read',
 
 test('cached names follow the directory, whichever process changed it', async () => {
   let nowMs = Date.UTC(2026, 1, 1);
-  const { world, store, publish } = await house(() => new Date(nowMs));
+  const { world, store, publish } = await engine(() => new Date(nowMs));
   let modifiedMs = 0;
   let lists = 0;
   const files = {
@@ -158,7 +158,7 @@ test('cached names follow the directory, whichever process changed it', async ()
 });
 
 test('a record that was altered is listed as damaged and never taken for the latest', async () => {
-  const { world, store, set, publish } = await house();
+  const { world, store, set, publish } = await engine();
   const one = await publish('vm1');
   const path = `/store/sets/set/points/${one.id}.point`;
   await world.files.rename(path, `/store/sets/set/points/vm1-other.point`);
@@ -173,7 +173,7 @@ test('a record that was altered is listed as damaged and never taken for the lat
 });
 
 test('a recovery point that a session holds cannot be forgotten', async () => {
-  const { store, publish } = await house();
+  const { store, publish } = await engine();
   const point = await publish('vm1');
   const place = { set: 'set', id: point.id };
   await takeLease(store, 's1', { set: 'set', point: point.id, holder: 'session s1' });
@@ -186,7 +186,7 @@ test('a recovery point that a session holds cannot be forgotten', async () => {
 
 test('the newest is what was published last, whatever the clock says', async () => {
   let nowMs = Date.UTC(2027, 0, 1);
-  const { store, set, publish } = await house(() => new Date(nowMs));
+  const { store, set, publish } = await engine(() => new Date(nowMs));
   await publish('vm1');
   nowMs = Date.UTC(2026, 0, 1);
   const two = await publish('vm1');
@@ -200,7 +200,7 @@ test('the newest is what was published last, whatever the clock says', async () 
 // A8, D6: listings sorted by date, "latest" by publication.
 test('lists have the order of publication, whatever the clock said', async () => {
   let nowMs = Date.UTC(2026, 10, 1);
-  const { store, publish } = await house(() => new Date(nowMs));
+  const { store, publish } = await engine(() => new Date(nowMs));
   const ids: string[] = [];
   for (const [machine, at] of [
     ['vm1', Date.UTC(2026, 10, 1)],
@@ -223,7 +223,7 @@ test('lists have the order of publication, whatever the clock said', async () =>
 });
 
 test('that the newest backup was forgotten is known until there is a newer one', async () => {
-  const { world, store, set, publish } = await house();
+  const { world, store, set, publish } = await engine();
   const place = ({ id }: { readonly id: string }) => ({ set: 'set', id });
   const one = await publish('vm1');
   const two = await publish('vm1');
@@ -257,7 +257,7 @@ test('that the newest backup was forgotten is known until there is a newer one',
 });
 
 test('a damaged record may be the newest, also when it was forgotten', async () => {
-  const { world, store, set, publish } = await house();
+  const { world, store, set, publish } = await engine();
   const one = await publish('vm1');
   const two = await publish('vm1');
   await publish('vm1-b');
@@ -277,7 +277,7 @@ test('a damaged record may be the newest, also when it was forgotten', async () 
 });
 
 test('a damaged profile is as good as none', async () => {
-  const { world, store, set } = await house();
+  const { world, store, set } = await engine();
   const profile = { machine: 'vm1', disks: [{ name: 'vda', ranges: [{ offset: 0, length: 1 }] }] };
   equal(await loadProfile(store, set, 'vm1'), undefined);
   await saveProfile(store, set, profile);

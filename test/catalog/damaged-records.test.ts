@@ -15,7 +15,7 @@ import { listLeases, takeLease } from '../../src/catalog/leases.ts';
 import { listPoints, readPoint } from '../../src/catalog/points.ts';
 import { forgetPoint, publishPoint } from '../../src/catalog/publication.ts';
 import { createSet, listSets, readSet, unlockSet } from '../../src/catalog/sets.ts';
-import { openHouse } from '../../src/engine/base/engine.ts';
+import { openEngine } from '../../src/engine/base/engine.ts';
 import { checkStore } from '../../src/engine/points/stores.ts';
 import { resumeSession, startSession } from '../../src/sessions/state/held-session.ts';
 import { lockStore } from '../../src/store/directory/store-lock.ts';
@@ -47,8 +47,8 @@ async function place() {
     });
   }
   async function problems(): Promise<string[]> {
-    await using house = await openHouse(directory);
-    const { problems: found } = await checkStore(house, {
+    await using engine = await openEngine(directory);
+    const { problems: found } = await checkStore(engine, {
       ...{ readData: false, secrets: async () => SECRET },
       ...{ signal: new AbortController().signal, report: () => {} },
     });
@@ -194,10 +194,10 @@ test('a damaged lease blocks forgetting, is named, and is found by a check', asy
 test('a session that is resumed takes its lease again, whether it is missing or damaged', async () => {
   await using it = await place();
   const { world, store } = it;
-  const house = { world, store };
+  const engine = { world, store };
   const set = await unlockSet(await readSet(store, 'a'), SECRET);
   const options = { listen: undefined, tls: false, nfs: undefined, whenFull: 'pause' } as const;
-  const started = await startSession(house.store, await readPoint(store, set, 'p'), options);
+  const started = await startSession(engine.store, await readPoint(store, set, 'p'), options);
   const { id } = started.record;
   await started[Symbol.asyncDispose]();
   deepEqual(await it.problems(), []);
@@ -207,7 +207,7 @@ test('a session that is resumed takes its lease again, whether it is missing or 
   ok((await it.problems()).some((line) => line.includes(`session ${id}: its lease is missing`)));
   for (const harm of [() => {}, () => flip(path, bytes.indexOf('"p"') + 1)]) {
     harm();
-    const resumed = await resumeSession(house.store, id, { tls: false });
+    const resumed = await resumeSession(engine.store, id, { tls: false });
     await resumed[Symbol.asyncDispose]();
     deepEqual(readFileSync(path), bytes);
     deepEqual(await it.problems(), []);

@@ -1,7 +1,7 @@
 import { ok } from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { openHouse } from '../../src/engine/base/engine.ts';
+import { openEngine } from '../../src/engine/base/engine.ts';
 import type { NfsPlace, SessionRecord } from '../../src/formats/store/sessions/session.ts';
 import { MiB } from '../../src/lib/sizes.ts';
 import { createStore } from '../../src/store/directory/store.ts';
@@ -17,9 +17,9 @@ rememberApart();
 test('what is written over NFS is counted with what is written over NBD', async () => {
   const directory = join(temporaryDirectory(), 'store');
   await createStore(realWorld(), directory);
-  await using house = await openHouse(directory);
-  const { writes } = house.guestMemory;
-  const nfs = await house.nfs();
+  await using engine = await openEngine(directory);
+  const { writes } = engine.guestMemory;
+  const nfs = await engine.nfs();
   const place: NfsPlace = {
     host: '127.0.0.1',
     ports: { nfs: 0, mount: 0, portmap: 0 },
@@ -34,8 +34,8 @@ test('what is written over NFS is counted with what is written over NBD', async 
     created: '2026-11-29T12:00:00Z',
     nfs: place,
   } as unknown as SessionRecord);
-  await using door = await nfs.enter(place);
-  const client = await rpcClient(door.ports.nfs);
+  await using httpApi = await nfs.enter(place);
+  const client = await rpcClient(httpApi.ports.nfs);
   ok(writes.held < MiB / 2);
   // A record of 1 MiB, of which half comes.
   client.send(Buffer.from([0x80, 0x10, 0, 0]));

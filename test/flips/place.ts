@@ -93,24 +93,24 @@ async function liveSession(
   point: PointRecord,
   contents: Uint8Array,
 ) {
-  const house = { world, store };
+  const engine = { world, store };
   const options = { listen: undefined, tls: false, nfs: undefined, whenFull: 'refuse' } as const;
-  await using session = await startSession(house.store, point, options);
+  await using session = await startSession(engine.store, point, options);
   const { record } = session;
   await using reader = openBlockReader(store, { cacheLength: 2 ** 22 });
   const root = point.disks[0]!;
   await using base = manifestDisk(reader, { name: 'vda', root, keys: set.keys });
-  const space = sessionSpace(house.store, record);
+  const space = sessionSpace(engine.store, record);
   const { begin } = session;
   const parts = { disk: record.disks[0]!, set, base, space, begin };
   const disk = contents.slice();
   {
-    await using earlier = await overlayOf(house.store, record, parts);
+    await using earlier = await overlayOf(engine.store, record, parts);
     disk.set(noise(3000, 19), 300_000);
     await earlier.write(noise(3000, 19), 300_000, 'durable');
   }
   // Now its segment gets a summary, and another one begins.
-  await using overlay = await overlayOf(house.store, session.record, parts);
+  await using overlay = await overlayOf(engine.store, session.record, parts);
   const files = new Map<string, Uint8Array>();
   await using tree = await openSessionTree({
     ...{ files: world.files, clock: world.clock, directory: sessionDirectory(store, record.id) },
@@ -125,7 +125,7 @@ async function liveSession(
     files.set(name, noise(1500, 40 + n));
     await tree.write(await tree.make(tree.root, name, FILE), files.get(name)!, 0, 'durable');
   }
-  await markServed(house.store, record.id, {
+  await markServed(engine.store, record.id, {
     tls: { kind: 'psk', path: '/etc/holdfast/keys.psk' },
   });
   return { session: record.id, disk, files };

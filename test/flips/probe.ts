@@ -4,7 +4,12 @@ import { findPoint, listPoints, readPoint } from '../../src/catalog/points.ts';
 import { openAudit } from '../../src/engine/audit/audit.ts';
 import { kindOfFailure } from '../../src/engine/base/failures.ts';
 import { readGrowth } from '../../src/engine/watch/growth.ts';
-import { type House, openHouse, openSet, type SecretSource } from '../../src/engine/base/engine.ts';
+import {
+  type Engine,
+  openEngine,
+  openSet,
+  type SecretSource,
+} from '../../src/engine/base/engine.ts';
 import { checkStore } from '../../src/engine/points/stores.ts';
 import { openJobFiles } from '../../src/jobs/job-files.ts';
 import { machineFiles } from '../../src/sessions/guest/machine-files.ts';
@@ -61,40 +66,40 @@ export async function probe(
   function compare(what: string, found: Uint8Array, wanted: Uint8Array): void {
     if (Buffer.compare(found, wanted) !== 0) wrong.push(what);
   }
-  const house = await attempt('open', () => openHouse(place.directory));
-  if (!house) return { problems: undefined, refusals, wrong, told };
-  await using _house = house;
-  const problems = await attempt('check', () => check(house));
+  const engine = await attempt('open', () => openEngine(place.directory));
+  if (!engine) return { problems: undefined, refusals, wrong, told };
+  await using _house = engine;
+  const problems = await attempt('check', () => check(engine));
   for (const [id, contents] of place.points) {
     await attempt(`restore of ${id}`, async () =>
-      compare(id, await pointBytes(house, id), contents),
+      compare(id, await pointBytes(engine, id), contents),
     );
   }
-  await attempt('session', () => session(house, place, compare));
-  await attempt('lists', () => lists(house, told));
-  await attempt('books', () => books(house, told));
+  await attempt('session', () => session(engine, place, compare));
+  await attempt('lists', () => lists(engine, told));
+  await attempt('books', () => books(engine, told));
   if (withBackup) {
     await attempt('backup', async () => {
-      const set = await openSet(house, 'secret', SECRETS);
-      const { id } = await storeIndexed(house.store, set, place.next);
-      compare('the next backup', await pointBytes(house, id), place.next);
+      const set = await openSet(engine, 'secret', SECRETS);
+      const { id } = await storeIndexed(engine.store, set, place.next);
+      compare('the next backup', await pointBytes(engine, id), place.next);
     });
   }
   return { problems, refusals, wrong, told };
 }
 
-async function check(house: House): Promise<string[]> {
-  const { problems } = await checkStore(house, {
+async function check(engine: Engine): Promise<string[]> {
+  const { problems } = await checkStore(engine, {
     ...{ readData: true, secrets: SECRETS },
     ...{ signal: new AbortController().signal, report() {} },
   });
   return problems.map(({ where, what }) => `${where}: ${what}`);
 }
 
-async function pointBytes(house: House, id: string): Promise<Uint8Array> {
-  const { store } = house;
+async function pointBytes(engine: Engine, id: string): Promise<Uint8Array> {
+  const { store } = engine;
   const place = await findPoint(store, id);
-  const set = await openSet(house, place.set, SECRETS);
+  const set = await openSet(engine, place.set, SECRETS);
   const [root] = (await readPoint(store, set, id)).disks;
   await using reader = openBlockReader(store, { cacheLength: 2 ** 21 });
   await using disk = manifestDisk(reader, { name: 'vda', root: root!, keys: set.keys });
@@ -105,19 +110,19 @@ async function pointBytes(house: House, id: string): Promise<Uint8Array> {
 
 type Compare = (what: string, found: Uint8Array, wanted: Uint8Array) => void;
 
-async function session(house: House, place: Place, compare: Compare): Promise<void> {
-  const { store } = house;
-  await readServed(house.store, place.session);
-  await using held = await resumeSession(house.store, place.session, { tls: true });
+async function session(engine: Engine, place: Place, compare: Compare): Promise<void> {
+  const { store } = engine;
+  await readServed(engine.store, place.session);
+  await using held = await resumeSession(engine.store, place.session, { tls: true });
   const { record } = held;
-  const set = await openSet(house, record.set, SECRETS);
+  const set = await openSet(engine, record.set, SECRETS);
   const [root] = (await readPoint(store, set, record.point)).disks;
   await using reader = openBlockReader(store, { cacheLength: 2 ** 21 });
   await using base = manifestDisk(reader, { name: 'vda', root: root!, keys: set.keys });
-  const space = sessionSpace(house.store, record);
+  const space = sessionSpace(engine.store, record);
   const { begin } = held;
   const [disk] = record.disks;
-  await using overlay = await overlayOf(house.store, record, {
+  await using overlay = await overlayOf(engine.store, record, {
     disk: disk!,
     set,
     base,
@@ -141,25 +146,25 @@ async function session(house: House, place: Place, compare: Compare): Promise<vo
 }
 
 /** What has to be listed whatever is damaged. */
-async function lists(house: House, told: string[]): Promise<void> {
-  const { store } = house;
+async function lists(engine: Engine, told: string[]): Promise<void> {
+  const { store } = engine;
   for (const set of ['secret', 'plain']) {
     const { damaged } = await listPoints(store, set);
     told.push(...damaged.map(({ reason }) => reason));
   }
-  const { damaged } = await listSessions(house.store);
+  const { damaged } = await listSessions(engine.store);
   told.push(...damaged.map(({ reason }) => reason));
 }
 
-async function books(house: House, told: string[]): Promise<void> {
-  const { store } = house;
+async function books(engine: Engine, told: string[]): Promise<void> {
+  const { store } = engine;
   const jobs = await openJobFiles(store.files, store.directory, {
     memory: trustingMemory(),
     checksOf: () => 'checked',
   });
   for (const { damaged } of [await jobs.jobs(), await jobs.schedules()]) told.push(...damaged);
   await readGrowth(store, store.directory);
-  const set = await openSet(house, 'secret', SECRETS);
+  const set = await openSet(engine, 'secret', SECRETS);
   await loadProfile(store, set, 'vm');
   const audit = await openAudit(store, store.directory, (message) => void told.push(message));
   if ((await audit.last(10)).some(({ outcome }) => outcome === 'torn')) told.push('audit: torn');

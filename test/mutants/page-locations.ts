@@ -124,7 +124,7 @@ export const pageLocations: readonly Mutant[] = [
     tests: [MEMORY],
   },
   {
-    name: 'locations: a shelf that lost its first node is found by it',
+    name: 'locations: a bucket that lost its first node is found by it',
     file: 'src/block/sealed/map/node-list.ts',
     text: '        begins[at] = starts[0]!;\n',
     to: '',

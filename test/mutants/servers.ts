@@ -167,8 +167,8 @@ export const targets: readonly Mutant[] = [
   {
     name: 'NBD: hosts that chose no export leave no room for others',
     file: 'src/servers/nbd/server.ts',
-    text: "const shaking = crowd({ yields: 'always' });",
-    to: "const shaking = crowd({ yields: 'to-others' });",
+    text: "const shaking = connectionLimits({ yields: 'always' });",
+    to: "const shaking = connectionLimits({ yields: 'to-others' });",
     tests: ['test/servers/connection/connection-limits.test.ts'],
   },
   {

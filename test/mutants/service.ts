@@ -200,7 +200,7 @@ export const service: readonly Mutant[] = [
   {
     name: 'sessions: one whose resumption has no caller left is resumed for ever',
     file: 'src/engine/sessions/session-supervisor.ts',
-    text: 'if (!wasServed) undo.defer(() => unserve(house, session, onEvent));',
+    text: 'if (!wasServed) undo.defer(() => unserve(engine, session, onEvent));',
     to: '',
     tests: ['test/engine/sessions/session-supervisor.test.ts'],
   },
@@ -214,7 +214,7 @@ export const service: readonly Mutant[] = [
   {
     name: 'sessions: one that is stopped is resumed by the next start',
     file: 'src/engine/sessions/session-supervisor.ts',
-    text: '        await unserve(house, id, onEvent);\n',
+    text: '        await unserve(engine, id, onEvent);\n',
     to: '',
     tests: ['test/engine/sessions/session-supervisor.test.ts'],
   },

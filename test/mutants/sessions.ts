@@ -138,7 +138,7 @@ export const sessions: readonly Mutant[] = [
   {
     name: 'listeners: where all addresses cannot be had, none is served any longer',
     file: 'src/sessions/serve/nfs-listeners.ts',
-    text: 'for (const it of narrower) await open(door, it);',
+    text: 'for (const it of narrower) await open(listener, it);',
     to: '',
     tests: ['test/sessions/serve/nfs-listeners.test.ts'],
   },

@@ -19,7 +19,7 @@ export class PowerCut extends Error {
   override readonly name = 'PowerCut';
 }
 
-/** What the house says when its world fails; anything else would be our own fault. */
+/** What the engine says when its world fails; anything else would be our own fault. */
 const WORLDLY = [
   'PowerCut',
   'SystemError',

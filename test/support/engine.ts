@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { openHouse, type SecretSource } from '../../src/engine/base/engine.ts';
+import { openEngine, type SecretSource } from '../../src/engine/base/engine.ts';
 import { createBackup } from '../../src/engine/points/backups.ts';
 import { makeSet } from '../../src/engine/points/sets.ts';
 import { makeStore } from '../../src/engine/points/stores.ts';
@@ -17,7 +17,7 @@ export const KEY: SecretSource = async () => ({ kind: 'passphrase', passphrase: 
 export interface EngineHome {
   /** Its directory. */
   readonly store: string;
-  open(): ReturnType<typeof openHouse>;
+  open(): ReturnType<typeof openEngine>;
   /** A recovery point of `machine`, of one disk `vda`. */
   backUp(machine: string, image: string): Promise<MadePoint>;
   /** The ID of a session of a recovery point; it has run, and was stopped. */
@@ -30,27 +30,27 @@ const work = () => ({ secrets: KEY, signal: new AbortController().signal, report
 export async function engineIn(directory: string): Promise<EngineHome> {
   const store = join(directory, 'store');
   await makeStore(store);
-  const open = () => openHouse(store);
+  const open = () => openEngine(store);
   {
-    await using house = await open();
-    await makeSet(house, 'nightly', PASSPHRASE);
+    await using engine = await open();
+    await makeSet(engine, 'nightly', PASSPHRASE);
   }
   return {
     ...{ store, open },
     async backUp(machine, image) {
-      await using house = await open();
+      await using engine = await open();
       const disks = [{ name: 'vda', where: image }];
       return createBackup(
-        house,
+        engine,
         { set: 'nightly', machine, disks, format: undefined, changed: undefined },
         { ...work(), isSecret: () => false },
       );
     },
     async stoppedSession(point) {
-      await using house = await open();
+      await using engine = await open();
       const what = { kind: 'point', point, whenFull: 'pause' } as const;
       const reached = { listen: undefined, tls: undefined, nfs: undefined };
-      await using running = await recover(house, { what, ...reached }, work());
+      await using running = await recover(engine, { what, ...reached }, work());
       return running.ready.session;
     },
   };

@@ -16,7 +16,7 @@ import { openSessionTree } from '../../src/vfs/session-tree.ts';
 import { crashingFs } from './crashing-fs.ts';
 import { pattern, seeded } from './random.ts';
 
-/** What the space guard of the session says is left. */
+/** What the space monitor of the session says is left. */
 export const LEFT = 123 * 2 ** 20;
 export const DISK_SIZE = 65_536 + 512;
 
@@ -30,7 +30,7 @@ export interface NfsServerOptions {
   readonly files?: FileSystem;
   readonly device?: WritableBlockDevice;
   readonly access?: Partial<NfsAccess>;
-  /** What the space guard of the session is asked. */
+  /** What the space monitor of the session is asked. */
   readonly left?: () => Promise<number>;
   /** The owner of the connections; default: root. */
   readonly owner?: SocketOwner;

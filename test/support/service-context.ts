@@ -9,7 +9,7 @@ import { temporaryDirectory } from './temporary.ts';
 /** A service that has nothing: all that it is asked for ends as `none` does. Spread it, and give it something. */
 export function emptyService(none: () => Promise<never>): ServiceContext {
   return {
-    ...{ house: none, sessions: none, jobs: none, throughput: none, audit: none, guard: none },
+    ...{ engine: none, sessions: none, jobs: none, throughput: none, audit: none, monitor: none },
     ...{ show: none, support: none, tokens: none, follow: none },
     box: openBox(realWorld(), { directory: temporaryDirectory(), credentials: undefined }),
     whyWaiting: () => undefined,

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path/posix';
-import type { GivenSecret, House } from '../../engine/base/engine.ts';
+import type { GivenSecret, Engine } from '../../engine/base/engine.ts';
 import type { Report } from '../../operations/events.ts';
 import type {
   HostOperationName,
@@ -34,7 +34,7 @@ export interface CallSettings {
   /** The service that the command line or HOLDFAST_SOCKET names: that one or none. */
   readonly named: HttpServerPlace | undefined;
   readonly store: string | undefined;
-  readonly house: () => Promise<House>;
+  readonly engine: () => Promise<Engine>;
   readonly secrets: SecretOptions;
   readonly report: Report;
   readonly signal: AbortSignal;
@@ -186,7 +186,7 @@ async function findService(
 }
 
 /** What a command line does itself where no service runs: what needs a store, and, for root, the machine. */
-function localHandlers({ house }: CallSettings) {
+function localHandlers({ engine }: CallSettings) {
   const silent = () => new SystemError('UNREACHABLE', silentService(SERVICE_SOCKET));
   // Each is loaded where it is needed, for a quick start.
   let store: Promise<Handlers<StoreOperationName>> | undefined;
@@ -194,7 +194,7 @@ function localHandlers({ house }: CallSettings) {
   async function openStoreHandlers() {
     const { storeHandlers } = await import('../../engine/operations/store-handlers.ts');
     return storeHandlers({
-      house,
+      engine,
       async makeStore() {
         throw silent();
       },

@@ -1,4 +1,4 @@
-import type { House, SecretSource } from '../../engine/base/engine.ts';
+import type { Engine, SecretSource } from '../../engine/base/engine.ts';
 import type { NameKind } from '../../lib/schema.ts';
 import type { HttpServerPlace } from '../../sys/net/http-place.ts';
 import type { Calls } from './client.ts';
@@ -52,7 +52,7 @@ export interface Input {
 export interface Context extends Calls {
   readonly output: Output;
   /** The store of `--store` or HOLDFAST_STORE, open; closed when the command has ended. */
-  house(): Promise<House>;
+  engine(): Promise<Engine>;
   /** The service that the command line or HOLDFAST_SOCKET names. */
   readonly named: HttpServerPlace | undefined;
   /** The value of `--store`, for the command that creates one. */

@@ -20,7 +20,7 @@ import { processors } from '../../sys/process/processors.ts';
 import { realWorld } from '../../sys/world.ts';
 
 /** An open store, and what is needed to work on it. */
-export interface House extends AsyncDisposable {
+export interface Engine extends AsyncDisposable {
   readonly store: Store;
   readonly box: Box;
   /** What the box knows about this store without asking it. */
@@ -40,7 +40,7 @@ export interface House extends AsyncDisposable {
   readonly disks: DiskServer | undefined;
 }
 
-export async function openHouse(directory: string): Promise<House> {
+export async function openEngine(directory: string): Promise<Engine> {
   giveBackFreedMemory();
   const store = await openStore(realWorld(), directory);
   const box = ownBox(store);
@@ -110,17 +110,21 @@ export function whereNeeded(secrets: SecretSource): SecretSource {
  * it was encrypted, or a secret was given for it: an attacker with write access to the store could otherwise have the
  * next backup written in plain text.
  */
-export async function openSet(house: House, name: string, secrets: SecretSource): Promise<OpenSet> {
-  const record = await readKnownSet(house, name);
+export async function openSet(
+  engine: Engine,
+  name: string,
+  secrets: SecretSource,
+): Promise<OpenSet> {
+  const record = await readKnownSet(engine, name);
   const given = await secrets(name, record.slots.length > 0 ? 'needed' : 'if given');
   const open = await unlockSet(record, given && readSecret(given));
-  await rememberSet(house.memory, record);
+  await rememberSet(engine.memory, record);
   return open;
 }
 
 /** Rejects NOT_FOUND, CORRUPT, and ALTERED if it is not the set that this box knows. Needs no key. */
 export async function readKnownSet(
-  { store, memory }: Pick<House, 'store' | 'memory'>,
+  { store, memory }: Pick<Engine, 'store' | 'memory'>,
   name: string,
 ): Promise<SetRecord> {
   const record = await readSet(store, name);
@@ -137,10 +141,10 @@ export function readSecret(given: GivenSecret): Secret {
 }
 
 /** The recovery point that the query means, authenticated. */
-export async function openPoint(house: House, query: string, secrets: SecretSource) {
-  const { store } = house;
+export async function openPoint(engine: Engine, query: string, secrets: SecretSource) {
+  const { store } = engine;
   const place = await findPoint(store, query);
-  const set = await openSet(house, place.set, secrets);
+  const set = await openSet(engine, place.set, secrets);
   return { set, point: await readPoint(store, set, place.id) };
 }
 

@@ -4,7 +4,7 @@ import { copyOut } from '../../file-restore/browse/copy-out.ts';
 import { GranularError } from '../../file-restore/base/file-restore-error.ts';
 import { makeDirectories } from '../../file-restore/mounting/opened-volumes.ts';
 import type { FilesOperationName, RequestOf } from '../../operations/operations.ts';
-import { noSecrets, openHouse } from '../base/engine.ts';
+import { noSecrets, openEngine } from '../base/engine.ts';
 import { ENTRIES_MAX, type Listing, openListings } from './listing-cache.ts';
 import { closeFiles, openedFiles, openFiles, type RunningFiles } from './open-files.ts';
 import type { CallOptions, Handlers } from '../base/call.ts';
@@ -135,10 +135,10 @@ async function opened(
   const abort = (): void => opening.abort(signal.reason);
   signal.throwIfAborted();
   signal.addEventListener('abort', abort);
-  await using house = await openHouse(store);
+  await using engine = await openEngine(store);
   try {
     return await openFiles(
-      house,
+      engine,
       { ...{ what, disk, isolated, at: undefined }, keys: async () => undefined },
       {
         secrets: given ? async () => given : noSecrets,

@@ -12,7 +12,7 @@ import type { Volume } from '../../file-restore/volumes/volumes.ts';
 import type { FileEntry, Progress, Report } from '../../operations/events.ts';
 import type { CopiedFiles, VolumeSummary } from '../../operations/files.ts';
 import { enterPrivateMounts } from '../../sys/process/mount-namespace.ts';
-import type { House, WorkOptions } from '../base/engine.ts';
+import type { Engine, WorkOptions } from '../base/engine.ts';
 import { type ServedDisks, serveDisks } from './served-disks.ts';
 import { volumeOfPaths } from './volume-of-paths.ts';
 
@@ -54,16 +54,16 @@ const VOLUMES = `${PLACE}/volumes`;
 const WORK = `${PLACE}/work`;
 
 export async function visitDisk(
-  house: House,
+  engine: Engine,
   request: FilesRequest,
   options: WorkOptions,
 ): Promise<VisitedDisk> {
   await using stack = new AsyncDisposableStack();
-  const { served, opening } = await serveHere(house, request, { ...options, stack });
+  const { served, opening } = await serveHere(engine, request, { ...options, stack });
   const opened = stack.use(
     await openVolumes(served.disks, {
       ...opening,
-      ...{ directory: VOLUMES, clock: house.store.clock, noFollow: true },
+      ...{ directory: VOLUMES, clock: engine.store.clock, noFollow: true },
     }),
   );
   const owned = stack.move();
@@ -75,25 +75,25 @@ export async function visitDisk(
 
 /** The volumes of one disk, as far as they can be seen without opening them. */
 export async function volumesOf(
-  house: House,
+  engine: Engine,
   request: FilesRequest,
   options: WorkOptions,
 ): Promise<VolumeSummary[]> {
   await using stack = new AsyncDisposableStack();
-  const { served, opening } = await serveHere(house, request, { ...options, stack });
+  const { served, opening } = await serveHere(engine, request, { ...options, stack });
   const found = await lookForVolumes(served.disks, opening);
   return found.map(({ volume, closed }) => summaryOf(volume, closed));
 }
 
 async function serveHere(
-  house: House,
+  engine: Engine,
   { what, disk, volume, isolated, keys }: FilesRequest,
   { secrets, signal, report, stack }: WorkOptions & { readonly stack: AsyncDisposableStack },
 ) {
   await enterPrivateMounts(PLACE);
   await makeDirectories([DISKS, VOLUMES, WORK], signal);
   const place = { directory: DISKS, secrets, onNotice: noticeTo(report) };
-  const served = stack.use(await serveDisks(house, what, place));
+  const served = stack.use(await serveDisks(engine, what, place));
   checkDisk(served, disk);
   return { served, opening: { work: WORK, signal, isolated, keys, disk, wanted: volume } };
 }

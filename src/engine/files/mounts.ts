@@ -4,7 +4,7 @@ import type { ReadyMount } from '../../operations/events.ts';
 import { mountStore } from '../../sessions/views/mount.ts';
 import { clearDeadMount, mountedDevice } from '../../sys/fuse/fuse-mount.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
-import { type House, openSet, whereNeeded, type WorkOptions } from '../base/engine.ts';
+import { type Engine, openSet, whereNeeded, type WorkOptions } from '../base/engine.ts';
 
 export interface MountRequest {
   /** An empty directory. */
@@ -22,11 +22,11 @@ export interface RunningMount extends AsyncDisposable {
 
 /** Rejects WRONG_KEY, NOT_FOUND, DENIED (only root may mount), EXISTS. */
 export async function mount(
-  house: House,
+  engine: Engine,
   request: MountRequest,
   { secrets, report }: WorkOptions,
 ): Promise<RunningMount> {
-  const { store } = house;
+  const { store } = engine;
   const directory = resolve(request.directory);
   if (await clearDeadMount(directory)) {
     report({ event: 'notice', message: `${directory} was left by processes that died: unmounted` });
@@ -41,10 +41,10 @@ export async function mount(
   if ((await store.files.list(directory)).length > 0) {
     throw new SystemError('EXISTS', `${directory} is not empty: a mount would hide its contents`);
   }
-  const names = await namesOf(house, request.sets);
+  const names = await namesOf(engine, request.sets);
   const sets: OpenSet[] = [];
   const source = names.length === 1 ? secrets : whereNeeded(secrets);
-  for (const name of names) sets.push(await openSet(house, name, source));
+  for (const name of names) sets.push(await openSet(engine, name, source));
   const mounted = await mountStore({
     ...{ clock: store.clock, store: resolve(store.directory), directory, sets },
     onRestart: (how) =>
@@ -60,7 +60,7 @@ export async function mount(
   };
 }
 
-async function namesOf({ store }: House, given: readonly string[]): Promise<readonly string[]> {
+async function namesOf({ store }: Engine, given: readonly string[]): Promise<readonly string[]> {
   if (given.length > 0) return given;
   return (await listSets(store)).sets.map(({ name }) => name);
 }

@@ -13,7 +13,7 @@ import { isSuperuser } from '../../sys/process/run.ts';
 import { realFileSystem } from '../../sys/files/real-file-system.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { checkDisk, noticeTo, summariesOf } from './files.ts';
-import type { House, WorkOptions } from '../base/engine.ts';
+import type { Engine, WorkOptions } from '../base/engine.ts';
 import { serveDisks } from './served-disks.ts';
 
 /*
@@ -44,19 +44,19 @@ const STATE = '/run/holdfast/files';
 
 /** Open until disposed. Removes what dead processes left. */
 export async function openFiles(
-  house: House,
+  engine: Engine,
   request: OpenFilesRequest,
   { secrets, signal, report }: WorkOptions,
 ): Promise<RunningFiles> {
   if (!isSuperuser()) throw new SystemError('DENIED', 'only root may mount: run this as root');
-  const { store } = house;
+  const { store } = engine;
   await sweepOpenRestores(store.files, STATE);
   await using stack = new AsyncDisposableStack();
   const at = request.at === undefined ? undefined : resolve(request.at);
   const restore = stack.use(await beginOpenRestore(store, STATE, { point: request.what, at }));
   const { disks: directory, work } = restore;
   const served = stack.use(
-    await serveDisks(house, request.what, { directory, secrets, onNotice: noticeTo(report) }),
+    await serveDisks(engine, request.what, { directory, secrets, onNotice: noticeTo(report) }),
   );
   checkDisk(served, request.disk);
   await restore.note({ point: served.id });

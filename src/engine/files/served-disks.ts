@@ -8,7 +8,7 @@ import { SessionError } from '../../sessions/state/session-error.ts';
 import { type SessionStatus, sessionStatus } from '../../sessions/state/held-session.ts';
 import {
   type GivenSecret,
-  type House,
+  type Engine,
   openPoint,
   readKnownSet,
   type SecretSource,
@@ -33,17 +33,17 @@ export interface ServeDisksOptions {
 
 /** `query` is a recovery point as for `recover`, or the ID of a running session. */
 export async function serveDisks(
-  house: House,
+  engine: Engine,
   query: string,
   { directory, secrets, onNotice }: ServeDisksOptions,
 ): Promise<ServedDisks> {
-  const { store } = house;
+  const { store } = engine;
   const mount = (only: string, sets: readonly OpenSet[]) =>
     mountStore({
       ...{ clock: store.clock, store: resolve(store.directory), directory, sets, only },
       onRestart: (how) => onNotice(`the serving process ended (${how}): another one continues`),
     });
-  const session = await sessionNamed(house, query);
+  const session = await sessionNamed(engine, query);
   if (session) {
     const { record, holder } = session;
     if (holder === undefined) {
@@ -55,26 +55,26 @@ export async function serveDisks(
     const mounted = await mount(query, []);
     return served(mounted, record, diskFilesOfSession(directory, record));
   }
-  const { set, point } = await openPoint(house, query, secrets);
+  const { set, point } = await openPoint(engine, query, secrets);
   const mounted = await mount(point.id, [set]);
   return served(mounted, point, diskFilesOfPoint(directory, point));
 }
 
 /** The key that `serveDisks` will need; undefined: none, or a session, whose server has it. */
 export async function keyOfDisks(
-  house: House,
+  engine: Engine,
   query: string,
   secrets: SecretSource,
 ): Promise<GivenSecret | undefined> {
-  const { store } = house;
-  if (await sessionNamed(house, query)) return undefined;
+  const { store } = engine;
+  if (await sessionNamed(engine, query)) return undefined;
   const { set } = await findPoint(store, query);
-  const { slots } = await readKnownSet(house, set);
+  const { slots } = await readKnownSet(engine, set);
   return secrets(set, slots.length > 0 ? 'needed' : 'if given');
 }
 
 /** Undefined: not the ID of a session, so a recovery point is meant. */
-async function sessionNamed({ store }: House, id: string): Promise<SessionStatus | undefined> {
+async function sessionNamed({ store }: Engine, id: string): Promise<SessionStatus | undefined> {
   try {
     return await sessionStatus(store, id);
   } catch (cause) {

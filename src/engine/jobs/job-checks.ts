@@ -6,7 +6,7 @@ import { mayWrite } from '../../sys/files/file-view.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { findPoint } from '../../catalog/points.ts';
 import { checkBackup, checkRestore } from '../points/backups.ts';
-import { type House, openSet, type SecretSource } from '../base/engine.ts';
+import { type Engine, openSet, type SecretSource } from '../base/engine.ts';
 import { checkRetention } from '../points/retention.ts';
 
 type Job = RequestOf<'job/create'>;
@@ -17,15 +17,15 @@ type Job = RequestOf<'job/create'>;
  * form: `@latest` becomes the point that is the newest when the job is created, whenever it is tried.
  */
 export async function checkJob(
-  house: House,
+  engine: Engine,
   job: Job,
   { secrets }: { readonly secrets: SecretSource },
 ): Promise<Job> {
   // A check reads what the available keys open, and reports the rest.
   if (job.kind === 'check') return job;
   if (job.kind === 'restore') {
-    const point = await checkRestore(house, job.request, secrets);
-    await checkWritable(house, job.request.to);
+    const point = await checkRestore(engine, job.request, secrets);
+    await checkWritable(engine, job.request.to);
     return { ...job, request: { ...job.request, point } };
   }
   if (job.kind === 'backup') {
@@ -33,23 +33,23 @@ export async function checkJob(
     checkBackup(request);
     if (request.retention) checkRetention(request.retention);
     const files = request.disks.map(({ where }) => where).filter((where) => !isNbdUri(where));
-    for (const where of files) await checkImage(house, where);
+    for (const where of files) await checkImage(engine, where);
   }
-  await openSet(house, await setOf(house, job), secrets);
+  await openSet(engine, await setOf(engine, job), secrets);
   return job;
 }
 
 /** The set whose key a job needs. */
-export async function setOf(house: House, job: Exclude<Job, { kind: 'check' }>): Promise<string> {
+export async function setOf(engine: Engine, job: Exclude<Job, { kind: 'check' }>): Promise<string> {
   if (job.kind === 'backup') return job.request.set;
   if (job.kind === 'restore') {
-    return (await findPoint(house.store, job.request.point)).set;
+    return (await findPoint(engine.store, job.request.point)).set;
   }
-  return (await sessionStatus(house.store, job.request.session)).record.set;
+  return (await sessionStatus(engine.store, job.request.session)).record.set;
 }
 
 /** A device is opened itself; for a file, another one is first created beside it. */
-async function checkWritable({ store }: House, to: string): Promise<void> {
+async function checkWritable({ store }: Engine, to: string): Promise<void> {
   if (isNbdUri(to)) return;
   const path = resolve(to);
   if ((await store.files.stat(path))?.kind === 'block-device') return;
@@ -57,7 +57,7 @@ async function checkWritable({ store }: House, to: string): Promise<void> {
   throw new SystemError('DENIED', `${path} cannot be created: its directory is not writable`);
 }
 
-async function checkImage({ store }: House, where: string): Promise<void> {
+async function checkImage({ store }: Engine, where: string): Promise<void> {
   const path = resolve(where);
   if (await store.files.stat(path)) return;
   throw new SystemError('NOT_FOUND', `${path}: there is no such image`);

@@ -9,13 +9,13 @@ import { jobRequest } from '../../operations/background.ts';
 import type { JobSummary, ScheduleOutcome, ScheduleSummary } from '../../operations/job.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import { JobError } from '../../jobs/job-error.ts';
-import { type House, openSet } from '../base/engine.ts';
+import { type Engine, openSet } from '../base/engine.ts';
 import { checkJob, setOf } from './job-checks.ts';
 import type { JobKeys } from './job-keys.ts';
 import type { CallOptions } from '../base/call.ts';
 
 /** The operations on jobs and schedules. */
-export interface JobDesk {
+export interface JobService {
   readonly queue: JobQueue;
   readonly schedules: Schedules;
   readonly keys: JobKeys;
@@ -24,27 +24,27 @@ export interface JobDesk {
 
 /** A key that comes with the request is kept in memory until the job has ended. */
 export async function createJob(
-  desk: JobDesk,
-  house: House,
+  service: JobService,
+  engine: Engine,
   job: RequestOf<'job/create'>,
   options: CallOptions,
 ): Promise<JobSummary> {
-  const { queue, keys } = desk;
-  const { kind, request } = await checkJob(house, job, options);
+  const { queue, keys } = service;
+  const { kind, request } = await checkJob(engine, job, options);
   const made = await queue.submit({ kind, request });
   // In time: before the job begins, that is first recorded on the disk.
   if (options.given) keys.give(made, options.given);
-  return summaryOf(desk, queue.show(made.id));
+  return summaryOf(service, queue.show(made.id));
 }
 
 /** Gives a job the key that it waits for; it may be trying without it right now. */
 export async function unlockJob(
-  desk: JobDesk,
-  house: House,
+  service: JobService,
+  engine: Engine,
   id: string,
   { secrets, given }: CallOptions,
 ): Promise<JobSummary> {
-  const { queue, keys } = desk;
+  const { queue, keys } = service;
   const { job } = queue.show(id);
   if (hasEnded(job)) {
     throw new JobError('IMPOSSIBLE', `job ${id} is ${job.state}: it no longer needs a key`);
@@ -53,32 +53,32 @@ export async function unlockJob(
   if (what.kind === 'check') {
     throw new JobError('IMPOSSIBLE', `job ${id} is a check, which does not wait for a key`);
   }
-  await openSet(house, await setOf(house, what), secrets);
+  await openSet(engine, await setOf(engine, what), secrets);
   if (given) keys.give(job, given);
   queue.wake();
-  return summaryOf(desk, queue.show(id));
+  return summaryOf(service, queue.show(id));
 }
 
 export function jobs(
-  desk: JobDesk,
+  service: JobService,
   { first, count, active }: RequestOf<'job/list'>,
 ): ResultOf<'job/list'> {
   const isActive = ({ job }: JobView): boolean => !active || !hasEnded(job);
-  const foreign = desk.queue.foreign().map((job): JobView => ({ job, progress: undefined }));
-  const known = desk.queue.list().filter(isActive);
+  const foreign = service.queue.foreign().map((job): JobView => ({ job, progress: undefined }));
+  const known = service.queue.list().filter(isActive);
   const all = [...foreign, ...known];
   const end = count === undefined ? all.length : first + count;
   const shown = all.slice(first, end);
-  const jobs = shown.map((it) => ({ ...summaryOf(desk, it), adopted: !foreign.includes(it) }));
+  const jobs = shown.map((it) => ({ ...summaryOf(service, it), adopted: !foreign.includes(it) }));
   return { jobs, total: all.length, first };
 }
 
-export function showJob(desk: JobDesk, id: string): JobSummary {
-  return summaryOf(desk, desk.queue.show(id));
+export function showJob(service: JobService, id: string): JobSummary {
+  return summaryOf(service, service.queue.show(id));
 }
 
 export async function jobLog(
-  { queue }: JobDesk,
+  { queue }: JobService,
   { job, first }: RequestOf<'job/log'>,
 ): Promise<ResultOf<'job/log'>> {
   const notes = await queue.notes(job);
@@ -95,27 +95,27 @@ function parsedNote(line: string): { readonly time: string; readonly message: st
   }
 }
 
-export async function cancelJob(desk: JobDesk, id: string): Promise<JobSummary> {
-  const job = await desk.queue.cancel(id);
-  return summaryOf(desk, { job, progress: undefined });
+export async function cancelJob(service: JobService, id: string): Promise<JobSummary> {
+  const job = await service.queue.cancel(id);
+  return summaryOf(service, { job, progress: undefined });
 }
 
 export async function attendJob(
-  desk: JobDesk,
+  service: JobService,
   id: string,
   { report, signal }: { readonly report: Report; readonly signal: AbortSignal },
 ): Promise<JobSummary> {
-  return summaryOf(desk, await desk.queue.attend(id, report, signal));
+  return summaryOf(service, await service.queue.attend(id, report, signal));
 }
 
 /** A key that comes with the request is kept in memory, for its jobs, until the service ends. */
 export async function createSchedule(
-  { schedules, queue, keys }: JobDesk,
-  house: House,
+  { schedules, queue, keys }: JobService,
+  engine: Engine,
   { schedule, at, job }: RequestOf<'schedule/create'>,
   options: CallOptions,
 ): Promise<ScheduleSummary> {
-  await checkJob(house, job, options);
+  await checkJob(engine, job, options);
   const { kind, request } = job;
   const made = await schedules.create({ name: schedule, at, kind, request });
   if (options.given) {
@@ -129,12 +129,12 @@ const KEPT_IN_MEMORY =
   'the key is kept in memory: after a restart of the service, the next job of this schedule waits for it. ' +
   'To give it permanently, name a file in "passphraseFiles" of the settings';
 
-export async function removeSchedule({ schedules, keys }: JobDesk, name: string): Promise<void> {
+export async function removeSchedule({ schedules, keys }: JobService, name: string): Promise<void> {
   await schedules.remove(name);
   keys.forgetSchedule(name);
 }
 
-export function listSchedules({ schedules, queue }: JobDesk): ResultOf<'schedule/list'> {
+export function listSchedules({ schedules, queue }: JobService): ResultOf<'schedule/list'> {
   const ended = endedJobs(queue);
   const foreign = schedules.foreign().map((schedule) => ({
     ...scheduleSummaryOf({ schedule, next: undefined }, new Map()),
@@ -156,13 +156,13 @@ function endedJobs(queue: Pick<JobQueue, 'list'>): ReadonlyMap<string, EndedJob>
   return newest;
 }
 
-export function countsOf({ queue }: JobDesk): { running: number; waiting: number } {
+export function countsOf({ queue }: JobService): { running: number; waiting: number } {
   const states = queue.list().map(({ job }) => job.state);
   const count = (state: JobRecord['state']): number => states.filter((it) => it === state).length;
   return { running: count('running'), waiting: count('waiting') };
 }
 
-function summaryOf({ keys }: JobDesk, { job, progress }: JobView): JobSummary {
+function summaryOf({ keys }: JobService, { job, progress }: JobView): JobSummary {
   const { id, kind, state, schedule, created, started, ended, reason, notBefore } = job;
   return {
     ...{ job: id, kind, state, schedule: schedule ?? null, created },

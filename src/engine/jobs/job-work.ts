@@ -8,7 +8,7 @@ import { jobRequest } from '../../operations/background.ts';
 import type { Report } from '../../operations/events.ts';
 import type { RequestOf } from '../../operations/operations.ts';
 import { firstFailure, kindOfFailure } from '../base/failures.ts';
-import type { House, SecretSource } from '../base/engine.ts';
+import type { Engine, SecretSource } from '../base/engine.ts';
 import type { JobKeys } from './job-keys.ts';
 import { checkRetention, retain } from '../points/retention.ts';
 import { asSeenHere } from '../base/service-view.ts';
@@ -38,7 +38,7 @@ export function laneOf(kind: JobKind): string {
 }
 
 /** The work of jobs. Rejects only for bugs of our own. */
-export function jobWork(house: House, { keys, inWorker }: WorkParts) {
+export function jobWork(engine: Engine, { keys, inWorker }: WorkParts) {
   return async (job: JobRecord, { signal, report: tell }: AttemptOptions): Promise<Outcome> => {
     const report: Report = (event) => {
       if (event.event === 'progress' || event.event === 'notice') tell(event);
@@ -51,7 +51,7 @@ export function jobWork(house: House, { keys, inWorker }: WorkParts) {
     };
     try {
       const outcome = await attempt(job, {
-        ...{ house, inWorker, secrets, signal, report },
+        ...{ engine, inWorker, secrets, signal, report },
         ...{ given: undefined, who: undefined },
       });
       keys.tried(job.id, undefined);
@@ -78,7 +78,7 @@ interface WorkParts {
 }
 
 interface Attempt extends CallOptions {
-  readonly house: House;
+  readonly engine: Engine;
   readonly inWorker: Handlers<WorkerOperationName>;
 }
 
@@ -116,7 +116,7 @@ async function backUp({ retention, ...backup }: Request<'backup'>, options: Atte
   const { set, machine } = backup;
   try {
     const rules = { set, machine, retention, dryRun: false };
-    return { ...point, retained: await retain(options.house, rules) };
+    return { ...point, retained: await retain(options.engine, rules) };
   } catch (error) {
     const cause = firstFailure(error);
     if (kindOfFailure(cause) === undefined) throw cause;
@@ -135,7 +135,7 @@ async function restoreOnce(
 ) {
   const { to, overwrite } = restore;
   const isFirst = failures + deaths === 0;
-  if (!isFirst && !overwrite && (await options.house.store.files.stat(to))?.kind === 'file') {
+  if (!isFirst && !overwrite && (await options.engine.store.files.stat(to))?.kind === 'file') {
     const reason =
       `${to} exists. If an earlier attempt of this job made it, it is whole: restored files appear under their ` +
       'names only then. Otherwise restore to another name';

@@ -14,8 +14,8 @@ import { SessionError } from '../../sessions/state/session-error.ts';
 import { listSessions } from '../../sessions/state/held-session.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { AlarmError } from '../../alarms/alarm-error.ts';
-import type { House } from '../base/engine.ts';
-import type { JobDesk } from '../jobs/job-service.ts';
+import type { Engine } from '../base/engine.ts';
+import type { JobService } from '../jobs/job-service.ts';
 import { servedOrder, sessionOrder } from '../sessions/orders.ts';
 import { type OlderMachine, olderMachines } from '../points/published-points.ts';
 import { rememberedSet } from '../base/remembered-sets.ts';
@@ -43,23 +43,23 @@ interface ServedSession {
 }
 
 /** Jobs and schedules belong to the service: a command without one adopts the rest. */
-export type AdoptingJobs = JobDesk | undefined;
+export type AdoptingJobs = JobService | undefined;
 
 /**
  * Without the digest of a plan, returns the plan; with it, adopts what was shown. Rejects REFUSED if that has
  * changed.
  */
 export async function adopt(
-  house: House,
+  engine: Engine,
   jobs: AdoptingJobs,
   { plan: wanted }: RequestOf<'store/adopt'>,
 ): Promise<ResultOf<'store/adopt'>> {
-  const { foreign, plan } = await plannedOf(house, jobs);
+  const { foreign, plan } = await plannedOf(engine, jobs);
   if (wanted === undefined) return { ...plan, adopted: false };
   if (wanted !== plan.plan) {
     throw new AlarmError('REFUSED', 'the store has changed since then: look at it again');
   }
-  await adoptAll(house, jobs, foreign);
+  await adoptAll(engine, jobs, foreign);
   return { ...plan, adopted: true };
 }
 
@@ -68,36 +68,36 @@ export async function adopt(
  * first.
  */
 export async function firstAdoption(
-  house: House,
+  engine: Engine,
   jobs: AdoptingJobs,
 ): Promise<{ readonly words: readonly string[]; readonly adopt: () => Promise<void> }> {
-  const { foreign, plan } = await plannedOf(house, jobs);
-  return { words: wordsOf(plan), adopt: () => adoptAll(house, jobs, foreign) };
+  const { foreign, plan } = await plannedOf(engine, jobs);
+  return { words: wordsOf(plan), adopt: () => adoptAll(engine, jobs, foreign) };
 }
 
 /**
  * Describes the orders that are not obeyed automatically; a stopped session waits for a person anyway. Called twice a
  * minute: machines with older recovery points are left to checks, backups and lists.
  */
-export async function foreignOrders(house: House, jobs: JobDesk): Promise<string[]> {
-  const { plan } = await plannedOf(house, jobs, []);
+export async function foreignOrders(engine: Engine, jobs: JobService): Promise<string[]> {
+  const { plan } = await plannedOf(engine, jobs, []);
   return wordsOf({ ...plan, sessions: plan.sessions.filter(({ starts }) => starts) });
 }
 
 async function plannedOf(
-  house: House,
+  engine: Engine,
   jobs: AdoptingJobs,
   older?: readonly OlderMachine[],
 ): Promise<{ readonly foreign: Foreign; readonly plan: Plan }> {
-  const listed = (await listSets(house.store)).sets;
+  const listed = (await listSets(engine.store)).sets;
   const foreign = {
     sets: Object.fromEntries(listed.map((it) => [it.name, rememberedSet(it)])),
-    sessions: await foreignSessions(house),
+    sessions: await foreignSessions(engine),
     jobs: jobs?.queue.foreign() ?? [],
     schedules: jobs?.schedules.foreign() ?? [],
-    older: older ?? (await olderMachines(house, [])),
+    older: older ?? (await olderMachines(engine, [])),
   };
-  const remembered = await house.memory.look();
+  const remembered = await engine.memory.look();
   const sets = Object.entries(foreign.sets).flatMap(([set, now]) => {
     const known = remembered.set(set);
     const isSame = known?.domain === now.domain && known.encrypted === now.encrypted;
@@ -105,8 +105,8 @@ async function plannedOf(
     return [{ set, encrypted: now.encrypted, wasEncrypted: known.encrypted }];
   });
   const shown = {
-    store: house.store.directory,
-    memory: (await house.box.problem()) ?? null,
+    store: engine.store.directory,
+    memory: (await engine.box.problem()) ?? null,
     lost: [...remembered.lost],
     sessions: foreign.sessions.map(({ record, served }) => ({
       ...{ session: record.id, set: record.set, point: record.point, listen: record.listen },
@@ -125,9 +125,9 @@ async function plannedOf(
   return { foreign, plan: { ...shown, plan } };
 }
 
-async function adoptAll(house: House, jobs: AdoptingJobs, foreign: Foreign): Promise<void> {
-  await house.memory.adopt([...ownWork(jobs), ...ordersOf(foreign)], foreign.sets);
-  await house.memory.published.forget(foreign.older);
+async function adoptAll(engine: Engine, jobs: AdoptingJobs, foreign: Foreign): Promise<void> {
+  await engine.memory.adopt([...ownWork(jobs), ...ordersOf(foreign)], foreign.sets);
+  await engine.memory.published.forget(foreign.older);
   await jobs?.queue.adopt(foreign.jobs);
   await jobs?.schedules.adopt(foreign.schedules);
 }
@@ -152,22 +152,22 @@ function ownWork(jobs: AdoptingJobs): Order[] {
   return [...running, ...scheduled];
 }
 
-async function foreignSessions(house: House): Promise<ServedSession[]> {
-  const { isOurs } = await house.memory.look();
-  return (await servedOf(house)).filter(
+async function foreignSessions(engine: Engine): Promise<ServedSession[]> {
+  const { isOurs } = await engine.memory.look();
+  return (await servedOf(engine)).filter(
     ({ record, served }) =>
       !isOurs(sessionOrder(record)) || (served && !isOurs(servedOrder(record.id, served))),
   );
 }
 
 /** The readable ones; the list of sessions shows the others. */
-async function servedOf(house: House): Promise<ServedSession[]> {
-  const { sessions } = await listSessions(house.store);
+async function servedOf(engine: Engine): Promise<ServedSession[]> {
+  const { sessions } = await listSessions(engine.store);
   const found: ServedSession[] = [];
   for (const { record } of sessions) {
     try {
-      const served = (await isServed(house.store, record.id))
-        ? await readServed(house.store, record.id)
+      const served = (await isServed(engine.store, record.id))
+        ? await readServed(engine.store, record.id)
         : undefined;
       found.push({ record, served });
     } catch (cause) {

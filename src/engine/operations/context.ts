@@ -2,20 +2,20 @@ import type { Report } from '../../operations/events.ts';
 import type { ResultOf } from '../../operations/operations.ts';
 import type { Box } from '../../box/box.ts';
 import type { IsSecret } from '../../ingest/source/image-source.ts';
-import type { House } from '../base/engine.ts';
+import type { Engine } from '../base/engine.ts';
 import type { Audit } from '../audit/audit.ts';
-import type { Guard } from '../watch/monitor.ts';
-import type { JobDesk } from '../jobs/job-service.ts';
+import type { Monitor } from '../watch/monitor.ts';
+import type { JobService } from '../jobs/job-service.ts';
 import type { Tokens } from '../secrets/tokens.ts';
-import type { SessionKeeper } from '../sessions/session-supervisor.ts';
+import type { SessionSupervisor } from '../sessions/session-supervisor.ts';
 import type { ThroughputRecorder } from '../watch/throughput.ts';
 import type { OverlayOfSession, WhyWaiting } from '../sessions/run-session.ts';
 
 /** What operations on a store work on: in the service, in a worker, or in a command line that finds no service. */
 export interface StoreContext {
   /** Rejects if there is no store. */
-  house(): Promise<House>;
-  /** Creates the store that `house` would open. */
+  engine(): Promise<Engine>;
+  /** Creates the store that `engine` would open. */
   makeStore(): Promise<ResultOf<'store/create'>>;
   /** Whether a file must not be read on behalf of a caller. */
   readonly isSecret: IsSecret;
@@ -25,12 +25,12 @@ export interface StoreContext {
 
 /** What only the service has. Promises reject where it has no store yet. */
 export interface ServiceContext extends ServiceFacts {
-  house(): Promise<House>;
-  sessions(): Promise<SessionKeeper>;
-  jobs(): Promise<JobDesk>;
+  engine(): Promise<Engine>;
+  sessions(): Promise<SessionSupervisor>;
+  jobs(): Promise<JobService>;
   throughput(): Promise<ThroughputRecorder>;
   audit(): Promise<Audit>;
-  guard(): Promise<Guard>;
+  monitor(): Promise<Monitor>;
   show(): Promise<ResultOf<'service/show'>>;
   readonly whyWaiting: WhyWaiting;
   readonly overlay: OverlayOfSession;

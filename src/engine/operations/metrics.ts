@@ -32,10 +32,10 @@ async function ofStore(
   service: ServiceContext,
   counts: { readonly running: number; readonly waiting: number },
 ): Promise<Family[]> {
-  const { store } = await service.house();
+  const { store } = await service.engine();
   const { queue, schedules } = await service.jobs();
-  const guard = await service.guard();
-  const standing = guard.alarms.list().filter(stands);
+  const monitor = await service.monitor();
+  const standing = monitor.alarms.list().filter(stands);
   const { sessions, damaged } = await listSessions(store);
   const jobs = queue.list().map(({ job }) => job);
   const byState = JOB_STATES.map((state) => ({
@@ -84,8 +84,8 @@ async function ofStore(
         labels: { alarm: id, kind, level },
       })),
     },
-    one('holdfast_lockdown', 'Whether the lockdown is on.', guard.lockdown.state() ? 1 : 0),
-    one('holdfast_untold_messages', 'Messages of alarms that are not sent yet.', guard.untold()),
+    one('holdfast_lockdown', 'Whether the lockdown is on.', monitor.lockdown.state() ? 1 : 0),
+    one('holdfast_untold_messages', 'Messages of alarms that are not sent yet.', monitor.untold()),
     one('holdfast_sessions_damaged', 'Sessions whose records cannot be read.', damaged.length),
     { name: 'holdfast_jobs', help: 'Known jobs, by their state.', samples: byState },
     {

@@ -32,26 +32,26 @@ function ownHandlers(context: ServiceContext): Handlers<NameOf<'service'>> {
     },
     'audit/check': async (service) => {
       const checked = await (await service.audit()).check();
-      await (await service.guard()).auditChecked(checked);
+      await (await service.monitor()).auditChecked(checked);
       return { ...checked };
     },
     'alarm/list': async (service, request) =>
-      (await alarms()).listAlarms((await service.guard()).alarms, request),
+      (await alarms()).listAlarms((await service.monitor()).alarms, request),
     'alarm/acknowledge': async (service, { alarm }, { who }) =>
-      (await alarms()).acknowledge((await service.guard()).alarms, alarm, who),
+      (await alarms()).acknowledge((await service.monitor()).alarms, alarm, who),
     'lockdown/show': async (service) =>
-      (await lockdown()).showLockdown((await service.guard()).lockdown),
+      (await lockdown()).showLockdown((await service.monitor()).lockdown),
     'lockdown/on': async (service, _request, { who }) => {
-      const guard = await service.guard();
-      return (await lockdown()).beginLockdown(guard.lockdown, guard.persons(), who);
+      const monitor = await service.monitor();
+      return (await lockdown()).beginLockdown(monitor.lockdown, monitor.persons(), who);
     },
     'lockdown/off': async (service, _request, { who }) =>
-      (await lockdown()).endLockdown((await service.guard()).lockdown, who),
-    'notify/test': async (service) => (await service.guard()).test(),
+      (await lockdown()).endLockdown((await service.monitor()).lockdown, who),
+    'notify/test': async (service) => (await service.monitor()).test(),
     'job/create': async (service, request, options) =>
-      (await jobs()).createJob(await service.jobs(), await service.house(), request, options),
+      (await jobs()).createJob(await service.jobs(), await service.engine(), request, options),
     'job/unlock': async (service, { job }, options) =>
-      (await jobs()).unlockJob(await service.jobs(), await service.house(), job, options),
+      (await jobs()).unlockJob(await service.jobs(), await service.engine(), job, options),
     'job/list': async (service, request) => (await jobs()).jobs(await service.jobs(), request),
     'job/show': async (service, { job }) => (await jobs()).showJob(await service.jobs(), job),
     'job/log': async (service, request) => (await jobs()).jobLog(await service.jobs(), request),
@@ -59,7 +59,7 @@ function ownHandlers(context: ServiceContext): Handlers<NameOf<'service'>> {
       (await jobs()).attendJob(await service.jobs(), job, options),
     'job/cancel': async (service, { job }) => (await jobs()).cancelJob(await service.jobs(), job),
     'schedule/create': async (service, request, options) =>
-      (await jobs()).createSchedule(await service.jobs(), await service.house(), request, options),
+      (await jobs()).createSchedule(await service.jobs(), await service.engine(), request, options),
     'schedule/list': async (service) => (await jobs()).listSchedules(await service.jobs()),
     'schedule/run': async (service, { schedule }) => {
       const own = await service.jobs();
@@ -101,16 +101,16 @@ export function serviceHandlers(
     files,
     inWorker,
     ...store
-  }: Omit<StoreContext, 'service' | 'house'> & {
+  }: Omit<StoreContext, 'service' | 'engine'> & {
     readonly host: Handlers<HostOperationName>;
     readonly files: Handlers<FilesOperationName>;
     /** Those that guests must not wait for. */
     readonly inWorker: Handlers<WorkerOperationName>;
   },
 ): Handlers {
-  const { house } = service;
+  const { engine } = service;
   return {
-    ...storeHandlers({ ...store, house, service }),
+    ...storeHandlers({ ...store, engine, service }),
     ...inWorker,
     ...ownHandlers(service),
     ...host,
@@ -122,7 +122,7 @@ export function serviceHandlers(
     // Who opens volumes has no keys: the service finds the one that is needed, and hands it on.
     'files/open': async (request, { secrets, given, ...options }) => {
       const { keyOfDisks } = await import('../files/served-disks.ts');
-      const key = given ?? (await keyOfDisks(await house(), request.what, secrets));
+      const key = given ?? (await keyOfDisks(await engine(), request.what, secrets));
       return files['files/open'](request, { ...options, secrets, given: key });
     },
   };

@@ -13,53 +13,54 @@ export function storeHandlers(context: StoreContext): Handlers<StoreOperationNam
   return bound<StoreContext, StoreOperationName>(context, {
     'support/create': async (store) => (await import('./support.ts')).supportBundle(store),
     'store/create': (store) => store.makeStore(),
-    'store/adopt': async ({ house, service }, request) => {
-      const own = await house();
+    'store/adopt': async ({ engine, service }, request) => {
+      const own = await engine();
       const done = await (await import('./adoption.ts')).adopt(own, await service?.jobs(), request);
       if (done.adopted && service) {
         await (await service.sessions()).resumeAll();
-        (await service.guard()).wake();
+        (await service.monitor()).wake();
       }
       return done;
     },
-    'store/usage': async ({ house }) => (await import('./usage.ts')).usage(await house()),
-    'store/check': async ({ house }, { readData }, options) =>
-      (await stores()).checkStore(await house(), { readData, ...options }),
-    'store/upgrade': async ({ house, service }, request, options) => {
+    'store/usage': async ({ engine }) => (await import('./usage.ts')).usage(await engine()),
+    'store/check': async ({ engine }, { readData }, options) =>
+      (await stores()).checkStore(await engine(), { readData, ...options }),
+    'store/upgrade': async ({ engine, service }, request, options) => {
       const { upgrade } = await import('./upgrade.ts');
-      return upgrade(await house(), await service?.jobs(), request, options);
+      return upgrade(await engine(), await service?.jobs(), request, options);
     },
-    'store/rebuild-index': async ({ house }, _request, { report }) =>
-      (await stores()).remakeIndex(await house(), report),
-    'set/list': async ({ house }) => (await sets()).sets(await house()),
-    'set/create': async ({ house }, { set, encrypted }, { given }) => {
+    'store/rebuild-index': async ({ engine }, _request, { report }) =>
+      (await stores()).remakeIndex(await engine(), report),
+    'set/list': async ({ engine }) => (await sets()).sets(await engine()),
+    'set/create': async ({ engine }, { set, encrypted }, { given }) => {
       const passphrase = encrypted ? (await sets()).newPassphrase(given) : undefined;
-      return (await sets()).makeSet(await house(), set, passphrase);
+      return (await sets()).makeSet(await engine(), set, passphrase);
     },
-    'set/import-key': async ({ house }, request, { given }) =>
-      (await import('../points/set-keys.ts')).importKey(await house(), request, given),
-    'backup/create': async ({ house, isSecret }, request, options) =>
-      (await backups()).createBackup(await house(), request, { ...options, isSecret }),
-    'backup/list': async ({ house }, request) => (await backups()).points(await house(), request),
-    'backup/page': async ({ house }, request) =>
-      (await backups()).pointPage(await house(), request),
-    'backup/show': async ({ house }, { point }, { secrets }) =>
-      (await backups()).showPoint(await house(), point, secrets),
-    'backup/forget': async ({ house }, { point }) => (await backups()).forget(await house(), point),
-    'backup/retain': async ({ house }, request) =>
-      (await import('../points/retention.ts')).retain(await house(), request),
-    'restore/disk': async ({ house }, request, options) =>
-      (await backups()).restore(await house(), request, options),
-    'session/list': async ({ house, service }) =>
-      (await sessions()).sessions(await house(), service?.whyWaiting),
-    'session/show': async ({ house, service }, { session }) =>
-      (await sessions()).showSession(await house(), session, service),
-    'session/discard': async ({ house }, { session }, { report }) => {
+    'set/import-key': async ({ engine }, request, { given }) =>
+      (await import('../points/set-keys.ts')).importKey(await engine(), request, given),
+    'backup/create': async ({ engine, isSecret }, request, options) =>
+      (await backups()).createBackup(await engine(), request, { ...options, isSecret }),
+    'backup/list': async ({ engine }, request) => (await backups()).points(await engine(), request),
+    'backup/page': async ({ engine }, request) =>
+      (await backups()).pointPage(await engine(), request),
+    'backup/show': async ({ engine }, { point }, { secrets }) =>
+      (await backups()).showPoint(await engine(), point, secrets),
+    'backup/forget': async ({ engine }, { point }) =>
+      (await backups()).forget(await engine(), point),
+    'backup/retain': async ({ engine }, request) =>
+      (await import('../points/retention.ts')).retain(await engine(), request),
+    'restore/disk': async ({ engine }, request, options) =>
+      (await backups()).restore(await engine(), request, options),
+    'session/list': async ({ engine, service }) =>
+      (await sessions()).sessions(await engine(), service?.whyWaiting),
+    'session/show': async ({ engine, service }, { session }) =>
+      (await sessions()).showSession(await engine(), session, service),
+    'session/discard': async ({ engine }, { session }, { report }) => {
       const tell = (message: string): void => report({ event: 'notice', message });
-      await (await sessions()).discard(await house(), session, tell);
+      await (await sessions()).discard(await engine(), session, tell);
       return { session, discarded: true };
     },
-    'session/keep': async ({ house }, { session }, options) =>
-      (await sessions()).keep(await house(), session, options),
+    'session/keep': async ({ engine }, { session }, options) =>
+      (await sessions()).keep(await engine(), session, options),
   });
 }

@@ -104,7 +104,7 @@ async function textOf(text: Part['text']): Promise<string> {
 }
 
 function partsOf(
-  { house, service }: StoreContext,
+  { engine, service }: StoreContext,
   facts: SupportFacts | undefined,
 ): readonly Part[] {
   function own(): ServiceContext {
@@ -123,12 +123,12 @@ function partsOf(
     json('versions.json', async () => ({ ...(await versions()), protocol: facts?.protocol })),
     json('settings.json', async () => facts?.settings ?? {}),
     json('service.json', async () => own().show()),
-    json('sets.json', async () => ({ sets: await sets(await house()) })),
+    json('sets.json', async () => ({ sets: await sets(await engine()) })),
     json('sessions.json', async () => ({
-      sessions: await sessions(await house(), service?.whyWaiting),
+      sessions: await sessions(await engine(), service?.whyWaiting),
     })),
     json('jobs.json', async () => jobs(await own().jobs(), ALL)),
-    json('alarms.json', async () => listAlarms((await own().guard()).alarms, { all: true })),
+    json('alarms.json', async () => listAlarms((await own().monitor()).alarms, { all: true })),
     json('schedules.json', async () => listSchedules(await own().jobs())),
     { file: 'metrics.txt', text: () => metrics(own()) },
     json('audit-check.json', async () => ({ ...(await (await own().audit()).check()) })),

@@ -14,14 +14,14 @@ import { lastPack } from '../../store/index/missing-packs.ts';
 import { lockStore } from '../../store/directory/store-lock.ts';
 import { writeStoreRecord } from '../../store/directory/store-record.ts';
 import {
-  type House,
+  type Engine,
   openSet,
   readKnownSet,
   type SecretSource,
   type WorkOptions,
   whereNeeded,
 } from '../base/engine.ts';
-import type { JobDesk } from '../jobs/job-service.ts';
+import type { JobService } from '../jobs/job-service.ts';
 import { SERVICE_LOCK } from '../base/service-lock.ts';
 
 /** A summary for people who decide; in full: formats/store/base/features.md. */
@@ -40,12 +40,12 @@ const CHANGES: Readonly<Record<Feature, string>> = {
  * set's key is needed, RUNNING if a session runs, BUSY. May be interrupted, and repeated.
  */
 export async function upgrade(
-  house: House,
-  jobs: JobDesk | undefined,
+  engine: Engine,
+  jobs: JobService | undefined,
   { confirmed }: RequestOf<'store/upgrade'>,
   { secrets, report }: Pick<WorkOptions, 'secrets' | 'report'>,
 ): Promise<ResultOf<'store/upgrade'>> {
-  const { store } = house;
+  const { store } = engine;
   const missing = ALL_FEATURES.filter((feature) => !store.has(feature));
   const plan = {
     store: store.directory,
@@ -54,12 +54,12 @@ export async function upgrade(
   if (!confirmed || missing.length === 0) return { ...plan, upgraded: false };
   await using stack = new AsyncDisposableStack();
   stack.use(await lockStore(store, 'store upgrade'));
-  const files = await jobFilesOf(house, jobs, stack);
+  const files = await jobFilesOf(engine, jobs, stack);
   const { id, created, needs } = store.record;
-  const gaplessFrom = await gaplessFromOf(house);
+  const gaplessFrom = await gaplessFromOf(engine);
   // Refuse before anything is changed: older releases can then continue to use the store.
-  await requireStopped(house);
-  const sets = await outdatedSets(house, secrets);
+  await requireStopped(engine);
+  const sets = await outdatedSets(engine, secrets);
   // From now on no older release can open the store, even if this process dies.
   await writeStoreRecord(store.files, store.directory, {
     ...{ id, created, version: 2, needs, gaplessFrom },
@@ -68,7 +68,7 @@ export async function upgrade(
     report({ event: 'progress', phase: 'records', position, total: sets.length });
     await upgradeSet(store, set);
   }
-  for (const session of await sessionIds(store)) await checkSession(house.store, session);
+  for (const session of await sessionIds(store)) await checkSession(engine.store, session);
   await checkLeases(store);
   await files.check(async () => {
     const needs = needsOf(ALL_FEATURES);
@@ -80,15 +80,15 @@ export async function upgrade(
 }
 
 /** The release of 22 November left gaps in the packs' numbers; a check must not report them as lost packs. */
-async function gaplessFromOf({ store }: House): Promise<number | undefined> {
+async function gaplessFromOf({ store }: Engine): Promise<number | undefined> {
   const { record } = store;
   return record.version === 1 ? 1 + (await lastPack(store)) : record.gaplessFrom;
 }
 
 /** The files of the service that holds the store. If none runs, none can start in the meantime. */
 async function jobFilesOf(
-  { store, memory }: House,
-  jobs: JobDesk | undefined,
+  { store, memory }: Engine,
+  jobs: JobService | undefined,
   stack: AsyncDisposableStack,
 ): Promise<JobFiles> {
   if (jobs) return jobs.files;
@@ -96,22 +96,22 @@ async function jobFilesOf(
   return openJobFiles(store.files, store.directory, { memory });
 }
 
-async function requireStopped(house: House): Promise<void> {
-  for (const { record, holder } of (await listSessions(house.store)).sessions) {
+async function requireStopped(engine: Engine): Promise<void> {
+  for (const { record, holder } of (await listSessions(engine.store)).sessions) {
     if (holder === undefined) continue;
     throw new SessionError('RUNNING', sessionInUse(record.id, holder));
   }
 }
 
 /** The sets with records that must be rewritten, opened. */
-async function outdatedSets(house: House, secrets: SecretSource): Promise<OpenSet[]> {
-  const { store } = house;
+async function outdatedSets(engine: Engine, secrets: SecretSource): Promise<OpenSet[]> {
+  const { store } = engine;
   const open: OpenSet[] = [];
   for (const name of await setNames(store)) {
-    const { seal } = await readKnownSet(house, name);
+    const { seal } = await readKnownSet(engine, name);
     const problems = await checkSetRecords(store, name);
     if (!seal || problems.length > 0 || (await isOutdated(store, name))) {
-      open.push(await openSet(house, name, whereNeeded(secrets)));
+      open.push(await openSet(engine, name, whereNeeded(secrets)));
     }
   }
   return open;

@@ -1,13 +1,13 @@
 import { pageOfPoints } from '../../catalog/points.ts';
 import type { StoreUsage } from '../../operations/store.ts';
 import { forecastOf, readGrowth } from '../watch/growth.ts';
-import type { House } from '../base/engine.ts';
+import type { Engine } from '../base/engine.ts';
 
 /** Number of records read to calculate the saving: 300 files of some hundred bytes, which takes some 50 ms. */
 const POINTS_LOOKED_AT = 300;
 
 /** How full the store is, when it will be full, and what it saves. */
-export async function usage({ store, pointNames }: House): Promise<StoreUsage> {
+export async function usage({ store, pointNames }: Engine): Promise<StoreUsage> {
   const { directory } = store;
   const space = await store.files.space(directory);
   const samples = await readGrowth(store, directory);

@@ -20,7 +20,7 @@ import { checkDeletions } from './deletions.ts';
 import { damageNotice } from '../base/damage-notice.ts';
 import { knownPoint, notePublished, olderMachines } from './published-points.ts';
 import {
-  type House,
+  type Engine,
   openPoint,
   openSet,
   type SecretSource,
@@ -38,19 +38,19 @@ export interface BackupRequest {
 }
 
 export async function createBackup(
-  house: House,
+  engine: Engine,
   { set, machine, disks, format, changed }: BackupRequest,
   { secrets, signal, report, isSecret }: WorkOptions & { readonly isSecret: IsSecret },
 ): Promise<MadePoint> {
   const { as, names } = checkBackup({ machine, disks, format });
-  const { store, workers } = house;
+  const { store, workers } = engine;
   const ranges =
     changed === undefined ? undefined : await readChangedBlocks(store.files, changed, names);
-  const open = await openSet(house, set, secrets);
+  const open = await openSet(engine, set, secrets);
   const scopes = new Map<string, MadePoint['scopes'][number]>();
   const damage: Damage[] = [];
   const tell = reporting(report, ranges !== undefined);
-  const known = await knownPoint(house, { set, machine });
+  const known = await knownPoint(engine, { set, machine });
   const point = await backup(store, {
     set: open,
     machine,
@@ -67,7 +67,7 @@ export async function createBackup(
     },
   });
   const notice = (message: string): void => report({ event: 'notice', message });
-  await notePublished(house, open, point.id, notice);
+  await notePublished(engine, open, point.id, notice);
   return { ...summaryOf(point), scopes: [...scopes.values()], damage };
 }
 
@@ -119,14 +119,14 @@ export interface PointListing {
 }
 
 export async function points(
-  house: House,
+  engine: Engine,
   { set, machine }: { readonly set: string | undefined; readonly machine: string | undefined },
 ): Promise<PointListing> {
-  const { store } = house;
+  const { store } = engine;
   const list = await listPoints(store, set);
   // Points that are listed as well need not be searched.
   const listed = new Set(list.points.map((point) => `${point.set}/${point.id}`));
-  const older = await olderMachines(house, [], (it) => {
+  const older = await olderMachines(engine, [], (it) => {
     const isAsked = (set ?? it.set) === it.set && (machine === undefined || it.machine === machine);
     return isAsked && !listed.has(`${it.set}/${it.point}`);
   });
@@ -138,7 +138,7 @@ export async function points(
 }
 
 export async function pointPage(
-  { store, pointNames }: House,
+  { store, pointNames }: Engine,
   request: PageRequest,
 ): Promise<PointListing & { readonly total: number; readonly first: number }> {
   const { points, damaged, total } = await pageOfPoints(store, pointNames, request);
@@ -150,17 +150,17 @@ export async function pointPage(
 }
 
 export async function showPoint(
-  house: House,
+  engine: Engine,
   query: string,
   secrets: SecretSource,
 ): Promise<PointSummary> {
-  return summaryOf((await openPoint(house, query, secrets)).point);
+  return summaryOf((await openPoint(engine, query, secrets)).point);
 }
 
-export async function forget(house: House, query: string): Promise<{ readonly point: string }> {
-  const { store } = house;
-  await checkDeletions(house);
-  const place = await placeOf(house, query);
+export async function forget(engine: Engine, query: string): Promise<{ readonly point: string }> {
+  const { store } = engine;
+  await checkDeletions(engine);
+  const place = await placeOf(engine, query);
   // A point that was deleted by other means can be forgotten as long as it is reported as missing.
   if (!place) return { point: (await forgetLost(store, query)).id };
   // The beginning of an ID suffices to view a recovery point, not to lose it.
@@ -173,7 +173,7 @@ export async function forget(house: House, query: string): Promise<{ readonly po
 }
 
 /** Undefined: it does not exist. */
-async function placeOf({ store }: House, query: string): Promise<PointPlace | undefined> {
+async function placeOf({ store }: Engine, query: string): Promise<PointPlace | undefined> {
   try {
     return await findPoint(store, query);
   } catch (cause) {
@@ -204,12 +204,12 @@ export interface RestoreResult {
 const RESTORE_CACHE_LENGTH = 64 * MiB;
 
 export async function restore(
-  house: House,
+  engine: Engine,
   request: RestoreRequest,
   { secrets, signal, report }: WorkOptions,
 ): Promise<RestoreResult> {
-  const { store, workers } = house;
-  const { set, point, root, said } = await whatToRestore(house, request, secrets);
+  const { store, workers } = engine;
+  const { set, point, root, said } = await whatToRestore(engine, request, secrets);
   const { disk, to, overwrite, erase } = request;
   await using reader = openBlockReader(store, {
     threads: workers,
@@ -227,23 +227,23 @@ export async function restore(
 
 /** Resolves with the ID of the point. Rejects as `restore` would at its beginning. */
 export async function checkRestore(
-  house: House,
+  engine: Engine,
   request: RestoreRequest,
   secrets: SecretSource,
 ): Promise<string> {
-  const { point, said } = await whatToRestore(house, request, secrets);
+  const { point, said } = await whatToRestore(engine, request, secrets);
   const { to, overwrite } = request;
-  await checkTarget(house.store, { to, format: said, overwrite });
+  await checkTarget(engine.store, { to, format: said, overwrite });
   return point.id;
 }
 
 async function whatToRestore(
-  house: House,
+  engine: Engine,
   { point: query, disk, format }: RestoreRequest,
   secrets: SecretSource,
 ) {
   const said = format === undefined ? undefined : parseImageFormat(format);
-  const { set, point } = await openPoint(house, query, secrets);
+  const { set, point } = await openPoint(engine, query, secrets);
   const root = point.disks.find(({ name }) => name === disk);
   if (root) return { set, point, root, said };
   const names = point.disks.map(({ name }) => name).join(', ');

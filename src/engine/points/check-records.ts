@@ -25,7 +25,7 @@ import { STORE_DIRECTORIES } from '../../store/directory/store.ts';
 import { readStoreRecord } from '../../store/directory/store-record.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { checkFiles, openFiles } from '../audit/audit-files.ts';
-import type { House } from '../base/engine.ts';
+import type { Engine } from '../base/engine.ts';
 
 /*
  * Everything in a store besides packs and recovery points, by class: what a restore, a session or a lock needs, what
@@ -37,7 +37,7 @@ type Tell = (problem: Problem) => void;
 const LENGTH_MAX = 8 * 1024 * 1024;
 
 /** Whether the directories of every store exist: without them nothing else can be checked. */
-export async function checkDirectories({ store }: House, tell: Tell): Promise<boolean> {
+export async function checkDirectories({ store }: Engine, tell: Tell): Promise<boolean> {
   let isWhole = true;
   for (const problem of await linkProblems(store)) tell(problem);
   for (const name of STORE_DIRECTORIES) {
@@ -51,31 +51,31 @@ export async function checkDirectories({ store }: House, tell: Tell): Promise<bo
 
 /** Checks records that need no key, and profiles, which are authenticated if their set is open. */
 export async function checkRecords(
-  house: House,
+  engine: Engine,
   open: readonly OpenSet[],
   tell: Tell,
 ): Promise<void> {
-  const { store } = house;
+  const { store } = engine;
   const { problems } = await readStoreRecord(store.files, store.directory);
   for (const problem of problems) tell(problem);
   const { damage } = await store.packs.readLast();
   if (damage) tell(damage);
-  for (const name of await setNames(store)) await checkSet(house, name, { open, tell });
+  for (const name of await setNames(store)) await checkSet(engine, name, { open, tell });
   for (const { path, reason } of (await listLeases(store)).damaged) {
     tell({ where: path, what: reason });
   }
-  await checkSessions(house, open, tell);
-  await checkWork(house, tell);
-  await checkBox(house, tell);
-  await checkAudit(house, tell);
+  await checkSessions(engine, open, tell);
+  await checkWork(engine, tell);
+  await checkBox(engine, tell);
+  await checkAudit(engine, tell);
 }
 
 async function checkSet(
-  house: House,
+  engine: Engine,
   name: string,
   { open, tell }: { readonly open: readonly OpenSet[]; readonly tell: Tell },
 ): Promise<void> {
-  const { store } = house;
+  const { store } = engine;
   for (const { path, reason } of await checkSetRecords(store, name)) {
     tell({ where: path, what: reason });
   }
@@ -85,7 +85,7 @@ async function checkSet(
     tell({ where: join(directory, 'points'), what });
   }
   const key = open.find((set) => set.name === name)?.keys.record;
-  await checkFilesIn(house, join(directory, 'profiles'), {
+  await checkFilesIn(engine, join(directory, 'profiles'), {
     ...{ suffix: '.profile', tell },
     decode(bytes) {
       const { machine } = decodeProfile(bytes, key);
@@ -97,7 +97,7 @@ async function checkSet(
 
 /** Checks journals of sessions, their served records, their overlays, and their leases. */
 async function checkSessions(
-  { store }: House,
+  { store }: Engine,
   open: readonly OpenSet[],
   tell: Tell,
 ): Promise<void> {
@@ -142,15 +142,15 @@ async function checkSessions(
 }
 
 /** Checks jobs, schedules, alarms, and the states of lockdown and growth. */
-async function checkWork(house: House, tell: Tell): Promise<void> {
-  const { directory } = house.store;
-  const checks = house.store.checks();
+async function checkWork(engine: Engine, tell: Tell): Promise<void> {
+  const { directory } = engine.store;
+  const checks = engine.store.checks();
   const records: readonly [string, (bytes: Uint8Array) => string][] = [
     ['jobs', (bytes) => decodeJob(bytes, checks).id],
     ['schedules', (bytes) => decodeSchedule(bytes, checks).name],
   ];
   for (const [name, decode] of records) {
-    await checkFilesIn(house, join(directory, name), { suffix: '.json', decode, tell });
+    await checkFilesIn(engine, join(directory, name), { suffix: '.json', decode, tell });
   }
   const single: readonly [string, (bytes: Uint8Array) => unknown][] = [
     ['alarms.json', (bytes) => alarmsFile.decode(bytes)],
@@ -158,31 +158,31 @@ async function checkWork(house: House, tell: Tell): Promise<void> {
     ['growth.json', decodeGrowth],
   ];
   for (const [name, decode] of single)
-    await checkFile(house, join(directory, name), { decode, tell });
+    await checkFile(engine, join(directory, name), { decode, tell });
 }
 
 /**
  * Checks the box's files outside the store, as far as this user may read them: clock, lockdown, messages, its memory.
  */
-async function checkBox(house: House, tell: Tell): Promise<void> {
-  const { directory } = house.box;
-  const problem = await house.box.problem();
+async function checkBox(engine: Engine, tell: Tell): Promise<void> {
+  const { directory } = engine.box;
+  const problem = await engine.box.problem();
   if (problem !== undefined) tell({ where: directory, what: problem });
   const single: readonly [string, (bytes: Uint8Array) => unknown][] = [
     ['clock.json', (bytes) => clockFile.decode(bytes)],
     ['lockdown.json', (bytes) => lockdownFile.decode(bytes)],
   ];
   for (const [name, decode] of single)
-    await checkFile(house, join(directory, name), { decode, tell });
+    await checkFile(engine, join(directory, name), { decode, tell });
   for (const channel of CHANNELS) {
     const decode = (bytes: Uint8Array): string => messageFile.decode(bytes).id;
-    await checkFilesIn(house, join(directory, OUTBOX, channel), { suffix: '.json', decode, tell });
+    await checkFilesIn(engine, join(directory, OUTBOX, channel), { suffix: '.json', decode, tell });
   }
 }
 
 /** Checks records that are named after what they describe. */
 async function checkFilesIn(
-  house: House,
+  engine: Engine,
   directory: string,
   {
     suffix,
@@ -194,11 +194,11 @@ async function checkFilesIn(
     readonly tell: Tell;
   },
 ): Promise<void> {
-  if (!(await house.store.files.stat(directory))) return;
-  for (const file of await house.store.files.list(directory)) {
+  if (!(await engine.store.files.stat(directory))) return;
+  for (const file of await engine.store.files.list(directory)) {
     if (!file.endsWith(suffix)) continue;
     const path = join(directory, file);
-    await checkFile(house, path, {
+    await checkFile(engine, path, {
       tell,
       decode(bytes) {
         const name = decode(bytes);
@@ -210,7 +210,7 @@ async function checkFilesIn(
 }
 
 async function checkFile(
-  { store }: House,
+  { store }: Engine,
   path: string,
   { decode, tell }: { readonly decode: (bytes: Uint8Array) => unknown; readonly tell: Tell },
 ): Promise<void> {
@@ -225,7 +225,7 @@ async function checkFile(
 }
 
 /** A running service may be in the middle of a line: only a defect that two looks find is real. */
-async function checkAudit({ store }: House, tell: Tell): Promise<void> {
+async function checkAudit({ store }: Engine, tell: Tell): Promise<void> {
   const look = async (): Promise<string | null> => {
     await using files = await openFiles(store, store.directory, 0);
     return (await checkFiles(files)).problem;

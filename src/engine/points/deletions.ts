@@ -1,13 +1,13 @@
 import { AlarmError } from '../../alarms/alarm-error.ts';
 import { standingAlarms } from '../../alarms/alarm-book.ts';
 import { readLockdown } from '../../alarms/lockdown.ts';
-import type { House } from '../base/engine.ts';
+import type { Engine } from '../base/engine.ts';
 
 /**
  * Called before anything is deleted for good. Judges by the store's contents, so that it also holds for commands
  * without a service. Rejects FROZEN, LOCKED.
  */
-export async function checkDeletions({ store, box }: Pick<House, 'store' | 'box'>): Promise<void> {
+export async function checkDeletions({ store, box }: Pick<Engine, 'store' | 'box'>): Promise<void> {
   const locked = 'nothing is forgotten while the lockdown is on';
   if (await readLockdown(store.files, box.directory)) {
     throw new AlarmError('LOCKED', `${locked}: see "holdfast lockdown show"`);

@@ -20,14 +20,14 @@ import {
 } from '../../formats/store/sessions/overlay-recent.ts';
 import { sessionDirectory } from '../../sessions/state/session-files.ts';
 import type { FileSystem } from '../../sys/files/file-system.ts';
-import type { House } from '../base/engine.ts';
+import type { Engine } from '../base/engine.ts';
 import { formatted } from './inspect.ts';
 
 /* `store cat overlay`: the parts of a session's overlay on the disk that can be seen without a key. */
 
 /** The sealed overlay, if there is one; then the one of version 1 below it, if there is one. */
 export async function* catOverlay(
-  { store }: House,
+  { store }: Engine,
   { session, disk }: { readonly session: string; readonly disk: string },
 ): AsyncGenerator<object> {
   const { files } = store;

@@ -13,7 +13,7 @@ import { readJournal } from '../../sessions/state/session-files.ts';
 import { SessionError } from '../../sessions/state/session-error.ts';
 import { nodeReader } from '../../store/nodes/node-reader.ts';
 import { StoreError } from '../../store/packs/store-error.ts';
-import { type House, openSet, type SecretSource, openPoint } from '../base/engine.ts';
+import { type Engine, openSet, type SecretSource, openPoint } from '../base/engine.ts';
 
 /*
  * `store cat`: every format as JSON lines, for people who want to see the real contents. Each yields plain values;
@@ -21,7 +21,7 @@ import { type House, openSet, type SecretSource, openPoint } from '../base/engin
  */
 
 /** A pack's header, then one line for each frame. */
-export async function* catPack({ store }: House, pack: number): AsyncGenerator<object> {
+export async function* catPack({ store }: Engine, pack: number): AsyncGenerator<object> {
   const { header, size, entries } = await formatted(() => store.packs.footer(pack));
   yield { pack, ...header, size, frames: entries.length };
   const bytes = new Uint8Array(FRAME_HEADER_LENGTH);
@@ -36,14 +36,14 @@ export async function* catPack({ store }: House, pack: number): AsyncGenerator<o
  * is followed once.
  */
 export async function* catManifest(
-  house: House,
+  engine: Engine,
   { point, disk }: { readonly point: string; readonly disk: string },
   secrets: SecretSource,
 ): AsyncGenerator<object> {
-  const { set, point: record } = await openPoint(house, point, secrets);
+  const { set, point: record } = await openPoint(engine, point, secrets);
   const root = record.disks.find(({ name }) => name === disk);
   if (!root) throw new CatalogError('NOT_FOUND', `${record.id} has no disk "${disk}"`);
-  const nodes = nodeReader(house.store.packs, frameCodec(set.keys));
+  const nodes = nodeReader(engine.store.packs, frameCodec(set.keys));
 
   const followed = new Set<string>();
 
@@ -59,26 +59,26 @@ export async function* catManifest(
   if (root.reference) yield* walk(root.reference, rootLevel(root.size));
 }
 
-export async function catPoint(house: House, query: string, secrets: SecretSource) {
-  return (await openPoint(house, query, secrets)).point;
+export async function catPoint(engine: Engine, query: string, secrets: SecretSource) {
+  return (await openPoint(engine, query, secrets)).point;
 }
 
-export async function catSet({ store }: House, name: string) {
+export async function catSet({ store }: Engine, name: string) {
   return readSet(store, name);
 }
 
 export async function catProfile(
-  house: House,
+  engine: Engine,
   { set, machine }: { readonly set: string; readonly machine: string },
   secrets: SecretSource,
 ) {
-  const open = await openSet(house, set, secrets);
-  const profile = await loadProfile(house.store, open, machine);
+  const open = await openSet(engine, set, secrets);
+  const profile = await loadProfile(engine.store, open, machine);
   if (profile) return profile;
   throw new CatalogError('NOT_FOUND', `set "${set}" has no boot profile of "${machine}"`);
 }
 
-export async function catSession({ store }: House, id: string) {
+export async function catSession({ store }: Engine, id: string) {
   const record = await readJournal(store, id);
   if (record) return record;
   throw new SessionError('NOT_FOUND', `there is no session "${id}"`);

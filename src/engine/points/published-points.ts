@@ -6,7 +6,7 @@ import { pointPath, readPoint } from '../../catalog/points.ts';
 import type { RecordProblem } from '../../catalog/set-copies.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
-import type { House } from '../base/engine.ts';
+import type { Engine } from '../base/engine.ts';
 
 /*
  * An attacker with write access to the store, or a restore of its files, can put back an older state of all of a
@@ -15,7 +15,7 @@ import type { House } from '../base/engine.ts';
 
 /** The point that the box remembers; undefined: none. */
 export async function knownPoint(
-  { memory }: House,
+  { memory }: Engine,
   of: MachineInSet,
 ): Promise<KnownPoint['point'] | undefined> {
   const known = await memory.published.get(of);
@@ -26,7 +26,7 @@ export async function knownPoint(
  * Called after the publication. A failure to record it is reported by `tell`: then an older state may go unnoticed.
  */
 export async function notePublished(
-  { store, memory }: House,
+  { store, memory }: Engine,
   set: OpenSet,
   id: string,
   tell: (message: string) => void,
@@ -53,7 +53,7 @@ export type OlderMachine = MachineInSet & RecordProblem & Pick<Published, 'point
 
 /** Machines, of those that `isWanted` accepts, whose state in the store is older than this box published. */
 export async function olderMachines(
-  { store, memory }: House,
+  { store, memory }: Engine,
   open: readonly OpenSet[],
   isWanted: (published: Published) => boolean = () => true,
 ): Promise<OlderMachine[]> {

@@ -6,20 +6,20 @@ import { expired, isOfTheFuture, keepsSomething, type Retention } from '../../ca
 import { SchemaError } from '../../lib/schema.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import { checkDeletions } from './deletions.ts';
-import { type House, readKnownSet } from '../base/engine.ts';
+import { type Engine, readKnownSet } from '../base/engine.ts';
 
 /**
  * Forgets what no rule keeps, machine by machine. Only points of backups count and are forgotten: keeping a session
  * was a person's decision. Points in use by sessions stay until the next time.
  */
 export async function retain(
-  house: Pick<House, 'store' | 'box' | 'memory'>,
+  engine: Pick<Engine, 'store' | 'box' | 'memory'>,
   { set, machine, retention, dryRun }: RequestOf<'backup/retain'>,
 ): Promise<ResultOf<'backup/retain'>> {
-  const { store } = house;
+  const { store } = engine;
   checkRetention(retention);
-  if (!dryRun) await checkDeletions(house);
-  await readKnownSet(house, set);
+  if (!dryRun) await checkDeletions(engine);
+  await readKnownSet(engine, set);
   const { points } = await listPoints(store, set);
   const counted = points.filter(
     (point) => point.origin === 'backup' && (machine === undefined || point.machine === machine),

@@ -4,7 +4,7 @@ import { formatSetKey, parseSetKey } from '../../formats/store/catalog/key-slot.
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import {
   type GivenSecret,
-  type House,
+  type Engine,
   readKnownSet,
   readSecret,
   type SecretSource,
@@ -13,11 +13,11 @@ import { newPassphrase } from './sets.ts';
 
 /** The key for paper. Not in the service, which never gives its keys away. Rejects WRONG_KEY. */
 export async function exportKey(
-  house: House,
+  engine: Engine,
   name: string,
   secrets: SecretSource,
 ): Promise<{ readonly set: string; readonly key: string }> {
-  const record = await readKnownSet(house, name);
+  const record = await readKnownSet(engine, name);
   const given = await secrets(name, record.slots.length > 0 ? 'needed' : 'if given');
   const key = await exportSetKey(record, given && readSecret(given));
   return { set: name, key: formatSetKey(key) };
@@ -25,7 +25,7 @@ export async function exportKey(
 
 /** Rejects WRONG_KEY, NOT_FOUND. */
 export async function importKey(
-  { store }: House,
+  { store }: Engine,
   { set, key: text }: RequestOf<'set/import-key'>,
   given: GivenSecret | undefined,
 ): Promise<ResultOf<'set/import-key'>> {

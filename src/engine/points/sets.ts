@@ -3,7 +3,7 @@ import type { ResultOf } from '../../operations/operations.ts';
 import type { SetSummary } from '../../operations/set.ts';
 import type { SetRecord } from '../../formats/store/catalog/set-record.ts';
 import { SchemaError } from '../../lib/schema.ts';
-import type { GivenSecret, House } from '../base/engine.ts';
+import type { GivenSecret, Engine } from '../base/engine.ts';
 import { alterationOf, rememberSet } from '../base/remembered-sets.ts';
 
 export interface NewSet extends Omit<SetSummary, 'problem'> {
@@ -12,7 +12,7 @@ export interface NewSet extends Omit<SetSummary, 'problem'> {
 }
 
 export async function makeSet(
-  { store, memory }: House,
+  { store, memory }: Engine,
   name: string,
   passphrase: Uint8Array | undefined,
 ): Promise<NewSet> {
@@ -27,7 +27,7 @@ export function newPassphrase(given: GivenSecret | undefined): Uint8Array {
   throw new SchemaError(['secret'], 'the passphrase of the new set is missing');
 }
 
-export async function sets({ store, memory }: House): Promise<ResultOf<'set/list'>> {
+export async function sets({ store, memory }: Engine): Promise<ResultOf<'set/list'>> {
   const { sets, damaged } = await listSets(store);
   const remembered = await memory.look();
   return {

@@ -18,7 +18,7 @@ import { rebuildIndex } from '../../store/write/store-writer.ts';
 import { realWorld } from '../../sys/world.ts';
 import { plainSessions } from '../../sessions/check/session-check.ts';
 import { kindOfFailure } from '../base/failures.ts';
-import { type House, openSet, type SecretSource, whereNeeded } from '../base/engine.ts';
+import { type Engine, openSet, type SecretSource, whereNeeded } from '../base/engine.ts';
 
 export async function makeStore(directory: string): Promise<StoreSummary> {
   const world = realWorld();
@@ -37,17 +37,17 @@ export interface CheckOptions {
 }
 
 export async function checkStore(
-  house: House,
+  engine: Engine,
   { readData, secrets, signal, report }: CheckOptions,
 ): Promise<CheckResult> {
-  const { store } = house;
+  const { store } = engine;
   const { problems, onProblem, end } = problemList(store.directory);
-  if (!(await checkDirectories(house, onProblem))) {
+  if (!(await checkDirectories(engine, onProblem))) {
     const nothing = { packs: 0, frames: 0, bytes: 0, points: 0, locked: [], wrongKey: [] };
-    return { ...nothing, problems, plainSessions: [], strays: await findStrays(house) };
+    return { ...nothing, problems, plainSessions: [], strays: await findStrays(engine) };
   }
-  const { open, locked, wrongKey } = await openSets(house, secrets, onProblem);
-  await checkRecords(house, open, onProblem);
+  const { open, locked, wrongKey } = await openSets(engine, secrets, onProblem);
+  await checkRecords(engine, open, onProblem);
   const missing = await missingPacks(store);
   const domains = new Map(open.map(({ record, keys }) => [hexOf(record.domain), keys]));
 
@@ -61,9 +61,9 @@ export async function checkStore(
   });
   let points = 0;
   for (const name of await setNames(store)) {
-    points += await checkPoints(house, name, { open, onProblem, signal });
+    points += await checkPoints(engine, name, { open, onProblem, signal });
   }
-  for (const { path, reason } of await olderMachines(house, open)) {
+  for (const { path, reason } of await olderMachines(engine, open)) {
     onProblem({ where: path, what: reason });
   }
   // If every tree was walked, missing parts were reported block by block.
@@ -72,8 +72,8 @@ export async function checkStore(
   end();
   return {
     ...{ ...packs, points, locked, wrongKey, problems },
-    plainSessions: await plainSessions(house.store),
-    strays: await findStrays(house),
+    plainSessions: await plainSessions(engine.store),
+    strays: await findStrays(engine),
   };
 }
 
@@ -100,14 +100,14 @@ function problemList(store: string) {
 
 /** `wrongKey`: a key was given for them that opens none of the store's encrypted sets. */
 async function openSets(
-  house: House,
+  engine: Engine,
   secrets: SecretSource,
   onProblem: (problem: Problem) => void,
 ) {
   const open: OpenSet[] = [];
   const locked: string[] = [];
   const tried: string[] = [];
-  for (const name of await setNames(house.store)) {
+  for (const name of await setNames(engine.store)) {
     let isGiven = false;
     const given: SecretSource = async (...asked) => {
       const secret = await whereNeeded(secrets)(...asked);
@@ -115,11 +115,11 @@ async function openSets(
       return secret;
     };
     try {
-      open.push(await openSet(house, name, given));
+      open.push(await openSet(engine, name, given));
     } catch (cause) {
       if (cause instanceof CatalogError && cause.code !== 'WRONG_KEY') {
         // Defects of its copies are reported with the records.
-        const { store } = house;
+        const { store } = engine;
         const isReported = (await checkSetRecords(store, name)).length > 0;
         if (!isReported || cause.code === 'ALTERED') {
           onProblem({ where: `set ${name}`, what: cause.message });
@@ -137,7 +137,7 @@ async function openSets(
 
 /** With the set's keys records are authenticated and manifests walked; without, records are parsed. */
 async function checkPoints(
-  { store }: House,
+  { store }: Engine,
   name: string,
   {
     open,
@@ -161,7 +161,7 @@ async function checkPoints(
   return points.length;
 }
 
-export async function remakeIndex({ store }: House, report: Report): Promise<RebuiltIndex> {
+export async function remakeIndex({ store }: Engine, report: Report): Promise<RebuiltIndex> {
   const damage: Damage[] = [];
   await rebuildIndex(store, {
     onIndexing: (position, total) =>

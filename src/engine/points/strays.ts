@@ -1,7 +1,7 @@
 import { join } from 'node:path/posix';
 import { isName } from '../../catalog/names.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
-import type { House } from '../base/engine.ts';
+import type { Engine } from '../base/engine.ts';
 
 /*
  * Files in a store that no release up to this one has put there: Holdfast does not use them, but a user may believe
@@ -32,7 +32,7 @@ const CLOSED = /^(sessions|index|block-index|wanted|outbox|lost\+found)$/;
 const STRAYS_MAX = 100;
 
 /** The paths of stray files. */
-export async function findStrays({ store }: House): Promise<string[]> {
+export async function findStrays({ store }: Engine): Promise<string[]> {
   const { files } = store;
   const found: string[] = [];
   async function walk(parent: string): Promise<void> {

@@ -27,7 +27,7 @@ import type { Access } from '../base/access.ts';
  * A bug in one request is an answer and a line in the log, because guests run in the same process; only a broken
  * invariant ends the process, because from then on data in memory, also for guests, may be wrong.
  */
-export interface DoorOptions {
+export interface HttpApiOptions {
   /** What is done here; nothing else is there. */
   readonly handlers: Partial<Handlers>;
   /** The text for Prometheus; default: there is none. */
@@ -65,7 +65,7 @@ const METRICS = '/metrics';
 /** Progress is sent as often as people can perceive it. */
 const PROGRESS_MS = 100;
 
-export function door(options: DoorOptions): (http: HttpRequest) => Promise<void> {
+export function httpApi(options: HttpApiOptions): (http: HttpRequest) => Promise<void> {
   return async (http) => {
     const { peer } = http;
     const access = peer && options.access(peer);
@@ -85,7 +85,7 @@ export interface Admitted {
 /** Answers a request of an authenticated client. */
 export async function admit(
   http: HttpRequest,
-  options: Omit<DoorOptions, 'access'>,
+  options: Omit<HttpApiOptions, 'access'>,
   admitted: Admitted,
 ): Promise<void> {
   const { method, path } = http;
@@ -141,7 +141,7 @@ interface Told {
 /**
  * The failure as the client sees it. Bugs of our own are only logged: the client may not be allowed to read the log.
  */
-function toldOf(error: unknown, what: string, onFault: DoorOptions['onFault']): Told {
+function toldOf(error: unknown, what: string, onFault: HttpApiOptions['onFault']): Told {
   const cause = asError(firstFailure(error));
   const kind = kindOfFailure(cause);
   if (kind !== undefined) return { kind, message: cause.message };
@@ -151,7 +151,7 @@ function toldOf(error: unknown, what: string, onFault: DoorOptions['onFault']): 
 
 async function answerMetrics(
   http: HttpRequest,
-  { metrics, onFault }: Required<Pick<DoorOptions, 'metrics' | 'onFault'>>,
+  { metrics, onFault }: Required<Pick<HttpApiOptions, 'metrics' | 'onFault'>>,
 ): Promise<void> {
   try {
     const text = await metrics();
@@ -168,7 +168,7 @@ async function answerMetrics(
 async function answerCall(
   http: HttpRequest,
   name: OperationName,
-  options: Omit<DoorOptions, 'access'> & Admitted,
+  options: Omit<HttpApiOptions, 'access'> & Admitted,
 ): Promise<void> {
   const { handlers, clock, secrets, audited, checkAllowed, onFault, who, mayNameFiles } = options;
   const isStream = http.accept.includes(EVENTS_TYPE);

@@ -1,10 +1,10 @@
 import { assert } from '../../lib/assert.ts';
 import type { HttpRequest } from '../../sys/net/http-server.ts';
-import { admit, type DoorOptions, refuse } from './http-api.ts';
+import { admit, type HttpApiOptions, refuse } from './http-api.ts';
 import type { Tokens } from '../secrets/tokens.ts';
 import type { WrongTokens } from '../secrets/wrong-tokens.ts';
 
-export interface TokenDoorOptions extends Omit<DoorOptions, 'access'> {
+export interface RemoteApiOptions extends Omit<HttpApiOptions, 'access'> {
   readonly tokens: Tokens;
   readonly wrong: WrongTokens;
 }
@@ -15,7 +15,7 @@ const BEARER = /^Bearer +(\S+)$/i;
  * The API of the service for other hosts: each request is authenticated by its token, and no part of it is read
  * before. No header allows pages of other sites to use it (CORS): browsers refuse them.
  */
-export function tokenDoor(options: TokenDoorOptions): (http: HttpRequest) => Promise<void> {
+export function remoteApi(options: RemoteApiOptions): (http: HttpRequest) => Promise<void> {
   const { tokens, wrong } = options;
   return async (http) => {
     assert(http.remote, 'requests to this API come from other hosts');

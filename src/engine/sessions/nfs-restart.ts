@@ -2,7 +2,7 @@ import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import { readJournal, sessionIds } from '../../sessions/state/session-files.ts';
 import { SessionError } from '../../sessions/state/session-error.ts';
 import { kindOfFailure } from '../base/failures.ts';
-import type { House } from '../base/engine.ts';
+import type { Engine } from '../base/engine.ts';
 import type { InheritedNfs } from './inherited-sockets.ts';
 import { sessionOrder } from './orders.ts';
 
@@ -11,12 +11,12 @@ import { sessionOrder } from './orders.ts';
  * The returned function serves them, once the sessions are resumed; clients of others keep waiting.
  */
 export async function holdNfs(
-  house: House,
+  engine: Engine,
   sockets: InheritedNfs | undefined,
 ): Promise<() => void> {
-  const sessions = await nfsSessions(house);
+  const sessions = await nfsSessions(engine);
   if (!sockets && sessions.length === 0) return () => {};
-  const server = await house.nfs();
+  const server = await engine.nfs();
   for (const session of sessions) {
     try {
       server.expect(session);
@@ -30,7 +30,7 @@ export async function holdNfs(
 }
 
 /** Excludes sessions that this box did not order: see adoption.ts. */
-async function nfsSessions({ store, memory }: House): Promise<SessionRecord[]> {
+async function nfsSessions({ store, memory }: Engine): Promise<SessionRecord[]> {
   const { isOurs } = await memory.look();
   const found: SessionRecord[] = [];
   for (const id of await sessionIds(store)) {

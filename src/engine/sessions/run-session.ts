@@ -42,7 +42,7 @@ import { damageNotice } from '../base/damage-notice.ts';
 import { knownPoint, notePublished } from '../points/published-points.ts';
 import { forgetSession, requireOwnSession, sessionOrder } from './orders.ts';
 import {
-  type House,
+  type Engine,
   openPoint,
   openSet,
   type SecretSource,
@@ -89,16 +89,16 @@ export async function bootReady({ exports }: ReadySession, options: GuestOptions
 
 /** Starts a session; one that cannot be served is removed. */
 export async function recover(
-  house: House,
+  engine: Engine,
   request: RecoverRequest,
   options: WorkOptions,
 ): Promise<RunningSession> {
   let fresh: string | undefined;
   try {
-    return await run(house, request, { ...options, onNew: (id) => (fresh = id) });
+    return await run(engine, request, { ...options, onNew: (id) => (fresh = id) });
   } catch (cause) {
     // The first failure is the one that is reported.
-    if (fresh !== undefined) await discard(house, fresh, () => {}).catch(() => {});
+    if (fresh !== undefined) await discard(engine, fresh, () => {}).catch(() => {});
     throw cause;
   }
 }
@@ -122,11 +122,11 @@ function loadedMeanwhile<Code>(secrets: SecretSource, load: () => Promise<Code>)
 }
 
 async function run(
-  house: House,
+  engine: Engine,
   request: RecoverRequest,
   { report, onNew, ...options }: WorkOptions & { readonly onNew: (id: string) => void },
 ): Promise<RunningSession> {
-  const { store, memory } = house;
+  const { store, memory } = engine;
   const { secrets, loaded: serving } = loadedMeanwhile(
     options.secrets,
     () => import('../../sessions/serve/serve-session.ts'),
@@ -140,14 +140,14 @@ async function run(
   const sockets = socketDirectory();
   const listen = request.listen === undefined ? undefined : parseListenAddress(request.listen);
   const nfs =
-    request.nfs && (await nfsParts()).nfsPlace(request.nfs, (await house.nfs()).inherited);
+    request.nfs && (await nfsParts()).nfsPlace(request.nfs, (await engine.nfs()).inherited);
   const tls = request.tls && (await readTlsFiles(store, request.tls, onDates));
   await using stack = new AsyncDisposableStack();
   let session: HeldSession;
   let set: OpenSet;
   let point: PointRecord;
   if (request.what.kind === 'point') {
-    ({ set, point } = await openPoint(house, request.what.point, secrets));
+    ({ set, point } = await openPoint(engine, request.what.point, secrets));
     const { whenFull } = request.what;
     session = stack.use(
       await startSession(store, point, {
@@ -163,7 +163,7 @@ async function run(
     const { record } = await sessionStatus(store, request.what.session);
     // The point is read from the record here: a session that is refused anyway must not ask for a key.
     await requireOwnSession(memory, record);
-    set = await openSet(house, record.set, secrets);
+    set = await openSet(engine, record.set, secrets);
     point = await readPoint(store, set, record.point);
     const secured = { tls: tls !== undefined };
     session = stack.use(await resumeSession(store, record.id, secured));
@@ -174,12 +174,12 @@ async function run(
   const place = nfs ?? record.nfs;
   const damage: Damage[] = [];
   const lost = new Set<string>();
-  const { reader } = stack.use(await house.reader());
+  const { reader } = stack.use(await engine.reader());
   const served = stack.use(
     await (await serving()).serveSession(store, record, {
-      ...{ set, point, reader, shared: house.disks, memory: house.guestMemory },
+      ...{ set, point, reader, shared: engine.disks, memory: engine.guestMemory },
       tls,
-      nfs: place && { place, server: await house.nfs() },
+      nfs: place && { place, server: await engine.nfs() },
       listen: listen ?? parseListenAddress(record.listen),
       admits: (peer) => mayOpenDisks(peer),
       admitsUser: userMayOpenDisks,
@@ -205,7 +205,7 @@ async function run(
     tls: tls !== undefined,
     nfs: place && files && { ...place, ports: files.ports },
   };
-  await settle(house, session, { found, report });
+  await settle(engine, session, { found, report });
   const owned = stack.move();
   return {
     ready: await attachments({ ...record, ...found }, tls?.kind),
@@ -241,7 +241,7 @@ function noticeOf(event: ServeEvent): string {
 
 /** A session that cannot be recorded runs nevertheless: a recovery must not wait for the disk of the box. */
 async function settle(
-  { memory }: House,
+  { memory }: Engine,
   session: HeldSession,
   { found, report }: { readonly found: SessionPlace; readonly report: WorkOptions['report'] },
 ): Promise<void> {
@@ -283,41 +283,41 @@ export type WhyWaiting = (session: string) => string | undefined;
 export type OverlayOfSession = (session: string) => OverlayFigures | undefined;
 
 export async function sessions(
-  house: House,
+  engine: Engine,
   whyWaiting: WhyWaiting | undefined,
 ): Promise<ResultOf<'session/list'>> {
-  const { sessions, damaged } = await listSessions(house.store);
-  const remembered = await house.memory.look();
+  const { sessions, damaged } = await listSessions(engine.store);
+  const remembered = await engine.memory.look();
   return {
-    sessions: sessions.map((it) => summaryOf(house, it, { whyWaiting, remembered })),
+    sessions: sessions.map((it) => summaryOf(engine, it, { whyWaiting, remembered })),
     damaged,
   };
 }
 
 export async function showSession(
-  house: House,
+  engine: Engine,
   id: string,
   service: { readonly whyWaiting: WhyWaiting; readonly overlay: OverlayOfSession } | undefined,
 ): Promise<ShownSession> {
-  const remembered = await house.memory.look();
-  const status = await sessionStatus(house.store, id);
+  const remembered = await engine.memory.look();
+  const status = await sessionStatus(engine.store, id);
   const { record, holder } = status;
   return {
-    ...summaryOf(house, status, { whyWaiting: service?.whyWaiting, remembered }),
+    ...summaryOf(engine, status, { whyWaiting: service?.whyWaiting, remembered }),
     overlay: service?.overlay(id) ?? null,
-    attach: holder === undefined ? null : await attachments(record, await tlsOf(house, record)),
+    attach: holder === undefined ? null : await attachments(record, await tlsOf(engine, record)),
   };
 }
 
 /** Only the service records which kind it is. */
-async function tlsOf(house: House, { id, tls }: SessionRecord): Promise<AttachedDisk['tls']> {
+async function tlsOf(engine: Engine, { id, tls }: SessionRecord): Promise<AttachedDisk['tls']> {
   if (!tls) return undefined;
-  if (!(await isServed(house.store, id))) return 'x509';
-  return (await readServed(house.store, id)).tls?.kind ?? 'x509';
+  if (!(await isServed(engine.store, id))) return 'x509';
+  return (await readServed(engine.store, id)).tls?.kind ?? 'x509';
 }
 
 export async function discard(
-  { store, memory }: House,
+  { store, memory }: Engine,
   id: string,
   tell: (message: string) => void,
 ): Promise<void> {
@@ -326,21 +326,21 @@ export async function discard(
 }
 
 export async function keep(
-  house: House,
+  engine: Engine,
   id: string,
   { secrets, signal, report }: WorkOptions,
 ): Promise<KeptSession> {
-  const { store, workers, memory } = house;
+  const { store, workers, memory } = engine;
   const damage: Damage[] = [];
   const { record } = await sessionStatus(store, id);
   await requireOwnSession(memory, record);
-  const set = await openSet(house, record.set, secrets);
+  const set = await openSet(engine, record.set, secrets);
   const sizes = new Map(record.disks.map(({ name, size }) => [name, size]));
   const { keepSession } = await import('../../sessions/finish/keep-session.ts');
   const tell = (message: string): void => report({ event: 'notice', message });
   const { point } = await keepSession(store, id, {
     allow: (held) => requireOwnSession(memory, held),
-    known: await knownPoint(house, { set: record.set, machine: record.machine }),
+    known: await knownPoint(engine, { set: record.set, machine: record.machine }),
     set,
     workers,
     signal,
@@ -351,13 +351,13 @@ export async function keep(
       tell(damageNotice({ where, what }));
     },
   });
-  await notePublished(house, set, point, tell);
+  await notePublished(engine, set, point, tell);
   await forgetSession(memory, id, { tell });
   return { session: id, point, damage };
 }
 
 function summaryOf(
-  { disks }: House,
+  { disks }: Engine,
   { record, holder, takenBytes }: SessionStatus,
   {
     whyWaiting,

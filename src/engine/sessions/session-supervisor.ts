@@ -16,7 +16,7 @@ import { keyedTurns } from '../../lib/mutex.ts';
 import { asError } from '../../lib/as-error.ts';
 import { forgetSession, servedOrder } from './orders.ts';
 import { firstFailure, kindOfFailure } from '../base/failures.ts';
-import type { House, SecretSource, WorkOptions } from '../base/engine.ts';
+import type { Engine, SecretSource, WorkOptions } from '../base/engine.ts';
 import { type LogLine, sessionLog } from './session-log.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { discard, recover, type RecoverRequest, type RunningSession } from './run-session.ts';
@@ -27,7 +27,7 @@ import { discard, recover, type RecoverRequest, type RunningSession } from './ru
  * difference. A session that cannot be resumed now waits, and is tried again. Changes of one session happen one after
  * the other: a stop during a resumption stops its result.
  */
-export interface SessionKeeper extends AsyncDisposable {
+export interface SessionSupervisor extends AsyncDisposable {
   /** Once this resolves the session outlives the service. If the caller has gone, rejects and leaves no session. */
   start(request: RecoverRequest, options: WorkOptions): Promise<ReadySession>;
   /** Flushes and stops it, for `session resume`, `keep` and `discard`. Rejects NOT_FOUND. */
@@ -53,13 +53,13 @@ export interface SessionKeeper extends AsyncDisposable {
   damaged(): ReadonlyMap<string, readonly Damage[]>;
 }
 
-export interface KeeperOptions {
+export interface SupervisorOptions {
   /** Secrets available without asking; rejects WRONG_KEY otherwise. */
   readonly secrets: SecretSource;
-  readonly onEvent: (event: KeeperEvent) => void;
+  readonly onEvent: (event: SupervisorEvent) => void;
 }
 
-export type KeeperEvent =
+export type SupervisorEvent =
   | { readonly kind: 'resumed' | 'started' | 'stopped'; readonly session: string }
   | { readonly kind: 'waits'; readonly session: string; readonly reason: string }
   | { readonly kind: 'notice'; readonly session: string; readonly message: string };
@@ -75,15 +75,15 @@ interface Kept {
   readonly ended: PromiseWithResolvers<void>;
 }
 
-export function sessionKeeper(house: House, options: KeeperOptions): SessionKeeper {
-  const log = sessionLog(house.store.clock);
-  const onEvent = (event: KeeperEvent): void => {
+export function sessionSupervisor(engine: Engine, options: SupervisorOptions): SessionSupervisor {
+  const log = sessionLog(engine.store.clock);
+  const onEvent = (event: SupervisorEvent): void => {
     log.note(event.session, wordsOf(event));
     options.onEvent(event);
   };
   const turn = keyedTurns();
-  const held = heldSessions(house, onEvent);
-  const resumption = resumptionOf(house, { held, turn }, { ...options, onEvent });
+  const held = heldSessions(engine, onEvent);
+  const resumption = resumptionOf(engine, { held, turn }, { ...options, onEvent });
   function runningHere(id: string): Kept {
     const it = held.kept.get(id);
     if (it) return it;
@@ -101,7 +101,7 @@ export function sessionKeeper(house: House, options: KeeperOptions): SessionKeep
         ),
       ),
     async log(id) {
-      await sessionStatus(house.store, id);
+      await sessionStatus(engine.store, id);
       return log.lines(id);
     },
     exports: () =>
@@ -122,11 +122,11 @@ export function sessionKeeper(house: House, options: KeeperOptions): SessionKeep
     stop: (id) =>
       turn(id, async () => {
         if (!held.kept.has(id)) {
-          await sessionStatus(house.store, id);
-          if (!(await isServed(house.store, id))) runningHere(id);
+          await sessionStatus(engine.store, id);
+          if (!(await isServed(engine.store, id))) runningHere(id);
         }
         // First: a crash from now on leaves it stopped, as requested.
-        await unserve(house, id, onEvent);
+        await unserve(engine, id, onEvent);
         resumption.waiting.delete(id);
         await held.end(id);
         onEvent({ kind: 'stopped', session: id });
@@ -163,7 +163,7 @@ interface HeldSessions extends AsyncDisposable {
   end(id: string): Promise<void>;
 }
 
-function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSessions {
+function heldSessions(engine: Engine, onEvent: SupervisorOptions['onEvent']): HeldSessions {
   const kept = new Map<string, Kept>();
   const closing = new AbortController();
   let past: Traffic = { readBytes: 0, writtenBytes: 0 };
@@ -186,10 +186,10 @@ function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSess
     const signal = asking ? AbortSignal.any([closing.signal, asking]) : closing.signal;
     signal.throwIfAborted();
     const { what } = request;
-    const wasServed = what.kind === 'resume' && (await isServed(house.store, what.session));
+    const wasServed = what.kind === 'resume' && (await isServed(engine.store, what.session));
     const audience = new Set<Report>();
     let id: string | undefined;
-    const running = await recover(house, request, {
+    const running = await recover(engine, request, {
       ...{ secrets, signal },
       report(event) {
         for (const report of audience) report(event);
@@ -203,13 +203,13 @@ function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSess
     // If the caller has gone, everything is undone: no session may remain that no one knows about.
     await using undo = new AsyncDisposableStack();
     const tell = (message: string): void => onEvent({ kind: 'notice', session, message });
-    if (what.kind === 'point') undo.defer(() => discard(house, session, tell));
-    if (!wasServed) undo.defer(() => unserve(house, session, onEvent));
+    if (what.kind === 'point') undo.defer(() => discard(engine, session, tell));
+    if (!wasServed) undo.defer(() => unserve(engine, session, onEvent));
     undo.use(running);
     signal.throwIfAborted();
     // Before it is reported as running: from then on a crash must not lose it.
-    await markServed(house.store, session, { tls: request.tls });
-    await rememberServed(house, session, request.tls, onEvent);
+    await markServed(engine.store, session, { tls: request.tls });
+    await rememberServed(engine, session, request.tls, onEvent);
     signal.throwIfAborted();
     undo.move();
     const it = { running, audience, ended: Promise.withResolvers<void>() };
@@ -251,12 +251,12 @@ function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSess
 
 /** Resumes the sessions that ran before, and keeps trying. */
 function resumptionOf(
-  house: House,
+  engine: Engine,
   {
     held: { kept, closing, run },
     turn,
   }: { readonly held: HeldSessions; readonly turn: ReturnType<typeof keyedTurns> },
-  { secrets, onEvent }: KeeperOptions,
+  { secrets, onEvent }: SupervisorOptions,
 ) {
   const { signal } = closing;
   const waiting = new Map<string, string>();
@@ -266,10 +266,10 @@ function resumptionOf(
   async function resume(id: string): Promise<void> {
     try {
       // It may have been started or stopped in the meantime.
-      if (kept.has(id) || !(await isServed(house.store, id))) return void waiting.delete(id);
-      const served = await readServed(house.store, id);
+      if (kept.has(id) || !(await isServed(engine.store, id))) return void waiting.delete(id);
+      const served = await readServed(engine.store, id);
       // Another record may have been written in the meantime.
-      if (!(await house.memory.look()).isOurs(servedOrder(id, served))) {
+      if (!(await engine.memory.look()).isOurs(servedOrder(id, served))) {
         return void waiting.delete(id);
       }
       const { tls } = served;
@@ -288,7 +288,7 @@ function resumptionOf(
     }
   }
   async function resumeAll(): Promise<void> {
-    const ids = (await ownServed(house)).filter((id) => !kept.has(id));
+    const ids = (await ownServed(engine)).filter((id) => !kept.has(id));
     for (const id of waiting.keys()) if (!ids.includes(id)) waiting.delete(id);
     const queue = ids.values();
     const lanes = Array.from({ length: RESUME_AT_ONCE }, async () => {
@@ -299,7 +299,7 @@ function resumptionOf(
   /** The holder of a session or an address will release it: then no person should have to repeat the request. */
   async function retry(): Promise<void> {
     while (waiting.size > 0) {
-      await house.store.clock.sleep(RETRY_MS, signal);
+      await engine.store.clock.sleep(RETRY_MS, signal);
       try {
         await resumeAll();
       } catch (cause) {
@@ -325,12 +325,12 @@ function resumptionOf(
 }
 
 /** Sessions that this box itself started; others in the store wait for a person: see adoption.ts. */
-async function ownServed(house: House): Promise<string[]> {
-  const { isOurs } = await house.memory.look();
+async function ownServed(engine: Engine): Promise<string[]> {
+  const { isOurs } = await engine.memory.look();
   const found: string[] = [];
-  for (const id of await servedSessions(house.store)) {
+  for (const id of await servedSessions(engine.store)) {
     try {
-      if (isOurs(servedOrder(id, await readServed(house.store, id)))) found.push(id);
+      if (isOurs(servedOrder(id, await readServed(engine.store, id)))) found.push(id);
     } catch (cause) {
       if (!(cause instanceof SessionError || cause instanceof SystemError)) throw cause;
       // It should run, as far as the box knows: the reason why it cannot is reported when it is resumed.
@@ -342,10 +342,10 @@ async function ownServed(house: House): Promise<string[]> {
 
 /** A session that cannot be recorded runs nevertheless, until the next start of the service. */
 async function rememberServed(
-  { memory }: House,
+  { memory }: Engine,
   session: string,
   tls: RecoverRequest['tls'],
-  onEvent: KeeperOptions['onEvent'],
+  onEvent: SupervisorOptions['onEvent'],
 ): Promise<void> {
   try {
     await memory.settle([servedOrder(session, { tls })]);
@@ -358,16 +358,16 @@ async function rememberServed(
 
 /** Ensures that the next start does not resume it. */
 async function unserve(
-  house: House,
+  engine: Engine,
   session: string,
-  onEvent: KeeperOptions['onEvent'],
+  onEvent: SupervisorOptions['onEvent'],
 ): Promise<void> {
-  await unmarkServed(house.store, session);
+  await unmarkServed(engine.store, session);
   const tell = (message: string): void => onEvent({ kind: 'notice', session, message });
-  await forgetSession(house.memory, session, { kinds: ['served'], tell });
+  await forgetSession(engine.memory, session, { kinds: ['served'], tell });
 }
 
-function wordsOf(event: KeeperEvent): string {
+function wordsOf(event: SupervisorEvent): string {
   if (event.kind === 'waits') return `cannot be resumed yet: ${event.reason}`;
   return event.kind === 'notice' ? event.message : event.kind;
 }

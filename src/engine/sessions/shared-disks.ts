@@ -1,7 +1,7 @@
 import { type DiskServer, openDiskServer } from '../../sessions/serve/disk-server.ts';
 import { LOOPBACK, parseNetworks } from '../../sys/net/networks.ts';
 import { userMayOpenDisks } from '../base/access.ts';
-import type { House } from '../base/engine.ts';
+import type { Engine } from '../base/engine.ts';
 import { parseListenAddress } from '../base/listen-address.ts';
 import { readTlsFiles, type TlsFiles } from '../secrets/tls-files.ts';
 
@@ -25,7 +25,7 @@ interface SharedDisksOptions {
  * for invalid networks, and as listening rejects.
  */
 export async function openSharedDisks(
-  { store, guestMemory }: Pick<House, 'store' | 'guestMemory'>,
+  { store, guestMemory }: Pick<Engine, 'store' | 'guestMemory'>,
   { listen, allow = LOOPBACK, tls }: SharedDisksPlace,
   { inherited, onDates }: SharedDisksOptions,
 ): Promise<DiskServer | undefined> {
@@ -41,7 +41,7 @@ export async function openSharedDisks(
 
 /** Reads the TLS files again, for clients that connect from now on. If it rejects, the former ones stay in use. */
 export async function renewSharedDisks(
-  { store, disks }: Pick<House, 'store' | 'disks'>,
+  { store, disks }: Pick<Engine, 'store' | 'disks'>,
   { tls }: SharedDisksPlace,
   { onDates }: Pick<SharedDisksOptions, 'onDates'>,
 ): Promise<void> {

@@ -31,11 +31,11 @@ import type { World } from '../../sys/world.ts';
 import type { AuditCheck } from '../audit/audit-files.ts';
 import type { Audit } from '../audit/audit.ts';
 import { conditionsOf, SEEN_KINDS } from './alarm-rules.ts';
-import type { JobDesk } from '../jobs/job-service.ts';
-import type { SessionKeeper } from '../sessions/session-supervisor.ts';
+import type { JobService } from '../jobs/job-service.ts';
+import type { SessionSupervisor } from '../sessions/session-supervisor.ts';
 
 /* Monitors the store and its sessions: raises alarms, keeps them until they are over, and notifies people. */
-export interface Guard extends AsyncDisposable {
+export interface Monitor extends AsyncDisposable {
   readonly alarms: AlarmBook;
   readonly lockdown: Lockdown;
   /** How many people must approve the end of a lockdown that begins now. */
@@ -63,9 +63,9 @@ export interface Guard extends AsyncDisposable {
 }
 
 export interface Watched {
-  readonly sessions: Pick<SessionKeeper, 'counts' | 'waiting' | 'damaged'>;
-  readonly jobs: Pick<JobDesk, 'schedules' | 'keys'> & {
-    readonly queue: Pick<JobDesk['queue'], 'list'>;
+  readonly sessions: Pick<SessionSupervisor, 'counts' | 'waiting' | 'damaged'>;
+  readonly jobs: Pick<JobService, 'schedules' | 'keys'> & {
+    readonly queue: Pick<JobService['queue'], 'list'>;
   };
   readonly audit: Pick<Audit, 'check'>;
   /** Descriptions of orders in the store that are not obeyed; or why the box's memory cannot be used. */
@@ -73,7 +73,7 @@ export interface Watched {
   boxProblem(): Promise<string | undefined>;
 }
 
-export interface GuardOptions {
+export interface MonitorOptions {
   readonly world: World;
   /** The directory of the store. */
   readonly directory: string;
@@ -82,7 +82,7 @@ export interface GuardOptions {
   /** The directory of the box, outside every store: a prohibition must not be lost with a file of the store. */
   readonly boxDirectory: string;
   /** The current rules. */
-  readonly rules: () => GuardRules;
+  readonly rules: () => MonitorRules;
   /** Problems of the service itself. */
   readonly ownConditions: () => readonly Condition[];
   readonly senders: Readonly<Record<Channel, () => Sender | undefined>>;
@@ -90,7 +90,7 @@ export interface GuardOptions {
   readonly log: (level: 'error' | 'warning' | 'notice', message: string) => void;
 }
 
-export interface GuardRules extends FillLimits {
+export interface MonitorRules extends FillLimits {
   readonly latePeriods: number;
   readonly persons: number;
 }
@@ -100,7 +100,7 @@ const AUDIT_EVERY_MS = 24 * 60 * 60_000;
 /** Identifies an alteration of the audit log: an occurrence has room for 256 characters. */
 const OCCURRENCE_MAX = 100;
 
-export async function openGuard(options: GuardOptions): Promise<Guard> {
+export async function openMonitor(options: MonitorOptions): Promise<Monitor> {
   const { world, directory, checks, boxDirectory, log } = options;
   await using stack = new AsyncDisposableStack();
   const background = inBackground();
@@ -194,7 +194,7 @@ function inBackground() {
 }
 
 function watchOf(
-  { world, directory, rules, log, ownConditions }: GuardOptions,
+  { world, directory, rules, log, ownConditions }: MonitorOptions,
   { alarms, clock }: { readonly alarms: AlarmBook; readonly clock: ClockWatch },
 ) {
   let watched: Watched | undefined;
@@ -314,7 +314,7 @@ async function spread(
     outboxes,
     tell,
     log,
-  }: GuardOptions & { outboxes: ReadonlyMap<Channel, Outbox> },
+  }: MonitorOptions & { outboxes: ReadonlyMap<Channel, Outbox> },
 ): Promise<void> {
   const { id, kind, about, level, message } = alarm;
   const isGood = event === 'ended' || event === 'acknowledged';
@@ -340,7 +340,7 @@ function wordsOf(event: AlarmNews['event'], { id, message }: AlarmNews['alarm'])
   return `alarm ${id}${words[event]}: ${message}`;
 }
 
-async function test({ world, senders }: GuardOptions): Promise<ResultOf<'notify/test'>> {
+async function test({ world, senders }: MonitorOptions): Promise<ResultOf<'notify/test'>> {
   const created = world.clock.now().toISOString();
   const notice: AlarmNotice = {
     ...{ event: 'test', host: thisHost().name, alarm: 'test', kind: 'test', level: 'warning' },

@@ -3,7 +3,7 @@ import { SystemError } from '../../sys/base/system-error.ts';
 import { storeHandlers } from '../operations/store-handlers.ts';
 import type { StoreContext } from '../operations/context.ts';
 import type { ResultOf, WorkerOperationName } from '../../operations/operations.ts';
-import { type GivenSecret, openHouse, type SecretSource } from '../base/engine.ts';
+import { type GivenSecret, openEngine, type SecretSource } from '../base/engine.ts';
 import { secretsAmong } from '../secrets/secret-files.ts';
 import {
   failureOf,
@@ -54,9 +54,9 @@ async function run(message: ToWorker): Promise<void> {
   if (message.kind !== 'start') return;
   const { store, work, secretFiles } = message;
   try {
-    await using house = await openHouse(store);
+    await using engine = await openEngine(store);
     const result = await perform(work, {
-      house: async () => house,
+      engine: async () => engine,
       makeStore,
       isSecret: await secretsAmong(secretFiles),
       service: undefined,

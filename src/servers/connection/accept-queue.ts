@@ -1,11 +1,11 @@
 import type { ByteStream } from '../../sys/net/network.ts';
-import { crowd } from './connection-limits.ts';
+import { connectionLimits } from './connection-limits.ts';
 
 /**
  * Accepts connections. While it is held they wait, unread, instead of being refused as if their export did not exist:
  * the listener has started, and the exports are about to appear.
  */
-export interface Entrance {
+export interface AcceptQueue {
   /** Welcomes a connection, now or once `open` is called. If too many wait, the oldest are ended. */
   pass(stream: ByteStream, welcome: Welcome): void;
   hold(): void;
@@ -17,8 +17,8 @@ export interface Entrance {
 type Welcome = (stream: ByteStream) => void;
 
 /** Open from the start. */
-export function entrance(): Entrance {
-  const room = crowd({ yields: 'always' });
+export function acceptQueue(): AcceptQueue {
+  const room = connectionLimits({ yields: 'always' });
   const waiting = new Map<ByteStream, () => void>();
   let isHeld = false;
   let isClosed = false;

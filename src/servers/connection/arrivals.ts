@@ -1,6 +1,6 @@
 import type { ByteStream, Peer } from '../../sys/net/network.ts';
 import type { SocketOwners } from '../../sys/net/socket-owner.ts';
-import { crowd } from './connection-limits.ts';
+import { connectionLimits } from './connection-limits.ts';
 
 export interface ArrivalOptions {
   /** Whether the peer may connect at all. */
@@ -16,7 +16,7 @@ export function arrivals(
   owners: SocketOwners,
   { knows, welcome }: ArrivalOptions,
 ): (stream: ByteStream) => void {
-  const room = crowd({ yields: 'always' });
+  const room = connectionLimits({ yields: 'always' });
 
   return (stream) => {
     const { peer, local } = stream;

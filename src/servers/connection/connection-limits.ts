@@ -5,7 +5,7 @@ import type { ByteStream, Peer } from '../../sys/net/network.ts';
  * Connections that compete for room. A full server never turns away a host that has few connections: the host that
  * has most gives one up. Which one, and whether a host may do that to itself, differs: see `yields`.
  */
-export interface Crowd {
+export interface ConnectionLimits {
   /**
    * Undefined: there is no room. Another may have been ended for it. `peer`: what is known about it besides its
    * stream.
@@ -20,7 +20,7 @@ export interface Member {
   leave(): void;
 }
 
-export interface CrowdOptions {
+export interface ConnectionLimitsOptions {
   /**
    * `always`: the connection that has been silent for longest makes room for the next, even one of the same host:
    * nothing is lost with it. `to-others`: the connection is in use (a guest's disk), and makes room only for hosts
@@ -56,7 +56,7 @@ function hostOf({ address, user }: Peer): string {
   return user === undefined ? peerNetwork(address) : `user ${user}`;
 }
 
-export function crowd({ yields }: CrowdOptions): Crowd {
+export function connectionLimits({ yields }: ConnectionLimitsOptions): ConnectionLimits {
   const inside = new Set<Inside>();
   let sequence = 0;
 

@@ -17,9 +17,9 @@ import {
   type TlsCredentials,
 } from '../../sys/net/network.ts';
 import { reachableAddress } from '../../sys/net/this-host.ts';
-import { crowd, type Member } from '../connection/connection-limits.ts';
+import { connectionLimits, type Member } from '../connection/connection-limits.ts';
 import { arrivals } from '../connection/arrivals.ts';
-import { entrance } from '../connection/accept-queue.ts';
+import { acceptQueue } from '../connection/accept-queue.ts';
 import type { Export } from '../connection/export.ts';
 import {
   addTraffic,
@@ -120,14 +120,14 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
   const streams = new Set<ByteStream>();
   /** Connections without an export yet: until they are admitted, they take no room from those that have one. */
   const undecided = new Set<ByteStream>();
-  const shaking = crowd({ yields: 'always' });
-  const room = crowd({ yields: 'to-others' });
+  const shaking = connectionLimits({ yields: 'always' });
+  const room = connectionLimits({ yields: 'to-others' });
   const shared: Shared = {
     awake: stayAwake(options.clock),
     slabs: slabPool(),
     payloads: bufferPool(SPARE_PAYLOADS, PAYLOAD_MAX),
   };
-  const door = entrance();
+  const accepting = acceptQueue();
   const { admits = () => true, admitsProcess, admitsUser, others = [] } = options;
   let { tls } = options;
   function accept(stream: ByteStream): void {
@@ -156,7 +156,7 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
     const ofProcesses = address.kind === 'unix' ? admitsProcess : undefined;
     const mayEnter = ({ peer, process }: ByteStream): boolean =>
       ofProcesses ? process !== undefined && ofProcesses(process) : admits(peer);
-    const pass = (stream: ByteStream): void => door.pass(stream, accept);
+    const pass = (stream: ByteStream): void => accepting.pass(stream, accept);
     const known = admitsUser && address.kind !== 'unix' && localUsers(admitsUser, pass);
     const welcome = (stream: ByteStream): void =>
       mayEnter(stream) ? (known || pass)(stream) : stream.destroy();
@@ -169,10 +169,10 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
     address: listener.address,
     port: listener.port,
     hold() {
-      door.hold();
+      accepting.hold();
       for (const stream of undecided) stream.destroy();
     },
-    answer: door.open,
+    answer: accepting.open,
     renew(credentials) {
       assert(tls, 'TLS is configured');
       tls = { ...tls, credentials };
@@ -207,7 +207,7 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
     },
     async [Symbol.asyncDispose]() {
       await listeners.disposeAsync();
-      door.close();
+      accepting.close();
       for (const { connections } of served.values())
         await Promise.all([...connections].map((it) => finish(options.clock, it)));
       for (const stream of streams) stream.destroy();

@@ -2,7 +2,7 @@ import type { MemoryBudget } from '../../lib/memory-budget.ts';
 import { MiB } from '../../lib/sizes.ts';
 import type { Clock } from '../../sys/base/clock.ts';
 import type { ByteStream, Peer } from '../../sys/net/network.ts';
-import { crowd } from '../connection/connection-limits.ts';
+import { connectionLimits } from '../connection/connection-limits.ts';
 import { slabPool } from '../connection/reply-queue.ts';
 import { stayAwake } from '../connection/busy-poll.ts';
 import { addTraffic, type Client, noTraffic, type Traffic } from '../connection/traffic.ts';
@@ -57,7 +57,7 @@ export function nfsClients({ clock, writes, admits }: NfsClientsOptions): NfsCli
   const memory = recordMemory();
   const slabs = slabPool();
   /** A client whose connection is ended comes again with what it had no answer to. */
-  const room = crowd({ yields: 'always' });
+  const room = connectionLimits({ yields: 'always' });
 
   function hasRoom(length: number): boolean {
     let held = length;

@@ -6,7 +6,7 @@ import { reachableAt } from '../../sys/net/this-host.ts';
 import { type SocketOwners, socketOwners } from '../../sys/net/socket-owner.ts';
 import type { FileTree } from '../../vfs/file-tree.ts';
 import { arrivals } from '../connection/arrivals.ts';
-import { entrance } from '../connection/accept-queue.ts';
+import { acceptQueue } from '../connection/accept-queue.ts';
 import type { Export } from '../connection/export.ts';
 import type { NfsAccess } from './exports/access.ts';
 import { anyPort, nfsClients } from './clients.ts';
@@ -80,7 +80,7 @@ export async function openNfsTarget({
   const locks = rangeLocks();
   const programs = [nfsProgram({ exports }), mountProgram(exports), lockProgram(exports, locks)];
   const replays = replayCache();
-  const door = entrance();
+  const accepting = acceptQueue();
   const places = new Set<NfsListening>();
 
   function awayAs(name: string, { access, tag, generation, onAsked }: NfsExportOptions): Away {
@@ -101,7 +101,7 @@ export async function openNfsTarget({
           return arrivals(owners, {
             knows: clients.knows,
             welcome: (stream, peer) =>
-              door.pass(stream, () => clients.accept(stream, peer, dispatch)),
+              accepting.pass(stream, () => clients.accept(stream, peer, dispatch)),
           });
         },
       });
@@ -144,15 +144,15 @@ export async function openNfsTarget({
       locks.releaseFiles(`${known.tag} `);
       clients.askAgain();
     },
-    hold: door.hold,
-    answer: door.open,
+    hold: accepting.hold,
+    answer: accepting.open,
     async leave() {
-      door.hold();
+      accepting.hold();
       await clients[Symbol.asyncDispose]();
     },
     async [Symbol.asyncDispose]() {
       await Promise.all([...places].map((it) => it[Symbol.asyncDispose]()));
-      door.close();
+      accepting.close();
       await clients[Symbol.asyncDispose]();
     },
   };

@@ -9,65 +9,65 @@ import type { NfsTarget } from '../../servers/nfs/server.ts';
  * stays so until no session uses it, so that the end of one session never disturbs others; access is decided by each
  * session's own rules anyway.
  */
-export interface NfsDoors {
+export interface NfsListeners {
   /** Takes over systemd's sockets for the life of the process. Sessions on the same ports use them. */
   adopt(sockets: NfsSockets): Promise<NfsPorts>;
-  enter(place: SessionPlace): Promise<NfsDoor>;
+  enter(place: SessionPlace): Promise<NfsListener>;
 }
 
 /** Disposing closes it, unless another session uses it. */
-export interface NfsDoor extends AsyncDisposable {
+export interface NfsListener extends AsyncDisposable {
   readonly host: string;
   readonly ports: NfsPorts;
 }
 
-interface Door {
+interface Listener {
   readonly ports: NfsPorts;
   users: number;
   readonly hosts: Map<string, NfsListening>;
 }
 
-export function nfsDoors(target: NfsTarget): NfsDoors {
+export function nfsListeners(target: NfsTarget): NfsListeners {
   const inTurn = turns();
-  const doors = new Set<Door>();
+  const listeners = new Set<Listener>();
   let inherited: NfsPorts | undefined;
 
-  async function open(door: Door, host: string): Promise<void> {
-    const { ports } = door;
-    door.hosts.set(host, await target.listen({ kind: 'ports', host, ports }));
+  async function open(listener: Listener, host: string): Promise<void> {
+    const { ports } = listener;
+    listener.hosts.set(host, await target.listen({ kind: 'ports', host, ports }));
   }
-  async function close(door: Door, host: string): Promise<void> {
-    await door.hosts.get(host)?.[Symbol.asyncDispose]();
-    door.hosts.delete(host);
+  async function close(listener: Listener, host: string): Promise<void> {
+    await listener.hosts.get(host)?.[Symbol.asyncDispose]();
+    listener.hosts.delete(host);
   }
   /** A single address and all addresses exclude each other: the kernel gives out a port once. */
-  async function widen(door: Door, host: string): Promise<void> {
-    const hosts = [...door.hosts.keys()];
+  async function widen(listener: Listener, host: string): Promise<void> {
+    const hosts = [...listener.hosts.keys()];
     if (hosts.some((it) => covers(it, host))) return;
     const narrower = hosts.filter((it) => covers(host, it));
-    for (const it of narrower) await close(door, it);
+    for (const it of narrower) await close(listener, it);
     try {
-      await open(door, host);
+      await open(listener, host);
     } catch (cause) {
-      for (const it of narrower) await open(door, it);
+      for (const it of narrower) await open(listener, it);
       throw cause;
     }
   }
-  async function doorAt({ host, ports }: SessionPlace): Promise<Door> {
-    const there = [...doors].find((it) => isSame(it.ports, ports));
+  async function listenerAt({ host, ports }: SessionPlace): Promise<Listener> {
+    const there = [...listeners].find((it) => isSame(it.ports, ports));
     if (there) {
       await widen(there, host);
       return there;
     }
     const listening = await target.listen({ kind: 'ports', host, ports });
-    const door = { ports: listening.ports, users: 0, hosts: new Map([[host, listening]]) };
-    doors.add(door);
-    return door;
+    const listener = { ports: listening.ports, users: 0, hosts: new Map([[host, listening]]) };
+    listeners.add(listener);
+    return listener;
   }
-  async function leave(door: Door): Promise<void> {
-    if (--door.users > 0) return;
-    doors.delete(door);
-    for (const host of [...door.hosts.keys()]) await close(door, host);
+  async function leave(listener: Listener): Promise<void> {
+    if (--listener.users > 0) return;
+    listeners.delete(listener);
+    for (const host of [...listener.hosts.keys()]) await close(listener, host);
   }
   return {
     async adopt(sockets) {
@@ -80,13 +80,13 @@ export function nfsDoors(target: NfsTarget): NfsDoors {
         if (inherited && isSame(inherited, place.ports)) {
           return { host, ports: inherited, async [Symbol.asyncDispose]() {} };
         }
-        const door = await doorAt(place);
-        door.users++;
+        const listener = await listenerAt(place);
+        listener.users++;
         let left: Promise<void> | undefined;
         return {
           host,
-          ports: door.ports,
-          [Symbol.asyncDispose]: () => (left ??= inTurn(() => leave(door))),
+          ports: listener.ports,
+          [Symbol.asyncDispose]: () => (left ??= inTurn(() => leave(listener))),
         };
       }),
   };

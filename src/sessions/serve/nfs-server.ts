@@ -9,9 +9,9 @@ import { type NfsExportOptions, openNfsTarget } from '../../servers/nfs/server.t
 import type { Store } from '../../store/directory/store.ts';
 import type { BorrowedReader } from '../../store/read/shared-reader.ts';
 import type { WritableFileTree } from '../../vfs/file-tree.ts';
-import { type NfsDoor, nfsDoors } from './nfs-listeners.ts';
+import { type NfsListener, nfsListeners } from './nfs-listeners.ts';
 import { identityOf } from './nfs-identity.ts';
-import { pointShelves } from './point-exports.ts';
+import { pointExports } from './point-exports.ts';
 import { readJournal } from '../state/session-files.ts';
 
 /**
@@ -36,7 +36,7 @@ export interface NfsServer extends AsyncDisposable {
   /** Shows the set's recovery points in `/holdfast/points/SET`. */
   showPoints(set: OpenSet, access: NfsAccess): Promise<AsyncDisposable>;
   /** Listens at the session's address for as long as a session needs it. Rejects BUSY, DENIED. */
-  enter(place: NfsPlace): Promise<NfsDoor>;
+  enter(place: NfsPlace): Promise<NfsListener>;
 }
 
 /** `reader` is for recovery points; `writes` holds clients' writes until they are written. */
@@ -49,8 +49,8 @@ export async function openNfsServer(
 ): Promise<NfsServer> {
   await using stack = new AsyncDisposableStack();
   const target = stack.use(await openNfsTarget({ ...store, writes }));
-  const doors = nfsDoors(target);
-  const shelves = pointShelves(store, target, reader);
+  const listeners = nfsListeners(target);
+  const points = pointExports(store, target, reader);
   let inherited: NfsPorts | undefined;
 
   function optionsOf(session: SessionRecord, access: NfsAccess): NfsExportOptions {
@@ -73,7 +73,7 @@ export async function openNfsServer(
     },
     async hold(sockets) {
       target.hold();
-      if (sockets) inherited = await doors.adopt(sockets);
+      if (sockets) inherited = await listeners.adopt(sockets);
     },
     answer: target.answer,
     leave: target.leave,
@@ -81,8 +81,8 @@ export async function openNfsServer(
       if (session.nfs) target.expect(session.id, optionsOf(session, accessOf(session.nfs)));
     },
     show: (session, access, tree) => target.export(session.id, tree, optionsOf(session, access)),
-    showPoints: (set, access) => shelves.show(set, access),
-    enter: (place) => doors.enter(place),
+    showPoints: (set, access) => points.show(set, access),
+    enter: (place) => listeners.enter(place),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

@@ -17,7 +17,7 @@ interface ShownSet extends AsyncDisposable {
   readonly access: NfsAccess[];
 }
 
-export function pointShelves(
+export function pointExports(
   store: Store,
   target: NfsTarget,
   borrow: () => Promise<BorrowedReader>,

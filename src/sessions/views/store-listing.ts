@@ -10,7 +10,12 @@ import { manifestDisk } from '../../store/read/manifest-disk.ts';
 import { sessionDisk } from './session-disk.ts';
 import { sessionDiskUri } from '../state/session-sockets.ts';
 import { readJournal, sessionDirectory, sessionIds } from '../state/session-files.ts';
-import { newShelf, type Shelf, type ShelfFile, type ShelfTimes } from '../../vfs/virtual-tree.ts';
+import {
+  newVirtualTree,
+  type VirtualTree,
+  type VirtualFile,
+  type VirtualTimes,
+} from '../../vfs/virtual-tree.ts';
 import type { StoreFile, StoreListing } from './store-tree.ts';
 import { pointIds } from '../../catalog/point-places.ts';
 
@@ -52,7 +57,7 @@ const WRITE_MODE = 0o600;
 /** A running guest may change its partitions. */
 const SESSION_PARTS_MS = 10_000;
 
-type StoreShelf = Shelf<StoreFile>;
+type StoreFiles = VirtualTree<StoreFile>;
 
 export function storeListing(store: Store, options: ListingOptions): StoreListing {
   const { setsPath, sessionsPath, partsOf } = options;
@@ -60,10 +65,10 @@ export function storeListing(store: Store, options: ListingOptions): StoreListin
   const parts = partsOf && disksParts(store, partsOf);
   const since = store.clock.now().getTime();
 
-  let last: { readonly seen: readonly unknown[]; readonly shelf: StoreShelf } | undefined;
+  let last: { readonly seen: readonly unknown[]; readonly listing: StoreFiles } | undefined;
 
   /** A listing of many points takes a while to build, and requests wait in the meantime. */
-  async function list(): Promise<StoreShelf> {
+  async function list(): Promise<StoreFiles> {
     const found = await points();
     const running = sessionsPath === undefined ? [] : await runningSessions(store, options.only);
     const seen = [
@@ -71,27 +76,27 @@ export function storeListing(store: Store, options: ListingOptions): StoreListin
       ...running.map((session) => JSON.stringify(session)),
       ...(parts?.changing() ?? []),
     ];
-    if (!last || !isSame(seen, last.seen)) last = { seen, shelf: shelved(found, running) };
-    return last.shelf;
+    if (!last || !isSame(seen, last.seen)) last = { seen, listing: listed(found, running) };
+    return last.listing;
   }
-  function shelved(found: readonly SetPoints[], running: readonly SessionRecord[]): StoreShelf {
-    const shelf: StoreShelf = newShelf(since);
-    if (setsPath !== '') shelf.directory(setsPath, { createdMs: since });
+  function listed(found: readonly SetPoints[], running: readonly SessionRecord[]): StoreFiles {
+    const listing: StoreFiles = newVirtualTree(since);
+    if (setsPath !== '') listing.directory(setsPath, { createdMs: since });
     for (const { set, found: its } of found) {
-      shelf.directory(`${setsPath}/${set.name}`, { createdMs: Date.parse(set.record.created) });
-      for (const point of its) addPoint(shelf, point, { set, ...options });
+      listing.directory(`${setsPath}/${set.name}`, { createdMs: Date.parse(set.record.created) });
+      for (const point of its) addPoint(listing, point, { set, ...options });
     }
     if (sessionsPath !== undefined) {
-      shelf.directory(sessionsPath, { createdMs: since });
+      listing.directory(sessionsPath, { createdMs: since });
       for (const session of running) {
-        addSession(shelf, session, { store: store, above: sessionsPath });
+        addSession(listing, session, { store: store, above: sessionsPath });
       }
     }
-    parts?.addKnown(shelf);
-    return shelf;
+    parts?.addKnown(listing);
+    return listing;
   }
   if (!parts) return { list };
-  return { list, complete: (shelf, path) => parts.complete(shelf, path) };
+  return { list, complete: (listing, path) => parts.complete(listing, path) };
 }
 
 export function partName(disk: string, number: number): string {
@@ -139,7 +144,7 @@ function pointsOf(store: Store, { sets, only }: ListingOptions) {
 }
 
 function addPoint(
-  shelf: StoreShelf,
+  listing: StoreFiles,
   point: PointRecord,
   {
     set,
@@ -151,10 +156,10 @@ function addPoint(
   const createdMs = Date.parse(created);
   const above = `${setsPath}/${set.name}/${machine}`;
   const directory = `${above}/${id}`;
-  const times: ShelfTimes = { createdMs };
-  shelf.directory(directory, times);
+  const times: VirtualTimes = { createdMs };
+  listing.directory(directory, times);
   const description = utf8(`${JSON.stringify(machineOf(point), undefined, 2)}\n`);
-  shelf.file(`${directory}/machine.json`, {
+  listing.file(`${directory}/machine.json`, {
     ...{ ...times, mode: 0o444, size: description.length },
     source: { kind: 'text', bytes: description },
   });
@@ -162,9 +167,9 @@ function addPoint(
     const path = `${directory}/${diskFileName(disk.name)}`;
     const open = () => manifestDisk(reader, { name: path, root: disk, keys: set.keys });
     const source: StoreFile = { kind: 'disk', open };
-    shelf.file(path, { ...times, mode: READ_MODE, size: disk.size, source });
+    listing.file(path, { ...times, mode: READ_MODE, size: disk.size, source });
   }
-  shelf.relink(`${above}/latest`, id, times);
+  listing.relink(`${above}/latest`, id, times);
 }
 
 /** The description of the machine: its disks, and their sources. */
@@ -187,17 +192,17 @@ async function runningSessions(store: Store, only: string | undefined): Promise<
 }
 
 function addSession(
-  shelf: StoreShelf,
+  listing: StoreFiles,
   session: SessionRecord,
   { store, above }: { readonly store: Store; readonly above: string },
 ): void {
-  const times: ShelfTimes = { createdMs: Date.parse(session.created) };
-  shelf.directory(`${above}/${session.id}`, times);
+  const times: VirtualTimes = { createdMs: Date.parse(session.created) };
+  listing.directory(`${above}/${session.id}`, times);
   for (const { name, size } of session.disks) {
     const uri = sessionDiskUri(store, session, name);
     const source: StoreFile = { kind: 'disk', open: () => sessionDisk(uri, size) };
     const path = `${above}/${session.id}/${diskFileName(name)}`;
-    shelf.file(path, { ...times, mode: WRITE_MODE, size, source });
+    listing.file(path, { ...times, mode: WRITE_MODE, size, source });
   }
 }
 
@@ -207,10 +212,10 @@ function disksParts({ clock }: Store, partsOf: (path: string) => Promise<readonl
   const known = new Map<string, { readonly parts: readonly DiskPart[]; readonly until: number }>();
   const looking = new Map<string, Promise<void>>();
 
-  function disksIn(shelf: StoreShelf, directory: string): DiskFile[] {
+  function disksIn(listing: StoreFiles, directory: string): DiskFile[] {
     const found: DiskFile[] = [];
-    for (const { id } of shelf.entries(shelf.find(directory) ?? 0) ?? []) {
-      const { path, node, source } = shelf.get(id)!;
+    for (const { id } of listing.entries(listing.find(directory) ?? 0) ?? []) {
+      const { path, node, source } = listing.get(id)!;
       if (source?.kind !== 'disk') continue;
       found.push({ path, size: node.size, mode: node.mode, createdMs: node.modifiedMs });
     }
@@ -229,33 +234,33 @@ function disksParts({ clock }: Store, partsOf: (path: string) => Promise<readonl
     const until = isSteady ? Number.POSITIVE_INFINITY : clock.monotonicMs() + SESSION_PARTS_MS;
     known.set(path, { parts, until });
   }
-  function add(shelf: StoreShelf, { path, mode, createdMs }: DiskFile): void {
+  function add(listing: StoreFiles, { path, mode, createdMs }: DiskFile): void {
     const disk = path.slice(path.lastIndexOf('/') + 1);
     const above = path.slice(0, -disk.length);
     for (const { number, offset, length } of known.get(path)?.parts ?? []) {
       const source: StoreFile = { kind: 'part', disk, offset };
       const name = partName(disk.slice(0, -SUFFIX.length), number);
-      shelf.file(`${above}${name}`, { createdMs, mode, size: length, source });
+      listing.file(`${above}${name}`, { createdMs, mode, size: length, source });
     }
   }
   return {
     /** The entries that may change: the known parts of sessions' disks. */
     changing: () => [...known.values()].filter(({ until }) => Number.isFinite(until)),
-    addKnown(shelf: StoreShelf): void {
+    addKnown(listing: StoreFiles): void {
       for (const path of known.keys()) {
-        const node = shelf.get(shelf.find(path) ?? 0)?.node;
+        const node = listing.get(listing.find(path) ?? 0)?.node;
         if (node)
-          add(shelf, { path, mode: node.mode, size: node.size, createdMs: node.modifiedMs });
+          add(listing, { path, mode: node.mode, size: node.size, createdMs: node.modifiedMs });
         else known.delete(path);
       }
     },
-    complete(shelf: StoreShelf, directory: string): Promise<void> | undefined {
-      const lacking = disksIn(shelf, directory).filter(lacks);
+    complete(listing: StoreFiles, directory: string): Promise<void> | undefined {
+      const lacking = disksIn(listing, directory).filter(lacks);
       if (lacking.length === 0) return undefined;
       const under = looking.get(directory);
-      if (under) return under.then(() => lacking.forEach((disk) => add(shelf, disk)));
+      if (under) return under.then(() => lacking.forEach((disk) => add(listing, disk)));
       const task = Promise.all(lacking.map(look))
-        .then(() => lacking.forEach((disk) => add(shelf, disk)))
+        .then(() => lacking.forEach((disk) => add(listing, disk)))
         .finally(() => looking.delete(directory));
       looking.set(directory, task);
       return task;
@@ -263,5 +268,5 @@ function disksParts({ clock }: Store, partsOf: (path: string) => Promise<readonl
   };
 }
 
-type DiskFile = ShelfTimes &
-  Pick<ShelfFile<StoreFile>, 'size' | 'mode'> & { readonly path: string };
+type DiskFile = VirtualTimes &
+  Pick<VirtualFile<StoreFile>, 'size' | 'mode'> & { readonly path: string };

@@ -6,7 +6,7 @@ import { asError } from '../../lib/as-error.ts';
 import type { World } from '../../sys/world.ts';
 import type { FileTree } from '../../vfs/file-tree.ts';
 import { TreeError } from '../../vfs/tree-error.ts';
-import { type Shelf, SHELF_ROOT, type ShelfNode } from '../../vfs/virtual-tree.ts';
+import { type VirtualTree, VIRTUAL_ROOT, type VirtualNode } from '../../vfs/virtual-tree.ts';
 
 /** The source of a file's bytes. */
 export type StoreFile =
@@ -18,12 +18,12 @@ export type StoreFile =
 
 export interface StoreListing {
   /** The current listing; called repeatedly. Returns the last one if nothing changed. */
-  readonly list: () => Promise<Shelf<StoreFile>>;
+  readonly list: () => Promise<VirtualTree<StoreFile>>;
   /**
    * Adds the details of a directory to the listing only once it is first read; undefined: nothing is missing. May be
    * called while a call is under way.
    */
-  readonly complete?: (shelf: Shelf<StoreFile>, path: string) => Promise<void> | undefined;
+  readonly complete?: (listing: VirtualTree<StoreFile>, path: string) => Promise<void> | undefined;
 }
 
 const REFRESH_MS = 5000;
@@ -38,45 +38,45 @@ export async function storeTree(
 ): Promise<FileTree> {
   const stop = new AbortController();
   const devices = openDevices();
-  let shelf = await list();
+  let listing = await list();
 
   async function refresh(): Promise<void> {
     while (!stop.signal.aborted) {
       await clock.sleep(REFRESH_MS, stop.signal).catch(() => {});
       // After a failed listing the old one stays: the next one may succeed.
-      shelf = await list().catch(() => shelf);
+      listing = await list().catch(() => listing);
     }
   }
-  function nodeOf(id: number): ShelfNode<StoreFile> {
-    const found = shelf.get(id);
+  function nodeOf(id: number): VirtualNode<StoreFile> {
+    const found = listing.get(id);
     if (found) return found;
     throw new TreeError('STALE', 'this recovery point no longer exists');
   }
   function entries(id: number) {
-    const found = shelf.entries(id);
+    const found = listing.entries(id);
     if (found) return found;
-    throw new TreeError(shelf.get(id) ? 'NOT_DIRECTORY' : 'STALE', 'this is not a directory');
+    throw new TreeError(listing.get(id) ? 'NOT_DIRECTORY' : 'STALE', 'this is not a directory');
   }
   /** The disk that a file is, or is a part of. */
   function diskOf(id: number): { readonly device: BlockDevice; readonly start: number } {
     const { source, path, parent } = nodeOf(id);
     if (source?.kind === 'disk') return { device: devices.get(path, source.open), start: 0 };
     if (source?.kind !== 'part') throw new TreeError('IS_DIRECTORY', `${path} is not a file`);
-    const whole = nodeOf(shelf.entry(parent, source.disk) ?? 0);
+    const whole = nodeOf(listing.entry(parent, source.disk) ?? 0);
     if (whole.source?.kind !== 'disk') throw new TreeError('STALE', `${path} has lost its disk`);
     return { device: devices.get(whole.path, whole.source.open), start: source.offset };
   }
   const refreshing = refresh();
   return {
-    root: SHELF_ROOT,
-    node: (id) => shelf.get(id)?.node,
+    root: VIRTUAL_ROOT,
+    node: (id) => listing.get(id)?.node,
     parent: (id) => nodeOf(id).parent,
     lookup(id, name) {
       entries(id);
-      return shelf.entry(id, name);
+      return listing.entry(id, name);
     },
     list: (id, after) => entries(id).filter(({ cookie }) => cookie > after),
-    complete: (id) => complete?.(shelf, nodeOf(id).path),
+    complete: (id) => complete?.(listing, nodeOf(id).path),
     readLink(id) {
       const { target } = nodeOf(id);
       if (target === undefined) throw new TreeError('INVALID', 'this is not a symbolic link');
@@ -123,7 +123,7 @@ export async function storeTree(
 const WRITE_BITS = 0o222;
 
 function writableDisk(
-  { node }: ShelfNode<StoreFile>,
+  { node }: VirtualNode<StoreFile>,
   diskOf: () => { readonly device: BlockDevice; readonly start: number },
 ): WritableBlockDevice | undefined {
   if (node.kind !== 'file' || (node.mode & WRITE_BITS) === 0) return undefined;

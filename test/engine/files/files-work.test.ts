@@ -19,7 +19,7 @@ const entry = (path: string) =>
     target: undefined,
   }) as const;
 
-function desk() {
+function service() {
   const gates: PromiseWithResolvers<void>[] = [];
   const lists: { readonly path: string; readonly gate: PromiseWithResolvers<void> }[] = [];
   let ids = 0;
@@ -65,7 +65,7 @@ function desk() {
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
 test('sixteen have volumes open, those that are being opened among them', async () => {
-  const { files, gates, ask, open } = desk();
+  const { files, gates, ask, open } = service();
   const opening = Array.from({ length: 16 }, open);
   await rejects(open(), (error: Error) => {
     match(error.message, /volumes of 16 are open, or being opened: close some/);
@@ -92,7 +92,7 @@ test('sixteen have volumes open, those that are being opened among them', async 
 });
 
 test('who turns the pages of a directory has one listing of it, also while others turn theirs', async () => {
-  const { files, lists, openAll, browse } = desk();
+  const { files, lists, openAll, browse } = service();
   await openAll(2);
   const places = [
     ['r0', '/x', 'vda1'],
@@ -129,7 +129,7 @@ test('who turns the pages of a directory has one listing of it, also while other
 });
 
 test('a volume that hangs holds up only what is to be listed of it', async () => {
-  const { files, lists, openAll, browse } = desk();
+  const { files, lists, openAll, browse } = service();
   await openAll(2);
   const known = browse('r0', '/known', 0);
   await settled();
@@ -153,7 +153,7 @@ test('a volume that hangs holds up only what is to be listed of it', async () =>
 });
 
 test('four directories are listed at a time', async () => {
-  const { files, lists, openAll, browse } = desk();
+  const { files, lists, openAll, browse } = service();
   await openAll(2);
   const asked = ['r0', 'r1'].flatMap((id) =>
     ['vda1', 'vda2', 'vda3'].map((volume) => browse(id, '/x', 0, volume)),

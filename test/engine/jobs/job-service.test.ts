@@ -1,7 +1,7 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'tap';
 import { createSchedule, listSchedules } from '../../../src/engine/jobs/job-service.ts';
-import { type House, noSecrets } from '../../../src/engine/base/engine.ts';
+import { type Engine, noSecrets } from '../../../src/engine/base/engine.ts';
 import { openJobKeys } from '../../../src/engine/jobs/job-keys.ts';
 import { openSchedules } from '../../../src/jobs/schedules.ts';
 import { crashingFs } from '../../support/crashing-fs.ts';
@@ -10,19 +10,19 @@ import { seeded } from '../../support/random.ts';
 
 const MINUTE = 60_000;
 
-async function openedDesk(home: Parameters<typeof opened>[0], start?: string) {
+async function openedService(home: Parameters<typeof opened>[0], start?: string) {
   const it = await opened(home, async () => ({ kind: 'done', result: {} }), start);
   const schedules = await openSchedules({ ...it });
-  const desk = { queue: it.queue, schedules, keys: openJobKeys(noSecrets), files: it.files };
+  const service = { queue: it.queue, schedules, keys: openJobKeys(noSecrets), files: it.files };
   it.queue.start();
   schedules.start();
   return {
-    ...{ desk, clock: it.clock },
+    ...{ service, clock: it.clock },
     create: () =>
       createSchedule(
-        desk,
+        service,
         // A check needs nothing of the store when it is asked for.
-        {} as House,
+        {} as Engine,
         {
           ...{ schedule: 'often', at: '*:0/10 UTC' },
           job: { kind: 'check', request: { readData: false } },
@@ -32,7 +32,7 @@ async function openedDesk(home: Parameters<typeof opened>[0], start?: string) {
           signal: new AbortController().signal,
         },
       ),
-    last: () => listSchedules(desk).schedules.map(({ last }) => last),
+    last: () => listSchedules(service).schedules.map(({ last }) => last),
     async [Symbol.asyncDispose]() {
       await schedules[Symbol.asyncDispose]();
       await it.queue[Symbol.asyncDispose]();
@@ -41,12 +41,12 @@ async function openedDesk(home: Parameters<typeof opened>[0], start?: string) {
 }
 
 test("what a schedule's last job came to is not that of one which had its name before", async () => {
-  await using it = await openedDesk(crashingFs(seeded(1)));
+  await using it = await openedService(crashingFs(seeded(1)));
   equal((await it.create()).last, null);
   await it.clock.advance(11 * MINUTE);
   const [first] = it.last();
   deepEqual([first?.job, first?.state, first?.reason], ['often-20261121T121000Z', 'done', null]);
-  await it.desk.schedules.remove('often');
+  await it.service.schedules.remove('often');
   equal((await it.create()).last, null);
   deepEqual(it.last(), [null]);
   await it.clock.advance(10 * MINUTE);
@@ -56,10 +56,10 @@ test("what a schedule's last job came to is not that of one which had its name b
 test('jobs of a schedule that a clock made which was ahead are its own', async () => {
   const home = crashingFs(seeded(1));
   {
-    await using ahead = await openedDesk(home, '2036-05-01T00:00:00Z');
+    await using ahead = await openedService(home, '2036-05-01T00:00:00Z');
     await ahead.create();
   }
-  await using it = await openedDesk(home.copy(seeded(2)));
+  await using it = await openedService(home.copy(seeded(2)));
   await it.clock.advance(11 * MINUTE);
   equal(it.last()[0]?.job, 'often-20261121T121000Z');
 });

@@ -1,7 +1,7 @@
 import { deepEqual, match } from 'node:assert/strict';
 import { test } from 'tap';
 import { OperationFailure } from '../../../src/operations/failure.ts';
-import type { House } from '../../../src/engine/base/engine.ts';
+import type { Engine } from '../../../src/engine/base/engine.ts';
 import { openJobKeys } from '../../../src/engine/jobs/job-keys.ts';
 import { jobWork } from '../../../src/engine/jobs/job-work.ts';
 import type { JobRecord } from '../../../src/formats/store/service/job.ts';
@@ -29,7 +29,7 @@ test('a session that is gone at the second try was kept by the first, whichever 
   });
   // Nothing but a worker is needed to keep a session.
   const keys = openJobKeys(() => Promise.reject(new Error()));
-  const work = jobWork({} as House, { keys, inWorker });
+  const work = jobWork({} as Engine, { keys, inWorker });
   const options = { signal: new AbortController().signal, report: () => {} };
   const kept = { kind: 'done', result: { session: 'vm-1', point: null } };
   deepEqual(await work({ ...KEEP, failures: 1 }, options), kept);
@@ -47,7 +47,7 @@ test('a restored file that a later attempt finds is kept, and the job ends', asy
   const { files } = crashingFs(seeded(1));
   await (await files.create('/vda.raw'))[Symbol.asyncDispose]();
   const keys = openJobKeys(() => Promise.reject(new Error()));
-  const work = jobWork({ store: { files } } as House, { keys, inWorker });
+  const work = jobWork({ store: { files } } as Engine, { keys, inWorker });
   const options = { signal: new AbortController().signal, report: () => {} };
   const request = { point: 'vm-1', disk: 'vda', to: '/vda.raw' };
   const job: JobRecord = { ...KEEP, kind: 'restore', request, deaths: 1 };

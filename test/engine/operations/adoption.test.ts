@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { adopt } from '../../../src/engine/operations/adoption.ts';
-import { type House, noSecrets } from '../../../src/engine/base/engine.ts';
+import { type Engine, noSecrets } from '../../../src/engine/base/engine.ts';
 import { openJobKeys } from '../../../src/engine/jobs/job-keys.ts';
 import { adoptOnce } from '../../../src/daemon/box-start.ts';
 import { openJobFiles } from '../../../src/jobs/job-files.ts';
@@ -16,11 +16,11 @@ import { temporaryDirectory } from '../../support/temporary.ts';
 
 async function opened() {
   const { store, open } = await engineIn(temporaryDirectory());
-  return { store, house: await open() };
+  return { store, engine: await open() };
 }
 
 /** A queue on a store into which an attacker has written the job `evil`. */
-async function foreignJob(stack: AsyncDisposableStack, { store, memory }: House) {
+async function foreignJob(stack: AsyncDisposableStack, { store, memory }: Engine) {
   const files = await openJobFiles(store.files, store.directory, { memory });
   plantJob(store.directory, { kind: 'check', request: {} });
   const queue = stack.use(
@@ -33,42 +33,42 @@ async function foreignJob(stack: AsyncDisposableStack, { store, memory }: House)
 }
 
 test('a set that cannot be read during an adoption does not come back unencrypted', async () => {
-  const { store, house } = await opened();
-  await using _house = house;
+  const { store, engine } = await opened();
+  await using _house = engine;
   const undo = alterSet(store, 'nightly', (it) => it);
   for (const name of ['set.json', 'set.copy.json']) {
     writeFileSync(join(store, 'sets/nightly', name), 'x');
   }
-  const { plan } = await adopt(house, undefined, { plan: undefined });
-  equal((await adopt(house, undefined, { plan })).adopted, true);
-  equal((await house.memory.look()).set('nightly')?.encrypted, true);
+  const { plan } = await adopt(engine, undefined, { plan: undefined });
+  equal((await adopt(engine, undefined, { plan })).adopted, true);
+  equal((await engine.memory.look()).set('nightly')?.encrypted, true);
   undo();
 });
 
 test('what is adopted is what was shown, also where a set is altered in the meantime', async () => {
-  const { store, house } = await opened();
-  await using _house = house;
-  const { plan, sets } = await adopt(house, undefined, { plan: undefined });
+  const { store, engine } = await opened();
+  await using _house = engine;
+  const { plan, sets } = await adopt(engine, undefined, { plan: undefined });
   deepEqual(sets, []);
   const box = {
-    ...house.box,
+    ...engine.box,
     // Asked once the sets were looked at.
     async problem() {
       alterSet(store, 'nightly', withoutSlots);
       return undefined;
     },
   };
-  await adopt({ ...house, box }, undefined, { plan });
-  equal((await house.memory.look()).set('nightly')?.encrypted, true);
+  await adopt({ ...engine, box }, undefined, { plan });
+  equal((await engine.memory.look()).set('nightly')?.encrypted, true);
 });
 
 test('what the first start adopts is noted before it is obeyed', async () => {
-  const { house } = await opened();
+  const { engine } = await opened();
   await using stack = new AsyncDisposableStack();
-  stack.use(house);
-  const { store: world, memory } = house;
+  stack.use(engine);
+  const { store: world, memory } = engine;
   const told: string[] = [];
-  const { files, queue } = await foreignJob(stack, house);
+  const { files, queue } = await foreignJob(stack, engine);
   const about = { world, files, queue, onTrouble() {}, onMissed() {} };
   const schedules = stack.use(await openSchedules(about));
   const failing = {
@@ -79,7 +79,7 @@ test('what the first start adopts is noted before it is obeyed', async () => {
   };
   const parts = {
     jobs: { queue, schedules, keys: openJobKeys(noSecrets), files },
-    guard: { alarms: { raise: async ({ kind }: { kind: string }) => void told.push(kind) } },
+    monitor: { alarms: { raise: async ({ kind }: { kind: string }) => void told.push(kind) } },
     audit: {
       async begin(_who: unknown, what: string) {
         told.push(what);
@@ -87,22 +87,22 @@ test('what the first start adopts is noted before it is obeyed', async () => {
       },
     },
   };
-  await rejects(adoptOnce({ ...house, memory: failing }, parts), { code: 'NO_SPACE' });
+  await rejects(adoptOnce({ ...engine, memory: failing }, parts), { code: 'NO_SPACE' });
   deepEqual(told, ['store/adopt', 'store-adopted']);
   deepEqual(
     queue.foreign().map(({ id }) => id),
     ['evil'],
   );
-  await adoptOnce(house, parts);
+  await adoptOnce(engine, parts);
   deepEqual(told.slice(2), ['store/adopt', 'store-adopted', 'done']);
   deepEqual(queue.foreign(), []);
 });
 
 test('a job that this box did not order is removed without being adopted', async () => {
-  const { store, house } = await opened();
+  const { store, engine } = await opened();
   await using stack = new AsyncDisposableStack();
-  stack.use(house);
-  const { queue } = await foreignJob(stack, house);
+  stack.use(engine);
+  const { queue } = await foreignJob(stack, engine);
   throws(() => queue.show('evil'), { code: 'IMPOSSIBLE', message: /job cancel evil/ });
   equal((await queue.cancel('evil')).state, 'canceled');
   deepEqual([queue.foreign(), readdirSync(join(store, 'jobs'))], [[], []]);
@@ -110,9 +110,9 @@ test('a job that this box did not order is removed without being adopted', async
 });
 
 test('made-up jobs take little memory, and no job has the file of another', async () => {
-  const { store, house } = await opened();
-  await using _house = house;
-  const files = await openJobFiles(house.store.files, store, { memory: house.memory });
+  const { store, engine } = await opened();
+  await using _house = engine;
+  const files = await openJobFiles(engine.store.files, store, { memory: engine.memory });
   plantJob(store, { kind: 'check', request: {} });
   const bytes = readFileSync(join(store, 'jobs/evil.json'));
   writeFileSync(join(store, 'jobs/other.json'), bytes);

@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { openHouse } from '../../../src/engine/base/engine.ts';
+import { openEngine } from '../../../src/engine/base/engine.ts';
 import { checkStore } from '../../../src/engine/points/stores.ts';
 import { rememberApart } from '../../support/box-state.ts';
 import { expectDone, runCli } from '../../support/cli.ts';
@@ -43,8 +43,8 @@ async function makeUpgraded() {
 }
 
 async function check(store: string): Promise<string[]> {
-  await using house = await openHouse(store);
-  const { problems } = await checkStore(house, {
+  await using engine = await openEngine(store);
+  const { problems } = await checkStore(engine, {
     ...{ readData: false, secrets: async (_set, when) => (when === 'needed' ? SECRET : undefined) },
     ...{ signal: new AbortController().signal, report: () => {} },
   });

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { adopt } from '../../../src/engine/operations/adoption.ts';
 import { createBackup, forget, points } from '../../../src/engine/points/backups.ts';
-import { type House, noSecrets, openHouse } from '../../../src/engine/base/engine.ts';
+import { type Engine, noSecrets, openEngine } from '../../../src/engine/base/engine.ts';
 import { makeSet } from '../../../src/engine/points/sets.ts';
 import { checkStore, makeStore } from '../../../src/engine/points/stores.ts';
 import { rememberApart } from '../../support/box-state.ts';
@@ -24,14 +24,14 @@ async function place() {
   const image = join(root, 'disk.raw');
   makeRawDisk(image, 2 * MiB, 1);
   const notices: unknown[] = [];
-  async function using<T>(work: (house: House) => Promise<T>): Promise<T> {
-    await using house = await openHouse(directory);
-    return await work(house);
+  async function using<T>(work: (engine: Engine) => Promise<T>): Promise<T> {
+    await using engine = await openEngine(directory);
+    return await work(engine);
   }
   const backUp = (changed?: string) =>
-    using((house) =>
+    using((engine) =>
       createBackup(
-        house,
+        engine,
         {
           ...{ set: 'nightly', machine: 'vm', format: 'raw', changed },
           disks: [{ name: 'vda', where: image }],
@@ -42,7 +42,7 @@ async function place() {
         },
       ),
     );
-  await using((house) => makeSet(house, 'nightly', undefined));
+  await using((engine) => makeSet(engine, 'nightly', undefined));
   const first = (await backUp()).point;
   const sets = join(directory, 'sets');
   const kept = join(root, 'kept');
@@ -53,11 +53,11 @@ async function place() {
     cpSync(kept, sets, { recursive: true });
   };
   const problems = () =>
-    using(async (house) => {
+    using(async (engine) => {
       const options = { readData: false, secrets: noSecrets, signal, report() {} };
-      return (await checkStore(house, options)).problems.map(({ what }) => what);
+      return (await checkStore(engine, options)).problems.map(({ what }) => what);
     });
-  const forgetOne = (point: string) => using((house) => forget(house, point));
+  const forgetOne = (point: string) => using((engine) => forget(engine, point));
   return {
     ...{ root, directory, using, backUp, first, second, sets, putBack, problems, notices },
     forgetOne,
@@ -75,7 +75,7 @@ test('an older state of a machine is reported by checks, lists and the next back
   equal(found.length, 1);
   match(found[0]!, said);
   const all = { set: undefined, machine: undefined };
-  const { damaged } = await it.using((house) => points(house, all));
+  const { damaged } = await it.using((engine) => points(engine, all));
   match(damaged[0]!.reason, said);
   // A list of what has changed since the point that is gone.
   const list = join(it.root, 'changed.json');
@@ -97,10 +97,10 @@ test('an older state of a machine is reported by checks, lists and the next back
 test('an older copy that a person has put back is adopted, and is reported no longer', async () => {
   const it = await place();
   it.putBack();
-  await it.using(async (house) => {
-    const { plan, older } = await adopt(house, undefined, { plan: undefined });
+  await it.using(async (engine) => {
+    const { plan, older } = await adopt(engine, undefined, { plan: undefined });
     deepEqual(older, [{ set: 'nightly', machine: 'vm', point: it.second }]);
-    equal((await adopt(house, undefined, { plan })).adopted, true);
+    equal((await adopt(engine, undefined, { plan })).adopted, true);
   });
   deepEqual(await it.problems(), []);
   await it.backUp();
@@ -127,8 +127,8 @@ test('a point that was forgotten is not missed, nor is anything in a copy of the
   }
   const copy = join(it.root, 'copy');
   cpSync(it.directory, copy, { recursive: true });
-  await using house = await openHouse(copy);
-  deepEqual(await house.memory.published.list(), []);
+  await using engine = await openEngine(copy);
+  deepEqual(await engine.memory.published.list(), []);
   const known = await it.using(({ memory }) => memory.published.list());
   equal(known[0]?.point, it.second);
 });

@@ -20,7 +20,7 @@ async function machineRoom() {
   const { store, set } = await newStore(world);
   const box = openBox(world, { directory: '/box', credentials: undefined });
   return {
-    house: { store, box, memory: box.of(store) },
+    engine: { store, box, memory: box.of(store) },
     setClock: (ms: number) => void (nowMs = ms),
     left: async () => new Set(await pointIds(store, 'set')),
     publish: (machine: string, origin: PointOrigin = 'backup') =>
@@ -38,7 +38,7 @@ const of = (last: number, dryRun = false) => ({
 });
 
 test('a backup made while the clock was wrong is neither forgotten nor a reason to forget a newer one', async () => {
-  const { house, publish, setClock, left } = await machineRoom();
+  const { engine, publish, setClock, left } = await machineRoom();
   const start = Date.UTC(2026, 10, 1);
   const first = await publish('vm1');
   setClock(Date.UTC(2036, 0, 1));
@@ -46,40 +46,43 @@ test('a backup made while the clock was wrong is neither forgotten nor a reason 
   setClock(start + DAY);
   const second = await publish('vm1');
   const other = await publish('vm2');
-  const dry = await retain(house, of(1, true));
+  const dry = await retain(engine, of(1, true));
   deepEqual(dry, { forgotten: [first.id], inUse: [], kept: 3, future: [ahead.id] });
-  deepEqual(await retain(house, of(1)), dry);
+  deepEqual(await retain(engine, of(1)), dry);
   setClock(Date.UTC(2016, 0, 1));
   const back = await publish('vm1');
   setClock(start + 2 * DAY);
-  const { forgotten } = await retain(house, of(1));
+  const { forgotten } = await retain(engine, of(1));
   deepEqual(forgotten, [second.id]);
   deepEqual(await left(), new Set([ahead.id, back.id, other.id]));
 });
 
 test('a session that was kept counts for no rule and stays', async () => {
-  const { house, publish, left } = await machineRoom();
+  const { engine, publish, left } = await machineRoom();
   const older = await publish('vm1');
   const kept = await publish('vm1', 'session');
   const newer = await publish('vm1');
   const last = await publish('vm1', 'session');
-  deepEqual(await retain(house, of(1)), {
+  deepEqual(await retain(engine, of(1)), {
     ...{ forgotten: [older.id], inUse: [], kept: 1, future: [] },
   });
   deepEqual(await left(), new Set([kept.id, newer.id, last.id]));
 });
 
 test('a lockdown that only the store knows forbids as much, and it is said how it ends', async () => {
-  const { house, left, publish } = await machineRoom();
+  const { engine, left, publish } = await machineRoom();
   await publish('vm1');
   await publish('vm1');
   const record = { since: '2026-11-21T12:00:00Z', uid: 0, persons: 2, approvals: [] };
-  const { files } = house.store;
-  const path = `${house.store.directory}/lockdown.json`;
+  const { files } = engine.store;
+  const path = `${engine.store.directory}/lockdown.json`;
   await putDurably(files, path, lockdownFile.encode(record));
-  await rejects(retain(house, of(1)), /while the lockdown is on.*"holdfast lockdown on" and "off"/);
+  await rejects(
+    retain(engine, of(1)),
+    /while the lockdown is on.*"holdfast lockdown on" and "off"/,
+  );
   await files.makeDirectory('/box');
   await putDurably(files, '/box/lockdown.json', lockdownFile.encode(record));
-  await rejects(retain(house, of(1)), /the lockdown is on: see "holdfast lockdown show"/);
+  await rejects(retain(engine, of(1)), /the lockdown is on: see "holdfast lockdown show"/);
   deepEqual((await left()).size, 2);
 });

@@ -3,8 +3,8 @@ import { test } from 'tap';
 import { CatalogError } from '../../../src/catalog/catalog-error.ts';
 import { accessOf } from '../../../src/engine/base/access.ts';
 import { openLockdown } from '../../../src/alarms/lockdown.ts';
-import { door, type DoorOptions } from '../../../src/engine/server/http-api.ts';
-import type { Guard } from '../../../src/engine/watch/monitor.ts';
+import { httpApi, type HttpApiOptions } from '../../../src/engine/server/http-api.ts';
+import type { Monitor } from '../../../src/engine/watch/monitor.ts';
 import { checkLockdown } from '../../../src/engine/operations/lockdown.ts';
 import { InvariantError } from '../../../src/lib/assert.ts';
 import { OPERATIONS } from '../../../src/operations/operations.ts';
@@ -36,7 +36,7 @@ const service: ServiceContext = {
 const handlers = handlersOn(service, none);
 const faults: string[] = [];
 const GROUPS: Readonly<Record<string, number>> = { holdfast: 900, 'holdfast-view': 901 };
-const DOOR: DoorOptions = {
+const API: HttpApiOptions = {
   handlers,
   metrics: () => metrics(service),
   clock: systemClock(),
@@ -47,7 +47,7 @@ const DOOR: DoorOptions = {
   access: (peer) => accessOf(peer, (name) => GROUPS[name]),
   onFault: (what, error) => void faults.push(`${what}: ${error.message}`),
 };
-const answer = door(DOOR);
+const answer = httpApi(API);
 
 const ROOT = { pid: 1, uid: 0, gids: [0] };
 const ADMIN = { pid: 1, uid: 4000, gids: [100, 900] };
@@ -113,8 +113,8 @@ test('a request is not deeper than requests are, whatever its texts hold', async
 });
 
 test('a caller who may not ask learns nothing about the files that a request names', async () => {
-  const refusing = door({
-    ...DOOR,
+  const refusing = httpApi({
+    ...API,
     checkAllowed() {
       throw new SystemError('DENIED', 'not now');
     },
@@ -144,10 +144,10 @@ test('an operation that the lockdown forbids is recorded as tried, and not done'
     () => {},
   );
   const tried: string[] = [];
-  const guarded = door({
-    ...DOOR,
+  const guarded = httpApi({
+    ...API,
     handlers: handlersOn(
-      { ...service, guard: async () => ({ lockdown, persons: () => 2 }) as Guard },
+      { ...service, monitor: async () => ({ lockdown, persons: () => 2 }) as Monitor },
       none,
     ),
     checkAllowed: (name) => checkLockdown(lockdown, name),
@@ -206,13 +206,13 @@ test('a stream ends with one line that says how it ended', async () => {
 
 test('a fault of ours in one request is told in the log, and is that request only', async () => {
   let fault: Error = new TypeError('no secret/path');
-  const failing: DoorOptions = {
-    ...DOOR,
+  const failing: HttpApiOptions = {
+    ...API,
     handlers: { ...handlers, 'store/rebuild-index': () => Promise.reject(fault) },
   };
   faults.length = 0;
   for (const accept of ['', 'application/x-ndjson']) {
-    const { status, text } = await ask('/v1/store/rebuild-index', { accept }, door(failing));
+    const { status, text } = await ask('/v1/store/rebuild-index', { accept }, httpApi(failing));
     equal(status, accept === '' ? 500 : 200);
     match(text, /^\{"event":"error","kind":"failed","message":"internal error: /);
     ok(!text.includes('secret'), text);
@@ -220,7 +220,7 @@ test('a fault of ours in one request is told in the log, and is that request onl
   deepEqual(faults, Array(2).fill('store/rebuild-index: no secret/path'));
   // From here on nothing in memory can be trusted.
   fault = new InvariantError('two writers');
-  await rejects(ask('/v1/store/rebuild-index', {}, door(failing)), InvariantError);
+  await rejects(ask('/v1/store/rebuild-index', {}, httpApi(failing)), InvariantError);
 });
 
 test('no path or name has a control character in it', async () => {

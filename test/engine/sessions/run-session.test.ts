@@ -2,7 +2,7 @@ import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { noSecrets, openHouse, type SecretSource } from '../../../src/engine/base/engine.ts';
+import { noSecrets, openEngine, type SecretSource } from '../../../src/engine/base/engine.ts';
 import { serveDisks } from '../../../src/engine/files/served-disks.ts';
 import { recover, sessions } from '../../../src/engine/sessions/run-session.ts';
 import { decodeSession, encodeSession } from '../../../src/formats/store/sessions/session.ts';
@@ -27,8 +27,8 @@ function writeSession(id: string, text: string): void {
 
 test('an unreadable session is reported beside the others', async () => {
   writeSession('broken', 'x');
-  await using house = await openHouse(store);
-  const shown = await sessions(house, () => undefined);
+  await using engine = await openEngine(store);
+  const shown = await sessions(engine, () => undefined);
   deepEqual(
     shown.sessions.map((it) => it.session),
     [session],
@@ -52,9 +52,9 @@ test('how a running session is attached is shown again, in lines that can be cop
 });
 
 test('a session that is discarded while sessions are listed is left out', async () => {
-  await using house = await openHouse(store);
+  await using engine = await openEngine(store);
   writeSession('leaving', 'x');
-  const { files } = house.store;
+  const { files } = engine.store;
   const left: FileSystem = {
     ...files,
     async readFile(path, limit) {
@@ -63,7 +63,7 @@ test('a session that is discarded while sessions are listed is left out', async 
     },
   };
   const found = await sessions(
-    { ...house, store: { ...house.store, files: left } },
+    { ...engine, store: { ...engine.store, files: left } },
     () => undefined,
   );
   deepEqual(
@@ -77,9 +77,9 @@ test('a session that is discarded while sessions are listed is left out', async 
 });
 
 test('files of a recovery point do not wait for the session that is broken', async () => {
-  await using house = await openHouse(store);
+  await using engine = await openEngine(store);
   const serve = (query: string) =>
-    serveDisks(house, query, { directory: root, secrets: noSecrets, onNotice: () => {} });
+    serveDisks(engine, query, { directory: root, secrets: noSecrets, onNotice: () => {} });
   // As far as anybody gets without its key.
   await rejects(serve('vm@latest'), { name: 'CatalogError', code: 'WRONG_KEY' });
   await rejects(serve('broken'), { name: 'SessionError', code: 'CORRUPT' });
@@ -88,7 +88,7 @@ test('files of a recovery point do not wait for the session that is broken', asy
 });
 
 test('the recovery point of a session is that of the record which this box knows', async () => {
-  await using house = await openHouse(store);
+  await using engine = await openEngine(store);
   const journal = join(store, 'sessions', session, 'session.json');
   const own = readFileSync(journal);
   const other = (await backUp('other', image)).point;
@@ -102,7 +102,7 @@ test('the recovery point of a session is that of the record which this box knows
   };
   const request = { what: { kind: 'resume', session }, listen: undefined, tls: undefined } as const;
   const signal = new AbortController().signal;
-  const resumed = recover(house, { ...request, nfs: undefined }, { secrets, signal, report() {} });
+  const resumed = recover(engine, { ...request, nfs: undefined }, { secrets, signal, report() {} });
   await rejects(resumed, { code: 'IMPOSSIBLE' });
   equal(isAsked, false, 'no key is asked for where the session is refused');
   writeFileSync(journal, own);

@@ -3,10 +3,10 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { CatalogError } from '../../../src/catalog/catalog-error.ts';
-import { type House, openHouse, type SecretSource } from '../../../src/engine/base/engine.ts';
+import { type Engine, openEngine, type SecretSource } from '../../../src/engine/base/engine.ts';
 import {
-  type KeeperEvent,
-  sessionKeeper,
+  type SupervisorEvent,
+  sessionSupervisor,
 } from '../../../src/engine/sessions/session-supervisor.ts';
 import { discard } from '../../../src/engine/sessions/run-session.ts';
 import { servedSessions } from '../../../src/sessions/state/served-sessions.ts';
@@ -43,15 +43,18 @@ function gated() {
 }
 
 /** The same store in a world with other parts. */
-function over(house: House, parts: Partial<World>): House {
-  const store = { ...house.store, ...parts };
-  return { ...house, store };
+function over(engine: Engine, parts: Partial<World>): Engine {
+  const store = { ...engine.store, ...parts };
+  return { ...engine, store };
 }
 
-function keeperOf(house: House, secrets: SecretSource) {
-  const events: KeeperEvent['kind'][] = [];
-  const keeper = sessionKeeper(house, { secrets, onEvent: ({ kind }) => void events.push(kind) });
-  return { keeper, events };
+function supervisorOf(engine: Engine, secrets: SecretSource) {
+  const events: SupervisorEvent['kind'][] = [];
+  const supervisor = sessionSupervisor(engine, {
+    secrets,
+    onEvent: ({ kind }) => void events.push(kind),
+  });
+  return { supervisor, events };
 }
 
 const reached = { listen: undefined, nfs: undefined, tls: undefined };
@@ -59,19 +62,19 @@ const whole = () => ({ secrets: KEY, report: () => {}, signal: new AbortControll
 const point = { kind: 'point', point: 'vm@latest', whenFull: 'pause' } as const;
 
 /** How the store is where nothing runs and nothing is left of what ran. */
-async function expectNothing(house: House): Promise<void> {
+async function expectNothing(engine: Engine): Promise<void> {
   deepEqual(readdirSync(join(store, 'sessions')), []);
   const leases = readdirSync(join(store, 'leases')).filter((name) => name !== 'lock');
   deepEqual(leases, []);
-  deepEqual(await servedSessions(house.store), []);
+  deepEqual(await servedSessions(engine.store), []);
 }
 
 test('who asked for a session and left before it ran has made none', async () => {
-  await using house = await openHouse(store);
-  const { keeper } = keeperOf(house, KEY);
+  await using engine = await openEngine(store);
+  const { supervisor } = supervisorOf(engine, KEY);
   const gate = gated();
   const leaving = new AbortController();
-  const started = keeper.start(
+  const started = supervisor.start(
     { what: point, ...reached },
     { ...whole(), secrets: gate.source, signal: leaving.signal },
   );
@@ -79,92 +82,94 @@ test('who asked for a session and left before it ran has made none', async () =>
   leaving.abort(new SystemError('UNREACHABLE', 'the client has left'));
   gate.open();
   await rejects(started, { code: 'UNREACHABLE' });
-  deepEqual(keeper.counts(), { running: 0, waiting: 0 });
-  await expectNothing(house);
-  await keeper[Symbol.asyncDispose]();
+  deepEqual(supervisor.counts(), { running: 0, waiting: 0 });
+  await expectNothing(engine);
+  await supervisor[Symbol.asyncDispose]();
 });
 
 test('a session that cannot be noted as one of the service is not left behind', async () => {
-  await using house = await openHouse(store);
-  const files = faultyFs(house.store.files, (operation, path) =>
+  await using engine = await openEngine(store);
+  const files = faultyFs(engine.store.files, (operation, path) =>
     operation === 'create' && path.includes('served.json') ? full(path) : undefined,
   );
-  const { keeper } = keeperOf(over(house, { files }), KEY);
-  await rejects(keeper.start({ what: point, ...reached }, whole()), { code: 'NO_SPACE' });
-  await expectNothing(house);
-  await keeper[Symbol.asyncDispose]();
+  const { supervisor } = supervisorOf(over(engine, { files }), KEY);
+  await rejects(supervisor.start({ what: point, ...reached }, whole()), { code: 'NO_SPACE' });
+  await expectNothing(engine);
+  await supervisor[Symbol.asyncDispose]();
 });
 
 test('a start that the end of the service overtakes makes nothing that a later one would run', async () => {
-  await using house = await openHouse(store);
+  await using engine = await openEngine(store);
   const noting = Promise.withResolvers<void>();
   const gate = Promise.withResolvers<void>();
   const files: FileSystem = {
-    ...house.store.files,
+    ...engine.store.files,
     async create(path) {
       if (path.includes('served.json')) {
         noting.resolve();
         await gate.promise;
       }
-      return house.store.files.create(path);
+      return engine.store.files.create(path);
     },
   };
-  const { keeper } = keeperOf(over(house, { files }), KEY);
-  const started = keeper.start({ what: point, ...reached }, whole());
+  const { supervisor } = supervisorOf(over(engine, { files }), KEY);
+  const started = supervisor.start({ what: point, ...reached }, whole());
   await noting.promise;
-  const ended = keeper[Symbol.asyncDispose]();
+  const ended = supervisor[Symbol.asyncDispose]();
   gate.resolve();
   await rejects(started, /the service is stopping/);
   await ended;
-  await expectNothing(house);
+  await expectNothing(engine);
 });
 
 test('a session that is stopped while it is being resumed is stopped', async () => {
-  await using house = await openHouse(store);
-  const { keeper: first } = keeperOf(house, KEY);
+  await using engine = await openEngine(store);
+  const { supervisor: first } = supervisorOf(engine, KEY);
   const { session } = await first.start({ what: point, ...reached }, whole());
   await first[Symbol.asyncDispose]();
-  deepEqual(await servedSessions(house.store), [session]);
+  deepEqual(await servedSessions(engine.store), [session]);
 
   let secrets = NO_KEY;
-  const { keeper, events } = keeperOf(house, (...asked) => secrets(...asked));
-  await keeper.resumeAll();
-  deepEqual(keeper.counts(), { running: 0, waiting: 1 });
+  const { supervisor, events } = supervisorOf(engine, (...asked) => secrets(...asked));
+  await supervisor.resumeAll();
+  deepEqual(supervisor.counts(), { running: 0, waiting: 1 });
   const gate = gated();
   secrets = gate.source;
-  const resumed = keeper.resumeAll();
+  const resumed = supervisor.resumeAll();
   await gate.asked;
-  const stopped = keeper.stop(session);
+  const stopped = supervisor.stop(session);
   gate.open();
   await Promise.all([resumed, stopped]);
-  deepEqual(keeper.counts(), { running: 0, waiting: 0 });
-  deepEqual(await servedSessions(house.store), []);
+  deepEqual(supervisor.counts(), { running: 0, waiting: 0 });
+  deepEqual(await servedSessions(engine.store), []);
   equal(events.at(-1), 'stopped');
-  await rejects(keeper.stop(session), { code: 'IMPOSSIBLE' });
+  await rejects(supervisor.stop(session), { code: 'IMPOSSIBLE' });
 
   // Until a client wants it again.
-  await keeper.start({ what: { kind: 'resume', session }, ...reached }, whole());
-  deepEqual(keeper.counts(), { running: 1, waiting: 0 });
-  await keeper[Symbol.asyncDispose]();
+  await supervisor.start({ what: { kind: 'resume', session }, ...reached }, whole());
+  deepEqual(supervisor.counts(), { running: 1, waiting: 0 });
+  await supervisor[Symbol.asyncDispose]();
 });
 
 test('a disk that does not say what sessions there are is asked again, and ends nothing', async () => {
-  await using house = await openHouse(store);
+  await using engine = await openEngine(store);
   const clock = fakeClock('2026-11-21T12:00:00Z');
   let secrets = NO_KEY;
   const asked: string[] = [];
   let isFailing = false;
   const files: FileSystem = {
-    ...house.store.files,
+    ...engine.store.files,
     async list(path) {
-      if (!isFailing || !path.endsWith('sessions')) return house.store.files.list(path);
+      if (!isFailing || !path.endsWith('sessions')) return engine.store.files.list(path);
       asked.push(path);
       throw new SystemError('IO', `${path}: input/output error`);
     },
   };
-  const { keeper } = keeperOf(over(house, { files, clock }), (...asked) => secrets(...asked));
-  await keeper.resumeAll();
-  deepEqual(keeper.counts(), { running: 0, waiting: 1 });
+  const { supervisor } = supervisorOf(over(engine, { files, clock }), (...asked) =>
+    secrets(...asked),
+  );
+  await supervisor.resumeAll();
+  deepEqual(supervisor.counts(), { running: 0, waiting: 1 });
   isFailing = true;
   await until('a second attempt', async () => {
     await clock.advance(15_000);
@@ -174,93 +179,96 @@ test('a disk that does not say what sessions there are is asked again, and ends 
   secrets = KEY;
   await until('the session', async () => {
     await clock.advance(15_000);
-    return keeper.counts().running > 0;
+    return supervisor.counts().running > 0;
   });
-  deepEqual(keeper.counts(), { running: 1, waiting: 0 });
-  await keeper[Symbol.asyncDispose]();
+  deepEqual(supervisor.counts(), { running: 1, waiting: 0 });
+  await supervisor[Symbol.asyncDispose]();
 });
 
 test('who asked for a resumption and left has made no session that is resumed for ever', async () => {
-  await using house = await openHouse(store);
-  const { keeper: first } = keeperOf(house, KEY);
+  await using engine = await openEngine(store);
+  const { supervisor: first } = supervisorOf(engine, KEY);
   const { session } = await first.start({ what: point, ...reached }, whole());
   await first.stop(session);
   await first[Symbol.asyncDispose]();
   const leaving = new AbortController();
   const files: FileSystem = {
-    ...house.store.files,
+    ...engine.store.files,
     async rename(from, to) {
-      await house.store.files.rename(from, to);
+      await engine.store.files.rename(from, to);
       if (!to.endsWith('served.json')) return;
       leaving.abort(new SystemError('UNREACHABLE', 'the client has left'));
     },
   };
-  const { keeper } = keeperOf(over(house, { files }), KEY);
+  const { supervisor } = supervisorOf(over(engine, { files }), KEY);
   const asked = { what: { kind: 'resume', session }, ...reached } as const;
-  const started = keeper.start(asked, { ...whole(), signal: leaving.signal });
+  const started = supervisor.start(asked, { ...whole(), signal: leaving.signal });
   await rejects(started, { code: 'UNREACHABLE' });
-  equal((await servedSessions(house.store)).includes(session), false);
-  deepEqual(keeper.counts(), { running: 0, waiting: 0 });
-  await keeper[Symbol.asyncDispose]();
+  equal((await servedSessions(engine.store)).includes(session), false);
+  deepEqual(supervisor.counts(), { running: 0, waiting: 0 });
+  await supervisor[Symbol.asyncDispose]();
 });
 
 test('a session that waits for the same reason as before is reported once', async () => {
-  await using house = await openHouse(store);
-  const { keeper: first } = keeperOf(house, KEY);
+  await using engine = await openEngine(store);
+  const { supervisor: first } = supervisorOf(engine, KEY);
   await first.start({ what: point, ...reached }, whole());
   await first[Symbol.asyncDispose]();
   let reason = 'the key is missing';
-  const { keeper, events } = keeperOf(house, async () => {
+  const { supervisor, events } = supervisorOf(engine, async () => {
     throw new CatalogError('WRONG_KEY', reason);
   });
-  for (let n = 0; n < 3; n++) await keeper.resumeAll();
-  equal(events.filter((kind) => kind === 'waits').length, keeper.counts().waiting);
+  for (let n = 0; n < 3; n++) await supervisor.resumeAll();
+  equal(events.filter((kind) => kind === 'waits').length, supervisor.counts().waiting);
   reason = 'it is away';
-  await keeper.resumeAll();
-  equal(events.filter((kind) => kind === 'waits').length, 2 * keeper.counts().waiting);
-  await keeper[Symbol.asyncDispose]();
+  await supervisor.resumeAll();
+  equal(events.filter((kind) => kind === 'waits').length, 2 * supervisor.counts().waiting);
+  await supervisor[Symbol.asyncDispose]();
 });
 
 test('a session is stopped and discarded also where the box cannot note it', async () => {
-  await using house = await openHouse(store);
+  await using engine = await openEngine(store);
   const forget = async (): Promise<void> => {
     throw new SystemError('NO_SPACE', 'the disk of the box is full');
   };
-  const fullBox = { ...house, memory: { ...house.memory, forget } };
-  const { keeper, events } = keeperOf(fullBox, KEY);
-  const { session } = await keeper.start({ what: point, ...reached }, whole());
-  await keeper.stop(session);
-  deepEqual(keeper.counts(), { running: 0, waiting: 0 });
+  const fullBox = { ...engine, memory: { ...engine.memory, forget } };
+  const { supervisor, events } = supervisorOf(fullBox, KEY);
+  const { session } = await supervisor.start({ what: point, ...reached }, whole());
+  await supervisor.stop(session);
+  deepEqual(supervisor.counts(), { running: 0, waiting: 0 });
   deepEqual(events, ['started', 'notice', 'stopped']);
   const told: string[] = [];
   await discard(fullBox, session, (message) => void told.push(message));
   equal(readdirSync(join(store, 'sessions')).includes(session), false);
   match(told[0]!, new RegExp(`session ${session} is over: the disk of the box is full`));
-  await keeper[Symbol.asyncDispose]();
+  await supervisor[Symbol.asyncDispose]();
 });
 
 test('a session whose start was never answered leaves nothing in the memory of the box', async () => {
-  await using house = await openHouse(store);
+  await using engine = await openEngine(store);
   const forgotten: string[] = [];
   const memory = {
-    ...house.memory,
-    async forget(orders: Parameters<House['memory']['forget']>[0]) {
+    ...engine.memory,
+    async forget(orders: Parameters<Engine['memory']['forget']>[0]) {
       forgotten.push(...orders.map(({ kind }) => kind));
-      await house.memory.forget(orders);
+      await engine.memory.forget(orders);
     },
   };
   const leaving = new AbortController();
   const files: FileSystem = {
-    ...house.store.files,
+    ...engine.store.files,
     async rename(from, to) {
-      await house.store.files.rename(from, to);
+      await engine.store.files.rename(from, to);
       if (!to.endsWith('served.json')) return;
       leaving.abort(new SystemError('UNREACHABLE', 'the client has left'));
     },
   };
-  const { keeper } = keeperOf({ ...over(house, { files }), memory }, KEY);
-  const started = keeper.start({ what: point, ...reached }, { ...whole(), signal: leaving.signal });
+  const { supervisor } = supervisorOf({ ...over(engine, { files }), memory }, KEY);
+  const started = supervisor.start(
+    { what: point, ...reached },
+    { ...whole(), signal: leaving.signal },
+  );
   await rejects(started, { code: 'UNREACHABLE' });
   deepEqual(forgotten.sort(), ['served', 'served', 'session']);
-  await keeper[Symbol.asyncDispose]();
+  await supervisor[Symbol.asyncDispose]();
 });

@@ -2,7 +2,7 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'tap';
 import { standingAlarms } from '../../../src/alarms/alarm-book.ts';
 import { stands } from '../../../src/alarms/alarm-state.ts';
-import { type Guard, openGuard } from '../../../src/engine/watch/monitor.ts';
+import { type Monitor, openMonitor } from '../../../src/engine/watch/monitor.ts';
 import {
   type AlarmNotice,
   messageFile,
@@ -24,9 +24,13 @@ async function disk(): Promise<FileSystem> {
   return files;
 }
 
-async function guardOn(files: FileSystem, time: string, sent?: MessageRecord[]): Promise<Guard> {
+async function monitorOn(
+  files: FileSystem,
+  time: string,
+  sent?: MessageRecord[],
+): Promise<Monitor> {
   const clock = fakeClock(time);
-  return openGuard({
+  return openMonitor({
     ...{ world: { ...simulatedWorld(files), clock }, directory: '/store', boxDirectory: '/box' },
     checks: () => 'checked',
     rules: () => ({ latePeriods: 2, persons: 1, warnPercent: 85, criticalPercent: 95 }) as never,
@@ -40,19 +44,19 @@ async function guardOn(files: FileSystem, time: string, sent?: MessageRecord[]):
   });
 }
 
-const standing = ({ alarms }: Guard) =>
+const standing = ({ alarms }: Monitor) =>
   alarms
     .list()
     .filter(stands)
     .map(({ id }) => id);
 
 test('damage that a check found stays until one that looks at as much, with all keys, finds none', async () => {
-  await using guard = await guardOn(await disk(), '2026-11-21T12:00:00Z');
+  await using monitor = await monitorOn(await disk(), '2026-11-21T12:00:00Z');
   const problem = { where: '/store/packs/1', what: 'at 32: it fails its checksum' };
   async function checked(readData: boolean, problems: object[], locked: string[]) {
     const result = { problems, locked, packs: 1, points: 1 } as unknown as ResultOf<'store/check'>;
-    await guard.finished('store/check', { readData }, result);
-    return standing(guard);
+    await monitor.finished('store/check', { readData }, result);
+    return standing(monitor);
   }
   deepEqual(await checked(true, [problem], []), ['damage:contents']);
   deepEqual(await checked(true, [], ['nightly']), ['damage:contents'], 'a set was locked');
@@ -64,14 +68,14 @@ test('damage that a check found stays until one that looks at as much, with all 
 
 test('a clock that jumped is not trusted before its alarm is on the disk', async () => {
   const files = await disk();
-  await (await guardOn(files, '2026-11-21T12:00:00Z'))[Symbol.asyncDispose]();
+  await (await monitorOn(files, '2026-11-21T12:00:00Z'))[Symbol.asyncDispose]();
   const failing = faultyFs(files, (operation, path) =>
     operation === 'create' && path.includes('alarms.json') ? broken(path) : undefined,
   );
   const later = '2028-11-21T12:00:00Z';
-  await (await guardOn(failing, later))[Symbol.asyncDispose]();
+  await (await monitorOn(failing, later))[Symbol.asyncDispose]();
   equal((await standingAlarms(files, '/store', 'clock-jump')).length, 0);
-  await (await guardOn(files, later))[Symbol.asyncDispose]();
+  await (await monitorOn(files, later))[Symbol.asyncDispose]();
   equal((await standingAlarms(files, '/store', 'clock-jump')).length, 1);
 });
 
@@ -93,9 +97,9 @@ test('a message that an attacker has put into the store is not sent, and one of 
   await plant('/store/outbox/webhook', 'made up');
   await plant('/box/outbox/webhook', 'our own');
   const sent: MessageRecord[] = [];
-  await using guard = await guardOn(files, '2026-11-21T12:00:00Z', sent);
-  equal(guard.untold(), 1);
-  guard.start({
+  await using monitor = await monitorOn(files, '2026-11-21T12:00:00Z', sent);
+  equal(monitor.untold(), 1);
+  monitor.start({
     sessions: {
       counts: () => ({ running: 0 }),
       waiting: () => new Map(),
@@ -105,7 +109,7 @@ test('a message that an attacker has put into the store is not sent, and one of 
     audit: { check: async () => ({ problem: null }) },
     foreign: async () => [],
     boxProblem: async () => undefined,
-  } as unknown as Parameters<Guard['start']>[0]);
+  } as unknown as Parameters<Monitor['start']>[0]);
   await until('a message', () => sent.length > 0);
   deepEqual(
     sent.map((it) => it.notice.message),
@@ -119,8 +123,8 @@ test('damage in what the box keeps is an alarm that names the file', async () =>
   for (const path of ['/box/clock.json', '/box/lockdown.json', '/box/outbox/mail/x.json']) {
     await putDurably(files, path, Buffer.from('{ "sum": "0" }'));
   }
-  await using guard = await guardOn(files, '2026-11-21T12:00:00Z');
-  const said = guard.alarms.list().map(({ message }) => message);
+  await using monitor = await monitorOn(files, '2026-11-21T12:00:00Z');
+  const said = monitor.alarms.list().map(({ message }) => message);
   for (const name of ['clock', 'lockdown', 'x']) {
     equal(said.filter((it) => it.includes(`/${name}.json: `)).length, 1, name);
   }

@@ -41,9 +41,9 @@ test('recovery points are published while the store is locked', async () => {
     ...{ set, machine: 'vm', disks: [{ name: 'vda', where: image, format: 'raw' }] },
     ...{ isSecret: () => false, workers: 1, onEvent() {} },
   });
-  const house = { world, store };
+  const engine = { world, store };
   const options = { listen: undefined, tls: false, nfs: undefined, whenFull: 'refuse' } as const;
-  const session = await startSession(house.store, await readPoint(store, set, id), options);
+  const session = await startSession(engine.store, await readPoint(store, set, id), options);
   await session[Symbol.asyncDispose]();
   const kept = {
     set,
@@ -53,7 +53,7 @@ test('recovery points are published while the store is locked', async () => {
     onDamage() {},
     signal: undefined,
   };
-  const { point } = await keepSession(house.store, session.record.id, kept);
+  const { point } = await keepSession(engine.store, session.record.id, kept);
   equal((await readPoint(store, set, point)).parent, id);
   deepEqual(holders, ['backup create set of vm', `session keep ${session.record.id}`]);
 });

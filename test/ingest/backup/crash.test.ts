@@ -31,7 +31,7 @@ const CHANGED = {
   disks: new Map([['vda', [{ offset: 0, length: 4096 }]]]),
 };
 
-async function houseOn(files: FileSystem, seed = 1) {
+async function engineOn(files: FileSystem, seed = 1) {
   const world = simulatedWorld(files, seed);
   return { world, store: await openStore(world, HOME) };
 }
@@ -47,13 +47,13 @@ async function setUp() {
 }
 
 async function forget(files: FileSystem, { id }: PointRecord): Promise<void> {
-  const { store } = await houseOn(files, 3);
+  const { store } = await engineOn(files, 3);
   await forgetPoint(store, { set: 'set', id });
 }
 
 /** Counted from what the hypervisor knows as the newest backup. */
 async function backUpChanges(files: FileSystem, set: OpenSet): Promise<PointRecord> {
-  const { store } = await houseOn(files, 4);
+  const { store } = await engineOn(files, 4);
   return storePoint(store, set, THIRD, { changed: CHANGED });
 }
 
@@ -85,7 +85,7 @@ test('a power cut while a point is forgotten: it is there whole, or gone, and al
       ok(left.includes(other.id), where);
       if (isDone) equal(left.includes(victim.id), false, where);
       if (left.includes(victim.id)) await forget(files, victim);
-      const { store } = await houseOn(files);
+      const { store } = await engineOn(files);
       const newest = await newestBackup(store, set, 'vm');
       equal(newest.point?.id, other.id, where);
       equal(newest.forgotten, victim === second ? victim.id : undefined, where);
@@ -100,7 +100,7 @@ test('a power cut in the backup after the newest was forgotten: changes never co
   for await (const { files, isDone, where } of cuts(disk, (files) => backUpChanges(files, set))) {
     const points = await soundness(files, set, contentsOf);
     ok(points.length === 2 || (points.length === 1 && !isDone), where);
-    const { store } = await houseOn(files);
+    const { store } = await engineOn(files);
     const newest = await newestBackup(store, set, 'vm');
     ok(newest.point!.id !== first.id || newest.forgotten === second.id, where);
     // Where the new point is there it has seen THIRD; else all is read.
@@ -125,7 +125,7 @@ test('a power cut in the first backup of a store: the point is there whole, or n
   const disk = crashingFs(seeded(0));
   const { set } = await newStore(simulatedWorld(disk.files));
   const backUp = async (files: FileSystem) => {
-    const { store } = await houseOn(files, 4);
+    const { store } = await engineOn(files, 4);
     return storePoint(store, set, FIRST);
   };
   for await (const { files, isDone, where } of cuts(disk, backUp)) {
@@ -136,7 +136,7 @@ test('a power cut in the first backup of a store: the point is there whole, or n
 
 test('each change of which recovery points or sets there are holds the lock of the store', async () => {
   const { disk, second } = await setUp();
-  const { store } = await houseOn(disk.files);
+  const { store } = await engineOn(disk.files);
   {
     await using _lock = await lockStore(store, 'another process');
     const busy = { code: 'BUSY', message: /another process/ };

@@ -50,7 +50,7 @@ async function newSet(): Promise<OpenSet> {
 }
 
 /** A store with an encrypted set, and what one does with it from outside. Each call opens the store again. */
-async function house() {
+async function engine() {
   const set = await (emptySet ??= newSet());
   const directory = join(root, `store-${++made}`);
   cpSync(EMPTY, directory, { recursive: true });
@@ -122,7 +122,7 @@ function flip(path: string, offset: number, count = 8): void {
 for (const rebuilt of [false, true]) {
   const how = rebuilt ? ', also with a rebuilt index' : '';
   test(`a full backup after a pack was lost stores its contents again${how}`, async () => {
-    const it = await house();
+    const it = await engine();
     const contents = noise(3 * MiB, 1);
     const first = await it.backUp(contents);
     rmSync(it.pack(1));
@@ -140,7 +140,7 @@ for (const rebuilt of [false, true]) {
 }
 
 test('another machine with the same contents mends a lost pack of the first', async () => {
-  const it = await house();
+  const it = await engine();
   const contents = noise(3 * MiB, 2);
   const first = await it.backUp(contents, 'one');
   rmSync(it.pack(1));
@@ -150,7 +150,7 @@ test('another machine with the same contents mends a lost pack of the first', as
 });
 
 test('a lost pack of manifest nodes is written again by a full backup', async () => {
-  const it = await house();
+  const it = await engine();
   const contents = noise(3 * MiB, 3);
   const first = await it.backUp(contents);
   rmSync(it.pack(2));
@@ -163,7 +163,7 @@ test('a lost pack of manifest nodes is written again by a full backup', async ()
 
 test('a rotten block that a check has read, or a reader, is stored again by the next backup', async () => {
   for (const finder of ['check', 'reader'] as const) {
-    const it = await house();
+    const it = await engine();
     const contents = noise(3 * MiB, 4);
     const first = await it.backUp(contents);
     flip(it.pack(1), 500_000);
@@ -181,7 +181,7 @@ test('a rotten block that a check has read, or a reader, is stored again by the 
 
 test('what was lost of the point before is read again, whatever a list of changes says', async () => {
   for (const lost of [1, 2]) {
-    const it = await house();
+    const it = await engine();
     const contents = noise(6 * MiB, 5);
     const first = await it.backUp(contents);
     rmSync(it.pack(lost));
@@ -202,7 +202,7 @@ test('what was lost of the point before is read again, whatever a list of change
 });
 
 test('what a session kept lacks, because its recovery point lacked it, is reported', async () => {
-  const it = await house();
+  const it = await engine();
   const { point } = await it.backUp(noise(2 * MiB, 13));
   rmSync(it.pack(1));
   await using store = await openStore(world, it.directory);
@@ -218,7 +218,7 @@ test('what a session kept lacks, because its recovery point lacked it, is report
 });
 
 test('for what other points have lost a tree that was kept is walked once', async () => {
-  const it = await house();
+  const it = await engine();
   await it.backUp(noise(2 * MiB, 16), 'other');
   const { point } = await it.backUp(noise(2 * MiB, 17));
   rmSync(it.pack(1));
@@ -237,7 +237,7 @@ test('for what other points have lost a tree that was kept is walked once', asyn
 });
 
 test('the number of a lost pack is not given again, even where the index is lost with it', async () => {
-  const it = await house();
+  const it = await engine();
   const contents = [noise(3 * MiB, 14), noise(3 * MiB, 15)];
   const first = await it.backUp(contents[0]!);
   // The last packs: of blocks, and of nodes.
@@ -253,7 +253,7 @@ test('the number of a lost pack is not given again, even where the index is lost
 
 // D3, D4
 test('a damaged footer stops nothing: it is named, and what it held is stored again', async () => {
-  const it = await house();
+  const it = await engine();
   const contents = [noise(2 * MiB, 6), noise(2 * MiB, 7)];
   const one = await it.backUp(contents[0]!, 'one');
   const two = await it.backUp(contents[1]!, 'two');
@@ -273,7 +273,7 @@ test('a damaged footer stops nothing: it is named, and what it held is stored ag
 });
 
 test('a pack that was cut is not built upon', async () => {
-  const it = await house();
+  const it = await engine();
   const contents = noise(3 * MiB, 8);
   const first = await it.backUp(contents);
   const fd = openSync(it.pack(1), 'r+');
@@ -287,7 +287,7 @@ test('a pack that was cut is not built upon', async () => {
 
 // A23
 test('an index that is cut, emptied, zeroed or overwritten is rebuilt by the backup that meets it', async () => {
-  const it = await house();
+  const it = await engine();
   const contents = noise(4 * MiB, 9);
   const directory = join(it.directory, 'block-index');
   // Enough for tables: what the log holds is moved into one each time the index is opened.
@@ -317,7 +317,7 @@ test('an index that is cut, emptied, zeroed or overwritten is rebuilt by the bac
 });
 
 test('for a lost pack that is there again the index is rebuilt once, and the backup says so', async () => {
-  const it = await house();
+  const it = await engine();
   const contents = noise(MiB, 12);
   await it.backUp(contents);
   const [path, away] = [
@@ -335,7 +335,7 @@ test('for a lost pack that is there again the index is rebuilt once, and the bac
 });
 
 test('a wrong place in the index is never referred to', async () => {
-  const it = await house();
+  const it = await engine();
   const contents = noise(2 * MiB, 10);
   await it.backUp(contents);
   const directory = join(it.directory, 'block-index');
@@ -350,7 +350,7 @@ test('a wrong place in the index is never referred to', async () => {
 });
 
 test('a store that is not mounted gets no marks', async () => {
-  const it = await house();
+  const it = await engine();
   const first = await it.backUp(noise(MiB, 11));
   await using store = await openStore(world, it.directory);
   await using reader = openBlockReader(store, {});
@@ -362,7 +362,7 @@ test('a store that is not mounted gets no marks', async () => {
 });
 
 test('frames behind a damaged header of a pack are found, and keep their places', async () => {
-  const it = await house();
+  const it = await engine();
   const contents = noise(2 * MiB, 12);
   const first = await it.backUp(contents);
   flip(it.pack(1), 4, PACK_HEADER_LENGTH - 8);

@@ -8,7 +8,7 @@ import { guestMemory } from '../../../src/sessions/serve/guest-memory.ts';
 import { systemClock } from '../../../src/sys/base/clock.ts';
 import type { ByteStream } from '../../../src/sys/net/network.ts';
 import { parseNetworks, peerNetwork } from '../../../src/sys/net/networks.ts';
-import { crowd } from '../../../src/servers/connection/connection-limits.ts';
+import { connectionLimits } from '../../../src/servers/connection/connection-limits.ts';
 import { openNbdTarget } from '../../../src/servers/nbd/server.ts';
 import { rpcClient } from '../../support/nfs-client.ts';
 import { listeningTarget, LOCAL, sessionTree } from '../../support/nfs-server.ts';
@@ -82,7 +82,7 @@ function stream(address: string, onEnd = (): void => {}): ByteStream {
 }
 
 test('a host that uses few makes room for itself at the cost of one that uses most', async () => {
-  const room = crowd({ yields: 'to-others' });
+  const room = connectionLimits({ yields: 'to-others' });
   const ended: string[] = [];
   const enter = (host: string, name: string) =>
     room.enter(stream(host, () => void ended.push(name)));
@@ -140,7 +140,7 @@ test('NFS: served or not yet, the same', async () => {
 });
 
 test('a host that has a network of IPv6 counts once', async () => {
-  const room = crowd({ yields: 'to-others' });
+  const room = connectionLimits({ yields: 'to-others' });
   const taken = Array.from({ length: 200 }, (_, n) =>
     room.enter(stream(`fd00::7:${n.toString(16)}:1`)),
   );

@@ -45,7 +45,7 @@ const AT = 2 ** 20 - 5000;
 const AFTER = BASE.slice();
 AFTER.set(WRITTEN, AT);
 
-async function houseOn(files: FileSystem, seed: number) {
+async function engineOn(files: FileSystem, seed: number) {
   const world = simulatedWorld(files, seed);
   return { world, store: await openStore(world, HOME) };
 }
@@ -60,22 +60,22 @@ async function setUp() {
 
 /** Starts a session, writes and flushes: answers how far it came. */
 async function start(files: FileSystem, set: OpenSet, point: PointRecord): Promise<string> {
-  const house = await houseOn(files, 5);
-  await using session = await startSession(house.store, point, {
+  const engine = await engineOn(files, 5);
+  await using session = await startSession(engine.store, point, {
     listen: undefined,
     tls: false,
     nfs: undefined,
     whenFull: 'refuse',
   });
-  await using reader = openBlockReader(house.store, { cacheLength: 2 ** 22 });
-  await using overlay = await openDisk(house, session.record.id, { set, point, reader });
+  await using reader = openBlockReader(engine.store, { cacheLength: 2 ** 22 });
+  await using overlay = await openDisk(engine, session.record.id, { set, point, reader });
   await overlay.write(WRITTEN, AT, 'cached');
   await overlay.flush();
   return session.record.id;
 }
 
 async function openDisk(
-  house: Awaited<ReturnType<typeof houseOn>>,
+  engine: Awaited<ReturnType<typeof engineOn>>,
   id: string,
   {
     set,
@@ -83,17 +83,17 @@ async function openDisk(
     reader,
   }: { set: OpenSet; point: PointRecord; reader: ReturnType<typeof openBlockReader> },
 ) {
-  const record = (await readJournal(house.store, id))!;
+  const record = (await readJournal(engine.store, id))!;
   const base = manifestDisk(reader, { name: 'vda', root: point.disks[0]!, keys: set.keys });
-  const space = sessionSpace(house.store, record);
-  const { begin } = sessionJournal(house.store, record);
-  return overlayOf(house.store, record, { disk: record.disks[0]!, set, base, space, begin });
+  const space = sessionSpace(engine.store, record);
+  const { begin } = sessionJournal(engine.store, record);
+  return overlayOf(engine.store, record, { disk: record.disks[0]!, set, base, space, begin });
 }
 
 /** As `session keep`, encoding in this thread. */
 async function keep(files: FileSystem, set: OpenSet, id: string): Promise<string> {
-  const house = await houseOn(files, 6);
-  const { world, store } = house;
+  const engine = await engineOn(files, 6);
+  const { world, store } = engine;
   const record = (await readJournal(store, id))!;
   await using writer = await simulatedWriter(store, set);
   const { random } = world;
@@ -101,11 +101,11 @@ async function keep(files: FileSystem, set: OpenSet, id: string): Promise<string
   await using encoder = inlineEncoder({ keys, cutting: CUTTING_DEFAULT, random, writer });
   await using reader = openBlockReader(store, { cacheLength: 2 ** 22 });
   const writing = machineWriting(store, { set, writer, encoder });
-  return await keepHeld(house.store, record, { ...writing, reader });
+  return await keepHeld(engine.store, record, { ...writing, reader });
 }
 
 async function contents(files: FileSystem, set: OpenSet, point: PointRecord): Promise<Uint8Array> {
-  const { store } = await houseOn(files, 8);
+  const { store } = await engineOn(files, 8);
   await using reader = openBlockReader(store, { cacheLength: 2 ** 22 });
   await using disk = manifestDisk(reader, { name: 'vda', root: point.disks[0]!, keys: set.keys });
   const got = new Uint8Array(SIZE);
@@ -122,23 +122,23 @@ test('a power cut while a session starts and writes: it resumes with all that wa
       const disk = initial.copy(seeded(seed * 1000 + cutAt), cutAt);
       const acknowledged = await start(disk.files, set, point).catch(onlyPowerCuts);
       const { files } = disk.reboot();
-      const house = await houseOn(files, 9);
-      const ids = await sessionIds(house.store);
+      const engine = await engineOn(files, 9);
+      const ids = await sessionIds(engine.store);
       const where = `cutAt=${cutAt} seed=${seed}`;
       if (acknowledged !== undefined) deepEqual(ids, [acknowledged], where);
       for (const id of ids) {
-        await using held = await resumeSession(house.store, id, { tls: false });
+        await using held = await resumeSession(engine.store, id, { tls: false });
         equal(held.record.phase, 'ready');
-        await using reader = openBlockReader(house.store, { cacheLength: 2 ** 22 });
-        await using overlay = await openDisk(house, id, { set, point, reader });
+        await using reader = openBlockReader(engine.store, { cacheLength: 2 ** 22 });
+        await using overlay = await openDisk(engine, id, { set, point, reader });
         const got = new Uint8Array(SIZE);
         await overlay.read(got, 0);
         if (acknowledged !== undefined) equal(Buffer.compare(got, AFTER), 0, where);
         else equal(Buffer.compare(got.subarray(0, AT), BASE.subarray(0, AT)), 0, where);
       }
       // Whatever is left can be thrown away, and the recovery point is as it was.
-      for (const id of ids) await discardSession(house.store, id);
-      deepEqual(await house.world.files.list(`${HOME}/leases`), []);
+      for (const id of ids) await discardSession(engine.store, id);
+      deepEqual(await engine.world.files.list(`${HOME}/leases`), []);
       equal(Buffer.compare(await contents(files, set, point), BASE), 0);
     }
   }
@@ -147,15 +147,15 @@ test('a power cut while a session starts and writes: it resumes with all that wa
 test('a session that is being ended is not resumed, and says how to finish that', async () => {
   const { disk, set, point } = await setUp();
   const id = await start(disk.files, set, point);
-  const house = await houseOn(disk.files, 9);
-  const record = (await readJournal(house.store, id))!;
+  const engine = await engineOn(disk.files, 9);
+  const record = (await readJournal(engine.store, id))!;
   for (const [phase, advice] of [
     ['keeping', /was being ended: finish that with "session keep /],
     ['cleaning', /was being ended: finish that with "session discard /],
   ] as const) {
-    await writeJournal(house.store, { ...record, phase, keepAs: undefined });
+    await writeJournal(engine.store, { ...record, phase, keepAs: undefined });
     const refused = { code: 'IMPOSSIBLE', message: advice };
-    await rejects(resumeSession(house.store, id, { tls: false }), refused, phase);
+    await rejects(resumeSession(engine.store, id, { tls: false }), refused, phase);
   }
 });
 
@@ -164,7 +164,7 @@ test('a power cut while a session is kept: the session or the recovery point, ne
   const id = await start(initial.files, set, point);
   const whole = initial.copy(seeded(0));
   const kept = await keep(whole.files, set, id);
-  const made = await listPoints((await houseOn(whole.files, 1)).store, 'set');
+  const made = await listPoints((await engineOn(whole.files, 1)).store, 'set');
   equal(made.points.at(-1)?.id, kept);
   equal(made.points.at(-1)?.parent, point.id);
   for (let cutAt = 1; cutAt <= whole.calls(); cutAt++) {
@@ -172,17 +172,17 @@ test('a power cut while a session is kept: the session or the recovery point, ne
       const disk = initial.copy(seeded(seed * 1000 + cutAt), cutAt);
       const acknowledged = await keep(disk.files, set, id).catch(onlyPowerCuts);
       const { files } = disk.reboot();
-      const house = await houseOn(files, 9);
-      const ids = await sessionIds(house.store);
+      const engine = await engineOn(files, 9);
+      const ids = await sessionIds(engine.store);
       const where = `cutAt=${cutAt} seed=${seed}`;
       if (ids.length > 0) await keep(files, set, id);
-      const { points, damaged } = await listPoints(house.store, 'set', set.keys);
+      const { points, damaged } = await listPoints(engine.store, 'set', set.keys);
       deepEqual(damaged, [], where);
       equal(points.length, 2, where);
       if (acknowledged !== undefined) equal(points[1]!.id, acknowledged);
       equal(Buffer.compare(await contents(files, set, points[1]!), AFTER), 0, where);
-      deepEqual(await sessionIds(house.store), []);
-      deepEqual(await house.world.files.list(`${HOME}/leases`), [], where);
+      deepEqual(await sessionIds(engine.store), []);
+      deepEqual(await engine.world.files.list(`${HOME}/leases`), [], where);
     }
   }
 });
@@ -207,17 +207,17 @@ test('killed while a session is kept, kept again, and then the power goes: the p
     const disk = initial.copy(() => 0, killAt);
     await keep(disk.files, set, id).catch(onlyPowerCuts);
     const next = disk.kill();
-    const found = await sessionIds((await houseOn(next.files, 1)).store);
+    const found = await sessionIds((await engineOn(next.files, 1)).store);
     const before = await pointFiles(next.files);
     const acknowledged = found.length > 0 && (await keep(next.files, set, id));
     const after = await pointFiles(next.files);
     for (const [name, bytes] of before) deepEqual(after.get(name), bytes, 'it never changes');
     const { files } = next.reboot();
     const where = `killAt=${killAt}`;
-    const house = await houseOn(files, 9);
-    const left = await sessionIds(house.store);
+    const engine = await engineOn(files, 9);
+    const left = await sessionIds(engine.store);
     if (left.length > 0) await keep(files, set, id);
-    const { points, damaged } = await listPoints(house.store, 'set', set.keys);
+    const { points, damaged } = await listPoints(engine.store, 'set', set.keys);
     deepEqual(damaged, [], where);
     equal(points.length, 2, where);
     if (acknowledged) equal(points[1]!.id, acknowledged, where);
@@ -234,15 +234,15 @@ test('killed while a session starts, resumed, and then the power goes: it is the
     const disk = initial.copy(() => 0, killAt);
     await start(disk.files, set, point).catch(onlyPowerCuts);
     const next = disk.kill();
-    const house = await houseOn(next.files, 9);
-    for (const id of await sessionIds(house.store)) {
-      await using _held = await resumeSession(house.store, id, { tls: false });
-      await using reader = openBlockReader(house.store, { cacheLength: 2 ** 22 });
-      await using overlay = await openDisk(house, id, { set, point, reader });
+    const engine = await engineOn(next.files, 9);
+    for (const id of await sessionIds(engine.store)) {
+      await using _held = await resumeSession(engine.store, id, { tls: false });
+      await using reader = openBlockReader(engine.store, { cacheLength: 2 ** 22 });
+      await using overlay = await openDisk(engine, id, { set, point, reader });
       await overlay.write(WRITTEN, AT, 'cached');
       await overlay.flush();
       const after = next.reboot();
-      const rebooted = await houseOn(after.files, 10);
+      const rebooted = await engineOn(after.files, 10);
       await using _again = await resumeSession(rebooted.store, id, { tls: false });
       equal((await leasesOf(rebooted.store)).length, 1, `killAt=${killAt}`);
       await using reread = openBlockReader(rebooted.store, { cacheLength: 2 ** 22 });
@@ -257,7 +257,7 @@ test('killed while a session starts, resumed, and then the power goes: it is the
 test('a power cut while a session is discarded: it can be discarded again', async () => {
   const { disk: initial, set, point } = await setUp();
   const id = await start(initial.files, set, point);
-  const discard = async (files: FileSystem) => discardSession((await houseOn(files, 6)).store, id);
+  const discard = async (files: FileSystem) => discardSession((await engineOn(files, 6)).store, id);
   const whole = initial.copy(seeded(0));
   await discard(whole.files);
   for (let cutAt = 1; cutAt <= whole.calls(); cutAt++) {
@@ -265,9 +265,9 @@ test('a power cut while a session is discarded: it can be discarded again', asyn
       const disk = initial.copy(seeded(seed * 1000 + cutAt), cutAt);
       await discard(disk.files).catch(onlyPowerCuts);
       const { files } = disk.reboot();
-      const house = await houseOn(files, 9);
+      const engine = await engineOn(files, 9);
       // As long as anything is left that takes space, it is a session that can be discarded.
-      const found = (await sessionIds(house.store)).length > 0;
+      const found = (await sessionIds(engine.store)).length > 0;
       for (const left of found ? [] : await files.list(`${HOME}/sessions`)) {
         const names = await files.list(`${HOME}/sessions/${left}`);
         ok(
@@ -276,9 +276,9 @@ test('a power cut while a session is discarded: it can be discarded again', asyn
         );
       }
       if (found) await discard(files);
-      deepEqual(await sessionIds(house.store), []);
-      deepEqual(await house.world.files.list(`${HOME}/leases`), []);
-      ok(await findPoint(house.store, point.id));
+      deepEqual(await sessionIds(engine.store), []);
+      deepEqual(await engine.world.files.list(`${HOME}/leases`), []);
+      ok(await findPoint(engine.store, point.id));
     }
   }
 });
@@ -286,7 +286,7 @@ test('a power cut while a session is discarded: it can be discarded again', asyn
 test('a session whose discarding was interrupted is kept whole, or the answer is that it cannot be', async () => {
   const { disk: initial, set, point } = await setUp();
   const id = await start(initial.files, set, point);
-  const discard = async (files: FileSystem) => discardSession((await houseOn(files, 6)).store, id);
+  const discard = async (files: FileSystem) => discardSession((await engineOn(files, 6)).store, id);
   const whole = initial.copy(seeded(0));
   await discard(whole.files);
   let refused = 0;
@@ -294,19 +294,19 @@ test('a session whose discarding was interrupted is kept whole, or the answer is
     const disk = initial.copy(seeded(cutAt), cutAt);
     await discard(disk.files).catch(onlyPowerCuts);
     const { files } = disk.reboot();
-    const house = await houseOn(files, 9);
-    if ((await sessionIds(house.store)).length === 0) continue;
+    const engine = await engineOn(files, 9);
+    if ((await sessionIds(engine.store)).length === 0) continue;
     try {
       const kept = await keep(files, set, id);
-      const place = await findPoint(house.store, kept);
-      const made = await readPoint(house.store, set, place.id);
+      const place = await findPoint(engine.store, kept);
+      const made = await readPoint(engine.store, set, place.id);
       equal(Buffer.compare(await contents(files, set, made), AFTER), 0, `cutAt=${cutAt}`);
     } catch (cause) {
       equal((cause as SessionError).code, 'IMPOSSIBLE', `cutAt=${cutAt}: ${String(cause)}`);
       refused++;
       await discard(files);
     }
-    deepEqual(await sessionIds(house.store), []);
+    deepEqual(await sessionIds(engine.store), []);
   }
   ok(refused > 0);
 });
@@ -317,7 +317,7 @@ test('a power cut while it is discarded on a full disk: all of it is left, or no
   const takesSpace = new Set<Operation>(['create', 'write']);
   const onFull = (files: FileSystem) =>
     faultyFs(files, (operation, path) => (takesSpace.has(operation) ? full(path) : undefined));
-  const discard = async (files: FileSystem) => discardSession((await houseOn(files, 6)).store, id);
+  const discard = async (files: FileSystem) => discardSession((await engineOn(files, 6)).store, id);
   const whole = initial.copy(seeded(0));
   await discard(onFull(whole.files));
   deepEqual(await whole.files.list(`${HOME}/sessions`), []);
@@ -329,23 +329,23 @@ test('a power cut while it is discarded on a full disk: all of it is left, or no
       const disk = initial.copy(seeded(seed * 1000 + cutAt), cutAt);
       await discard(onFull(disk.files)).catch(onlyPowerCuts);
       const { files } = disk.reboot();
-      const house = await houseOn(files, 9);
-      if ((await sessionIds(house.store)).length === 0) continue;
-      await using reader = openBlockReader(house.store, { cacheLength: 2 ** 22 });
+      const engine = await engineOn(files, 9);
+      if ((await sessionIds(engine.store)).length === 0) continue;
+      await using reader = openBlockReader(engine.store, { cacheLength: 2 ** 22 });
       try {
-        await using overlay = await openDisk(house, id, { set, point, reader });
+        await using overlay = await openDisk(engine, id, { set, point, reader });
         const got = new Uint8Array(SIZE);
         await overlay.read(got, 0);
         const where = `cutAt=${cutAt} seed=${seed}`;
         equal(Buffer.compare(got, AFTER), 0, where);
-        equal((await leasesOf(house.store)).length, 1, where);
+        equal((await leasesOf(engine.store)).length, 1, where);
         served++;
       } catch (cause) {
         equal((cause as SessionError).code, 'CORRUPT');
         refused++;
       }
       await discard(onFull(files));
-      deepEqual(await sessionIds(house.store), []);
+      deepEqual(await sessionIds(engine.store), []);
       deepEqual(await files.list(`${HOME}/leases`), []);
     }
   }

@@ -2,7 +2,7 @@ import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import type { NfsPlace } from '../../../src/formats/store/sessions/session.ts';
 import type { NfsTarget } from '../../../src/servers/nfs/server.ts';
-import { nfsDoors } from '../../../src/sessions/serve/nfs-listeners.ts';
+import { nfsListeners } from '../../../src/sessions/serve/nfs-listeners.ts';
 import { SystemError } from '../../../src/sys/base/system-error.ts';
 
 const STANDARD = { nfs: 2049, mount: 20_048, portmap: 111 };
@@ -48,10 +48,10 @@ const place = (host: string, ports = STANDARD) => ({ host, ports }) as unknown a
 
 test('sessions that want the same place share it, and the last one closes it', async () => {
   const { target: nfs, open } = target();
-  const doors = nfsDoors(nfs);
+  const listeners = nfsListeners(nfs);
   const [one, two] = await Promise.all([
-    doors.enter(place('10.0.0.1')),
-    doors.enter(place('10.0.0.1')),
+    listeners.enter(place('10.0.0.1')),
+    listeners.enter(place('10.0.0.1')),
   ]);
   deepEqual(open, ['10.0.0.1:2049']);
   // Twice is once.
@@ -63,9 +63,9 @@ test('sessions that want the same place share it, and the last one closes it', a
 
 test('who wants all addresses takes over from those who want one, and what is wide stays wide', async () => {
   const { target: nfs, open } = target();
-  const doors = nfsDoors(nfs);
-  const narrow = await doors.enter(place('10.0.0.1'));
-  const wide = await doors.enter(place('0.0.0.0'));
+  const listeners = nfsListeners(nfs);
+  const narrow = await listeners.enter(place('10.0.0.1'));
+  const wide = await listeners.enter(place('0.0.0.0'));
   deepEqual(open, ['0.0.0.0:2049']);
   await wide[Symbol.asyncDispose]();
   deepEqual(open, ['0.0.0.0:2049'], 'the other session is not disturbed');
@@ -75,10 +75,10 @@ test('who wants all addresses takes over from those who want one, and what is wi
 
 test('where all addresses cannot be had, those that were served still are', async () => {
   const { target: nfs, open, state } = target();
-  const doors = nfsDoors(nfs);
-  const narrow = await doors.enter(place('10.0.0.1'));
+  const listeners = nfsListeners(nfs);
+  const narrow = await listeners.enter(place('10.0.0.1'));
   state.refused.add('0.0.0.0');
-  await rejects(doors.enter(place('0.0.0.0')), { code: 'BUSY' });
+  await rejects(listeners.enter(place('0.0.0.0')), { code: 'BUSY' });
   deepEqual(open, ['10.0.0.1:2049']);
   await narrow[Symbol.asyncDispose]();
   deepEqual(open, []);
@@ -86,19 +86,22 @@ test('where all addresses cannot be had, those that were served still are', asyn
 
 test('any free port is one of its own for each session', async () => {
   const { target: nfs, open } = target();
-  const doors = nfsDoors(nfs);
+  const listeners = nfsListeners(nfs);
   const free = { ...STANDARD, nfs: 0 };
-  const [one, two] = [await doors.enter(place('::1', free)), await doors.enter(place('::1', free))];
+  const [one, two] = [
+    await listeners.enter(place('::1', free)),
+    await listeners.enter(place('::1', free)),
+  ];
   equal(open.length, 2);
   equal(one.ports.nfs === two.ports.nfs, false);
 });
 
 test('sockets of systemd serve all sessions on their ports, and nothing closes them', async () => {
   const { target: nfs, open } = target();
-  const doors = nfsDoors(nfs);
-  const sockets = {} as Parameters<typeof doors.adopt>[0];
-  deepEqual(await doors.adopt(sockets), STANDARD);
-  const door = await doors.enter(place('10.0.0.1'));
-  deepEqual([door.ports, open], [STANDARD, []]);
-  await door[Symbol.asyncDispose]();
+  const listeners = nfsListeners(nfs);
+  const sockets = {} as Parameters<typeof listeners.adopt>[0];
+  deepEqual(await listeners.adopt(sockets), STANDARD);
+  const listener = await listeners.enter(place('10.0.0.1'));
+  deepEqual([listener.ports, open], [STANDARD, []]);
+  await listener[Symbol.asyncDispose]();
 });

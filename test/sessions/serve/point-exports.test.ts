@@ -2,7 +2,7 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'tap';
 import type { NfsAccess } from '../../../src/servers/nfs/exports/access.ts';
 import type { NfsTarget } from '../../../src/servers/nfs/server.ts';
-import { pointShelves } from '../../../src/sessions/serve/point-exports.ts';
+import { pointExports } from '../../../src/sessions/serve/point-exports.ts';
 import { openBlockReader } from '../../../src/store/read/block-reader.ts';
 import type { FileTree } from '../../../src/vfs/file-tree.ts';
 import { LOCAL } from '../../support/nfs-server.ts';
@@ -48,10 +48,10 @@ test('a set is shown once to all sessions, read-only, and is gone with the last 
     };
   };
   const { target: nfs, shown, events } = target();
-  const shelves = pointShelves(store, nfs, borrow);
+  const points = pointExports(store, nfs, borrow);
   const rules = ['10.0.0.1', '10.0.0.2'].map((squash) => ({ ...LOCAL, readOnly: false, squash }));
   const [one, two] = await Promise.all(
-    rules.map((rule) => shelves.show(set, rule as unknown as NfsAccess)),
+    rules.map((rule) => points.show(set, rule as unknown as NfsAccess)),
   );
   const name = `points/${set.name}`;
   deepEqual([...shown.keys()], [name]);

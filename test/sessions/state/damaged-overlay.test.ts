@@ -49,7 +49,7 @@ async function place() {
   const world = simulatedWorld();
   const { store, set } = await newStore(world, { passphrase: 'secret' });
   const point = await storePoint(store, set, noise(SIZE, 1));
-  const house = { world, store };
+  const engine = { world, store };
   const reader = openBlockReader(store, {});
   const socket = join(temporaryDirectory(), 'nbd.sock');
   const events: ServeEvent[] = [];
@@ -62,7 +62,7 @@ async function place() {
     });
   }
   const options = { listen: `unix:${socket}`, tls: false, nfs: undefined } as const;
-  await using held = await startSession(house.store, point, { ...options, whenFull: 'refuse' });
+  await using held = await startSession(engine.store, point, { ...options, whenFull: 'refuse' });
   {
     await using serving = await serve(held);
     await using guest = await openNbdDisk(serving.exports[0]!.uri);
@@ -72,7 +72,7 @@ async function place() {
   }
   const { id } = held.record;
   const directory = sessionDirectory(store, id);
-  return { house, set, id, directory, files: world.files, serve, events };
+  return { engine, set, id, directory, files: world.files, serve, events };
 }
 
 /** Flips a bit in the body of the slot that holds `page`; answers the path of its segment. */
@@ -94,7 +94,7 @@ async function rot({ files, directory }: Awaited<ReturnType<typeof place>>, page
 test('a page that has rotted is an error for who reads it, and all others are served', async () => {
   const it = await place();
   const path = await rot(it, 4);
-  await using held = await resumeSession(it.house.store, it.id, { tls: false });
+  await using held = await resumeSession(it.engine.store, it.id, { tls: false });
   {
     await using serving = await it.serve(held);
     await using guest = await openNbdDisk(serving.exports[0]!.uri);
@@ -119,25 +119,25 @@ test('a page that has rotted is an error for who reads it, and all others are se
 
 test('a check finds a page that has rotted where it has the key of the set', async () => {
   const it = await place();
-  await using held = await resumeSession(it.house.store, it.id, { tls: false });
-  deepEqual(await sessionDamage(it.house.store, held.record, it.set.keys), []);
+  await using held = await resumeSession(it.engine.store, it.id, { tls: false });
+  deepEqual(await sessionDamage(it.engine.store, held.record, it.set.keys), []);
   const path = await rot(it, 4);
-  const found = await sessionDamage(it.house.store, held.record, it.set.keys);
+  const found = await sessionDamage(it.engine.store, held.record, it.set.keys);
   equal(found.length, 1, found.join('; '));
   match(found[0]!, /page 4 of disk vda/);
   ok(found[0]!.includes(path), found[0]);
 });
 
 /** As `session keep`, encoding in this thread. */
-async function keep({ house, set, id }: Awaited<ReturnType<typeof place>>): Promise<string> {
-  const { world, store } = house;
+async function keep({ engine, set, id }: Awaited<ReturnType<typeof place>>): Promise<string> {
+  const { world, store } = engine;
   const record = (await readJournal(store, id))!;
   await using writer = await simulatedWriter(store, set);
   const encoding = { keys: set.keys, cutting: CUTTING_DEFAULT, random: world.random, writer };
   await using encoder = inlineEncoder(encoding);
   await using reader = openBlockReader(store, {});
   const writing = machineWriting(store, { set, writer, encoder });
-  return await keepHeld(house.store, record, { ...writing, reader });
+  return await keepHeld(engine.store, record, { ...writing, reader });
 }
 
 test('a session with a page that has rotted is not kept, goes on, and is kept once that is written again', async () => {
@@ -146,13 +146,13 @@ test('a session with a page that has rotted is not kept, goes on, and is kept on
   const advice = /was not kept, and is unchanged: page 4 of disk vda .*keep the session$/;
   await rejects(keep(it), { code: 'CORRUPT', message: advice });
   {
-    await using held = await resumeSession(it.house.store, it.id, { tls: false });
+    await using held = await resumeSession(it.engine.store, it.id, { tls: false });
     await using serving = await it.serve(held);
     await using guest = await openNbdDisk(serving.exports[0]!.uri);
     await guest.write(new Uint8Array(PAGE).fill(77), 4 * PAGE, 'durable');
   }
   const kept = await keep(it);
-  const { store } = it.house;
+  const { store } = it.engine;
   const point = await readPoint(store, it.set, kept);
   await using reader = openBlockReader(store, {});
   const { keys } = it.set;
@@ -175,9 +175,9 @@ test('a session of which it is not known what was lost is read-only, and never b
   await using file = await it.files.open(path, 'write');
   await file.write(new Uint8Array(PLACE_LENGTH), 4 * PLACE_LENGTH);
   await rejects(keep(it), { code: 'CORRUPT', message: /damaged at place 4, .*Then discard it$/ });
-  const { store } = it.house;
+  const { store } = it.engine;
   equal((await listPoints(store, 'set')).points.length, 1);
-  await using held = await resumeSession(it.house.store, it.id, { tls: false });
+  await using held = await resumeSession(it.engine.store, it.id, { tls: false });
   await using serving = await it.serve(held);
   await using guest = await openNbdDisk(serving.exports[0]!.uri);
   await rejects(guest.write(new Uint8Array(PAGE), 0, 'durable'));
@@ -191,7 +191,7 @@ test('a disk that fails while a guest flushes is reported, not only to the guest
   const files = faultyFs(it.files, (operation, path) =>
     isBroken && operation === 'sync' && path.endsWith('.seg') ? broken(path) : undefined,
   );
-  const store = { ...it.house.store, files };
+  const store = { ...it.engine.store, files };
   await using held = await resumeSession(store, it.id, { tls: false });
   const serving = await it.serve(held, store);
   await using guest = await openNbdDisk(serving.exports[0]!.uri);
@@ -211,7 +211,7 @@ test('what the store has lost of the recovery point is reported when a guest rea
   const it = await place();
   const packs = `${HOME}/packs/00000`;
   for (const name of await it.files.list(packs)) await it.files.unlink(`${packs}/${name}`);
-  await using held = await resumeSession(it.house.store, it.id, { tls: false });
+  await using held = await resumeSession(it.engine.store, it.id, { tls: false });
   await using serving = await it.serve(held);
   await using guest = await openNbdDisk(serving.exports[0]!.uri);
   await rejects(guest.read(new Uint8Array(PAGE), 100 * PAGE), { code: 'IO' });
@@ -239,9 +239,9 @@ test('an overlay that is not sealed as its set is, or has lost all it held, is n
       await file.write(encodeHeadFile({ suite: 2, size: SIZE, overlayId, places }), 0);
     } else if (harm === 'head') await it.files.unlink(head);
     else for (const name of names) await it.files.unlink(join(it.directory, name));
-    await using held = await resumeSession(it.house.store, it.id, { tls: false });
+    await using held = await resumeSession(it.engine.store, it.id, { tls: false });
     await rejects(it.serve(held), { code: 'CORRUPT' }, harm);
-    const found = await sessionDamage(it.house.store, held.record, it.set.keys);
+    const found = await sessionDamage(it.engine.store, held.record, it.set.keys);
     equal(found.length, 1, `${harm}: ${found.join('; ')}`);
   }
 });

@@ -37,15 +37,15 @@ async function outcomeOf(work: Promise<unknown>): Promise<string> {
   );
 }
 
-async function house() {
+async function engine() {
   const disk = crashingFs(seeded(0));
   const world = simulatedWorld(disk.files);
   const { store, set } = await newStore(world);
   const point = await storePoint(store, set, noise(4096, 1));
   const start = async (files: FileSystem): Promise<void> => {
     const world = simulatedWorld(files, 5);
-    const house = { world, store: await openStore(world, HOME) };
-    await using _session = await startSession(house.store, point, {
+    const engine = { world, store: await openStore(world, HOME) };
+    await using _session = await startSession(engine.store, point, {
       ...{ listen: undefined, tls: false, nfs: undefined, whenFull: 'refuse' },
     });
   };
@@ -61,7 +61,7 @@ for (const first of ['start', 'forget'] as const) {
   test(`${second} while ${first} is at any call: one of the two is refused`, async () => {
     const met = new Set<string>();
     for (let at = 1; ; at++) {
-      const { disk, store, ...work } = await house();
+      const { disk, store, ...work } = await engine();
       const outcomes = { start: '', forget: '' };
       let other: Promise<void> | undefined;
       const gate = interrupted(disk.files, at, () => {

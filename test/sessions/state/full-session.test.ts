@@ -40,14 +40,14 @@ test('a session whose guest waits for space can be ended, and that write was nev
   const { store, set } = await newStore(world);
   const point = await storePoint(store, set, noise(SIZE, 1));
   space.freeBytes = 0;
-  const house = { world, store };
+  const engine = { world, store };
   const socket = join(temporaryDirectory(), 'nbd.sock');
-  const held = await startSession(house.store, point, {
+  const held = await startSession(engine.store, point, {
     ...{ listen: `unix:${socket}`, tls: false, nfs: undefined, whenFull: 'pause' },
   });
   await using reader = openBlockReader(store, {});
   const paused = Promise.withResolvers<void>();
-  const serving = await serveSession(house.store, held.record, {
+  const serving = await serveSession(engine.store, held.record, {
     ...{ set, point, listen: { kind: 'unix', path: socket }, tls: undefined, nfs: undefined },
     ...{
       reader,
@@ -66,7 +66,7 @@ test('a session whose guest waits for space can be ended, and that write was nev
   await held[Symbol.asyncDispose]();
   await write;
   deepEqual(
-    (await listSessions(house.store)).sessions.map(({ holder }) => holder),
+    (await listSessions(engine.store)).sessions.map(({ holder }) => holder),
     [undefined],
   );
 });

@@ -42,12 +42,12 @@ const SIZE = 48 * PAGE + 1000;
 const SEEDS = Number(process.env['SEEDS'] ?? 3);
 const BASE = noise(SIZE, 1);
 
-interface House {
+interface Engine {
   readonly world: ReturnType<typeof simulatedWorld>;
   readonly store: Store;
 }
 
-async function houseOn(files: FileSystem, { sealed }: { sealed: boolean }): Promise<House> {
+async function engineOn(files: FileSystem, { sealed }: { sealed: boolean }): Promise<Engine> {
   const world = simulatedWorld(files, 5);
   const store = await openStore(world, HOME);
   return {
@@ -71,12 +71,12 @@ async function place(): Promise<Place> {
   const world = simulatedWorld(disk.files);
   const { set, store } = await newStore(world, { passphrase: 'secret' });
   const point = await storePoint(store, set, BASE);
-  const house = await houseOn(disk.files, { sealed: false });
+  const engine = await engineOn(disk.files, { sealed: false });
   const options = { listen: undefined, tls: false, nfs: undefined, whenFull: 'refuse' } as const;
-  await using session = await startSession(house.store, point, options);
+  await using session = await startSession(engine.store, point, options);
   const { id } = session.record;
   const contents = BASE.slice();
-  await using overlay = await opened(house, { id, set, point });
+  await using overlay = await opened(engine, { id, set, point });
   await write(overlay, contents, { value: 1, offset: 2 * PAGE, length: 3 * PAGE });
   await write(overlay, contents, { value: 2, offset: 9 * PAGE + 700, length: 200 });
   await overlay.zero(20 * PAGE, 5 * PAGE, 'cached');
@@ -95,15 +95,15 @@ async function write(
 }
 
 async function opened(
-  house: House,
+  engine: Engine,
   { id, set, point }: Pick<Place, 'id' | 'set' | 'point'>,
 ): Promise<SessionOverlay> {
-  const record = (await readJournal(house.store, id))!;
-  const reader = openBlockReader(house.store, { cacheLength: 2 ** 22 });
+  const record = (await readJournal(engine.store, id))!;
+  const reader = openBlockReader(engine.store, { cacheLength: 2 ** 22 });
   const base = manifestDisk(reader, { name: 'vda', root: point.disks[0]!, keys: set.keys });
-  const space = sessionSpace(house.store, record);
-  const { begin } = sessionJournal(house.store, record);
-  return overlayOf(house.store, record, { disk: record.disks[0]!, set, base, space, begin });
+  const space = sessionSpace(engine.store, record);
+  const { begin } = sessionJournal(engine.store, record);
+  return overlayOf(engine.store, record, { disk: record.disks[0]!, set, base, space, begin });
 }
 
 async function read(overlay: SessionOverlay): Promise<Uint8Array> {
@@ -112,13 +112,13 @@ async function read(overlay: SessionOverlay): Promise<Uint8Array> {
   return into;
 }
 
-async function namesOf({ world, store }: House, id: string): Promise<string[]> {
+async function namesOf({ world, store }: Engine, id: string): Promise<string[]> {
   const names = await world.files.list(sessionDirectory(store, id));
   return names.filter((name) => name.startsWith('vda.')).map((name) => name.slice(4));
 }
 
-async function keep(house: House, { id, set }: Pick<Place, 'id' | 'set'>): Promise<PointRecord> {
-  const { world, store } = house;
+async function keep(engine: Engine, { id, set }: Pick<Place, 'id' | 'set'>): Promise<PointRecord> {
+  const { world, store } = engine;
   const record = (await readJournal(store, id))!;
   await using writer = await simulatedWriter(store, set);
   const { random } = world;
@@ -126,37 +126,37 @@ async function keep(house: House, { id, set }: Pick<Place, 'id' | 'set'>): Promi
   await using encoder = inlineEncoder({ keys, cutting: CUTTING_DEFAULT, random, writer });
   await using reader = openBlockReader(store, { cacheLength: 2 ** 22 });
   const writing = machineWriting(store, { set, writer, encoder });
-  const kept = await keepHeld(house.store, record, { ...writing, reader });
+  const kept = await keepHeld(engine.store, record, { ...writing, reader });
   return readPoint(store, set, kept);
 }
 
 test('a store without the feature keeps overlays of version 1, which its release goes on with', async () => {
   const it = await place();
-  const house = await houseOn(it.disk.files, { sealed: false });
-  deepEqual(await namesOf(house, it.id), ['data', 'map']);
-  await using session = await resumeSession(house.store, it.id, { tls: false });
+  const engine = await engineOn(it.disk.files, { sealed: false });
+  deepEqual(await namesOf(engine, it.id), ['data', 'map']);
+  await using session = await resumeSession(engine.store, it.id, { tls: false });
   equal(session.record.sealed, undefined);
   {
-    await using overlay = await opened(house, it);
+    await using overlay = await opened(engine, it);
     deepEqual(await read(overlay), it.contents);
   }
-  deepEqual(await namesOf(house, it.id), ['data', 'map']);
-  deepEqual(await plainSessions(house.store), [it.id]);
-  deepEqual(await sessionDamage(house.store, session.record), []);
+  deepEqual(await namesOf(engine, it.id), ['data', 'map']);
+  deepEqual(await plainSessions(engine.store), [it.id]);
+  deepEqual(await sessionDamage(engine.store, session.record), []);
 });
 
 test('once the store has the feature, what is written from the next start on is sealed', async () => {
   const it = await place();
   const contents = it.contents.slice();
-  const house = await houseOn(it.disk.files, { sealed: true });
+  const engine = await engineOn(it.disk.files, { sealed: true });
   const plain = await it.disk.files.readFile(
-    `${sessionDirectory(house.store, it.id)}/vda.data`,
+    `${sessionDirectory(engine.store, it.id)}/vda.data`,
     SIZE,
   );
   {
-    await using session = await resumeSession(house.store, it.id, { tls: false });
+    await using session = await resumeSession(engine.store, it.id, { tls: false });
     deepEqual(session.record.sealed, { begun: [], overPlain: true });
-    await using overlay = await opened(house, it);
+    await using overlay = await opened(engine, it);
     deepEqual(await read(overlay), contents);
     // Over what lies in plain text, wholly and in part, and beside it.
     await write(overlay, contents, { value: 5, offset: 3 * PAGE, length: PAGE });
@@ -165,24 +165,24 @@ test('once the store has the feature, what is written from the next start on is 
     await overlay.zero(2 * PAGE, PAGE, 'durable');
     contents.fill(0, 2 * PAGE, 3 * PAGE);
   }
-  const record = (await readJournal(house.store, it.id))!;
+  const record = (await readJournal(engine.store, it.id))!;
   deepEqual(record.sealed, { begun: ['vda'], overPlain: true });
   deepEqual(
-    await it.disk.files.readFile(`${sessionDirectory(house.store, it.id)}/vda.data`, SIZE),
+    await it.disk.files.readFile(`${sessionDirectory(engine.store, it.id)}/vda.data`, SIZE),
     plain,
     'it was only read',
   );
   const isSealed = (bytes: Uint8Array): boolean =>
     !Buffer.from(bytes).includes(Buffer.alloc(64, 5));
-  for (const name of await house.world.files.list(sessionDirectory(house.store, it.id))) {
+  for (const name of await engine.world.files.list(sessionDirectory(engine.store, it.id))) {
     if (!name.endsWith('.seg')) continue;
-    const path = `${sessionDirectory(house.store, it.id)}/${name}`;
-    ok(isSealed(await house.world.files.readFile(path, 2 ** 26)), name);
+    const path = `${sessionDirectory(engine.store, it.id)}/${name}`;
+    ok(isSealed(await engine.world.files.readFile(path, 2 ** 26)), name);
   }
-  await using overlay = await opened(house, it);
+  await using overlay = await opened(engine, it);
   deepEqual(await read(overlay), contents);
-  deepEqual(await plainSessions(house.store), [it.id]);
-  deepEqual(await sessionDamage(house.store, record, it.set.keys), []);
+  deepEqual(await plainSessions(engine.store), [it.id]);
+  deepEqual(await sessionDamage(engine.store, record, it.set.keys), []);
   const pages = new Set<number>();
   for await (const { offset, length } of overlay.written()) {
     for (let at = offset; at < offset + length; at += PAGE) pages.add(at / PAGE);
@@ -196,16 +196,16 @@ test('once the store has the feature, what is written from the next start on is 
 test('a kept recovery point is the same, byte for byte, with its overlays sealed or not', async () => {
   const it = await place();
   const direct = it.disk.copy(seeded(1));
-  const one = await keep(await houseOn(direct.files, { sealed: false }), it);
-  const house = await houseOn(it.disk.files, { sealed: true });
+  const one = await keep(await engineOn(direct.files, { sealed: false }), it);
+  const engine = await engineOn(it.disk.files, { sealed: true });
   {
-    await using session = await resumeSession(house.store, it.id, { tls: false });
-    await using overlay = await opened(house, { ...it, id: session.record.id });
+    await using session = await resumeSession(engine.store, it.id, { tls: false });
+    await using overlay = await opened(engine, { ...it, id: session.record.id });
     await overlay.flush();
   }
-  const other = await keep(house, it);
+  const other = await keep(engine, it);
   deepEqual(other.disks[0]!.reference, one.disks[0]!.reference);
-  deepEqual(await house.world.files.list(`${HOME}/sessions`), []);
+  deepEqual(await engine.world.files.list(`${HOME}/sessions`), []);
 });
 
 test('a power cut at any call while a session is carried over: all that was flushed is there', async () => {
@@ -213,9 +213,9 @@ test('a power cut at any call while a session is carried over: all that was flus
   const AT = 3 * PAGE + 100;
   const after = it.contents.slice().fill(9, AT, AT + 6000);
   async function carryOver(files: FileSystem): Promise<boolean> {
-    const house = await houseOn(files, { sealed: true });
-    await using _session = await resumeSession(house.store, it.id, { tls: false });
-    await using overlay = await opened(house, it);
+    const engine = await engineOn(files, { sealed: true });
+    await using _session = await resumeSession(engine.store, it.id, { tls: false });
+    await using overlay = await opened(engine, it);
     await write(overlay, new Uint8Array(SIZE), { value: 9, offset: AT, length: 6000 });
     await overlay.flush();
     return true;
@@ -229,10 +229,10 @@ test('a power cut at any call while a session is carried over: all that was flus
       const isAnswered = await carryOver(disk.files).catch(onlyPowerCuts);
       // Killed at the first seed: then the next process finds all that it wrote.
       const next = seed === 0 ? disk.kill() : disk.reboot();
-      const house = await houseOn(next.files, { sealed: true });
-      await using session = await resumeSession(house.store, it.id, { tls: false });
+      const engine = await engineOn(next.files, { sealed: true });
+      await using session = await resumeSession(engine.store, it.id, { tls: false });
       equal(session.record.sealed?.overPlain, true, where);
-      await using overlay = await opened(house, it);
+      await using overlay = await opened(engine, it);
       const found = await read(overlay);
       for (let at = 0; at < SIZE; at += PAGE) {
         const page = (of: Uint8Array) => Buffer.from(of.subarray(at, at + PAGE));
@@ -249,49 +249,49 @@ test('a disk that is too full for sealed overlays leaves a session as it is unti
     operation === 'create' && path.includes('vda.head') ? full(path) : undefined,
   );
   {
-    const house = await houseOn(files, { sealed: true });
-    await using session = await resumeSession(house.store, it.id, { tls: false });
+    const engine = await engineOn(files, { sealed: true });
+    await using session = await resumeSession(engine.store, it.id, { tls: false });
     equal(session.record.sealed, undefined);
-    await using overlay = await opened(house, it);
+    await using overlay = await opened(engine, it);
     deepEqual(await read(overlay), it.contents);
   }
-  const house = await houseOn(it.disk.files, { sealed: true });
-  await using session = await resumeSession(house.store, it.id, { tls: false });
+  const engine = await engineOn(it.disk.files, { sealed: true });
+  await using session = await resumeSession(engine.store, it.id, { tls: false });
   equal(session.record.sealed?.overPlain, true);
 });
 
 test('a journal that forgot its sealed overlays is refused, and so is a session without what lies below', async () => {
   const it = await place();
-  const house = await houseOn(it.disk.files, { sealed: true });
-  const directory = sessionDirectory(house.store, it.id);
-  const before = await house.world.files.readFile(`${directory}/session.json`, 2 ** 16);
+  const engine = await engineOn(it.disk.files, { sealed: true });
+  const directory = sessionDirectory(engine.store, it.id);
+  const before = await engine.world.files.readFile(`${directory}/session.json`, 2 ** 16);
   {
-    await using _session = await resumeSession(house.store, it.id, { tls: false });
-    await using overlay = await opened(house, it);
+    await using _session = await resumeSession(engine.store, it.id, { tls: false });
+    await using overlay = await opened(engine, it);
     await overlay.write(new Uint8Array(PAGE).fill(3), 0, 'durable');
   }
-  const now = await house.world.files.readFile(`${directory}/session.json`, 2 ** 16);
+  const now = await engine.world.files.readFile(`${directory}/session.json`, 2 ** 16);
   const put = async (bytes: Uint8Array): Promise<void> => {
-    await house.world.files.unlink(`${directory}/session.json`);
-    await using file = await house.world.files.create(`${directory}/session.json`);
+    await engine.world.files.unlink(`${directory}/session.json`);
+    await using file = await engine.world.files.create(`${directory}/session.json`);
     await file.write(bytes, 0);
   };
   await put(before);
-  await rejects(resumeSession(house.store, it.id, { tls: false }), {
+  await rejects(resumeSession(engine.store, it.id, { tls: false }), {
     code: 'CORRUPT',
     message: /the journal is older than the file/,
   });
   await put(now);
   for (const name of ['vda.map', 'vda.head']) {
-    await house.world.files.rename(`${directory}/${name}`, `${directory}/away`);
-    await rejects(opened(house, it), { code: 'CORRUPT' }, name);
-    const record = (await readJournal(house.store, it.id))!;
+    await engine.world.files.rename(`${directory}/${name}`, `${directory}/away`);
+    await rejects(opened(engine, it), { code: 'CORRUPT' }, name);
+    const record = (await readJournal(engine.store, it.id))!;
     ok(
-      (await sessionDamage(house.store, record)).some((what) => what.includes(name)),
+      (await sessionDamage(engine.store, record)).some((what) => what.includes(name)),
       name,
     );
-    await house.world.files.rename(`${directory}/away`, `${directory}/${name}`);
+    await engine.world.files.rename(`${directory}/away`, `${directory}/${name}`);
   }
-  await discardSession(house.store, it.id);
-  deepEqual(await house.world.files.list(`${HOME}/sessions`), []);
+  await discardSession(engine.store, it.id);
+  deepEqual(await engine.world.files.list(`${HOME}/sessions`), []);
 });

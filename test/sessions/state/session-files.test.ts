@@ -26,16 +26,16 @@ async function place() {
   const world = simulatedWorld();
   const { store, set } = await newStore(world);
   const point = await storePoint(store, set, noise(SIZE, 1));
-  const house = { world, store };
+  const engine = { world, store };
   const options = { listen: undefined, tls: false, nfs: undefined, whenFull: 'refuse' } as const;
-  await using session = await startSession(house.store, point, options);
+  await using session = await startSession(engine.store, point, options);
   const { record } = session;
   const directory = sessionDirectory(store, record.id);
-  const space = sessionSpace(house.store, record);
+  const space = sessionSpace(engine.store, record);
   const base = memoryDevice(noise(SIZE, 1));
   const { begin } = session;
   const [disk] = record.disks;
-  await using overlay = await overlayOf(house.store, record, {
+  await using overlay = await overlayOf(engine.store, record, {
     disk: disk!,
     set,
     base,
@@ -51,38 +51,38 @@ async function place() {
     await overlay.write(noise(4096, n), n * 8192, 'durable');
     await tree.make(tree.root, `f${n}`, FILE);
   }
-  return { house, record, directory, files: world.files };
+  return { engine, record, directory, files: world.files };
 }
 
 // A2, A14
 test('damage of what a session wrote is found without a key, and named', async () => {
-  const { house, record, directory, files } = await place();
-  deepEqual(await sessionDamage(house.store, record), []);
+  const { engine, record, directory, files } = await place();
+  deepEqual(await sessionDamage(engine.store, record), []);
   for (const name of ['vda.head', 'files.log']) {
     const path = `${directory}/${name}`;
     const bytes = await files.readFile(path, 2 ** 20);
     for (const at of [5, 30, Math.floor(bytes.length / 2)]) {
       await using file = await files.open(path, 'write');
       await file.write(Buffer.from([bytes[at]! ^ 1]), at);
-      const [what, ...more] = await sessionDamage(house.store, record);
+      const [what, ...more] = await sessionDamage(engine.store, record);
       equal(what?.startsWith(path), true, `${name} ${at}: ${what}`);
       deepEqual(more, []);
       await file.write(bytes, 0);
     }
   }
-  deepEqual(await sessionDamage(house.store, record), []);
+  deepEqual(await sessionDamage(engine.store, record), []);
   for (const name of ['vda.head']) {
     const path = `${directory}/${name}`;
     await files.rename(path, `${path}.away`);
     const lost = `${path} is missing: what was written to the disk is lost`;
-    deepEqual(await sessionDamage(house.store, record), [lost]);
+    deepEqual(await sessionDamage(engine.store, record), [lost]);
     await files.rename(`${path}.away`, path);
   }
 });
 
 test('what is left of a session whose removal failed has its head, or is never served again', async () => {
   for (let allowed = 0; ; allowed++) {
-    const { house, record, directory, files } = await place();
+    const { engine, record, directory, files } = await place();
     const before = await files.list(directory);
     let left = allowed;
     const faulty = faultyFs(files, (operation, path) =>
@@ -90,7 +90,7 @@ test('what is left of a session whose removal failed has its head, or is never s
         ? broken(path)
         : undefined,
     );
-    const isGone = await discardSession({ ...house.store, files: faulty }, record.id).then(
+    const isGone = await discardSession({ ...engine.store, files: faulty }, record.id).then(
       () => true,
       () => false,
     );
@@ -102,40 +102,40 @@ test('what is left of a session whose removal failed has its head, or is never s
 });
 
 test('a session whose journal is damaged says what to do, and can be discarded', async () => {
-  const { house, record, directory, files } = await place();
+  const { engine, record, directory, files } = await place();
   const path = `${directory}/session.json`;
   const bytes = await files.readFile(path, 2 ** 20);
   await putDurably(files, path, bytes.with(50, bytes[50]! ^ 1));
   const advice = new RegExp(`damaged. Put the file back .*"session discard ${record.id}"`);
-  await rejects(resumeSession(house.store, record.id, { tls: false }), {
+  await rejects(resumeSession(engine.store, record.id, { tls: false }), {
     code: 'CORRUPT',
     message: advice,
   });
-  await discardSession(house.store, record.id);
-  deepEqual(await sessionIds(house.store), []);
+  await discardSession(engine.store, record.id);
+  deepEqual(await sessionIds(engine.store), []);
   deepEqual(await files.list(`${HOME}/leases`), []);
 });
 
 test('a session behind TLS is not resumed without', async () => {
-  const { house, record } = await place();
+  const { engine, record } = await place();
   {
-    await using session = await resumeSession(house.store, record.id, { tls: false });
+    await using session = await resumeSession(engine.store, record.id, { tls: false });
     await session.settle({ listen: 'tcp:127.0.0.1:10809', tls: true, nfs: undefined });
   }
   const impossible = { code: 'IMPOSSIBLE', message: /is open to TLS clients only/ };
-  await rejects(resumeSession(house.store, record.id, { tls: false }), impossible);
-  await using again = await resumeSession(house.store, record.id, { tls: true });
+  await rejects(resumeSession(engine.store, record.id, { tls: false }), impossible);
+  await using again = await resumeSession(engine.store, record.id, { tls: true });
   equal(again.record.tls, true);
 });
 
 test('a session that is discarded while it is checked is not damaged', async () => {
-  const { house, record } = await place();
-  await discardSession(house.store, record.id);
-  deepEqual(await sessionDamage(house.store, record), []);
+  const { engine, record } = await place();
+  await discardSession(engine.store, record.id);
+  deepEqual(await sessionDamage(engine.store, record), []);
 });
 
 test('names of a session lead nowhere else, and no second session is on the files of the first', async () => {
-  const { house, record, directory, files } = await place();
+  const { engine, record, directory, files } = await place();
   for (const wrong of [
     { set: '../x' },
     { point: 'a/b' },
@@ -147,11 +147,11 @@ test('names of a session lead nowhere else, and no second session is on the file
     throws(() => decodeSession(bytes), /is no name/);
   }
   const other = `${record.id}-2`;
-  await files.makeDirectory(sessionDirectory(house.store, other));
+  await files.makeDirectory(sessionDirectory(engine.store, other));
   const journal = await files.readFile(`${directory}/session.json`, SIZE);
-  await putDurably(files, `${sessionDirectory(house.store, other)}/session.json`, journal);
+  await putDurably(files, `${sessionDirectory(engine.store, other)}/session.json`, journal);
   await rejects(
-    resumeSession(house.store, other, { tls: false }),
+    resumeSession(engine.store, other, { tls: false }),
     new RegExp(`record belongs to session "${record.id}"`),
   );
 });

@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { basename, join } from 'node:path/posix';
 import { test } from 'tap';
-import type { House } from '../../../src/engine/base/engine.ts';
+import type { Engine } from '../../../src/engine/base/engine.ts';
 import { checkDirectories } from '../../../src/engine/points/check-records.ts';
 import {
   startSession,
@@ -32,12 +32,12 @@ async function place() {
   const home = join(root, 'store');
   const world = simulatedWorld(realFileSystem());
   const { set, store } = await newStore(world, { home });
-  const house = { world, store };
+  const engine = { world, store };
   const backUp = () => storePoint(store, set, noise(2 * MiB, 1), { packLength: MiB });
   const point = await backUp();
   const start = async (): Promise<string> => {
     const more = { listen: undefined, tls: false, nfs: undefined, whenFull: 'refuse' } as const;
-    await using session = await startSession(house.store, point, more);
+    await using session = await startSession(engine.store, point, more);
     return session.record.id;
   };
   const id = await start();
@@ -46,14 +46,14 @@ async function place() {
   const wanted = join(victim, 'wanted');
   writeFileSync(wanted, 'needed elsewhere');
   return {
-    ...{ home, house, id, backUp, start, wanted, victim },
+    ...{ home, engine, id, backUp, start, wanted, victim },
     found: () => [readdirSync(victim), readFileSync(wanted, 'latin1')],
   };
 }
 
 test('where a link leads nothing of the store is made, changed or removed', async () => {
   const it = await place();
-  const { house, id, victim, wanted } = it;
+  const { engine, id, victim, wanted } = it;
   const before = it.found();
   const directories = [
     'packs/00001',
@@ -70,11 +70,11 @@ test('where a link leads nothing of the store is made, changed or removed', asyn
     const refused = { code: 'CORRUPT', message: /is a symbolic link.*Remove the link/ };
     await rejects(it.backUp(), refused, path);
     await rejects(it.start(), refused, path);
-    await rejects(resumeSession(house.store, id, { tls: false }), refused, path);
-    await rejects(discardSession(house.store, id), refused, path);
+    await rejects(resumeSession(engine.store, id, { tls: false }), refused, path);
+    await rejects(discardSession(engine.store, id), refused, path);
     const problems: string[] = [];
     await checkDirectories(
-      { store: house.store } as House,
+      { store: engine.store } as Engine,
       ({ where }) => void problems.push(where),
     );
     deepEqual(problems, [at]);
@@ -95,7 +95,7 @@ test('where a link leads nothing of the store is made, changed or removed', asyn
   const held = join(it.home, 'sessions', id, 'lock');
   unlinkSync(held);
   symlinkSync(wanted, held);
-  await rejects(resumeSession(house.store, id, { tls: false }), {
+  await rejects(resumeSession(engine.store, id, { tls: false }), {
     code: 'INVALID',
     message: /lock/,
   });
@@ -108,7 +108,7 @@ test('a mark of what is lost is not made where a link leads', async () => {
   const it = await place();
   const before = it.found();
   symlinkSync(it.victim, join(it.home, 'wanted'));
-  await using store = await openStore(it.house.world, it.home);
+  await using store = await openStore(it.engine.world, it.home);
   await store.packs.want({ pack: 1, offset: 32, digest: noise(32, 1) });
   deepEqual(it.found(), before);
 });
@@ -117,6 +117,6 @@ test('a store may be where a link leads', async () => {
   const it = await place();
   const link = `${it.home}-link`;
   symlinkSync(it.home, link);
-  await using store = await openStore(it.house.world, link);
+  await using store = await openStore(it.engine.world, link);
   await using _lock = await lockStore(store, 'test');
 });

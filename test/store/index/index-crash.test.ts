@@ -40,7 +40,7 @@ function withIndex(files: FileSystem): FileSystem {
   };
 }
 
-async function houseOn(files: FileSystem, seed: number) {
+async function engineOn(files: FileSystem, seed: number) {
   const world = simulatedWorld(withIndex(files), seed);
   return { world, store: await openStore(world, HOME) };
 }
@@ -54,12 +54,12 @@ async function setUp() {
 }
 
 async function backUp(files: FileSystem, set: OpenSet) {
-  const { store } = await houseOn(files, 5);
+  const { store } = await engineOn(files, 5);
   return storeIndexed(store, set, SECOND);
 }
 
 async function rebuild(files: FileSystem): Promise<void> {
-  const { store } = await houseOn(files, 6);
+  const { store } = await engineOn(files, 6);
   await rebuildIndex(store, {});
 }
 

@@ -1,7 +1,7 @@
 import { deepEqual, ok } from 'node:assert/strict';
 import { join } from 'node:path/posix';
 import { test } from 'tap';
-import { openHouse } from '../../../src/engine/base/engine.ts';
+import { openEngine } from '../../../src/engine/base/engine.ts';
 import { checkStore } from '../../../src/engine/points/stores.ts';
 import { writeLastPack } from '../../../src/store/packs/last-pack.ts';
 import { missingPackProblems, missingPacks } from '../../../src/store/index/missing-packs.ts';
@@ -83,8 +83,8 @@ test('a check without keys names a pack that is missing', async () => {
   const directory = join(temporaryDirectory(), 'store');
   const { store, lose } = await place(realWorld(), { home: directory, passphrase: 'secret' });
   const found = async () => {
-    await using house = await openHouse(directory);
-    const { problems } = await checkStore(house, {
+    await using engine = await openEngine(directory);
+    const { problems } = await checkStore(engine, {
       ...{ readData: false, secrets: async () => undefined },
       ...{ signal: new AbortController().signal, report: () => {} },
     });

@@ -1,10 +1,10 @@
 import { assert } from '../../../lib/assert.ts';
 import type { LocationNode } from './location-nodes.ts';
 
-/** Nodes per shelf; a full shelf is cut in two. */
-const SHELF_NODES = 512;
+/** Nodes per bucket; a full bucket is cut in two. */
+const BUCKET_NODES = 512;
 
-/** Nodes in the order of the disk, without gaps: a change moves at most one shelf, and the list of shelves. */
+/** Nodes in the order of the disk, without gaps: a change moves at most one bucket, and the list of buckets. */
 export interface NodeList {
   readonly count: number;
   find(page: number): LocationNode;
@@ -14,14 +14,14 @@ export interface NodeList {
   remove(node: LocationNode): void;
 }
 
-interface Shelf {
+interface Bucket {
   readonly starts: number[];
   readonly nodes: LocationNode[];
 }
 
 export function nodeList(only: LocationNode): NodeList {
   const begins = [only.start];
-  const shelves: Shelf[] = [{ starts: [only.start], nodes: [only] }];
+  const buckets: Bucket[] = [{ starts: [only.start], nodes: [only] }];
   let count = 1;
 
   return {
@@ -29,24 +29,24 @@ export function nodeList(only: LocationNode): NodeList {
       return count;
     },
     find(page) {
-      const { starts, nodes } = shelves[lastUpTo(begins, page)]!;
+      const { starts, nodes } = buckets[lastUpTo(begins, page)]!;
       return nodes[lastUpTo(starts, page)]!;
     },
     add(node) {
       const at = lastUpTo(begins, node.start);
-      const { starts, nodes } = shelves[at]!;
+      const { starts, nodes } = buckets[at]!;
       const place = lastUpTo(starts, node.start) + 1;
       starts.splice(place, 0, node.start);
       nodes.splice(place, 0, node);
       count++;
-      if (nodes.length <= SHELF_NODES) return;
-      const half = SHELF_NODES / 2;
-      shelves.splice(at + 1, 0, { starts: starts.splice(half), nodes: nodes.splice(half) });
-      begins.splice(at + 1, 0, shelves[at + 1]!.starts[0]!);
+      if (nodes.length <= BUCKET_NODES) return;
+      const half = BUCKET_NODES / 2;
+      buckets.splice(at + 1, 0, { starts: starts.splice(half), nodes: nodes.splice(half) });
+      begins.splice(at + 1, 0, buckets[at + 1]!.starts[0]!);
     },
     remove(node) {
       const at = lastUpTo(begins, node.start);
-      const { starts, nodes } = shelves[at]!;
+      const { starts, nodes } = buckets[at]!;
       const place = lastUpTo(starts, node.start);
       assert(nodes[place] === node && node.start > 0, 'a removed node was in the list');
       starts.splice(place, 1);
@@ -56,7 +56,7 @@ export function nodeList(only: LocationNode): NodeList {
         begins[at] = starts[0]!;
         return;
       }
-      shelves.splice(at, 1);
+      buckets.splice(at, 1);
       begins.splice(at, 1);
     },
   };

@@ -14,11 +14,11 @@ export const command: Command = {
   args: [argument('DIRECTORY', 'an empty directory')],
   options: [option('set', 'SET', 'only this backup set', { kind: 'list', names: ['sets'] })],
   examples: ['mount /mnt/backups --set nightly'],
-  async run(input, { output, house, secrets, signal }) {
+  async run(input, { output, engine, secrets, signal }) {
     const { mount } = await import('../../../engine/files/mounts.ts');
     const request = { directory: input.args[0]!, sets: input.texts('set') };
     const options = { secrets, signal, report: output.report };
-    await using mounted = await mount(await house(), request, options);
+    await using mounted = await mount(await engine(), request, options);
     const { ready } = mounted;
     output.result(ready, () => `${ready.directory} shows the store. Ctrl-C unmounts it.`);
     await interruptedOr(signal, mounted.ended);

@@ -17,12 +17,12 @@ export const command: Command = {
     ...VOLUME_OPTIONS,
   ],
   examples: ["files find web1@latest vda /home --name '*.docx'"],
-  async run(input, { output, house, secrets, signal }) {
+  async run(input, { output, engine, secrets, signal }) {
     const { visitDisk } = await import('../../../engine/files/files.ts');
     const [what, disk, path = '/'] = input.args as [string, string, string | undefined];
     const request = { what, disk, volume: input.text('volume'), ...volumeOptions(input) };
     const options = { secrets, signal, report: output.report };
-    await using visited = await visitDisk(await house(), request, options);
+    await using visited = await visitDisk(await engine(), request, options);
     for await (const entry of visited.find(path, input.text('name'))) {
       await output.part(entry, () => entryLine(entry));
     }

@@ -38,13 +38,13 @@ export const command: Command = {
     'files get web1@latest vda /etc /var/www --to /srv/web1',
     'files get web1@latest vda /etc --to - --tar >etc.tar',
   ],
-  async run(input, { output, house, secrets, signal }) {
+  async run(input, { output, engine, secrets, signal }) {
     const { visitDisk } = await import('../../../engine/files/files.ts');
     const [what, disk, ...paths] = input.args as [string, string, ...string[]];
     const { to, format } = destinationOf(input);
     const request = { what, disk, volume: input.text('volume'), ...volumeOptions(input) };
     const options = { secrets, signal, report: output.report };
-    await using visited = await visitDisk(await house(), request, options);
+    await using visited = await visitDisk(await engine(), request, options);
     if (format !== undefined) {
       for await (const part of await visited.stream(paths, format)) await output.bytes(part);
       return;

@@ -16,18 +16,18 @@ export const command: Command = {
   ],
   options: [option('volume', 'NAME', 'where several have the path'), ...VOLUME_OPTIONS],
   examples: ['files list web1@latest vda', 'files list web1@latest vda /etc'],
-  async run(input, { output, house, secrets, signal }) {
+  async run(input, { output, engine, secrets, signal }) {
     const { visitDisk, volumesOf } = await import('../../../engine/files/files.ts');
     const [what, disk, path] = input.args as [string, string, string | undefined];
     const volume = input.text('volume');
     const request = { what, disk, volume, ...volumeOptions(input) };
     const options = { secrets, signal, report: output.report };
     if (path === undefined && volume === undefined) {
-      const volumes = await volumesOf(await house(), request, options);
+      const volumes = await volumesOf(await engine(), request, options);
       output.result({ volumes }, () => volumesTable(volumes));
       return;
     }
-    await using visited = await visitDisk(await house(), request, options);
+    await using visited = await visitDisk(await engine(), request, options);
     for await (const entry of sorted(visited.list(path ?? '/'))) {
       await output.part(entry, () => entryLine(entry));
     }

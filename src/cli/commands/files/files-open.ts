@@ -20,7 +20,7 @@ export const command: Command = {
     ...VOLUME_OPTIONS,
   ],
   examples: ['files open web1@latest'],
-  async run(input, { output, house, secrets, signal, service, call }) {
+  async run(input, { output, engine, secrets, signal, service, call }) {
     const { openFiles } = await import('../../../engine/files/open-files.ts');
     const [what, disk] = input.args as [string, string | undefined];
     const at = input.text('at');
@@ -33,7 +33,7 @@ export const command: Command = {
     }
     const request = { what, disk, at, ...volumeOptions(input) };
     const options = { secrets, signal, report: output.report };
-    await using files = await openFiles(await house(), request, options);
+    await using files = await openFiles(await engine(), request, options);
     const { opened } = files;
     output.result({ event: 'ready', ...opened }, () => text(opened, 'Ctrl-C or '));
     await interruptedOr(signal, files.ended);

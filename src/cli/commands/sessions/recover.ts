@@ -82,11 +82,11 @@ export const command: Command = {
 async function runHere(
   request: RecoverRequest,
   boot: ReturnType<typeof bootOptions> | undefined,
-  { output, house, secrets, signal }: Context,
+  { output, engine, secrets, signal }: Context,
 ): Promise<void> {
   const { recover } = await import('../../../engine/sessions/run-session.ts');
   const options = { secrets, signal, report: output.report };
-  await using session = await recover(await house(), request, options);
+  await using session = await recover(await engine(), request, options);
   const { ready } = session;
   if (boot) {
     output.say(`Session ${ready.session} of ${ready.point}`);

@@ -11,9 +11,9 @@ export const command: Command = {
   args: [argument('SET', 'name of the set', { names: ['sets'] })],
   options: [],
   examples: ['set export-key nightly'],
-  async run({ args }, { house, secrets, output }) {
+  async run({ args }, { engine, secrets, output }) {
     const { exportKey } = await import('../../../engine/points/set-keys.ts');
-    const { set, key } = await exportKey(await house(), args[0]!, secrets);
+    const { set, key } = await exportKey(await engine(), args[0]!, secrets);
     const groups = key.split('-');
     const lines = [0, 1, 2, 3].map((at) => groups.slice(at * 6, at * 6 + 6).join('-'));
     output.result({ set, key }, () =>

@@ -1,5 +1,5 @@
 import { argument } from '../../base/rows.ts';
-import type { House, SecretSource } from '../../../engine/base/engine.ts';
+import type { Engine, SecretSource } from '../../../engine/base/engine.ts';
 import type { Command } from '../../base/command.ts';
 import { UsageError } from '../../base/command-errors.ts';
 
@@ -24,15 +24,15 @@ export const command: Command = {
   ],
   options: [],
   examples: ['store cat point web1@latest', 'store cat pack 17'],
-  async run({ args }, { house, secrets, output }) {
-    for await (const object of show(await house(), args, secrets)) {
+  async run({ args }, { engine, secrets, output }) {
+    for await (const object of show(await engine(), args, secrets)) {
       await output.part(object, () => JSON.stringify(object, hexadecimal));
     }
   },
 };
 
 async function* show(
-  house: House,
+  engine: Engine,
   [kind = '', name, second]: readonly string[],
   secrets: SecretSource,
 ): AsyncGenerator<object> {
@@ -45,24 +45,24 @@ async function* show(
       const pack = Number(name);
       if (!Number.isInteger(pack) || pack < 0)
         throw new UsageError(`"${name}" is not a pack number`);
-      return yield* catPack(house, pack);
+      return yield* catPack(engine, pack);
     }
     case 'manifest':
-      return yield* catManifest(house, { point: name!, disk: needed(second, 'DISK') }, secrets);
+      return yield* catManifest(engine, { point: name!, disk: needed(second, 'DISK') }, secrets);
     case 'point':
-      return yield await catPoint(house, name!, secrets);
+      return yield await catPoint(engine, name!, secrets);
     case 'set':
-      return yield await catSet(house, name!);
+      return yield await catSet(engine, name!);
     case 'profile':
       return yield await catProfile(
-        house,
+        engine,
         { set: name!, machine: needed(second, 'MACHINE') },
         secrets,
       );
     case 'session':
-      return yield await catSession(house, name!);
+      return yield await catSession(engine, name!);
     case 'overlay':
-      return yield* catOverlay(house, { session: name!, disk: needed(second, 'DISK') });
+      return yield* catOverlay(engine, { session: name!, disk: needed(second, 'DISK') });
     default:
       throw new UsageError(`"${kind}" is not a kind of record: see "holdfast store cat --help"`);
   }

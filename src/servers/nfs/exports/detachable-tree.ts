@@ -49,13 +49,13 @@ export function removableTree(tree: FileTree): RemovableTree {
   };
 }
 
-type Guard = <A extends readonly unknown[], R>(
+type Monitor = <A extends readonly unknown[], R>(
   work: (...all: A) => Promise<R>,
 ) => (...all: A) => Promise<R>;
 
 function writing(
   tree: WritableFileTree,
-  whileThere: Guard,
+  whileThere: Monitor,
 ): Omit<WritableFileTree, keyof FileTree> {
   return {
     write: whileThere((id, from, offset, how) => tree.write(id, from, offset, how)),
