@@ -82,7 +82,7 @@ test('what cannot be is refused before anything is touched', {
   for (const [words, why] of [
     [['v7', '--dhcp'], /v7 does not exist: this machine has v0, v0p, v1, v1p/],
     [['../x', '--dhcp'], /name: not the name of an interface/],
-    [['v0.5', '--vlan', '5', '--on', 'v0', '--dhcp'], /set up v0 first/],
+    [['v0.5', '--vlan', '5', '--on', 'v0', '--dhcp'], /configure v0 first/],
   ] as const) {
     match(await refused('network', 'change', ...words), why);
   }
@@ -178,7 +178,7 @@ test('an address comes by DHCP', { skip }, async () => {
   equal((await v1()).managedBy, 'holdfast');
   match(
     await refused('network', 'change', 'v9', '--vlan', '7', '--on', 'v2', '--off'),
-    /set up v2/,
+    /configure v2/,
   );
   await network('remove', 'v1');
   await network('confirm');

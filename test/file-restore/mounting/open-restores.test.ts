@@ -117,7 +117,7 @@ test('a directory of the administrator is used if it is empty, and left as it wa
   mkdirSync(join(at, 'x'), { recursive: true });
   await rejects(beginOpenRestore(world, state, { point: 'p', at }), {
     code: 'DENIED',
-    message: /no empty/,
+    message: /not an empty/,
   });
   const own = join(at, 'x');
   const { restore, volumes } = await open(state, own);
