@@ -144,7 +144,7 @@ test('names of a session lead nowhere else, and no second session is on the file
     { disks: [{ name: '..', size: SIZE }] },
   ]) {
     const bytes = encodeSession({ ...record, ...wrong });
-    throws(() => decodeSession(bytes), /is no name/);
+    throws(() => decodeSession(bytes), /is not a name/);
   }
   const other = `${record.id}-2`;
   await files.makeDirectory(sessionDirectory(engine.store, other));
