@@ -365,8 +365,8 @@ export const sealedOverlay: readonly Mutant[] = [
   {
     name: 'sealed log: pages that cannot be read are taken for zeros without a seal',
     file: 'src/block/sealed/log/log-reads.ts',
-    text: 'if (unread.length === 0 && openStretch',
-    to: 'if (unread.length > 0 || openStretch',
+    text: 'let failed = openStretch(',
+    to: 'let failed = unread.length > 0 ? undefined : openStretch(',
     tests: [UNREADABLE],
   },
 ];

@@ -4,6 +4,8 @@ import type { File, FileSystem } from './file-system.ts';
 /** The kernel fails, or reads, the medium by pages of its cache. */
 const PIECE_LENGTH = 4096;
 const PIECE_TRIES = 3;
+/** A disk that is failing may take seconds for each: after so many, what is left is taken to be unreadable, too. */
+const FAILED_MAX = 16;
 
 /** What could not be read: `from` to before `to`, in bytes of the file. */
 export interface Unread {
@@ -30,7 +32,8 @@ export async function readAround(
   for (let from = offset; from < end; ) {
     const to = Math.min(end, from - (from % PIECE_LENGTH) + PIECE_LENGTH);
     const piece = into.subarray(from - offset, to - offset);
-    const length = await readPiece(file, piece, from);
+    const isHopeless = unread.length >= FAILED_MAX;
+    const length = isHopeless ? undefined : await readPiece(file, piece, from);
     piece.fill(0, length ?? 0);
     if (length === undefined) unread.push({ from, to });
     from = to;

@@ -94,11 +94,13 @@ export function logReads({ log, segments, map, base, clock, onDamage }: LogReads
   ): Promise<void> {
     const at = it.from * PLACE_LENGTH;
     const unread = await readAround(file, bytes, at);
-    if (unread.length === 0 && openStretch(bytes, it, into, offset) === undefined) return;
-    // Memory may be wrong while the medium is right, and a second read of the medium may succeed.
-    await file.drop(at, bytes.length);
-    await readAround(file, bytes, at);
-    const failed = openStretch(bytes, it, into, offset);
+    let failed = openStretch(bytes, it, into, offset);
+    if (failed !== undefined && unread.length === 0) {
+      // Memory may be wrong while the medium is right.
+      await file.drop(at, bytes.length);
+      await readAround(file, bytes, at);
+      failed = openStretch(bytes, it, into, offset);
+    }
     if (failed === undefined) return;
     const { disk } = log;
     const what = damagedPages(pagesAt(map, it, failed), { disk, path: file.path });
