@@ -16,12 +16,7 @@ import { refuseSecretFiles } from '../engine/secrets/secret-files.ts';
 import { type IngestMeter, ingestMeter } from '../engine/watch/throughput.ts';
 import { TOKENS_FILE } from '../engine/secrets/tokens.ts';
 import { makeStore } from '../engine/points/stores.ts';
-import {
-  type FilesOperationName,
-  namesOf,
-  type ResultOf,
-  type WorkerOperationName,
-} from '../operations/operations.ts';
+import { namesOf, type ResultOf, type WorkerOperationName } from '../operations/operations.ts';
 import { StoreError } from '../store/packs/store-error.ts';
 import { serveHttp } from '../sys/net/http-server.ts';
 import { thisHost } from '../sys/net/this-host.ts';
@@ -118,7 +113,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     }),
   });
   const files = own?.handlers ?? forwardedFiles;
-  const handlers = handlersOn(context, { store, inWorker, files });
+  const handlers = serviceHandlers(context, {
+    ...{ inWorker, files, host: forwardedHost },
+    // Only worker processes read images.
+    isSecret: () => true,
+  });
   const apiOptions = {
     ...{ handlers, clock, version, secrets },
     metrics: () => metrics(context),
@@ -165,29 +164,6 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
-}
-
-function handlersOn(
-  context: ServiceContext,
-  {
-    store,
-    ...parts
-  }: {
-    readonly store: string;
-    readonly inWorker: Handlers<WorkerOperationName>;
-    readonly files: Handlers<FilesOperationName>;
-  },
-): Handlers {
-  return serviceHandlers(context, {
-    ...{ ...parts, host: forwardedHost },
-    // Only worker processes read images.
-    isSecret: () => true,
-    async makeStore() {
-      const made = await makeStore(store);
-      await context.engine();
-      return made;
-    },
-  });
 }
 
 /** What takes long is done by processes of its own; the monitor hears what they found. */
@@ -271,6 +247,11 @@ function contextOn(
   return {
     ...facts,
     engine: async () => (await owned()).engine,
+    async makeStore() {
+      const made = await makeStore(directory);
+      await owned();
+      return made;
+    },
     sessions: async () => (await owned()).sessions,
     jobs: async () => (await owned()).jobs,
     audit: async () => (await owned()).audit,

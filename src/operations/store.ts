@@ -22,7 +22,7 @@ export type StoreSummary = Of<typeof storeSummary>;
 const create = mutation('store/create', {
   summary: 'Create a store',
   description: 'The one that the settings of the service name.',
-  runs: 'store',
+  runs: 'service',
   request: nothing,
   result: storeSummary,
 });

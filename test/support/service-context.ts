@@ -10,7 +10,7 @@ import { temporaryDirectory } from './temporary.ts';
 export function emptyService(none: () => Promise<never>): ServiceContext {
   return {
     ...{ engine: none, sessions: none, jobs: none, throughput: none, audit: none, monitor: none },
-    ...{ show: none, support: none, tokens: none, follow: none },
+    ...{ makeStore: none, show: none, support: none, tokens: none, follow: none },
     box: openBox(realWorld(), { directory: temporaryDirectory(), credentials: undefined }),
     whyWaiting: () => undefined,
     overlay: () => undefined,
@@ -24,6 +24,5 @@ export function handlersOn(service: ServiceContext, none: () => Promise<never>):
     files: handlersFor(namesOf('filesd'), none),
     inWorker: handlersFor(namesOf('worker'), none),
     isSecret: () => true,
-    makeStore: none,
   });
 }

@@ -195,9 +195,6 @@ function localHandlers({ engine }: CallSettings) {
     const { storeHandlers } = await import('../../engine/operations/store-handlers.ts');
     return storeHandlers({
       engine,
-      async makeStore() {
-        throw silent();
-      },
       // This process reads with the rights of its user.
       isSecret: () => false,
       service: undefined,

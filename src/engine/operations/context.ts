@@ -15,8 +15,6 @@ import type { OverlayOfSession, WhyWaiting } from '../sessions/run-session.ts';
 export interface StoreContext {
   /** Rejects if there is no store. */
   engine(): Promise<Engine>;
-  /** Creates the store that `engine` would open. */
-  makeStore(): Promise<ResultOf<'store/create'>>;
   /** Whether a file must not be read on behalf of a caller. */
   readonly isSecret: IsSecret;
   /** Undefined: this is another process. */
@@ -26,6 +24,8 @@ export interface StoreContext {
 /** What only the service has. Promises reject where it has no store yet. */
 export interface ServiceContext extends ServiceFacts {
   engine(): Promise<Engine>;
+  /** Makes the store that `engine` would open. */
+  makeStore(): Promise<ResultOf<'store/create'>>;
   sessions(): Promise<SessionSupervisor>;
   jobs(): Promise<JobService>;
   throughput(): Promise<ThroughputRecorder>;

@@ -16,6 +16,7 @@ const lockdown = () => import('./lockdown.ts');
 /** Operations that only the service carries out. */
 function ownHandlers(context: ServiceContext): Handlers<NameOf<'service'>> {
   return bound<ServiceContext, NameOf<'service'>>(context, {
+    'store/create': (service) => service.makeStore(),
     'service/show': (service) => service.show(),
     'service/follow': async (service, _request, { report, signal }) => {
       await service.follow(report, signal);

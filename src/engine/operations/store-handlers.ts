@@ -12,7 +12,6 @@ const stores = () => import('../points/stores.ts');
 export function storeHandlers(context: StoreContext): Handlers<StoreOperationName> {
   return bound<StoreContext, StoreOperationName>(context, {
     'support/create': async (store) => (await import('./support.ts')).supportBundle(store),
-    'store/create': (store) => store.makeStore(),
     'store/adopt': async ({ engine, service }, request) => {
       const own = await engine();
       const done = await (await import('./adoption.ts')).adopt(own, await service?.jobs(), request);

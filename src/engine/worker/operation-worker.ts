@@ -46,10 +46,6 @@ function perform<N extends WorkerOperationName>(
   });
 }
 
-async function makeStore(): Promise<never> {
-  throw new SystemError('FAILED', 'a worker makes no store');
-}
-
 async function run(message: ToWorker): Promise<void> {
   if (message.kind !== 'start') return;
   const { store, work, secretFiles } = message;
@@ -57,7 +53,6 @@ async function run(message: ToWorker): Promise<void> {
     await using engine = await openEngine(store);
     const result = await perform(work, {
       engine: async () => engine,
-      makeStore,
       isSecret: await secretsAmong(secretFiles),
       service: undefined,
     });
