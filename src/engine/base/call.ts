@@ -33,12 +33,7 @@ export function bound<Context, N extends OperationName>(
   handlers: HandlersOn<Context, N>,
 ): Handlers<N> {
   const names = Object.keys(handlers) as N[];
-  const own = names.map((name) => {
-    const handler: Handler<typeof name> = (request, options) =>
-      handlers[name](context, request, options);
-    return [name, handler];
-  });
-  return Object.fromEntries(own) as Handlers<N>;
+  return handlersFor(names, (name, request, options) => handlers[name](context, request, options));
 }
 
 /** All operations of these names, carried out in one way. */
