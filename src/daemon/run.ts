@@ -89,6 +89,7 @@ async function serve(world: World, values: Values, log: Log): Promise<void> {
     }
     notices.reloading();
     await service.reload();
+    log('info', `reloaded: ${service.status()}`);
     notices.ready(service.status());
   }
 }

@@ -45,7 +45,7 @@ test('the key of a job is asked for when it is made, not in the night', async ()
   await using _service = await serviceWith(home, image);
   home.configure({});
   _service.signal('SIGHUP');
-  await _service.logged(/settings were read again/);
+  await _service.logged(/reloaded: /);
   const none = await backup('--queue');
   deepEqual([none.code, await jobCount()], [2, 0], 'no user answers, and no job waits for ever');
   equal((await backup('--queue', ...wrong)).code, 4);

@@ -6,7 +6,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { connect as tlsConnect } from 'node:tls';
-import { test } from 'tap';
+import tap, { test } from 'tap';
 import { type CertificateFiles, selfSigned } from '../support/certificates.ts';
 import { expectDone, runCli } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
@@ -35,6 +35,7 @@ const home = serviceHome(root);
 const listen = { address: '127.0.0.1:0', tokens: join(root, 'state', 'tokens.json') };
 home.configure({ passphraseFiles: { nightly: home.passphrase }, listen: { ...listen, ...own } });
 const service = skip === false ? await serviceWith(home, image) : undefined;
+tap.teardown(() => service?.stop('SIGKILL'));
 const port = (): number => Number(/127\.0\.0\.1, port (\d+)/.exec(service!.log())![1]);
 
 /** A file with a new token in it. */
@@ -299,7 +300,7 @@ test('a reload takes a new certificate, and a wrong one ends nothing', { skip },
   const pem = readFileSync(other.certificate, 'utf8');
   home.configure({ listen: { ...listen, ...other } });
   service!.signal('SIGHUP');
-  await service!.logged(/the settings were read again/);
+  await service!.logged(/reloaded: /);
   const untrusted = await remote(file, 'set', 'list');
   match(untrusted.stderr, /no service answers at https:.*(self-signed|unable to verify)/);
   const shown = await runCli([
@@ -320,7 +321,7 @@ test('a reload takes a new certificate, and a wrong one ends nothing', { skip },
   );
   home.configure({});
   service!.signal('SIGHUP');
-  await service!.logged(/(the settings were read again[^]*){3}/);
+  await service!.logged(/(reloaded: [^]*){3}/);
   match((await remote(file, 'set', 'list')).stderr, /no service answers at https:/);
   match((await home.holdfast('token', 'list')).stderr, /does not listen for other hosts/);
   equal(await service!.stop('SIGTERM'), 0);

@@ -1,7 +1,7 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { test } from 'tap';
+import tap, { test } from 'tap';
 import { reachableAt } from '../../src/sys/net/this-host.ts';
 import { expectDone } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
@@ -51,6 +51,7 @@ async function diskOf(client: RpcClient, { nfs }: Started): Promise<Uint8Array> 
 }
 
 const service = { now: await serviceWith(home, image) };
+tap.teardown(() => service.now.stop('SIGKILL'));
 
 test('a second session is simply a second directory, while others begin and end', async () => {
   const first = await recover(...ANY);

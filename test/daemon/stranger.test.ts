@@ -23,6 +23,7 @@ import {
 } from '../support/planted.ts';
 import { alarmed, serviceHome } from '../support/service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
+import { until } from '../support/until.ts';
 
 // A3, A4: an attacker has the disk of the store, and no key.
 
@@ -329,7 +330,10 @@ test('a store that comes from another box is shown and not obeyed, there and whe
     await alarmed(holdfast, /store-not-adopted/);
     await expectDone(holdfast('store', 'adopt', '--yes'));
     equal(await stateOf(), 'running');
-    equal((await alarms(holdfast)).includes('"store-not-adopted"'), false);
+    await until(
+      'no alarm any more',
+      async () => !(await alarms(holdfast)).includes('"store-not-adopted"'),
+    );
     await service.stop('SIGTERM');
   }
   {
