@@ -331,7 +331,7 @@ test('a store that comes from another box is shown and not obeyed, there and whe
     await expectDone(holdfast('store', 'adopt', '--yes'));
     equal(await stateOf(), 'running');
     await until(
-      'no alarm any more',
+      'the alarm ends',
       async () => !(await alarms(holdfast)).includes('"store-not-adopted"'),
     );
     await service.stop('SIGTERM');
