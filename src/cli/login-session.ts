@@ -1,9 +1,9 @@
 import { resolve } from 'node:path/posix';
 import { askService } from '../client/service-client.ts';
-import { OperationFailure } from '../operations/failure.ts';
+import { OperationFailure } from '../operations/base/failure.ts';
 import { SERVICE_SOCKET } from '../client/service-socket.ts';
 import { asError } from '../lib/as-error.ts';
-import { EXIT_CODES } from '../operations/failure.ts';
+import { EXIT_CODES } from '../operations/base/failure.ts';
 import { systemClock } from '../sys/base/clock.ts';
 import { run, start } from '../sys/process/run.ts';
 import { realFileSystem } from '../sys/files/real-file-system.ts';

@@ -1,6 +1,6 @@
 import { join } from 'node:path/posix';
 import { printableLines } from '../lib/printable.ts';
-import { EXIT_CODES } from '../operations/failure.ts';
+import { EXIT_CODES } from '../operations/base/failure.ts';
 import { systemClock } from '../sys/base/clock.ts';
 import { Interrupted } from './base/interrupted.ts';
 import { NOUNS } from './reference/nouns.ts';

@@ -1,5 +1,5 @@
 import { inUri } from '../sys/net/networks.ts';
-import type { NfsResult, ReadySession } from '../operations/session.ts';
+import type { NfsResult, ReadySession } from '../operations/nouns/session.ts';
 
 /** `serving` says how the session ends. */
 export function readyText(

@@ -1,4 +1,4 @@
-import type { SentSecret } from '../operations/secret.ts';
+import type { SentSecret } from '../operations/base/secret.ts';
 
 /** A secret as a request carries it: bytes as base64. */
 export function sentSecret(

@@ -1,12 +1,12 @@
 import { EVENTS_TYPE } from '../operations/events-type.ts';
-import type { FailureKind } from '../operations/failure.ts';
+import type { FailureKind } from '../operations/base/failure.ts';
 import type { Notice, Progress, Report } from '../operations/events.ts';
 import type { OperationName, RequestOf, ResultOf } from '../operations/operations.ts';
-import type { SentSecret } from '../operations/secret.ts';
+import type { SentSecret } from '../operations/base/secret.ts';
 import { postForLines } from '../sys/net/http-client.ts';
 import { type HttpServerPlace, placeName } from '../sys/net/http-place.ts';
 import { SystemError } from '../sys/base/system-error.ts';
-import { OperationFailure } from '../operations/failure.ts';
+import { OperationFailure } from '../operations/base/failure.ts';
 
 export interface AskOptions {
   readonly secret: SentSecret | undefined;

@@ -1,4 +1,4 @@
-import type { SessionSummary } from '../operations/session.ts';
+import type { SessionSummary } from '../operations/nouns/session.ts';
 
 /** The state in a word, for people: a session that is ready to be resumed is "stopped". */
 export function sessionState({

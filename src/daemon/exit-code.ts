@@ -1,5 +1,5 @@
 import { firstFailure, kindOfFailure } from '../engine/base/failures.ts';
-import { EXIT_CODES } from '../operations/failure.ts';
+import { EXIT_CODES } from '../operations/base/failure.ts';
 import type { Log } from './log.ts';
 
 /** Runs `work` and returns its exit code; logs its failure. */

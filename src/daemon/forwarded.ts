@@ -1,7 +1,7 @@
 import { askService } from '../client/service-client.ts';
 import { sentSecret } from '../client/sent-secret.ts';
 import { FILES_SOCKET, HOST_SOCKET } from '../client/service-socket.ts';
-import { OperationFailure } from '../operations/failure.ts';
+import { OperationFailure } from '../operations/base/failure.ts';
 import {
   type FilesOperationName,
   type HostOperationName,

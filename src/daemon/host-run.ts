@@ -1,5 +1,5 @@
 import { hostHandlers, revertNetwork } from '../engine/host/host-work.ts';
-import { EXIT_CODES } from '../operations/failure.ts';
+import { EXIT_CODES } from '../operations/base/failure.ts';
 import { realWorld } from '../sys/world.ts';
 import { exitCodeOf } from './exit-code.ts';
 import { lineLog } from './log.ts';

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path/posix';
 import { parseArgs } from 'node:util';
 import { inheritedSockets } from '../engine/sessions/inherited-sockets.ts';
-import { EXIT_CODES } from '../operations/failure.ts';
+import { EXIT_CODES } from '../operations/base/failure.ts';
 import { openJournal } from '../sys/systemd/journal.ts';
 import { serviceNotices } from '../sys/systemd/service-notices.ts';
 import { realWorld, type World } from '../sys/world.ts';

@@ -1,5 +1,5 @@
-import type { AlarmSummary } from './alarm.ts';
-import type { JobSummary } from './job.ts';
+import type { AlarmSummary } from './nouns/alarm.ts';
+import type { JobSummary } from './nouns/job.ts';
 
 /* What is reported while an operation runs, and the objects of commands that are not operations. */
 

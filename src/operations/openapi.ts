@@ -1,10 +1,10 @@
 import { jsonSchemaOf } from '../lib/json-schema.ts';
 import type { JsonObject } from '../lib/schema.ts';
+import { EXIT_CODES } from './base/failure.ts';
+import type { Operation } from './base/operation.ts';
+import { givenSecret } from './base/secret.ts';
 import { EVENTS_TYPE } from './events-type.ts';
-import { EXIT_CODES } from './failure.ts';
-import type { Operation } from './operation.ts';
 import { OPERATIONS } from './operations.ts';
-import { givenSecret } from './secret.ts';
 
 const JSON_TYPE = 'application/json';
 

@@ -1,20 +1,20 @@
 import type { Of } from '../lib/schema.ts';
-import { operations as alarm } from './alarm.ts';
-import { operations as audit } from './audit.ts';
-import { operations as background } from './background.ts';
-import { operations as backup } from './backup.ts';
-import { operations as disk } from './disk.ts';
-import { operations as files } from './files.ts';
-import { operations as host } from './host.ts';
-import { operations as job } from './job.ts';
-import { operations as network } from './network.ts';
-import type { Runs } from './operation.ts';
-import { operations as service } from './service.ts';
-import { operations as session } from './session.ts';
-import { operations as set } from './set.ts';
-import { operations as ssh } from './ssh.ts';
-import { operations as store } from './store.ts';
-import { operations as token } from './token.ts';
+import type { Runs } from './base/operation.ts';
+import { operations as alarm } from './nouns/alarm.ts';
+import { operations as audit } from './nouns/audit.ts';
+import { operations as background } from './nouns/background.ts';
+import { operations as backup } from './nouns/backup.ts';
+import { operations as disk } from './nouns/disk.ts';
+import { operations as files } from './nouns/files.ts';
+import { operations as host } from './nouns/host.ts';
+import { operations as job } from './nouns/job.ts';
+import { operations as network } from './nouns/network.ts';
+import { operations as service } from './nouns/service.ts';
+import { operations as session } from './nouns/session.ts';
+import { operations as set } from './nouns/set.ts';
+import { operations as ssh } from './nouns/ssh.ts';
+import { operations as store } from './nouns/store.ts';
+import { operations as token } from './nouns/token.ts';
 
 const ALL = [
   ...service,

@@ -1,6 +1,6 @@
-import type { AlarmSummary } from '../../src/operations/alarm.ts';
-import type { OpenFilesSummary } from '../../src/operations/files.ts';
-import type { ScheduleSummary } from '../../src/operations/job.ts';
+import type { AlarmSummary } from '../../src/operations/nouns/alarm.ts';
+import type { OpenFilesSummary } from '../../src/operations/nouns/files.ts';
+import type { ScheduleSummary } from '../../src/operations/nouns/job.ts';
 import type { ResultOf } from '../../src/operations/operations.ts';
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';

@@ -5,7 +5,7 @@ import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'tap';
-import type { AlarmSummary } from '../../src/operations/alarm.ts';
+import type { AlarmSummary } from '../../src/operations/nouns/alarm.ts';
 import { expectDone, runCli } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { serviceHome, serviceWith } from '../support/service.ts';

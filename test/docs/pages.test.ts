@@ -2,7 +2,7 @@ import { deepEqual, ok } from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path/posix';
 import { test } from 'tap';
-import { EXIT_CODES } from '../../src/operations/failure.ts';
+import { EXIT_CODES } from '../../src/operations/base/failure.ts';
 import { runCli } from '../support/cli.ts';
 import { program } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary.ts';

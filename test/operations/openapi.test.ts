@@ -1,10 +1,10 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'tap';
 import { parse, parts, SchemaError } from '../../src/lib/schema.ts';
-import { jobRequest } from '../../src/operations/background.ts';
-import { jobSummary } from '../../src/operations/job.ts';
+import { jobRequest } from '../../src/operations/nouns/background.ts';
+import { jobSummary } from '../../src/operations/nouns/job.ts';
 import { openApi } from '../../src/operations/openapi.ts';
-import type { Operation } from '../../src/operations/operation.ts';
+import type { Operation } from '../../src/operations/base/operation.ts';
 import { OPERATIONS } from '../../src/operations/operations.ts';
 
 interface Json {

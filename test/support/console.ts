@@ -3,10 +3,10 @@ import { type Effect, type Event, firstModel, type Model } from '../../src/conso
 import type { Answer, Failure } from '../../src/console/state/service.ts';
 import { update } from '../../src/console/app/update.ts';
 import { view } from '../../src/console/app/view.ts';
-import type { PointSummary } from '../../src/operations/backup.ts';
-import type { JobSummary } from '../../src/operations/job.ts';
-import type { SessionExport } from '../../src/operations/service.ts';
-import type { SessionSummary } from '../../src/operations/session.ts';
+import type { PointSummary } from '../../src/operations/nouns/backup.ts';
+import type { JobSummary } from '../../src/operations/nouns/job.ts';
+import type { SessionExport } from '../../src/operations/nouns/service.ts';
+import type { SessionSummary } from '../../src/operations/nouns/session.ts';
 
 type Ask = Extract<Effect, { kind: 'ask' }>;
 

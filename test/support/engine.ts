@@ -4,7 +4,7 @@ import { createBackup } from '../../src/engine/points/backups.ts';
 import { makeSet } from '../../src/engine/points/sets.ts';
 import { makeStore } from '../../src/engine/points/stores.ts';
 import { recover } from '../../src/engine/sessions/run-session.ts';
-import type { MadePoint } from '../../src/operations/backup.ts';
+import type { MadePoint } from '../../src/operations/nouns/backup.ts';
 import { rememberApart } from './box-state.ts';
 
 rememberApart();

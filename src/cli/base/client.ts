@@ -14,7 +14,7 @@ import { isSuperuser } from '../../sys/process/run.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { realWorld } from '../../sys/world.ts';
 import { sentSecret } from '../../client/sent-secret.ts';
-import { OperationFailure } from '../../operations/failure.ts';
+import { OperationFailure } from '../../operations/base/failure.ts';
 import { SERVICE_SOCKET } from '../../client/service-socket.ts';
 import {
   findSecret,

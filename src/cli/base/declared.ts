@@ -1,4 +1,4 @@
-import type { Operation } from '../../operations/operation.ts';
+import type { Operation } from '../../operations/base/operation.ts';
 import type { OperationName } from '../../operations/operations.ts';
 
 /* One declaration at a time: to load all takes longer than many a command. */
@@ -6,21 +6,21 @@ import type { OperationName } from '../../operations/operations.ts';
 type Load = () => Promise<{ readonly operations: readonly Operation[] }>;
 type NounOf<N> = N extends `${infer Noun}/${string}` ? Noun : never;
 
-const alarm: Load = () => import('../../operations/alarm.ts');
-const audit: Load = () => import('../../operations/audit.ts');
-const background: Load = () => import('../../operations/background.ts');
-const backup: Load = () => import('../../operations/backup.ts');
-const disk: Load = () => import('../../operations/disk.ts');
-const files: Load = () => import('../../operations/files.ts');
-const host: Load = () => import('../../operations/host.ts');
-const job: Load = () => import('../../operations/job.ts');
-const network: Load = () => import('../../operations/network.ts');
-const service: Load = () => import('../../operations/service.ts');
-const session: Load = () => import('../../operations/session.ts');
-const set: Load = () => import('../../operations/set.ts');
-const ssh: Load = () => import('../../operations/ssh.ts');
-const store: Load = () => import('../../operations/store.ts');
-const token: Load = () => import('../../operations/token.ts');
+const alarm: Load = () => import('../../operations/nouns/alarm.ts');
+const audit: Load = () => import('../../operations/nouns/audit.ts');
+const background: Load = () => import('../../operations/nouns/background.ts');
+const backup: Load = () => import('../../operations/nouns/backup.ts');
+const disk: Load = () => import('../../operations/nouns/disk.ts');
+const files: Load = () => import('../../operations/nouns/files.ts');
+const host: Load = () => import('../../operations/nouns/host.ts');
+const job: Load = () => import('../../operations/nouns/job.ts');
+const network: Load = () => import('../../operations/nouns/network.ts');
+const service: Load = () => import('../../operations/nouns/service.ts');
+const session: Load = () => import('../../operations/nouns/session.ts');
+const set: Load = () => import('../../operations/nouns/set.ts');
+const ssh: Load = () => import('../../operations/nouns/ssh.ts');
+const store: Load = () => import('../../operations/nouns/store.ts');
+const token: Load = () => import('../../operations/nouns/token.ts');
 
 /** The files of each noun, with the one that takes longer behind the other. */
 const FILES: Readonly<Record<NounOf<OperationName>, readonly Load[]>> = {

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path/posix';
 import type { GuestOptions, RecoverRequest } from '../../engine/sessions/run-session.ts';
-import type { ReadySession } from '../../operations/session.ts';
+import type { ReadySession } from '../../operations/nouns/session.ts';
 import type { Context } from './command.ts';
 import { Interrupted } from './interrupted.ts';
 import { readyText } from '../../client/ready-text.ts';

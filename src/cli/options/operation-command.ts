@@ -7,7 +7,7 @@ import {
   SchemaError,
   descriptionOf,
 } from '../../lib/schema.ts';
-import { asJob, type Operation, type OptionSpec } from '../../operations/operation.ts';
+import { asJob, type Operation, type OptionSpec } from '../../operations/base/operation.ts';
 import type { OperationName } from '../../operations/operations.ts';
 import type { Command, Context, Input, Row } from '../base/command.ts';
 import { secondsOf } from './durations.ts';

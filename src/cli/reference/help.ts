@@ -1,4 +1,4 @@
-import { EXIT_CODES } from '../../operations/failure.ts';
+import { EXIT_CODES } from '../../operations/base/failure.ts';
 import type { Command, Row } from '../base/command.ts';
 import { GENERAL, signature, usageOf } from '../base/rows.ts';
 

@@ -1,4 +1,4 @@
-import { EXIT_CODES } from '../../operations/failure.ts';
+import { EXIT_CODES } from '../../operations/base/failure.ts';
 import type { Command } from '../base/command.ts';
 import { ABOUT, commandHelp, generalHelp } from './help.ts';
 

@@ -1,5 +1,5 @@
 import { formatSize } from '../../lib/sizes.ts';
-import type { PointSummary } from '../../operations/backup.ts';
+import type { PointSummary } from '../../operations/nouns/backup.ts';
 import { table } from '../base/output.ts';
 import type { Renders } from './render.ts';
 

@@ -1,7 +1,7 @@
 import { printable } from '../../lib/printable.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { FileEntry } from '../../operations/events.ts';
-import type { CopiedFiles, VolumeSummary } from '../../operations/files.ts';
+import type { CopiedFiles, VolumeSummary } from '../../operations/nouns/files.ts';
 import { table } from '../base/output.ts';
 
 const LETTERS = { file: '-', directory: 'd', link: 'l', other: '?' } as const;

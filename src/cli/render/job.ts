@@ -1,6 +1,6 @@
 import { formatSize } from '../../lib/sizes.ts';
-import type { JobSummary } from '../../operations/job.ts';
-import type { CheckResult } from '../../operations/store.ts';
+import type { JobSummary } from '../../operations/nouns/job.ts';
+import type { CheckResult } from '../../operations/nouns/store.ts';
 import { table } from '../base/output.ts';
 import { JobFailed } from '../base/command-errors.ts';
 import type { Renders } from './render.ts';

@@ -1,6 +1,6 @@
 import { formatSize } from '../../lib/sizes.ts';
 import type { ResultOf } from '../../operations/operations.ts';
-import type { ThroughputRates } from '../../operations/service.ts';
+import type { ThroughputRates } from '../../operations/nouns/service.ts';
 import { table } from '../base/output.ts';
 import type { Renders } from './render.ts';
 

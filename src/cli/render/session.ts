@@ -1,7 +1,7 @@
 import { sessionState } from '../../client/session-state.ts';
 import { attachText, readyText } from '../../client/ready-text.ts';
 import { formatSize } from '../../lib/sizes.ts';
-import type { OverlayFigures, ShownSession } from '../../operations/session.ts';
+import type { OverlayFigures, ShownSession } from '../../operations/nouns/session.ts';
 import { table } from '../base/output.ts';
 import type { Renders } from './render.ts';
 

@@ -1,6 +1,6 @@
 import { formatSize } from '../../lib/sizes.ts';
 import type { ResultOf } from '../../operations/operations.ts';
-import type { CheckResult } from '../../operations/store.ts';
+import type { CheckResult } from '../../operations/nouns/store.ts';
 import { DamageFound, KeyDoesNotFit } from '../base/command-errors.ts';
 import type { Renders } from './render.ts';
 

@@ -1,5 +1,5 @@
 import type { Progress } from '../../operations/events.ts';
-import type { CopiedFiles } from '../../operations/files.ts';
+import type { CopiedFiles } from '../../operations/nouns/files.ts';
 import { readyText } from '../../client/ready-text.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import { type Dialog, followedDialog, NO_LOG } from '../state/dialog.ts';

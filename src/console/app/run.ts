@@ -1,4 +1,4 @@
-import { OperationFailure } from '../../operations/failure.ts';
+import { OperationFailure } from '../../operations/base/failure.ts';
 import { askService } from '../../client/service-client.ts';
 import { type Clock } from '../../sys/base/clock.ts';
 import { type HttpServerPlace, placeName } from '../../sys/net/http-place.ts';

@@ -1,4 +1,4 @@
-import type { AlarmSummary } from '../../operations/alarm.ts';
+import type { AlarmSummary } from '../../operations/nouns/alarm.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
 import { whole } from '../state/queries.ts';
 import { columns } from '../terminal/screen.ts';

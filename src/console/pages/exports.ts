@@ -1,4 +1,4 @@
-import type { ExportClient, SessionExport } from '../../operations/service.ts';
+import type { ExportClient, SessionExport } from '../../operations/nouns/service.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
 import type { Model } from '../state/model.ts';

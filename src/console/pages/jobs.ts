@@ -1,4 +1,4 @@
-import type { JobSummary } from '../../operations/job.ts';
+import type { JobSummary } from '../../operations/nouns/job.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { RequestOf } from '../../operations/operations.ts';
 import { type FormDialog, following, type JobDialog } from '../state/dialog.ts';

@@ -1,4 +1,4 @@
-import type { PointSummary } from '../../operations/backup.ts';
+import type { PointSummary } from '../../operations/nouns/backup.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { Dialog, FormDialog } from '../state/dialog.ts';
 import { chosenIn } from '../state/lists.ts';

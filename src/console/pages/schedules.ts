@@ -1,4 +1,4 @@
-import type { ScheduleSummary } from '../../operations/job.ts';
+import type { ScheduleSummary } from '../../operations/nouns/job.ts';
 import type { FormDialog } from '../state/dialog.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
 import { whole } from '../state/queries.ts';

@@ -1,4 +1,4 @@
-import type { SessionSummary } from '../../operations/session.ts';
+import type { SessionSummary } from '../../operations/nouns/session.ts';
 import { sessionState } from '../../client/session-state.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import { type ConfirmDialog, following, type SessionDialog } from '../state/dialog.ts';

@@ -1,5 +1,5 @@
-import type { ThroughputRates } from '../../operations/service.ts';
-import type { StoreUsage } from '../../operations/store.ts';
+import type { ThroughputRates } from '../../operations/nouns/service.ts';
+import type { StoreUsage } from '../../operations/nouns/store.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import { bodyRows, type Model } from '../state/model.ts';
 import { COSTLY_MS, whole } from '../state/queries.ts';

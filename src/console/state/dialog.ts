@@ -1,5 +1,5 @@
-import type { JobSummary } from '../../operations/job.ts';
-import type { SessionSummary } from '../../operations/session.ts';
+import type { JobSummary } from '../../operations/nouns/job.ts';
+import type { SessionSummary } from '../../operations/nouns/session.ts';
 import { type Call, type Known, UNKNOWN, type Work } from './service.ts';
 
 /* Dialogs: questions and messages that replace a screen. */

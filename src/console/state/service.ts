@@ -1,6 +1,6 @@
 import type { Report } from '../../operations/events.ts';
-import type { SentSecret } from '../../operations/secret.ts';
-import type { FailureKind } from '../../operations/failure.ts';
+import type { SentSecret } from '../../operations/base/secret.ts';
+import type { FailureKind } from '../../operations/base/failure.ts';
 import type { OperationName, RequestOf, ResultOf } from '../../operations/operations.ts';
 
 /* What the service is asked, what it answers, and what is known by that. */

@@ -1,4 +1,4 @@
-import type { DamagedPoint } from '../../operations/fields.ts';
+import type { DamagedPoint } from '../../operations/base/fields.ts';
 import { topFor } from '../state/lists.ts';
 import { listRows, type Model, type PagedList } from '../state/model.ts';
 import type { Known } from '../state/service.ts';

@@ -1,5 +1,5 @@
 import { groupId, groupsOf, ownIds, type UnixPeer, userId } from '../../sys/net/unix-peer.ts';
-import type { Operation } from '../../operations/operation.ts';
+import type { Operation } from '../../operations/base/operation.ts';
 
 const ALL = 'holdfast';
 const VIEW = 'holdfast-view';

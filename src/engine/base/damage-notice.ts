@@ -1,4 +1,4 @@
-import type { Damage } from '../../operations/backup.ts';
+import type { Damage } from '../../operations/nouns/backup.ts';
 
 /** For the caller of work that met damage and continued. */
 export function damageNotice({ where, what }: Damage): string {

@@ -10,7 +10,7 @@ import { IngestError, type IngestErrorCode } from '../../ingest/source/ingest-er
 import { FormatError } from '../../formats/format-error.ts';
 import { InvariantError } from '../../lib/assert.ts';
 import { SchemaError } from '../../lib/schema.ts';
-import { type FailureKind, OperationFailure } from '../../operations/failure.ts';
+import { type FailureKind, OperationFailure } from '../../operations/base/failure.ts';
 import { SessionError, type SessionErrorCode } from '../../sessions/state/session-error.ts';
 import { StoreError, type StoreErrorCode } from '../../store/packs/store-error.ts';
 import { SystemError, type SystemErrorCode } from '../../sys/base/system-error.ts';

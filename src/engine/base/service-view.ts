@@ -1,8 +1,8 @@
 import { dirname } from 'node:path/posix';
-import { hostFilesIn } from '../../operations/host-files.ts';
+import { hostFilesIn } from '../../operations/base/host-files.ts';
 import { OPERATIONS, type OperationName, type RequestOf } from '../../operations/operations.ts';
 import { hiddenDirectory, mayWrite } from '../../sys/files/file-view.ts';
-import type { FailureKind } from '../../operations/failure.ts';
+import type { FailureKind } from '../../operations/base/failure.ts';
 
 /*
  * Paths in a request are those of the machine, as the service sees and may use them: "there is no such image" for a

@@ -10,7 +10,7 @@ import {
 } from '../../file-restore/mounting/opened-volumes.ts';
 import type { Volume } from '../../file-restore/volumes/volumes.ts';
 import type { FileEntry, Progress, Report } from '../../operations/events.ts';
-import type { CopiedFiles, VolumeSummary } from '../../operations/files.ts';
+import type { CopiedFiles, VolumeSummary } from '../../operations/nouns/files.ts';
 import { enterPrivateMounts } from '../../sys/process/mount-namespace.ts';
 import type { Engine, WorkOptions } from '../base/engine.ts';
 import { type ServedDisks, serveDisks } from './served-disks.ts';

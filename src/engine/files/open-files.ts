@@ -7,7 +7,7 @@ import {
   sweepOpenRestores,
 } from '../../file-restore/mounting/open-restores.ts';
 import { openVolumes } from '../../file-restore/mounting/opened-volumes.ts';
-import type { OpenFilesSummary, OpenedVolumes } from '../../operations/files.ts';
+import type { OpenFilesSummary, OpenedVolumes } from '../../operations/nouns/files.ts';
 import { systemClock } from '../../sys/base/clock.ts';
 import { isSuperuser } from '../../sys/process/run.ts';
 import { realFileSystem } from '../../sys/files/real-file-system.ts';

@@ -1,7 +1,7 @@
 import type { AlarmBook } from '../../alarms/alarm-book.ts';
 import { stands } from '../../alarms/alarm-state.ts';
 import type { AlarmRecord } from '../../formats/store/service/alarm.ts';
-import type { AlarmSummary } from '../../operations/alarm.ts';
+import type { AlarmSummary } from '../../operations/nouns/alarm.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import { ownIds, type UnixPeer } from '../../sys/net/unix-peer.ts';
 

@@ -1,6 +1,6 @@
 import { AlarmError } from '../../alarms/alarm-error.ts';
 import type { Lockdown } from '../../alarms/lockdown.ts';
-import type { Operation } from '../../operations/operation.ts';
+import type { Operation } from '../../operations/base/operation.ts';
 import { OPERATIONS, type OperationName, type ResultOf } from '../../operations/operations.ts';
 import { ownIds, type UnixPeer } from '../../sys/net/unix-peer.ts';
 

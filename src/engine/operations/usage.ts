@@ -1,5 +1,5 @@
 import { pageOfPoints } from '../../catalog/points.ts';
-import type { StoreUsage } from '../../operations/store.ts';
+import type { StoreUsage } from '../../operations/nouns/store.ts';
 import { forecastOf, readGrowth } from '../watch/growth.ts';
 import type { Engine } from '../base/engine.ts';
 

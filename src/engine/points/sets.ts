@@ -1,6 +1,6 @@
 import { createSet, listSets } from '../../catalog/sets.ts';
 import type { ResultOf } from '../../operations/operations.ts';
-import type { SetSummary } from '../../operations/set.ts';
+import type { SetSummary } from '../../operations/nouns/set.ts';
 import type { SetRecord } from '../../formats/store/catalog/set-record.ts';
 import { SchemaError } from '../../lib/schema.ts';
 import type { GivenSecret, Engine } from '../base/engine.ts';

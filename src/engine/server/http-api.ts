@@ -1,12 +1,12 @@
 import { asError } from '../../lib/as-error.ts';
 import { type JsonObject, type Of, parse, SchemaError } from '../../lib/schema.ts';
-import type { FailureKind } from '../../operations/failure.ts';
+import type { FailureKind } from '../../operations/base/failure.ts';
 import { EVENTS_TYPE } from '../../operations/events-type.ts';
-import { hostFilesIn } from '../../operations/host-files.ts';
-import type { Operation } from '../../operations/operation.ts';
+import { hostFilesIn } from '../../operations/base/host-files.ts';
+import type { Operation } from '../../operations/base/operation.ts';
 import type { Report } from '../../operations/events.ts';
 import { OPERATIONS, type OperationName, type RequestOf } from '../../operations/operations.ts';
-import { givenSecret } from '../../operations/secret.ts';
+import { givenSecret } from '../../operations/base/secret.ts';
 import type { Clock } from '../../sys/base/clock.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type { HttpRequest } from '../../sys/net/http-server.ts';

@@ -1,6 +1,6 @@
 import { nbdUri } from '../../block/nbd-client/nbd-uri.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
-import type { ReadySession } from '../../operations/session.ts';
+import type { ReadySession } from '../../operations/nouns/session.ts';
 import {
   type AttachedDisk,
   libvirtXml,

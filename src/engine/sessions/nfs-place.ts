@@ -1,5 +1,5 @@
 import type { NfsPlace, SessionRecord, Squash } from '../../formats/store/sessions/session.ts';
-import type { NfsResult } from '../../operations/session.ts';
+import type { NfsResult } from '../../operations/nouns/session.ts';
 import { nfsSnippets } from '../../sessions/guest/nfs-snippets.ts';
 import { isAnyAddress, LOOPBACK, parseNetworks } from '../../sys/net/networks.ts';
 import { reachableAt } from '../../sys/net/this-host.ts';

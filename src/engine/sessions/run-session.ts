@@ -4,7 +4,7 @@ import { parseNbdUri } from '../../block/nbd-client/nbd-uri.ts';
 import { readPoint } from '../../catalog/points.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
-import type { Damage } from '../../operations/backup.ts';
+import type { Damage } from '../../operations/nouns/backup.ts';
 import type { ResultOf } from '../../operations/operations.ts';
 import type {
   KeptSession,
@@ -12,7 +12,7 @@ import type {
   ReadySession,
   SessionSummary,
   ShownSession,
-} from '../../operations/session.ts';
+} from '../../operations/nouns/session.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { AttachedDisk } from '../../sessions/guest/guest-config.ts';
 import { sessionAddresses } from '../../sessions/serve/session-addresses.ts';

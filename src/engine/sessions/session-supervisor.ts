@@ -8,10 +8,10 @@ import {
 import { SessionError } from '../../sessions/state/session-error.ts';
 import { sessionStatus } from '../../sessions/state/held-session.ts';
 import { CatalogError } from '../../catalog/catalog-error.ts';
-import type { Damage } from '../../operations/backup.ts';
+import type { Damage } from '../../operations/nouns/backup.ts';
 import type { Report } from '../../operations/events.ts';
-import type { SessionExport, Traffic } from '../../operations/service.ts';
-import type { OverlayFigures, ReadySession } from '../../operations/session.ts';
+import type { SessionExport, Traffic } from '../../operations/nouns/service.ts';
+import type { OverlayFigures, ReadySession } from '../../operations/nouns/session.ts';
 import { keyedTurns } from '../../lib/mutex.ts';
 import { asError } from '../../lib/as-error.ts';
 import { forgetSession, servedOrder } from './orders.ts';

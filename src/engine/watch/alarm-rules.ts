@@ -6,7 +6,7 @@ import { hasEnded } from '../../jobs/job-state.ts';
 import type { Schedules } from '../../jobs/schedules.ts';
 import { formatSize, GiB } from '../../lib/sizes.ts';
 import { sessionReserve } from '../../store/directory/space-reserve.ts';
-import type { Damage } from '../../operations/backup.ts';
+import type { Damage } from '../../operations/nouns/backup.ts';
 import type { Space } from '../../sys/files/file-system.ts';
 
 /* Problems that can be seen from the present state: found again after each start, and over when they are gone. */

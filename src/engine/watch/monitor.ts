@@ -21,7 +21,7 @@ import {
 } from '../../formats/store/service/alarm.ts';
 import type { Checks } from '../../formats/store/base/plain-record.ts';
 import { asError } from '../../lib/as-error.ts';
-import type { Damage } from '../../operations/backup.ts';
+import type { Damage } from '../../operations/nouns/backup.ts';
 import type { Change } from '../../operations/events.ts';
 import type { OperationName, RequestOf, ResultOf } from '../../operations/operations.ts';
 import { SystemError } from '../../sys/base/system-error.ts';

@@ -1,6 +1,6 @@
 import { ticker } from '../../sys/base/ticker.ts';
 import type { Report } from '../../operations/events.ts';
-import type { Throughput, ThroughputRates } from '../../operations/service.ts';
+import type { Throughput, ThroughputRates } from '../../operations/nouns/service.ts';
 import type { Clock } from '../../sys/base/clock.ts';
 
 /* Throughput now and in the last hour: reads and writes of guests, and reads of backups. */

@@ -1,5 +1,5 @@
 import { asError } from '../../lib/as-error.ts';
-import { type FailureKind, OperationFailure } from '../../operations/failure.ts';
+import { type FailureKind, OperationFailure } from '../../operations/base/failure.ts';
 import type { Report } from '../../operations/events.ts';
 import type { RequestOf, WorkerOperationName } from '../../operations/operations.ts';
 import { firstFailure, kindOfFailure } from '../base/failures.ts';

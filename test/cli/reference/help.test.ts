@@ -10,7 +10,7 @@ import { NOUNS } from '../../../src/cli/reference/nouns.ts';
 import { read } from '../../../src/cli/program.ts';
 import { parts } from '../../../src/lib/schema.ts';
 import { GENERAL } from '../../../src/cli/base/rows.ts';
-import type { Operation } from '../../../src/operations/operation.ts';
+import type { Operation } from '../../../src/operations/base/operation.ts';
 import { OPERATIONS } from '../../../src/operations/operations.ts';
 import { expectDone, runCli } from '../../support/cli.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';

@@ -1,4 +1,4 @@
-import type { AlarmSummary } from '../../../src/operations/alarm.ts';
+import type { AlarmSummary } from '../../../src/operations/nouns/alarm.ts';
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
 import type { Reported } from '../../../src/console/state/service.ts';

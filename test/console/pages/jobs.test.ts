@@ -1,4 +1,4 @@
-import type { JobSummary } from '../../../src/operations/job.ts';
+import type { JobSummary } from '../../../src/operations/nouns/job.ts';
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
 import {

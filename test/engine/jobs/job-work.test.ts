@@ -1,6 +1,6 @@
 import { deepEqual, match } from 'node:assert/strict';
 import { test } from 'tap';
-import { OperationFailure } from '../../../src/operations/failure.ts';
+import { OperationFailure } from '../../../src/operations/base/failure.ts';
 import type { Engine } from '../../../src/engine/base/engine.ts';
 import { openJobKeys } from '../../../src/engine/jobs/job-keys.ts';
 import { jobWork } from '../../../src/engine/jobs/job-work.ts';

@@ -6,7 +6,7 @@ import { openTokens } from '../../../src/engine/secrets/tokens.ts';
 import { wrongTokens } from '../../../src/engine/secrets/wrong-tokens.ts';
 import { decodeTokens, encodeTokens } from '../../../src/formats/store/service/tokens.ts';
 import { FormatError } from '../../../src/formats/format-error.ts';
-import { hostFilesIn } from '../../../src/operations/host-files.ts';
+import { hostFilesIn } from '../../../src/operations/base/host-files.ts';
 import { OPERATIONS } from '../../../src/operations/operations.ts';
 import { SystemError } from '../../../src/sys/base/system-error.ts';
 import { realWorld } from '../../../src/sys/world.ts';

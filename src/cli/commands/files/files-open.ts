@@ -1,5 +1,5 @@
 import { argument, option } from '../../base/rows.ts';
-import type { OpenedVolumes } from '../../../operations/files.ts';
+import type { OpenedVolumes } from '../../../operations/nouns/files.ts';
 import type { Command } from '../../base/command.ts';
 import { volumesTable } from '../../render/file-lines.ts';
 import { interruptedOr } from '../../base/interrupted.ts';

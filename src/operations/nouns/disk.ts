@@ -7,9 +7,9 @@ import {
   oneOf,
   optional,
   withDefault,
-} from '../lib/schema.ts';
-import { count, nothing, prose, word } from './fields.ts';
-import { mutation, query } from './operation.ts';
+} from '../../lib/schema.ts';
+import { count, nothing, prose, word } from '../base/fields.ts';
+import { mutation, query } from '../base/operation.ts';
 
 /* Disks of the machine that Holdfast runs on. */
 

@@ -8,9 +8,9 @@ import {
   optional,
   text,
   withDefault,
-} from '../lib/schema.ts';
-import { nothing, prose, timeOrNull, word } from './fields.ts';
-import { mutation, query } from './operation.ts';
+} from '../../lib/schema.ts';
+import { nothing, prose, timeOrNull, word } from '../base/fields.ts';
+import { mutation, query } from '../base/operation.ts';
 
 /* Logins over SSH to the machine that Holdfast runs on. */
 

@@ -9,9 +9,19 @@ import {
   object,
   optional,
   withDefault,
-} from '../lib/schema.ts';
-import { count, damage, line, MANY, nothing, prose, store, timeOrNull, word } from './fields.ts';
-import { mutation, query } from './operation.ts';
+} from '../../lib/schema.ts';
+import {
+  count,
+  damage,
+  line,
+  MANY,
+  nothing,
+  prose,
+  store,
+  timeOrNull,
+  word,
+} from '../base/fields.ts';
+import { mutation, query } from '../base/operation.ts';
 import { storeSpace } from './service.ts';
 
 const REQUEST_MAX = 4 * 1024 * 1024;

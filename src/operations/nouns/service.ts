@@ -8,7 +8,7 @@ import {
   object,
   text,
   withDefault,
-} from '../lib/schema.ts';
+} from '../../lib/schema.ts';
 import {
   count,
   MANY,
@@ -16,12 +16,12 @@ import {
   prose,
   readBytes,
   store,
-  timeOrNull,
   time,
+  timeOrNull,
   word,
   writtenBytes,
-} from './fields.ts';
-import { mutation, query } from './operation.ts';
+} from '../base/fields.ts';
+import { mutation, query } from '../base/operation.ts';
 
 /* The service itself: its state, its throughput, and the support bundle. */
 

@@ -10,7 +10,7 @@ import {
   oneOf,
   optional,
   withDefault,
-} from '../lib/schema.ts';
+} from '../../lib/schema.ts';
 import {
   count,
   first,
@@ -22,8 +22,8 @@ import {
   time,
   timeOrNull,
   word,
-} from './fields.ts';
-import { mutation, query } from './operation.ts';
+} from '../base/fields.ts';
+import { mutation, query } from '../base/operation.ts';
 
 /* Jobs, and the schedules that make them: everything except their requests, which take longer to load. */
 

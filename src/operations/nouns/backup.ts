@@ -9,15 +9,15 @@ import {
   oneOf,
   optional,
   withDefault,
-} from '../lib/schema.ts';
+} from '../../lib/schema.ts';
 import {
   count,
   damage,
   damaged,
   first,
   line,
-  machineName,
   MANY,
+  machineName,
   name,
   PATH_MAX,
   point,
@@ -25,8 +25,8 @@ import {
   setName,
   time,
   word,
-} from './fields.ts';
-import { mutation, query } from './operation.ts';
+} from '../base/fields.ts';
+import { mutation, query } from '../base/operation.ts';
 
 /* Recovery points: made, listed, written back to a disk, and forgotten. */
 

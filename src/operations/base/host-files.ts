@@ -1,4 +1,4 @@
-import { hintsOf, parts, type Schema } from '../lib/schema.ts';
+import { hintsOf, parts, type Schema } from '../../lib/schema.ts';
 
 /** All values in a request that name a file, a device or a socket of the machine that the service runs on. */
 export function hostFilesIn(schema: Schema<unknown>, value: unknown): readonly string[] {

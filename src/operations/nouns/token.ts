@@ -9,9 +9,9 @@ import {
   optional,
   text,
   withDefault,
-} from '../lib/schema.ts';
-import { count, MANY, nothing, time, timeOrNull, word } from './fields.ts';
-import { mutation, query } from './operation.ts';
+} from '../../lib/schema.ts';
+import { count, MANY, nothing, time, timeOrNull, word } from '../base/fields.ts';
+import { mutation, query } from '../base/operation.ts';
 
 const LIFETIME_MAX_DAYS = 3650;
 const remote = { denied: 'a client that can create tokens could give access to anyone' } as const;

@@ -11,7 +11,7 @@ import {
   type Schema,
   variants,
   withDefault,
-} from '../lib/schema.ts';
+} from '../../lib/schema.ts';
 import {
   count,
   damage,
@@ -28,8 +28,8 @@ import {
   time,
   word,
   writtenBytes,
-} from './fields.ts';
-import { mutation, query } from './operation.ts';
+} from '../base/fields.ts';
+import { mutation, query } from '../base/operation.ts';
 
 const NETWORKS_MAX = 256;
 const PORT_MAX = 65_535;

@@ -10,9 +10,9 @@ import {
   optional,
   text,
   withDefault,
-} from '../lib/schema.ts';
-import { count, first, nothing, PATH_MAX, prose, time, word } from './fields.ts';
-import { mutation, query } from './operation.ts';
+} from '../../lib/schema.ts';
+import { count, first, nothing, PATH_MAX, prose, time, word } from '../base/fields.ts';
+import { mutation, query } from '../base/operation.ts';
 
 /*
  * Single files of recovery points and sessions. Their volumes are mounted, which needs root's rights: the service

@@ -7,9 +7,9 @@ import {
   object,
   oneOf,
   withDefault,
-} from '../lib/schema.ts';
-import { count, MANY, nothing, prose, time, word } from './fields.ts';
-import { query } from './operation.ts';
+} from '../../lib/schema.ts';
+import { count, MANY, nothing, prose, time, word } from '../base/fields.ts';
+import { query } from '../base/operation.ts';
 
 const auditEntry = object({
   number: field(count, 'number of the entry'),

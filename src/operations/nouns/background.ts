@@ -1,16 +1,16 @@
 import {
-  field,
   type Fields,
+  field,
   type ObjectOf,
-  object,
   type Of,
+  object,
   type Schema,
   variants,
-} from '../lib/schema.ts';
+} from '../../lib/schema.ts';
+import { line, name } from '../base/fields.ts';
+import { asJob, type JobSpec, mutation, type Operation } from '../base/operation.ts';
 import { operations as backup } from './backup.ts';
-import { line, name } from './fields.ts';
 import { type JobSummary, jobSummary, REQUEST, scheduleSummary } from './job.ts';
-import { asJob, type JobSpec, mutation, type Operation } from './operation.ts';
 import { operations as session } from './session.ts';
 import { operations as store } from './store.ts';
 

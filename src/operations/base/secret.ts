@@ -1,4 +1,4 @@
-import { field, type Of, text, variants } from '../lib/schema.ts';
+import { field, type Of, text, variants } from '../../lib/schema.ts';
 
 /** Sent in the body of a request that may need a key; never in an address or a log. */
 export const givenSecret = variants('kind', {

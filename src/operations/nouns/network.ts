@@ -10,9 +10,9 @@ import {
   text,
   variants,
   withDefault,
-} from '../lib/schema.ts';
-import { count, nothing, prose, word } from './fields.ts';
-import { mutation, query } from './operation.ts';
+} from '../../lib/schema.ts';
+import { count, nothing, prose, word } from '../base/fields.ts';
+import { mutation, query } from '../base/operation.ts';
 
 /* The network of the machine that Holdfast runs on. */
 

@@ -1,4 +1,4 @@
-import { type Fields, object, parts, type Schema } from '../lib/schema.ts';
+import { type Fields, object, parts, type Schema } from '../../lib/schema.ts';
 
 /**
  * Which process carries an operation out. "store": the service, or, where none runs, any process that may open the

@@ -1,6 +1,15 @@
-import { field, flag, list, nullable, type Of, object, text, withDefault } from '../lib/schema.ts';
-import { damaged, MANY, name, nothing, prose, time, word } from './fields.ts';
-import { mutation, query } from './operation.ts';
+import {
+  field,
+  flag,
+  list,
+  nullable,
+  type Of,
+  object,
+  text,
+  withDefault,
+} from '../../lib/schema.ts';
+import { damaged, MANY, name, nothing, prose, time, word } from '../base/fields.ts';
+import { mutation, query } from '../base/operation.ts';
 
 const set = field(word, 'name of the backup set');
 const encrypted = field(flag(), 'whether it is encrypted');

@@ -1,6 +1,6 @@
-import { field, flag, list, nullable, object, optional, text } from '../lib/schema.ts';
-import { nothing, prose, word } from './fields.ts';
-import { mutation, query } from './operation.ts';
+import { field, flag, list, nullable, object, optional, text } from '../../lib/schema.ts';
+import { nothing, prose, word } from '../base/fields.ts';
+import { mutation, query } from '../base/operation.ts';
 
 /* Name, time, accounts and power of the machine that Holdfast runs on. */
 

@@ -1,6 +1,15 @@
-import { field, flag, list, nullable, type Of, object, oneOf, withDefault } from '../lib/schema.ts';
-import { count, MANY, nothing, prose, time, timeOrNull, word } from './fields.ts';
-import { mutation, query } from './operation.ts';
+import {
+  field,
+  flag,
+  list,
+  nullable,
+  type Of,
+  object,
+  oneOf,
+  withDefault,
+} from '../../lib/schema.ts';
+import { count, MANY, nothing, prose, time, timeOrNull, word } from '../base/fields.ts';
+import { mutation, query } from '../base/operation.ts';
 
 const alarm = field(word, 'ID of the alarm: its kind, and after a colon what it is about', {
   placeholder: 'ALARM',

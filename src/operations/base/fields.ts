@@ -3,12 +3,12 @@ import {
   integer,
   list,
   nullable,
+  type Of,
   object,
   type Schema,
   text,
   withDefault,
-  type Of,
-} from '../lib/schema.ts';
+} from '../../lib/schema.ts';
 
 /* Fields that operations of several nouns share. */
 
