@@ -1,9 +1,10 @@
 import * as v from 'valibot';
 
 /*
- * What a JSON value from outside may be: checked once where it enters, trusted inside. Our own words over valibot,
- * and no other room imports it: its own messages quote what they found, which may be a secret. Ours name a value by its
- * kind only. A schema is a plain object: help, completion, forms and JSON Schema are read out of it (`fieldsOf`).
+ * Schemas of JSON values from outside: a value is checked once where it enters, and trusted inside. They are our own
+ * vocabulary over valibot, which no other room imports: valibot's messages quote the value, which may be a secret;
+ * ours name only its kind. A schema is a plain object: help, completion, forms and JSON Schema are derived from it
+ * (`fieldsOf`).
  */
 export type Schema<T> = v.GenericSchema<unknown, T>;
 
@@ -26,8 +27,8 @@ export class SchemaError extends Error {
 }
 
 /**
- * The value as a T; throws SchemaError. No error of valibot leaves this function: each holds the value that was
- * refused, and a cause is shown where an error is logged.
+ * Returns the value as a T; throws SchemaError. No error of valibot leaves this function: each contains the refused
+ * value, and logs show the cause of an error.
  */
 export function parse<T>(schema: Schema<T>, value: unknown, at: Path = []): T {
   const { success, output, issues } = v.safeParse(schema, value, { abortEarly: true });
@@ -38,7 +39,7 @@ export function parse<T>(schema: Schema<T>, value: unknown, at: Path = []): T {
 
 type Message = (issue: v.BaseIssue<unknown>) => string;
 
-/** What there is instead is named by its kind only. */
+/** A message that names the value found by its kind only. */
 function expected(what: string): Message {
   return ({ input }) => (input === undefined ? 'is missing' : `${what}, not ${kindOf(input)}`);
 }
@@ -65,7 +66,7 @@ export function text({
   readonly max: number;
   readonly min?: number;
   readonly pattern?: RegExp;
-  /** What the pattern means, for people. */
+  /** The meaning of the pattern, for people. */
   readonly words?: string;
 }): Schema<string> {
   const length = lengthIn(`a text of ${min} to ${max} characters`);
@@ -113,7 +114,7 @@ type Run = v.GenericSchema['~run'];
 
 const isObject = expected('an object');
 
-/** valibot takes a list for an object wherever no field is required. */
+/** valibot accepts a list as an object if no field is required. */
 function objectsOnly<S extends v.GenericSchema>(schema: S, run: Run = schema['~run'].bind(schema)) {
   const checked: Run = (dataset, config) => {
     const { value } = dataset;
@@ -125,7 +126,7 @@ function objectsOnly<S extends v.GenericSchema>(schema: S, run: Run = schema['~r
   return { ...schema, '~run': checked } as S;
 }
 
-/** An object whose names are free, `__proto__` too: valibot leaves that out without a word. */
+/** An object with any field names, even `__proto__`, which valibot itself drops without a message. */
 export function record<T>(
   values: Schema<T>,
   maxProperties: number,
@@ -155,7 +156,7 @@ function within(issue: v.BaseIssue<unknown>, key: string, input: JsonObject) {
   return { ...issue, path: [item, ...(issue.path ?? [])] } as v.BaseIssue<unknown>;
 }
 
-/** Any object, of at most `max` characters as JSON: what it has to be is checked elsewhere. */
+/** Any object of at most `max` characters as JSON. Its contents are checked elsewhere. */
 export function anyObject(max: number): Schema<JsonObject> {
   const schema = v.looseObject({});
   const isShort = (value: JsonObject): boolean => JSON.stringify(value).length <= max;
@@ -167,12 +168,14 @@ export type Fields = Readonly<Record<string, Schema<unknown>>>;
 
 export type ObjectOf<F extends Fields> = { readonly [K in keyof F]: Of<F[K]> };
 
-/** An object of exactly these fields: one that is left out is there, and undefined, as its type says. */
+/**
+ * An object of exactly these fields. A missing optional field is there in the result, as undefined, as its type says.
+ */
 export function object<const F extends Fields>(fields: F): Schema<ObjectOf<F>> {
   const names = Object.keys(fields);
   const known = names.length > 0 ? `one of ${names.join(', ')}` : 'nothing';
   const schema = v.strictObject(fields as v.ObjectEntries, (issue) =>
-    issue.expected === 'never' ? `there is no such field, but ${known}` : isObject(issue),
+    issue.expected === 'never' ? `there is no such field; expected ${known}` : isObject(issue),
   );
   const run: Run = (dataset, config) => {
     const found = schema['~run'](dataset, config);
@@ -184,7 +187,7 @@ export function object<const F extends Fields>(fields: F): Schema<ObjectOf<F>> {
   return objectsOnly(schema, run) as never;
 }
 
-/** Objects that are told apart by the text in `tag`; `which` describes that. */
+/** Objects of several kinds. The text in the field `tag` names the kind; `which` describes that field. */
 export function variants<const F extends Readonly<Record<string, Fields>>, const T extends string>(
   tag: T,
   kinds: F,
@@ -214,15 +217,15 @@ export function nullable<T>(schema: Schema<T>): Schema<T | null> {
   return v.nullable(schema);
 }
 
-/** For clients: what a field is beside what it may hold. */
+/** For clients: properties of a field besides its allowed values. */
 export interface Hints {
-  /** What stands for the value in help: `DAYS`. */
+  /** Stands for the value in help: `DAYS`. */
   readonly placeholder?: string;
-  /** What a form calls it; default: its name, in words. */
+  /** The label in forms; default: the field's name, in words. */
   readonly label?: string;
   /** Values that completion offers; others are allowed. */
   readonly suggests?: readonly string[];
-  /** Names of this kind are offered by completion. */
+  /** Completion offers names of this kind. */
   readonly names?: NameKind;
   /** The value names a file, a device or a socket of the service's machine: always, or unless it matches. */
   readonly hostFile?: true | RegExp;
@@ -238,14 +241,14 @@ export type NameKind =
   | 'sets'
   | 'tokens';
 
-/** Outermost, around `optional` and defaults: a description inside of these is not found. */
+/** Apply it outermost, around `optional` and defaults: a description inside of these is not found. */
 export function field<T>(schema: Schema<T>, description: string, hints?: Hints): Schema<T> {
   return hints
     ? v.pipe(schema, v.description(description), v.metadata({ [HINTS]: hints }))
     : v.pipe(schema, v.description(description));
 }
 
-/** Where hints lie in what valibot knows of a schema. */
+/** The key of the hints in valibot's metadata of a schema. */
 export const HINTS = 'holdfast';
 
 export function hintsOf(schema: Schema<unknown>): Hints {
@@ -256,7 +259,7 @@ export function hintsIn(metadata: JsonObject): Hints {
   return metadata[HINTS] ?? {};
 }
 
-/** What a schema is made of; each only where there is one of the kind. */
+/** The parts of a schema. A part is present only if the schema is of a kind that has it. */
 export interface Parts {
   readonly type: string;
   /** The schema inside `optional`, `withDefault` and `nullable`. */

@@ -51,7 +51,7 @@ for (const term of ['linux', 'xterm-256color', 'vt220']) {
     screen.keys('Enter');
     await screen.shows(/Clients +0; .*Its log \(UTC\), followed:\n.*started/s);
     screen.keys('Escape', '7');
-    await screen.shows(/^>vm-\w+ +0 .*Connected to nbd\+unix.*\n nobody/ms);
+    await screen.shows(/^>vm-\w+ +0 .*Connected to nbd\+unix.*\n no client/ms);
     screen.keys('1');
     await screen.shows(/Forecast +not known yet.*Saving +\d.*Reads +\[.*Backups +\[.*\/s/s);
     screen.keys('3');

@@ -216,7 +216,7 @@ test('a session is not stopped by one key because it had no clients some time ag
   driven.type('1');
   driven.tick(600_000);
   driven.type('3s');
-  match(driven.text(), /The clients that are connected to it are not known/);
+  match(driven.text(), /The connected clients are not known/);
   driven.type('\u001b');
   driven.answer('export/list', { exports: [{ ...EXPORT, clients: [] }] });
   driven.type('s');

@@ -7,7 +7,7 @@ test('a session with clients is stopped by its word, not by one key', async () =
   const [client] = EXPORT.clients;
   for (const [driven, words] of [
     [onSessions([EXPORT, { ...EXPORT, clients: [client!, client!] }]), /3 clients are connected/],
-    [onSessions('unknown'), /The clients that are connected to it are not known/],
+    [onSessions('unknown'), /The connected clients are not known/],
   ] as const) {
     driven.type('s');
     match(driven.text(), words);

@@ -11,7 +11,7 @@ test('an empty file means the defaults', async () => {
 
 test('what is wrong is named by file and line', async () => {
   const wrong: [string, RegExp][] = [
-    ['{\n  "stroe": "/x"\n}', /^f: line 2: stroe: there is no such field, but one of store/],
+    ['{\n  "stroe": "/x"\n}', /^f: line 2: stroe: there is no such field; expected one of store/],
     ['{\n\n  "store": "x" }', /^f: line 3: store: not a path/],
     ['{\n  "passphraseFiles": {\n    "a": 3 } }', /^f: line 3: passphraseFiles.a: a text/],
     ['{\n  "store": }', /^f: line 2: /],

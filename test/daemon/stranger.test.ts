@@ -308,7 +308,7 @@ test('what makes no sense keeps nothing else from its service, also once it is a
   await using service = await start();
   for (const what of ['session', 'job', 'schedule']) await expectDone(holdfast(what, 'list'));
   await alarmed(holdfast, /job evil\S* has failed/);
-  await alarmed(holdfast, /session vm-bad000 cannot go on/);
+  await alarmed(holdfast, /session vm-bad000 cannot continue/);
   await service.stop('SIGTERM');
 });
 

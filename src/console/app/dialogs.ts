@@ -11,7 +11,7 @@ import { recoveryKeyKind } from '../widgets/recovery-key.ts';
 import { textKind } from '../widgets/scrolled.ts';
 import { confirmKind, leaveKind, passphraseKind, secretKind } from '../widgets/typed.ts';
 
-/* Dialogs: questions and messages in the place of a page. */
+/* Dialogs: questions and messages that replace a page. */
 
 type Kinds = {
   readonly [K in Dialog['kind']]: DialogKind<Extract<Dialog, { readonly kind: K }>>;
@@ -30,7 +30,7 @@ const KINDS: Kinds = {
   session: sessionKind,
 };
 
-/** The compiler does not see that a kind goes with its own dialog. */
+/** The compiler does not see that a kind belongs to its own dialog. */
 function kindOf({ kind }: Dialog): DialogKind<Dialog> {
   return KINDS[kind] as DialogKind<Dialog>;
 }
@@ -38,7 +38,7 @@ function kindOf({ kind }: Dialog): DialogKind<Dialog> {
 export function dialogKey(model: Model, dialog: Dialog, key: Key): Next {
   const { keys, typed } = kindOf(dialog);
   const name = nameOf(key);
-  // Ctrl-C too always means: leave it.
+  // Ctrl-C also always means: leave the dialog.
   const own = pressed(keys(dialog), name === 'interrupt' ? 'escape' : name, model);
   return own ?? typed?.(dialog, model, key) ?? still(model);
 }
@@ -47,7 +47,7 @@ export function dialogBody(dialog: Dialog, model: Model): readonly Line[] {
   return kindOf(dialog).body(dialog, model);
 }
 
-/** What stands at the bottom. */
+/** The bottom line. */
 export function dialogHelp(dialog: Dialog, model: Model): string {
   return keysText(kindOf(dialog).keys(dialog), model);
 }

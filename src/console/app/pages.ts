@@ -17,7 +17,7 @@ import { sshPage } from '../pages/ssh.ts';
 import { statusPage } from '../pages/status.ts';
 import type { Page } from '../widgets/page.ts';
 
-/** Here a page is added, with its name in SCREENS. */
+/** Add a page here, and its name to SCREENS. */
 export const PAGES: Readonly<Record<ScreenName, Page>> = {
   status: statusPage,
   points: pointsPage,
@@ -38,8 +38,8 @@ export const PAGES: Readonly<Record<ScreenName, Page>> = {
 };
 
 /**
- * A selection follows its row through the list, and is empty once that row is gone: keys never act on anything but what
- * was seen. `after` is `before` once the service has said something.
+ * A selection follows its row through the list, and is empty once that row is gone: keys never act on a row that the
+ * user has not seen selected. `after` is `before` with news from the service.
  */
 export function withChosen(before: Model, after: Model): Model {
   let next = after;

@@ -6,8 +6,8 @@ import { DIALOG_QUERIES, dialogQueries } from './dialogs.ts';
 import { PAGES } from './pages.ts';
 
 /*
- * When the queries of pages and dialogs are asked. Each is under way once at a time, so that a slow service is not
- * buried. Tasks are what people start: see tasks.ts.
+ * When pages and dialogs send their queries. A query is under way only once at a time, so that a slow service is not
+ * flooded. Work that a user starts is a task: see tasks.ts.
  */
 
 const ALL: ReadonlySet<Query> = new Set([
@@ -16,7 +16,7 @@ const ALL: ReadonlySet<Query> = new Set([
   ...DIALOG_QUERIES,
 ]);
 
-/** Asks what is to be seen and is not known, or has been known for too long. */
+/** Sends the queries whose results are to be shown and are missing, or too old. */
 export function refreshed(model: Model): Next {
   const due = seen(model).filter((it) => it.call(model) !== undefined && it.isDue(model));
   return followed(asked(model, due));
@@ -27,7 +27,7 @@ function seen({ dialog, screen, service }: Model): readonly Query[] {
   return [FACTS, ...PAGES[screen].queries, ...(dialog ? dialogQueries(dialog) : [])];
 }
 
-/** Asked again at once, whatever is known: this was done here. */
+/** Repeats queries at once after an operation that was started here and changes their results. */
 export function changedBy(model: Model, name: OperationName): Next {
   const noun = name.split('/')[0];
   const isHit = ({ changedBy }: Query): boolean =>
@@ -35,7 +35,7 @@ export function changedBy(model: Model, name: OperationName): Next {
   return asked(model, [...ALL].filter(isHit));
 }
 
-/** Asked again at once: the service reports this. */
+/** Repeats queries at once after an event of the service that changes their results. */
 export function toldBy(model: Model, event: Reported['event']): Next {
   return asked(
     model,
@@ -43,7 +43,7 @@ export function toldBy(model: Model, event: Reported['event']): Next {
   );
 }
 
-/** No query of a page: that no answer comes is how it should be. */
+/** Follows the service's events. No page has this query: it stays without an answer on purpose. */
 function followed([model, effects]: Next): Next {
   if (model.service.kind !== 'up' || model.follow !== undefined) return [model, effects];
   const id = model.nextId;
@@ -66,7 +66,7 @@ function asked(before: Model, queries: readonly Query[]): Next {
   return [model, effects];
 }
 
-/** Whether what was asked is what is to be seen by now; it may be another part of the same list. */
+/** Whether a query that was answered is still the one to show; it may be for another part of the same list. */
 export function isStillAsked(model: Model, { query, call }: Look): boolean {
   const now = query.call(model);
   return now !== undefined && subjectOf(now) === subjectOf(call);

@@ -23,7 +23,7 @@ import { textDialog } from '../widgets/scrolled.ts';
 import { withChosen } from './pages.ts';
 import { changedBy, isStillAsked, refreshed, toldBy } from './queries.ts';
 
-/* What the service says, and what becomes of the model by it. */
+/* Answers and reports of the service, and how they change the model. */
 
 const LOG_MAX = 500;
 
@@ -35,7 +35,7 @@ export function answered(
   const look = model.looks.find((it) => it.id === id);
   if (look) {
     const looks = model.looks.filter((it) => it !== look);
-    // With `refreshed`: the first answer opens the way for other questions, and a list may have moved on.
+    // With `refreshed`: the first answer allows further queries, and a list may have moved on.
     const next = lookAnswered(begun({ ...up, looks }, answer), look, answer);
     return refreshed(withChosen(model, next));
   }
@@ -44,7 +44,7 @@ export function answered(
   return task ? taskDone(up, task, { answer, time }) : [up, []];
 }
 
-/** A service without a store runs on a machine that was not set up: so the set-up is shown first. */
+/** A service without a store runs on a machine that was not set up: the set-up is shown first. */
 function begun(model: Model, { name, result }: Answer): Model {
   if (name !== 'service/show' || model.hasBegun) return model;
   // If the user went to another screen before the service answered, that screen stays.
@@ -53,7 +53,7 @@ function begun(model: Model, { name, result }: Answer): Model {
 }
 
 function lookAnswered(model: Model, look: Look, answer: Answer): Model {
-  // It may be about a directory, a search or a dialog that was left in the meantime.
+  // The answer may belong to a directory, a search or a dialog that was left in the meantime.
   return isStillAsked(model, look) ? look.query.answered(model, answer) : model;
 }
 
@@ -71,13 +71,13 @@ export function failed(
       [],
     ];
   }
-  // A service that refuses is not asked again: it will not change its mind.
+  // If the service refuses to report, it is not asked again: it would refuse again.
   if (id === model.follow && failure.kind === 'gone') return [{ ...seen, follow: undefined }, []];
   const task = model.tasks.find((it) => it.id === id);
   return task ? taskFailed(seen, task, { failure, time }) : [seen, []];
 }
 
-/** Nothing that was true before is shown from now on. */
+/** Forgets everything that was known of the service. */
 function lost(model: Model, reason: string): Model {
   const sinceMs = model.service.kind === 'down' ? model.service.sinceMs : model.nowMs;
   const { points, jobs, dialog } = model;
@@ -91,7 +91,7 @@ function lost(model: Model, reason: string): Model {
     ...NO_PLACE,
     points: { ...noPoints(points.filter), ...place(points) },
     jobs: { ...NO_ROWS, ...place(jobs) },
-    // The next service begins the log of a session again.
+    // The next service sends the log from its beginning.
     dialog: it ? { ...it, shown: UNKNOWN, log: NO_LOG } : dialog,
   };
 }
@@ -111,7 +111,7 @@ function taskDone(
   const text = `${task.title}: ${bad ?? outcome(answer)}`;
   const done = logged({ ...model, tasks }, { time, text, isFailure: bad !== undefined });
   const isReady = answer.name === 'session/start' || answer.name === 'session/resume';
-  // Typing is not interrupted: the message is in the log.
+  // Typing is not interrupted: the message is in the log, too.
   const dialog: Dialog | undefined =
     isReady && !model.dialog
       ? textDialog(
@@ -120,17 +120,17 @@ function taskDone(
         )
       : (shownAfter(answer, model.dialog) ?? model.dialog);
   const shows = isReady ? 'sessions' : answer.name === 'files/open' ? 'files' : model.screen;
-  // Keys that are pressed on another screen by now are meant for that one.
+  // The user is on another screen by now, and presses keys for that one.
   const isLeft = model.dialog !== undefined || model.screen !== task.from;
   const screen = isLeft ? model.screen : shows;
-  // The set-up without a login is over.
+  // The set-up without a login has ended.
   const isLast = answer.name === 'host/finish-set-up' && model.leaving.key === 'l';
   const isEnding = model.isEnding || isLast;
   const [next, effects] = changedBy({ ...done, dialog, screen, isEnding }, answer.name);
   return [task.from === 'setUp' ? stepOn(next) : next, effects];
 }
 
-/** Results that must be seen; a recovery key even while the user types something else. */
+/** Results that must be seen; a recovery key even while the user is typing. */
 function shownAfter(
   { name, request, result }: Answer,
   dialog: Dialog | undefined,
@@ -151,7 +151,7 @@ function shownAfter(
   return textDialog('Not everything could be reset', result.failed.join('\n'), true);
 }
 
-/** What of it could not be done, although it was answered. */
+/** The part that could not be done, although the operation succeeded. */
 function failureIn({ name, result }: Answer): string | undefined {
   if (name === 'network/test') {
     const failed = result.checks.filter(({ ok }) => !ok);
@@ -173,11 +173,11 @@ function outcome({ name, result }: Answer): string {
   if (name === 'files/open') return `open as ${result.id}`;
   if (name === 'files/copy') return copiedWords(result);
   if (name === 'session/keep') return `kept as ${result.point}`;
-  if (name === 'job/create') return `it is job ${result.job}`;
-  if (name === 'job/unlock') return 'it has its key';
-  if (name === 'job/cancel') return result.state === 'canceled' ? 'done' : 'asked to end';
+  if (name === 'job/create') return `created job ${result.job}`;
+  if (name === 'job/unlock') return 'unlocked';
+  if (name === 'job/cancel') return result.state === 'canceled' ? 'done' : 'cancellation requested';
   if (name !== 'schedule/create') return 'done';
-  return result.next === null ? 'made' : `its first job at ${utc(result.next)} UTC`;
+  return result.next === null ? 'created' : `first job at ${utc(result.next)} UTC`;
 }
 
 function copiedWords({ to, lost }: CopiedFiles): string {
@@ -196,7 +196,7 @@ function taskFailed(
     const set = failure.needsKeyOf;
     return [{ ...model, tasks, dialog: { kind: 'passphrase', set, typed: '', title, call } }, []];
   }
-  const unknown = 'the service went away; whether it was done will show when it is back';
+  const unknown = 'the service stopped answering: once it is back, check whether this was done';
   const words = failure.kind === 'gone' ? unknown : failure.message;
   const text = `${title}: ${words}`;
   const done = logged({ ...model, tasks }, { time, text, isFailure: true });
@@ -213,7 +213,7 @@ export function reported(model: Model, { id, event }: Extract<Event, { kind: 're
   return toldBy(model, event.event);
 }
 
-/** Also in the log: the next progress takes its place. */
+/** Shown as progress, and in the log, because later progress replaces it. */
 function noticed(model: Model, id: number, text: string): Model {
   const task = model.tasks.find((it) => it.id === id);
   if (!task) return model;

@@ -21,19 +21,19 @@ import { view } from './view.ts';
 export interface ConsoleOptions {
   readonly service: HttpServerPlace;
   readonly clock: Clock;
-  /** The kind of the terminal, as TERM has it. */
+  /** The kind of the terminal, from TERM. */
   readonly term: string;
-  /** `de_DE.UTF-8`: which characters it takes. */
+  /** The locale, `de_DE.UTF-8`: it says which characters the terminal can show. */
   readonly locale: string;
   readonly leaving: Leaving;
-  /** What is to be seen first. */
+  /** The screen to begin with. */
   readonly screen: ScreenName;
-  /** Leaves at once. */
+  /** Ends the console at once. */
   readonly signal: AbortSignal;
 }
 
 const TICK_MS = 1000;
-/** An escape that nothing follows for so long was the key. A sequence takes 6 ms at 9,600 baud. */
+/** An escape that nothing follows within this time was the key itself. A sequence takes 6 ms at 9,600 baud. */
 const ESCAPE_MS = 100;
 
 /** Shows the console on this process's terminal until the user leaves it. */
@@ -76,7 +76,7 @@ export async function runConsole(options: ConsoleOptions): Promise<void> {
     const [next, effects] = update(model, event);
     model = next;
     for (const effect of effects) perform(effect);
-    // Once for all events that have come together.
+    // Once for all events that arrive together.
     drawing ??= Promise.resolve().then(draw);
   }
   function perform(effect: Effect): void {
@@ -103,7 +103,7 @@ export async function runConsole(options: ConsoleOptions): Promise<void> {
   await Promise.all(work);
 }
 
-/** Calls back for each key; an escape is one only when nothing has followed it for a while. */
+/** Calls back for each key. An escape counts as a key only if nothing follows it for a while. */
 function keysOf(
   clock: Clock,
   onKey: (key: ReturnType<typeof parseKeys>['keys'][number]) => void,
@@ -138,7 +138,7 @@ interface AskOptions {
   readonly signal: AbortSignal;
 }
 
-/** Carries out a call and tells what became of it. Never rejects: what failed is an event. */
+/** Calls an operation and reports the outcome. Never rejects: a failure is an event. */
 async function ask(
   { id, call, secret }: Extract<Effect, { kind: 'ask' }>,
   { service, clock, dispatch, signal }: AskOptions,
@@ -148,7 +148,7 @@ async function ask(
   let answer: Answer;
   try {
     const result = await askService(service, call.name, call.request, { secret, report, signal });
-    // The compiler does not see that a name goes with its own result.
+    // The compiler does not see that a name belongs to its own result.
     answer = { ...call, result } as Answer;
   } catch (cause) {
     if (signal.aborted) return;
@@ -158,7 +158,7 @@ async function ask(
   if (!signal.aborted) dispatch({ kind: 'answer', id, answer, time: time() });
 }
 
-/** What is no failure of the world is thrown on: it is a bug. */
+/** Rethrows everything that is not a failure of the outside world: it is a bug. */
 function failureOf(cause: unknown): Failure {
   if (cause instanceof OperationFailure) {
     const { kind, message, needsKeyOf } = cause;

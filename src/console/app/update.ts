@@ -18,14 +18,14 @@ import { PAGES } from './pages.ts';
 import { refreshed } from './queries.ts';
 import { answered, failed, reported } from './responses.ts';
 
-/** What an event makes of the model, and what is to be done because of it. Pure. */
+/** Returns the next model after an event, and the effects to carry out. Pure. */
 export function update(model: Model, event: Event): Next {
-  // The compiler does not see that a kind goes with its own event.
+  // The compiler does not see that a kind belongs to its own event.
   const handler = HANDLERS[event.kind] as (model: Model, event: Event) => Next;
   return ended(handler(model, event));
 }
 
-/** A recovery key is shown once, and what is under way may bring one. */
+/** Leaves once all tasks have ended: a task may return a recovery key, which is shown only once. */
 function ended([model, effects]: Next): Next {
   const { isEnding, tasks, dialog } = model;
   if (!isEnding || tasks.length > 0 || dialog?.kind === 'recovery-key') return [model, effects];
@@ -46,7 +46,7 @@ const HANDLERS: {
   failed,
 };
 
-/** And what is to be seen now is asked for. */
+/** Adds the queries for everything that is shown now. */
 function withLooks([model, effects]: Next): Next {
   const [next, more] = refreshed(model);
   return [next, [...effects, ...more]];
@@ -54,9 +54,9 @@ function withLooks([model, effects]: Next): Next {
 
 function keyed(model: Model, key: Key): Next {
   if (key.kind === 'named' && key.name === 'redraw') return [model, [{ kind: 'redraw' }]];
-  // Nothing is done that cannot be seen, but a person can always leave.
+  // Keys whose effect could not be seen do nothing, but the user can always leave.
   if (isTooSmall(model.size)) {
-    // A recovery key that was not written down is gone then: only the key that `tooSmall` names for it.
+    // Leaving loses a recovery key that was not written down: only the key that `tooSmall` names does that.
     const isAtStake = model.dialog?.kind === 'recovery-key';
     const isLeaving = key.kind === 'text' && key.text === model.leaving.key && !isAtStake;
     const leaves = isLeaving || (key.kind === 'named' && key.name === 'interrupt');

@@ -5,7 +5,7 @@ import { keysText } from '../widgets/page.ts';
 import { dialogBody, dialogHelp } from './dialogs.ts';
 import { PAGES } from './pages.ts';
 
-/** All rows of the screen, from the top: the same model gives the same lines. */
+/** All rows of the screen, from the top. Equal models give equal lines. */
 export function view(model: Model): readonly Line[] {
   const { size, dialog } = model;
   if (isTooSmall(size)) return tooSmall(model);
@@ -26,7 +26,7 @@ function tooSmall({ size: { columns, rows }, dialog }: Model): readonly Line[] {
     .map((it) => line(it));
 }
 
-/** As many screens as there is room for, around the one that is seen. */
+/** The titles of as many screens as fit, around the current one. */
 function head({ screen, size }: Model): Line {
   const tabs = SCREENS.map((name, at) => {
     const text = `${at < 9 ? `${at + 1} ` : ''}${PAGES[name].title}`;
@@ -42,7 +42,7 @@ function head({ screen, size }: Model): Line {
   return line(text.length > width ? `${text.slice(0, width - 1)}>` : fitted(text, width), 'bar');
 }
 
-/** The host's name at the right end. */
+/** With the host's name at the right end. */
 function stateLine(model: Model): Line {
   const [state] = serviceState(model);
   const width = model.size.columns - 1;
@@ -63,7 +63,7 @@ function serviceState(model: Model): Line {
     return line(` The service does not answer (${lasting(nowMs - service.sinceMs)}).`, 'bad');
   }
   if (silent !== undefined) {
-    const words = `has not answered for ${lasting(silent)}: what is shown is older.`;
+    const words = `has not answered for ${lasting(silent)}: this screen shows older data.`;
     return line(` The service ${words}`, 'warning');
   }
   if (service.kind === 'unknown') return line(' Asking the service ...');
@@ -125,7 +125,7 @@ function foot(model: Model): Line {
   const width = size.columns - 1;
   const moves = list.kind === 'none' ? '' : 'Up/Down PgUp/PgDn  ';
   const leave = `${leaving.key} ${leaving.word}`;
-  // Where there is no room for all, people find out by themselves what arrows and digits do.
+  // If there is no room for everything: users find out by themselves what arrows and digits do.
   const fitting = [`${moves}1-9 Tab screens  `, '1-9 Tab screens  ', ''].find(
     (it) => own.length + it.length + leave.length < width,
   );

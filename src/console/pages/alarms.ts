@@ -8,7 +8,7 @@ import { keysFor, type Outcome, type Page } from '../widgets/page.ts';
 import { textDialog } from '../widgets/scrolled.ts';
 import { confirmation } from '../widgets/typed.ts';
 
-/** Those that are not over. */
+/** Alarms that have not ended. */
 export const ALARMS = whole('standing', 'alarm/list', {
   request: { all: false },
   everyMs: 5000,
@@ -57,7 +57,7 @@ function acknowledge({ alarm, message, acknowledged }: AlarmSummary): Outcome {
   if (acknowledged !== null) return 'It has been acknowledged already.';
   return confirmation({
     title: `acknowledge ${alarm}`,
-    question: `${message}\n\nYou take care of it. It is not reported again until something changes.`,
+    question: `${message}\n\nYou take care of it: it is not reported again until something changes.`,
     word: 'seen',
     call: { name: 'alarm/acknowledge', request: { alarm } },
   });

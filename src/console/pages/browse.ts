@@ -10,7 +10,7 @@ import { operationForm } from '../widgets/operation-form.ts';
 import { pagedBody } from '../widgets/list-body.ts';
 import { keysFor, type Outcome, type Page } from '../widgets/page.ts';
 
-/* The directory that is looked at, of a volume that is open. */
+/* A directory of an open volume. */
 
 type FileEntry = ResultOf<'files/browse'>['entries'][number];
 
@@ -20,7 +20,7 @@ const ENTRIES = paged('entries', {
     const { id, volume, path } = place;
     return { name: 'files/browse', request: { id, volume, path: `/${path}`, ...window } };
   },
-  // Later pages belong to the same listing as the first.
+  // Later parts belong to the same listing as the first.
   everyMs: Number.POSITIVE_INFINITY,
   page: ({ entries, ...at }) => ({ ...at, rows: entries }),
   idOf: ({ path }) => path,
@@ -42,7 +42,7 @@ export const browsePage: Page = {
     onEntry('enter', 'down', ({ kind, path, place }, model) =>
       kind === 'directory'
         ? [entered(model, { ...place, path }), []]
-        : 'Space marks it, c copies what is marked.',
+        : 'Space marks it, c copies the marked ones.',
     ),
     inPlace(['u', 'backspace'], 'up', up),
     onEntry('space', 'mark', mark),
@@ -64,7 +64,7 @@ function up(place: FilesPlace, model: Model): Next {
   return [entered(model, { ...place, path: above }), []];
 }
 
-/** As many as one request takes. */
+/** The most that one request takes. */
 const MARKED_MAX = 1000;
 
 function mark({ path }: FileEntry, model: Model): Outcome {
@@ -80,7 +80,7 @@ function copy(place: FilesPlace, model: Model): Outcome {
   const { marked, entries } = model;
   const it = chosenIn(entries);
   const paths = marked.length > 0 ? marked : it ? [it.path] : [];
-  return paths.length === 0 ? 'Nothing is chosen.' : copyForm(place, paths);
+  return paths.length === 0 ? 'No file is chosen.' : copyForm(place, paths);
 }
 
 function copyForm({ id, point, volume }: FilesPlace, paths: readonly string[]): FormDialog {
@@ -95,7 +95,7 @@ function copyForm({ id, point, volume }: FilesPlace, paths: readonly string[]): 
   });
 }
 
-/** The columns of an entry, but for its name. */
+/** The widths of an entry's columns, except the name's. */
 const SIZE_WIDTH = 10;
 const TIME_WIDTH = 16;
 

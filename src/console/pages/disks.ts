@@ -9,12 +9,12 @@ import { listBody } from '../widgets/list-body.ts';
 import { operationForm } from '../widgets/operation-form.ts';
 import { keysFor, type Page } from '../widgets/page.ts';
 
-/* Disks of this machine, one of which may be for backups. */
+/* Disks of this machine. One of them may become the disk for backups. */
 
 type Disk = ResultOf<'disk/list'>['disks'][number];
 
 export const DISKS = whole('disks', 'disk/list', {
-  // SMART wakes disks that sleep.
+  // SMART wakes up disks that sleep.
   everyMs: 60_000,
   value: ({ disks }) => disks,
   changedBy: ['pool'],

@@ -18,11 +18,11 @@ export const exportsPage: Page = {
   body: exportsBody,
 };
 
-/** Rows that clients take, and what separates them. */
+/** Rows for the list of clients, with the lines that separate it. */
 const CLIENT_ROWS = 6;
 const WIDTHS = [22, 7, 10, 10];
 
-/** What is exported; below, who is connected to the one that is chosen. */
+/** The exports; below, the clients of the chosen one. */
 function exportsBody(model: Model): readonly Line[] {
   const { size } = model;
   const above = { ...model, size: { ...size, rows: size.rows - CLIENT_ROWS } };
@@ -45,7 +45,7 @@ function clientLines({ uri, clients }: SessionExport): Line[] {
   const more = clients.length - shown.length;
   return [
     line(` Connected to ${uri}:`, 'strong'),
-    ...(clients.length === 0 ? [line(' nobody')] : shown),
+    ...(clients.length === 0 ? [line(' no client')] : shown),
     ...(more > 0 ? [line(` ... and ${more} more`)] : []),
   ];
 }

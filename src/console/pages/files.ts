@@ -8,7 +8,7 @@ import { listBody } from '../widgets/list-body.ts';
 import { keysFor, type Outcome, type Page } from '../widgets/page.ts';
 import { entered } from './browse.ts';
 
-/* Files of recovery points and sessions: what is open. */
+/* The recovery points and sessions whose files are open. */
 
 const OPENED = whole('opened', 'files/opened', {
   value: ({ opened }) => opened,
@@ -38,7 +38,7 @@ export const filesPage: Page = {
     }),
 };
 
-/** Every volume of all that is open; one row too for what has none. */
+/** A row for each volume of each open recovery point or session; also one for each without volumes. */
 function openVolumes({ opened }: Model): Known<readonly OpenVolume[]> {
   if (opened.kind !== 'known') return opened;
   const value = opened.value.flatMap((restore): OpenVolume[] => {
@@ -49,7 +49,7 @@ function openVolumes({ opened }: Model): Known<readonly OpenVolume[]> {
   return { ...opened, value };
 }
 
-/** Shows what is in a recovery point, or in a running session. */
+/** Opens the files of a recovery point, or of a running session. */
 export function openFiles(what: string): Work {
   const request = { what, disk: undefined, isolated: false };
   return { title: `open the files of ${what}`, call: { name: 'files/open', request } };

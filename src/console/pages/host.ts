@@ -36,8 +36,8 @@ export const hostPage: Page = {
       confirmation({
         title: 'Factory reset',
         question:
-          "Network, name, time, SSH, its keys and the administrator's password return to how they were " +
-          'delivered. The store, its disk and what is needed to read it stay as they are.',
+          'The settings of network, name, time and SSH, the SSH keys and the password of the administrator return ' +
+          'to their state at delivery. The store, its disk and the keys that open it stay unchanged.',
         word: hostname,
         call: { name: 'host/factory-reset', request: { confirm: hostname } },
       }),
@@ -69,7 +69,7 @@ function hostBody(model: Model): readonly Line[] {
     ...lockdownLines(model),
     [],
     line(' B reboots the machine, P switches it off: both ask for a reason.'),
-    line(' F resets it to how it was delivered. The store is never touched.'),
+    line(' F resets it to its state at delivery. The store is never touched.'),
   ];
 }
 
@@ -92,8 +92,8 @@ function lockdown({ on, persons, approvals }: ResultOf<'lockdown/show'>): Confir
     return confirmation({
       title: 'lockdown',
       question:
-        'Only what a recovery needs is allowed from then on: no recovery point is forgotten, no setting is changed, ' +
-        'no shell is opened. Use it when a login may have been stolen.',
+        'From then on only recoveries are allowed: recovery points cannot be forgotten, settings cannot be changed, ' +
+        'and shells cannot be opened. Use it when a login may have been stolen.',
       word: 'lockdown',
       call: { name: 'lockdown/on', request: {} },
     });
@@ -120,7 +120,7 @@ export function passwordDialog(): SecretDialog {
 
 export type SettingName = 'hostname' | 'timezone' | 'ntp' | 'keyboard';
 
-/** Some of the settings, or all; only what was changed is asked for. */
+/** Some of the settings, or all of them; only changed ones are part of the request. */
 export function settingsForm(
   { hostname, timezone, ntp, keyboard }: ResultOf<'host/show'>,
   asks: readonly SettingName[],

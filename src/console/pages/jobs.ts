@@ -12,7 +12,7 @@ import { type DialogKind, key, keysFor, type Outcome, type Page } from '../widge
 import { logKeys, logLines } from '../widgets/scrolled.ts';
 import { confirmation, textWidth } from '../widgets/typed.ts';
 
-/* Jobs of the service, how a new one is asked for, and one as it goes on. */
+/* Jobs of the service, the form for a new one, and the view of one as it proceeds. */
 
 const JOBS = paged('jobs', {
   call: (_model, window) => ({ name: 'job/list', request: { ...window, active: false } }),
@@ -23,10 +23,10 @@ const JOBS = paged('jobs', {
   toldBy: ['job'],
 });
 
-/** Jobs that run are among the oldest that have not ended: two lanes, and what waits behind them. */
+/** Running jobs are among the oldest that have not ended: two lanes, and the jobs that wait behind them. */
 const ACTIVE_MAX = 100;
 
-/** Those that wait or run. */
+/** Jobs that wait or run. */
 export const ACTIVE_JOBS = whole('active', 'job/list', {
   request: { first: 0, count: ACTIVE_MAX, active: true },
   value: ({ jobs }) => jobs,
@@ -49,7 +49,7 @@ export const jobsPage: Page = {
   list: { kind: 'paged', name: 'jobs' },
   body: (model) =>
     pagedBody(model, model.jobs, {
-      heading: columns(['MADE (UTC)', 'STATE', 'WHAT', 'HOW IT IS'], WIDTHS),
+      heading: columns(['CREATED (UTC)', 'STATE', 'WHAT', 'DETAILS'], WIDTHS),
       none: 'No jobs yet: n starts a job.',
       note: '',
       text: (it) =>
@@ -57,7 +57,7 @@ export const jobsPage: Page = {
     }),
 };
 
-/** The service finds the key by itself, or names the set whose key the user has to give. */
+/** The service finds the key itself, or names the set whose key the user has to give. */
 function unlock({ job, needsKeyOf }: JobSummary): Outcome {
   if (needsKeyOf === null) return `Job ${job} does not wait for a key.`;
   return { title: `unlock ${job}`, call: { name: 'job/unlock', request: { job } } };
@@ -95,7 +95,7 @@ function percentOf({ position, total }: { position: number; total: number }): nu
   return total > 0 ? Math.floor((100 * position) / total) : 100;
 }
 
-/** How it is, in a few words. */
+/** Its progress, its problem or its result, in a few words. */
 export function stateText(job: JobSummary): string {
   const { state, reason, notBefore, progress, result, adopted } = job;
   if (!adopted) return 'not adopted: see "holdfast store adopt"';
@@ -133,7 +133,7 @@ function factLines(it: JobSummary, width: number): Line[] {
   const { state, schedule, created, started, ended, failures } = it;
   const times = [
     `created ${utc(created)}`,
-    ...(started === null ? [] : [`begun ${utc(started)}`]),
+    ...(started === null ? [] : [`started ${utc(started)}`]),
     ...(ended === null ? [] : [`ended ${utc(ended)}`]),
   ].join('   ');
   const [first = '', ...more] = wrapped(stateText(it), width - 12).slice(0, REASON_ROWS);
@@ -148,7 +148,7 @@ function factLines(it: JobSummary, width: number): Line[] {
   ];
 }
 
-/** What is known already. */
+/** Values that are known in advance. */
 export interface JobHints {
   readonly set?: string;
   readonly machine?: string;
@@ -157,7 +157,7 @@ export interface JobHints {
 
 type Job = RequestOf<'job/create'>;
 
-/** What of a job is asked; of a schedule it is `job`. */
+/** The fields of a job that a form asks for; in a schedule they are fields of `job`. */
 const JOB_FIELDS = [
   'kind',
   'request.set',
@@ -172,11 +172,11 @@ const JOB_FIELDS = [
   'request.readData',
 ];
 
-/** How a job is asked for in a form: with `at` before its fields, where they lie in the request. */
+/** The questions of a form for a job. `at` precedes the names of the fields if the job is a part of the request. */
 export function jobQuestions({ set = '', machine = '', disks = [] }: JobHints, at = '') {
   return {
     asks: JOB_FIELDS.map((it) => `${at}${it}`),
-    // The others are begun where there is a session, or a disk, to do them with.
+    // Other kinds are started from a session, or from a disk.
     meanings: { [`${at}kind`]: { backup: 'backup', check: 'check' } },
     fields: {
       [`${at}kind`]: {

@@ -3,7 +3,7 @@ import { columns } from '../terminal/screen.ts';
 import { listBody } from '../widgets/list-body.ts';
 import type { Page } from '../widgets/page.ts';
 
-/** It asks the service nothing: it is there while that is not. */
+/** Needs no answer of the service: this page works without it. */
 export const logPage: Page = {
   title: 'Log',
   keys: [],
@@ -12,7 +12,7 @@ export const logPage: Page = {
   body: (model: Model) =>
     listBody(model, {
       known: { kind: 'known', value: model.log.toReversed(), atMs: 0 },
-      heading: columns(['TIME (UTC)', 'WHAT WAS DONE FROM THIS SCREEN, NEWEST FIRST'], [19]),
+      heading: columns(['TIME (UTC)', 'DONE FROM THIS SCREEN, NEWEST FIRST'], [19]),
       none: 'Nothing has been done from this screen yet.',
       text({ time, text, isFailure }) {
         const words = `${isFailure ? 'FAILED ' : ''}${text}`;

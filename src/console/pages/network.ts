@@ -61,8 +61,8 @@ function remove({ name }: InterfaceView): ConfirmDialog {
   return confirmation({
     title: `removal of ${name}`,
     question:
-      `This machine and its sessions can no longer be reached through ${name}. It comes back by itself unless ` +
-      `the change is kept within ${REMOVAL_SECONDS} seconds.`,
+      `This machine and its sessions can no longer be reached through ${name}. The interface comes back by ` +
+      `itself unless the change is kept within ${REMOVAL_SECONDS} seconds.`,
     word: 'remove',
     call: { name: 'network/remove', request: { name, seconds: REMOVAL_SECONDS } },
   });
@@ -72,8 +72,8 @@ function reset(): ConfirmDialog {
   return confirmation({
     title: 'Emergency reset of the network',
     question:
-      'All settings of the network are removed, VLANs and bonds too, and every wired interface asks for an ' +
-      'address by DHCP. This cannot be rolled back.',
+      'All settings of the network are removed, even VLANs and bonds, and every wired interface requests an ' +
+      'address by DHCP. This is not rolled back.',
     word: 'reset',
     call: { name: 'network/reset', request: {} },
   });
@@ -106,7 +106,7 @@ function networkBody(model: Model): readonly Line[] {
   ];
 }
 
-/** Seconds until the last change is rolled back; undefined: none waits. */
+/** Seconds until the last change is rolled back; undefined: no change waits. */
 function secondsLeft({ network, nowMs }: Model): number | undefined {
   if (network.kind !== 'known' || network.value.pending === null) return undefined;
   const since = (nowMs - network.atMs) / 1000;
@@ -143,7 +143,7 @@ const hasAddresses = (values: FormValues): boolean => isFixed(values) || values[
 
 type Plan = NonNullable<InterfaceView['planned']>;
 
-/** A change of the network, whatever else is asked for it. */
+/** The form for a change of the network, with the given further questions. */
 function changeForm({
   title,
   asks = [],
@@ -165,11 +165,11 @@ function changeForm({
     values: { how: 'DHCP', ...values },
     meanings: { seconds: { 60: 60, 120: 120, 300: 300 } },
     fields: {
-      // Two fields of the request as one question: addresses stay where they are known beside DHCP.
+      // Two fields of the request as one question: fixed addresses are kept beside DHCP if there are any.
       how: {
         label: 'Addresses',
         choices: ['DHCP', 'fixed', BOTH, 'none'],
-        note: 'from the network, fixed, both, or none (as below VLANs)',
+        note: 'from the network, fixed, both, or none (for an interface that only has VLANs)',
       },
       addresses: { matters: hasAddresses },
       gateways: { matters: isFixed },

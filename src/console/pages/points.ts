@@ -13,7 +13,7 @@ import { escape, input, paragraph, typing } from '../widgets/typed.ts';
 import { openFiles } from './files.ts';
 import { jobForm } from './jobs.ts';
 
-/* All recovery points, a search in them, and how one is run. */
+/* All recovery points, a search among them, and the form that runs one. */
 
 const POINTS = paged('points', {
   call({ points: { filter } }, window) {
@@ -69,7 +69,7 @@ function pointsBody(model: Model): readonly Line[] {
   });
 }
 
-/** What the protocol allows of an ID. */
+/** The longest ID that the protocol allows. */
 const FILTER_MAX = 128;
 
 export const filterKind: DialogKind<Extract<Dialog, { kind: 'filter' }>> = {
@@ -88,7 +88,7 @@ export const filterKind: DialogKind<Extract<Dialog, { kind: 'filter' }>> = {
   ],
 };
 
-/** How a recovery point is run. */
+/** The form that runs a recovery point. */
 function runForm(point: string): FormDialog {
   return operationForm('session/start', {
     title: `Run ${point}`,

@@ -57,7 +57,7 @@ function detailsOf(it: ScheduleSummary): string {
     `when       ${it.at}`,
     `next       ${it.next === null ? 'never again' : `${utc(it.next)} UTC`}`,
     `last       ${lastText(it)}`,
-    `made       ${utc(it.created)} UTC`,
+    `created    ${utc(it.created)} UTC`,
     '',
     ...JSON.stringify(it.request, undefined, 2).split('\n'),
   ].join('\n');

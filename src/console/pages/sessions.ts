@@ -22,7 +22,7 @@ import { EXPORTS } from './exports.ts';
 import { openFiles } from './files.ts';
 import { ACTIVE_JOBS, stateText } from './jobs.ts';
 
-/* Recoveries that run or can be resumed, and one as it goes on. */
+/* Recoveries that run or can be resumed, and the view of one as it proceeds. */
 
 export const SESSIONS = whole('sessions', 'session/list', {
   value: ({ sessions }) => sessions,
@@ -62,10 +62,10 @@ export const sessionsPage: Page = {
   body: sessionsBody,
 };
 
-/** What was said of clients longer ago, as when this screen was seen for the last time, is not believed. */
+/** Facts about clients that are older, as when this screen was last shown long ago, do not count. */
 const FRESH_MS = 5000;
 
-/** A single key must not freeze a guest: without a word only where no client is connected. */
+/** A single key must not freeze a guest: there is no question only if no client is connected. */
 function stop({ session, state }: SessionSummary, { exports, nowMs }: Model): Outcome {
   const call = { name: 'session/stop', request: { session } } as const;
   const isFresh = exports.kind === 'known' && nowMs - exports.atMs < FRESH_MS;
@@ -76,7 +76,7 @@ function stop({ session, state }: SessionSummary, { exports, nowMs }: Model): Ou
   }
   const who =
     clients === 0
-      ? 'The clients that are connected to it are not known.'
+      ? 'The connected clients are not known.'
       : `${clients} ${clients === 1 ? 'client is' : 'clients are'} connected to it.`;
   return confirmation({
     title: `stop ${session}`,
@@ -101,7 +101,7 @@ function sessionsBody(model: Model): readonly Line[] {
   const { sessions, damagedSessions } = model;
   const list = listBody(model, {
     known: sessions,
-    heading: columns(['SESSION', 'STATE', 'BEGUN (UTC)', 'TAKES', 'WHERE, UNDER WAY'], WIDTHS),
+    heading: columns(['SESSION', 'STATE', 'STARTED (UTC)', 'TAKES', 'WHERE, UNDER WAY'], WIDTHS),
     note: damagedNote(damagedSessions),
     none: 'No sessions. A session begins when a recovery point is run.',
     text(it) {
@@ -115,7 +115,7 @@ function sessionsBody(model: Model): readonly Line[] {
   return [...list, ...damagedLines(damagedSessions, model)];
 }
 
-/** What is being done with a session, from here and by jobs, and how far that is. */
+/** The tasks and jobs of a session that are under way, and their progress. */
 function underWay(
   session: string,
   { tasks, active }: Model,
@@ -133,7 +133,7 @@ function underWay(
   ];
 }
 
-/** A session with what goes through it, what is being done with it from here, and the end of its log. */
+/** A session with its traffic, its tasks and jobs under way, and the end of its log. */
 export const sessionKind: DialogKind<SessionDialog> = {
   keys: (it) => logKeys(it),
   queries: [
@@ -166,7 +166,7 @@ function factLines(it: SessionSummary): Line[] {
   return [
     fact('Machine', `${it.machine}, of set ${it.set}`),
     fact('Point', it.point),
-    fact('Begun', `${utc(it.created)} UTC`),
+    fact('Started', `${utc(it.created)} UTC`),
     fact('State', `${state}${served}`),
     fact('Where', it.listen === '' ? '-' : it.listen),
     fact('Takes', `${formatSize(it.takenBytes)} on the disk of the store`),

@@ -9,12 +9,12 @@ import { SETS, setForm } from './sets.ts';
 import { keyForm, SSH } from './ssh.ts';
 
 /*
- * How a new machine is set up, step by step. What has been done is seen from the machine itself, and not from what
- * was done here: so it can be left and gone on with at any time, in any order, and any step left out.
+ * The set-up of a new machine, step by step. The state of each step is read from the machine itself, not remembered:
+ * the set-up can be left and continued at any time, in any order, and each step can be skipped.
  */
 interface Step {
   readonly title: string;
-  /** What there is now; undefined: not known. */
+  /** The present state; undefined: not known. */
   now(model: Model): StepState | undefined;
   open(model: Model): Outcome;
 }
@@ -24,7 +24,7 @@ interface StepState {
   readonly text: string;
 }
 
-/** What Debian, and a factory reset, call a machine. */
+/** Names that Debian, and a factory reset, give a machine. */
 const NO_NAMES: readonly string[] = ['', 'localhost', 'debian', 'holdfast'];
 
 const STEPS: readonly Step[] = [
@@ -40,7 +40,7 @@ const STEPS: readonly Step[] = [
         const own = all.filter(({ from }) => from !== 'link').map(({ address }) => address);
         const text = own.join(' ') || 'no address';
         if (pending)
-          return { isDone: false, text: `${text}: to be kept with c on the screen Network` };
+          return { isDone: false, text: `${text}: press c on the screen Network to keep it` };
         return { isDone: own.length > 0, text };
       }),
     open: turnTo('network'),
@@ -82,7 +82,7 @@ const STEPS: readonly Step[] = [
         );
         return {
           isDone: pool !== undefined,
-          text: pool ? pool.name : `none: they would be in ${place}`,
+          text: pool ? pool.name : `none: backups would be in ${place}`,
         };
       });
     },
@@ -157,7 +157,7 @@ function setUpBody(model: Model): readonly Line[] {
   ];
 }
 
-/** A step was done here: with the next one chosen that is not. */
+/** After a step was done here: chooses the next one that is not done. */
 export function stepOn(model: Model): Model {
   if (model.screen !== 'setUp') return model;
   const here = model.chosen.setUp ?? 0;
@@ -184,7 +184,7 @@ function turnTo(screen: ScreenName): Step['open'] {
   return (model) => [{ ...model, screen }, []];
 }
 
-/** A refusal stands where the facts would: never as if nothing were set. */
+/** A refusal is shown in place of the facts: never as if nothing were set. */
 function told<T>(it: Known<T>, state: (value: T) => StepState): StepState | undefined {
   if (it.kind === 'known') return state(it.value);
   return it.kind === 'refused' ? { isDone: false, text: it.message } : undefined;

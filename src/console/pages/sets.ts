@@ -48,7 +48,7 @@ function setsBody(model: Model): readonly Line[] {
 
 const PASSPHRASE_MIN = 8;
 
-/** How a backup set is made. */
+/** The form for a new backup set. */
 export function setForm(): FormDialog {
   return operationForm('set/create', {
     title: 'A backup set',

@@ -11,7 +11,7 @@ import { operationForm } from '../widgets/operation-form.ts';
 import { key, keysFor, type Page } from '../widgets/page.ts';
 import { confirmation } from '../widgets/typed.ts';
 
-/* Logins over SSH to this machine: for how long, with which keys. */
+/* Logins over SSH to this machine: until when, and with which keys. */
 
 export const SSH = whole('ssh', 'ssh/show', {
   everyMs: COSTLY_MS,
@@ -69,7 +69,7 @@ function sshBody(model: Model): readonly Line[] {
     [],
     ...listBody(model, {
       known: keysOf(model),
-      heading: columns(['AS', 'KEY', 'OF'], WIDTHS),
+      heading: columns(['USER', 'KEY', 'COMMENT'], WIDTHS),
       none: 'No keys: no login over SSH is possible. Press a to add a key.',
       text: ({ user, fingerprint, comment }) => columns([user, fingerprint, comment], WIDTHS),
     }),

@@ -11,9 +11,9 @@ import { ALARMS } from './alarms.ts';
 import { ACTIVE_JOBS, stateText, workText } from './jobs.ts';
 import { SESSIONS } from './sessions.ts';
 
-/* How it is, at a glance. */
+/* The state of everything at a glance. */
 
-/** Asked whatever is to be seen: it is how we know that the service is there. */
+/** Queried on every screen: the answers show that the service is there. */
 export const FACTS = whole('facts', 'service/show', {
   also: ({ host }) => ({ host }),
   changedBy: ['store', 'set', 'pool', 'session', 'files', 'job', 'schedule', 'alarm'],
@@ -38,7 +38,7 @@ const LATEST = whole('latest', 'backup/page', {
 
 const USAGE = whole('usage', 'store/usage', { everyMs: 30_000 });
 
-/** The last hour in so many parts: what fits beside its figures on 80 columns, one for each. */
+/** The number of parts of the last hour: as many as fit beside its figures on 80 columns, a character for each. */
 const HOUR_PARTS = 36;
 
 const THROUGHPUT = whole('throughput', 'service/throughput', {
@@ -56,7 +56,7 @@ export const statusPage: Page = {
 
 const BAR_WIDTH = 20;
 const ALARMS_MAX = 4;
-/** Lines of each section, before the rest goes to the last one. */
+/** Lines of each section. The last section gets the rest of the screen. */
 const SECTION_ROWS = 3;
 
 function statusBody(model: Model): readonly Line[] {
@@ -120,7 +120,7 @@ const GRAPHS = [
   ['Backups', 'ingestBytes'],
 ] as const satisfies readonly (readonly [string, keyof ThroughputRates])[];
 
-/** The last hour, and how much it is now. */
+/** The traffic of the last hour, with the present and the largest. */
 function throughputLines({ throughput }: Model): Line[] {
   if (throughput.kind !== 'known')
     return throughput.kind === 'refused' ? [notKnown(throughput)] : [];
@@ -155,13 +155,13 @@ function alarmLines(model: Model): Line[] {
 /** Below this free share of the store's file system a warning is shown. */
 const LOW_PART = 0.1;
 
-/** Problems that need a person; unknown facts are not mentioned. */
+/** Problems that need a person; facts that are not known are not mentioned. */
 function alarmsOf({ facts, sessions, damagedSessions, latest, standing }: Model): string[] {
   const open = standing.kind === 'known' ? standing.value : [];
   const found = open
     .filter(({ acknowledged }) => acknowledged === null)
     .map(({ level, message }) => (level === 'critical' ? `CRITICAL: ${message}` : message));
-  // A service that watches over itself has said so itself.
+  // A service that monitors itself has raised alarms of its own.
   const isWatched = standing.kind === 'known';
   if (facts.kind === 'known') {
     const { storeId, space } = facts.value;
@@ -172,7 +172,7 @@ function alarmsOf({ facts, sessions, damagedSessions, latest, standing }: Model)
   }
   if (!isWatched && sessions.kind === 'known') {
     for (const { session, waits } of sessions.value) {
-      if (waits !== null) found.push(`Session ${session} cannot go on: ${waits}`);
+      if (waits !== null) found.push(`Session ${session} cannot continue: ${waits}`);
     }
   }
   for (const { reason } of damagedSessions) found.push(`Damaged: ${reason}`);

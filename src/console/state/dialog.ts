@@ -28,10 +28,10 @@ export interface FormDialog {
   readonly kind: 'form';
   readonly form: Form;
   readonly title: string;
-  /** Row of the fields that matter. */
+  /** The row of the current field, among those that matter. */
   readonly field: number;
   readonly values: FormValues;
-  /** Why it was not done. */
+  /** The reason why it was refused. */
   readonly problem: string;
 }
 
@@ -39,7 +39,7 @@ export type FormValues = Readonly<Record<string, string>>;
 
 export interface Form {
   readonly fields: readonly FormField[];
-  /** What Enter does, as it stands at the bottom. */
+  /** What Enter does, for the bottom line. */
   readonly does: string;
   /** A request to the service, a question to the user first, or an error. */
   submit(values: FormValues): Work | Dialog | string;
@@ -49,13 +49,13 @@ export interface FormField {
   readonly name: string;
   readonly label: string;
   readonly note: string;
-  /** What it may be; undefined: it is typed. */
+  /** The allowed values; undefined: any text can be typed. */
   readonly choices?: readonly string[];
-  /** Whether it is asked at all, as the others stand. */
+  /** Whether this field is asked for, given the values of the others. */
   readonly matters?: (values: FormValues) => boolean;
 }
 
-/** The word has to be typed: what is done cannot be undone. */
+/** Something that cannot be undone: the user has to type the word. */
 export interface ConfirmDialog {
   readonly kind: 'confirm';
   readonly question: string;
@@ -78,21 +78,21 @@ export interface SecretDialog {
   readonly kind: 'secret';
   readonly title: string;
   readonly question: string;
-  /** Characters. */
+  /** The least number of characters. */
   readonly min: number;
   readonly typed: string;
-  /** As it was typed the first time. */
+  /** The text typed the first time. */
   readonly first: string | undefined;
   readonly problem: string;
   readonly call: Call;
 }
 
-/** The one time that a recovery key is shown. */
+/** A recovery key, which is shown only this once. */
 export interface RecoveryKeyDialog extends NewRecoveryKey {
   readonly kind: 'recovery-key';
   readonly typed: string;
   readonly isHidden: boolean;
-  /** Those that came while this one is shown: each has to be confirmed too. */
+  /** Keys that came while this one is shown: each has to be confirmed, too. */
   readonly waiting: readonly NewRecoveryKey[];
 }
 
@@ -101,7 +101,7 @@ export interface NewRecoveryKey {
   readonly recoveryKey: string;
 }
 
-/** A job, or a session, as it goes on. */
+/** A job or a session, followed as it proceeds. */
 interface Followed<K extends string, T> {
   readonly kind: K;
   readonly id: string;
@@ -116,18 +116,18 @@ export function following(kind: FollowedDialog['kind'], id: string): FollowedDia
   return { kind, id, shown: UNKNOWN, log: NO_LOG };
 }
 
-/** What is looked at as it goes on, if anything is. */
+/** The dialog, if it follows a job or a session. */
 export function followedDialog(dialog: Dialog | undefined): FollowedDialog | undefined {
   return dialog?.kind === 'job' || dialog?.kind === 'session' ? dialog : undefined;
 }
 
-/** The newest lines of a log that grows. */
+/** The newest lines of a growing log. */
 export interface FollowedLog {
   readonly lines: readonly LogLine[];
-  /** How many there have been in all. */
+  /** The number of lines so far, including dropped ones. */
   readonly count: number;
   readonly atMs: number | undefined;
-  /** Rows from its end that are below what is shown: 0 follows it. */
+  /** Rows below the visible part, up to the end of the log; 0: follows the end. */
   readonly back: number;
 }
 
@@ -138,10 +138,10 @@ export interface LogLine {
 
 export const NO_LOG: FollowedLog = { lines: [], count: 0, atMs: undefined, back: 0 };
 
-/** More is for `job log`. */
+/** Older lines are dropped: `job log` shows all. */
 const LINES_MAX = 1000;
 
-/** With `lines` behind the `first` ones. */
+/** The log with `lines`, which follow its `first` ones. */
 export function followed(
   log: FollowedLog,
   { first, lines, atMs }: { first: number; lines: readonly LogLine[]; atMs: number },

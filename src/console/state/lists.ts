@@ -1,13 +1,13 @@
 import { listRows, type Model, type PagedList, type PagedName } from './model.ts';
 import type { Known } from './service.ts';
 
-/* Which row of a list is chosen. */
+/* The chosen row of a list. */
 
-/** The same with another row chosen, in the list of the screen that is seen. */
+/** The model with another row chosen in the list of the current screen. */
 export function moved(model: Model, list: PageList, by: number): Model {
   const before =
     list.kind === 'paged' ? model[list.name].chosen : (model.chosen[model.screen] ?? 0);
-  // What was chosen is gone: only who moves chooses another one.
+  // The chosen row is gone: only moving chooses another one.
   if (by === 0 && before < 0) return model;
   return movedTo(model, list, before + by);
 }
@@ -19,7 +19,7 @@ export function movedTo(model: Model, list: PageList, row: number): Model {
     return { ...model, chosen: { ...model.chosen, [model.screen]: chosen } };
   }
   const { total, top } = model[list.name];
-  // What is not known yet has not moved.
+  // Nothing can be chosen in a list that is not known yet.
   if (total === undefined) return model;
   const chosen = clamped(row, total);
   const place = { chosen, top: topFor(chosen, top, { total, height: listRows(model) }) };
@@ -37,7 +37,7 @@ export function idsOf<T>(
   return it.kind === 'known' ? it.value.map(idOf) : undefined;
 }
 
-/** The one that is chosen, where it is there. */
+/** The chosen row, if it exists. */
 export function chosenOf<T>(it: Known<readonly T[]>, row = 0): T | undefined {
   return it.kind === 'known' ? it.value[Math.min(row, it.value.length - 1)] : undefined;
 }
@@ -46,7 +46,7 @@ export function chosenIn<T>({ rows, first, chosen }: PagedList<T>): T | undefine
   return rows[chosen - first];
 }
 
-/** The first row to be shown so that the chosen one is, moving as little as possible. */
+/** The first row to show so that the chosen one is visible, moving as little as possible. */
 export function topFor(
   chosen: number,
   top: number,
@@ -62,7 +62,7 @@ export interface ArrivedPage<T> {
   readonly rows: readonly T[];
 }
 
-/** Who has chosen something goes on having it, though newer ones push it down. */
+/** The chosen row stays chosen, even if newer rows push it down. */
 export function withPage<T>(
   model: Model,
   list: PagedList<T>,
@@ -76,9 +76,9 @@ export function withPage<T>(
   return { ...list, total, first, rows, chosen, top, refused: undefined, atMs: model.nowMs };
 }
 
-/** What Up and Down move through. */
+/** The list in which Up and Down move. */
 export type PageList =
   | { readonly kind: 'none' }
-  /** What its rows are called by, in their order; undefined: they are not known. */
+  /** The IDs of its rows, in order; undefined: not known. */
   | { readonly kind: 'rows'; readonly ids: (model: Model) => readonly string[] | undefined }
   | { readonly kind: 'paged'; readonly name: PagedName };

@@ -23,8 +23,8 @@ import {
 } from './service.ts';
 
 /*
- * All that the console knows. `update` makes the next one of an event, `view` lines of it; neither does
- * anything. What is to be done comes out of `update` as effects.
+ * The whole state of this program. `update` returns the next model after an event, `view` returns its lines; both are
+ * pure. `update` also returns the effects to carry out.
  */
 export interface Model {
   readonly size: Size;
@@ -37,7 +37,10 @@ export interface Model {
   readonly time: string;
   readonly screen: ScreenName;
   readonly service: ServiceState;
-  /** A service has said what it has: on a machine's own screen that may be long after this was started. */
+  /**
+   * Whether a service has described itself once: on a machine's own screen that may be long after the console
+   * started.
+   */
   readonly hasBegun: boolean;
   readonly facts: Known<ResultOf<'service/show'>>;
   readonly latest: Known<ResultOf<'backup/page'>>;
@@ -49,7 +52,7 @@ export interface Model {
   /** Jobs that wait or run. */
   readonly active: Known<readonly JobSummary[]>;
   readonly usage: Known<StoreUsage>;
-  /** Alarms that are not over. */
+  /** Alarms that have not ended. */
   readonly standing: Known<readonly AlarmSummary[]>;
   readonly throughput: Known<Throughput>;
   readonly exports: Known<readonly SessionExport[]>;
@@ -60,34 +63,34 @@ export interface Model {
   readonly disks: Known<ResultOf<'disk/list'>['disks']>;
   readonly points: PointsList;
   readonly opened: Known<readonly OpenFilesSummary[]>;
-  /** The directory that is looked at, what is in it, and what of its volume is marked. */
+  /** The directory that is shown, its entries, and the marked files of its volume. */
   readonly place: FilesPlace | undefined;
   readonly entries: PagedList<ResultOf<'files/browse'>['entries'][number]>;
   readonly marked: readonly string[];
   readonly jobs: PagedList<JobSummary>;
-  /** Row that is chosen in the list of a screen, where that list is not a paged one; -1: none. */
+  /** The chosen row of each list that is not paged; -1: none. */
   readonly chosen: Readonly<Partial<Record<ScreenName, number>>>;
-  /** What was chosen in a list when it was known; absent while it is. */
+  /** The row that was chosen in a list before its contents became unknown; absent while they are known. */
   readonly chosenBefore: Readonly<Partial<Record<ScreenName, string>>>;
   readonly dialog: Dialog | undefined;
-  /** The question by which the service tells what happens, once it was asked. */
+  /** The request by which the service reports events, once it was sent. */
   readonly follow: number | undefined;
   readonly looks: readonly Look[];
   readonly tasks: readonly Task[];
   readonly log: readonly LogEntry[];
-  /** It is left as soon as nothing is lost by that; nothing more is begun. */
+  /** The console ends as soon as nothing is lost by that; nothing more is started. */
   readonly isEnding: boolean;
-  /** What a key did not do, and why. */
+  /** The reason why a key did nothing. */
   readonly hint: string;
   readonly nextId: number;
 }
 
-/** How it is left, and for what: a machine's own screen is left for a login only. */
+/** The key that ends the console, and its word: a machine's own screen ends only for a login. */
 export type Leaving =
   | { readonly key: 'q'; readonly word: 'leave' }
   | { readonly key: 'l'; readonly word: 'log in' };
 
-/** All screens, in their order: keys 1 to 9 go by it. Here one is added. */
+/** All screens in order, by which keys 1 to 9 choose them. Add one here. */
 export const SCREENS = [
   'status',
   'points',
@@ -114,10 +117,10 @@ export type ServiceState =
   | { readonly kind: 'up' }
   | { readonly kind: 'down'; readonly reason: string; readonly sinceMs: number };
 
-/** A part of a list, newest first: as many recovery points as are in the store would not fit anywhere. */
+/** A part of a list, newest first: all recovery points of a store would not fit in memory. */
 export interface PagedList<T> {
   readonly total: number | undefined;
-  /** The index of the first of `rows`. */
+  /** The index of `rows[0]`. */
   readonly first: number;
   readonly rows: readonly T[];
   readonly chosen: number;
@@ -139,27 +142,27 @@ export interface FilesPlace {
 export interface OpenVolume {
   readonly id: string;
   readonly point: string;
-  /** Undefined: it has none, or only who opened it knows them. */
+  /** Undefined: there is none, or only the process that opened it knows the volumes. */
   readonly volume: VolumeSummary | undefined;
 }
 
 export interface PointsList extends PagedList<PointSummary> {
   readonly filter: string;
-  /** Records among those that were asked for. */
+  /** Damaged records in the part of the list that was requested. */
   readonly damaged: readonly DamagedPoint[];
 }
 
-/** Something that only looks: asked again and again while it is to be seen, and when something has changed. */
+/** A question to the service that changes nothing: repeated while its result is shown, and after changes. */
 export interface Query {
-  /** Undefined: there is nothing to ask for now. */
+  /** Undefined: there is nothing to ask at the moment. */
   readonly call: (model: Model) => Call | undefined;
-  /** What is known is too old, or is not all that is to be seen. */
+  /** Whether the result is too old, or does not cover everything that is shown. */
   readonly isDue: (model: Model) => boolean;
   readonly answered: (model: Model, answer: Answer) => Model;
   readonly refused: (model: Model, message: string) => Model;
-  /** Asked again after each of these operations, or all of a noun, whatever is known. */
+  /** Repeated after each of these operations, or of all operations of a noun, however new the result is. */
   readonly changedBy: readonly (OperationName | Noun)[];
-  /** And after each of these events of the service. */
+  /** Also repeated after each of these events of the service. */
   readonly toldBy: readonly Reported['event'][];
 }
 
@@ -171,19 +174,19 @@ export interface Look {
   readonly sinceMs: number;
 }
 
-/** What is asked as a whole, and again after a while. */
+/** A result that is asked for as a whole, and again after a while. */
 export type KnownName = keyof typeof NOTHING_KNOWN;
 export type PagedName = 'points' | 'jobs' | 'entries';
 
-/** Something that was asked for and changes things, under way. */
+/** An operation that a user has started, under way. */
 export interface Task {
   readonly id: number;
   readonly call: Call;
   readonly title: string;
   readonly progress: string;
-  /** The screen that was seen when it was begun. */
+  /** The screen from which it was started. */
   readonly from: ScreenName;
-  /** The request: after an error the user need not type it all again. */
+  /** The form with the request: after an error the user can correct it. */
   readonly form: FormDialog | undefined;
 }
 
@@ -218,7 +221,7 @@ export type Event =
 
 export type Next = readonly [Model, readonly Effect[]];
 
-/** Nothing changes. */
+/** The same model without effects. */
 export function still(model: Model): Next {
   return [model, []];
 }
@@ -227,7 +230,7 @@ export function withDialog(model: Model, dialog: Dialog | undefined): Next {
   return [{ ...model, dialog }, []];
 }
 
-/** Why a key did nothing. */
+/** The model with the reason why a key did nothing. */
 export function withHint(model: Model, hint: string): Next {
   return [{ ...model, hint }, []];
 }
@@ -263,7 +266,7 @@ export function firstModel(of: {
   };
 }
 
-/** What the service has to be asked for as a whole. */
+/** Results that are asked for as a whole. */
 export const NOTHING_KNOWN = {
   facts: UNKNOWN,
   latest: UNKNOWN,
@@ -288,7 +291,7 @@ export const NO_ROWS: PagedList<never> = {
   ...{ refused: undefined, atMs: 0 },
 };
 
-/** No directory is looked at. */
+/** No directory is shown. */
 export const NO_PLACE = { place: undefined, entries: NO_ROWS, marked: [] } as const;
 
 export function noPoints(filter: string): PointsList {
@@ -313,10 +316,10 @@ export function isTooSmall({ columns, rows }: Size): boolean {
   return columns < SMALLEST.columns || rows < SMALLEST.rows;
 }
 
-/** How long an answer may take before people are told. */
+/** Above this the console says that the service is slow. */
 const SLOW_MS = 3000;
 
-/** Since when the service has been silent, where that is worth a word. */
+/** The time for which the service has not answered, if it is long enough to mention. */
 export function silentMs({ looks, nowMs }: Model): number | undefined {
   const longest = Math.max(0, ...looks.map(({ sinceMs }) => nowMs - sinceMs));
   return longest >= SLOW_MS ? longest : undefined;

@@ -12,17 +12,20 @@ import {
 } from './model.ts';
 import type { Answer, AnswerOf, Call, CallOf, Known } from './service.ts';
 
-/* The three kinds of queries: of something as a whole, of a part of a list, of what a dialog follows. */
+/*
+ * The three kinds of queries: for a whole result, for a part of a list, and for a job or session that a dialog
+ * follows.
+ */
 
-/** How often what costs the service much is asked: a list of recovery points costs a look at all names. */
+/** The interval of queries that cost the service much: a list of recovery points reads all names in the store. */
 export const COSTLY_MS = 10_000;
-/** How often most things are asked while they are to be seen. */
+/** The interval of most queries while their results are shown. */
 export const OFTEN_MS = 2000;
 
 type Causes = Partial<Pick<Query, 'changedBy' | 'toldBy'>>;
 type ValueOf<T> = T extends Known<infer V> ? V : never;
 
-/** Keeps what is answered, or what `value` makes of it, in the field of that name. */
+/** Keeps the result, or the part that `value` takes from it, in the field `name` of the model. */
 export function whole<K extends KnownName, N extends OperationName>(
   field: K,
   name: N,
@@ -36,7 +39,7 @@ export function whole<K extends KnownName, N extends OperationName>(
     readonly request?: RequestOf<N>;
     readonly everyMs?: number;
     readonly value?: (result: ResultOf<N>) => ValueOf<Model[K]>;
-    /** What else of the model the answer tells. */
+    /** Further fields of the model that the result changes. */
     readonly also?: (result: ResultOf<N>) => Partial<Model>;
   } = {},
 ): Query {
@@ -56,11 +59,11 @@ export function whole<K extends KnownName, N extends OperationName>(
 
 type RowOf<K extends PagedName> = Model[K] extends PagedList<infer T> ? T : never;
 
-/** Rows of a long list that are asked for at once, and how near to their end more are. */
+/** How many rows of a long list to ask for at once, and how near to their end to ask for more. */
 const WINDOW = 300;
 const MARGIN = 60;
 
-/** What of a long list is to be seen, and some more. */
+/** The part of a long list that is visible, and some more. */
 export function paged<K extends PagedName, N extends OperationName>(
   field: K,
   {
@@ -75,11 +78,11 @@ export function paged<K extends PagedName, N extends OperationName>(
       model: Model,
       window: { readonly first: number; readonly count: number },
     ) => CallOf<N> | undefined;
-    /** Infinite: once, and again only after it was entered again. */
+    /** Infinite: once, and again only after the list was entered again. */
     readonly everyMs: number;
     readonly page: (result: ResultOf<N>) => ArrivedPage<RowOf<K>>;
     readonly idOf: (row: RowOf<K>) => string;
-    /** What else the answer tells; `model` has its rows. */
+    /** Further fields that the result changes; `model` has the new rows. */
     readonly also?: (model: Model, result: ResultOf<N>) => Partial<Model>;
   },
 ): Query {
@@ -110,7 +113,7 @@ export function paged<K extends PagedName, N extends OperationName>(
   };
 }
 
-/** Whether what is to be seen, and some more, is there. */
+/** Whether the visible part, and some more, is there. */
 function isCovered({ total = 0, first, rows, top }: PagedList<unknown>, height: number): boolean {
   const from = Math.max(0, top - MARGIN);
   const to = Math.min(total, top + height + MARGIN);
@@ -121,7 +124,7 @@ type LogName = Extract<OperationName, 'job/log' | 'session/log'>;
 
 const FOLLOWED_MS = 1000;
 
-/** What a dialog of that kind follows, and what is new in its log. */
+/** The job or session that a dialog of this kind follows, and the new lines of its log. */
 export function followedBy<N extends OperationName, L extends LogName>(
   kind: FollowedDialog['kind'],
   {
@@ -181,7 +184,7 @@ function withCauses({ changedBy = [], toldBy = [] }: Causes) {
   return { changedBy, toldBy };
 }
 
-/** The compiler does not see that a query is answered what it asked. */
+/** The compiler does not see that the answer is that of the query's operation. */
 function taken<N extends OperationName>(answer: Answer): AnswerOf<N> {
   return answer as unknown as AnswerOf<N>;
 }

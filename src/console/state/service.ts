@@ -3,9 +3,9 @@ import type { SentSecret } from '../../operations/base/secret.ts';
 import type { FailureKind } from '../../operations/base/failure.ts';
 import type { OperationName, RequestOf, ResultOf } from '../../operations/operations.ts';
 
-/* What the service is asked, what it answers, and what is known by that. */
+/* Requests to the service, its answers, and the facts known from them. */
 
-/** `session` of `session/list`. */
+/** The noun of an operation: `session` of `session/list`. */
 export type Noun = OperationName extends infer N
   ? N extends `${infer Word}/${string}`
     ? Word
@@ -16,7 +16,7 @@ export type Noun = OperationName extends infer N
 export type CallOf<N extends OperationName> = { readonly name: N; readonly request: RequestOf<N> };
 export type Call = { [N in OperationName]: CallOf<N> }[OperationName];
 
-/** What people ask for, which changes things. `title`: `run web1-...`, as it stands in the log. */
+/** Work that a user starts, and that changes something. `title`: as the log shows it, `run web1-...`. */
 export interface Work {
   readonly title: string;
   readonly call: Call;
@@ -27,10 +27,10 @@ export interface Work {
 export type AnswerOf<N extends OperationName> = CallOf<N> & { readonly result: ResultOf<N> };
 export type Answer = { [N in OperationName]: AnswerOf<N> }[OperationName];
 
-/** What comes while something is under way. */
+/** A report of the service while a request is under way. */
 export type Reported = Parameters<Report>[0];
 
-/** `gone`: nothing answers; otherwise what the service said. */
+/** `gone`: nothing answers; otherwise an error that the service reported. */
 export type Failure =
   | { readonly kind: 'gone'; readonly message: string }
   | {
@@ -39,7 +39,7 @@ export type Failure =
       readonly needsKeyOf: string | undefined;
     };
 
-/** What the service said about something. `unknown` is never shown as "none". */
+/** A fact that the service was asked for. `unknown` is never shown as "none". */
 export type Known<T> =
   | { readonly kind: 'unknown' }
   | { readonly kind: 'known'; readonly value: T; readonly atMs: number }

@@ -2,7 +2,7 @@ import type { FormDialog } from './dialog.ts';
 import type { Model, Next } from './model.ts';
 import type { Work } from './service.ts';
 
-/** At once; more are refused here. */
+/** Tasks under way at once; further ones are refused. */
 const TASKS_MAX = 16;
 
 export function startTask(
@@ -10,12 +10,18 @@ export function startTask(
   { title, call, secret, form }: Work & { readonly form?: FormDialog },
 ): Next {
   if (model.isEnding) {
-    const hint =
-      'The set-up is finished: this screen closes as soon as what is under way has ended.';
+    const hint = 'The set-up is finished: this screen closes as soon as all tasks have ended.';
     return [{ ...model, dialog: undefined, hint }, []];
   }
   if (model.tasks.length >= TASKS_MAX) {
-    return [{ ...model, dialog: undefined, hint: 'Too much is under way: wait a moment.' }, []];
+    return [
+      {
+        ...model,
+        dialog: undefined,
+        hint: 'Too many tasks are under way: wait until one has ended.',
+      },
+      [],
+    ];
   }
   const id = model.nextId;
   const tasks = [...model.tasks, { id, call, title, progress: '', from: model.screen, form }];

@@ -1,6 +1,6 @@
-/* What terminals send for keys: xterm, the Linux console, VT220. */
+/* The bytes that terminals send for keys: xterm, the Linux console, VT220. */
 
-/** A name, or one character that was typed. */
+/** A named key, or one typed character. */
 export type Key =
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'named'; readonly name: KeyName };
@@ -52,18 +52,18 @@ const CONTROLS: Readonly<Record<string, KeyName>> = {
   '\u000c': 'redraw',
 };
 
-/** Passphrases are in any language: all but control characters, and what was no UTF-8. */
+/** Passphrases are in any language: everything but control characters, and bytes that are not UTF-8. */
 const TYPABLE = /^[^\p{Cc}\p{Cs}\ufffd]$/u;
 const ESCAPE = '\u001b';
-/** One whole sequence, or the beginning of one. The Linux console sends the first for F1 to F5. */
+/** A whole sequence, or the beginning of one. The Linux console sends the first form for F1 to F5. */
 const SEQUENCE = /^(?:\[\[[A-E]|\[[0-9;?]*[@-Z\\-~]|O[@-~])/;
 const BEGINNING = /^(?:\[\[|\[[0-9;?]*|O)?$/;
-/** No terminal sends longer ones. */
+/** No terminal sends longer sequences. */
 const SEQUENCE_MAX = 16;
 
 /**
- * The keys in what came, and what may be the beginning of one. Unknown sequences are no keys. What is left
- * after a while was the escape key itself: `isAll` says so.
+ * The keys in the input, and the rest that may be the beginning of one. Unknown sequences are dropped. `isAll`:
+ * nothing has followed for a while, so a lone escape is the key itself.
  */
 export function parseKeys(
   input: string,

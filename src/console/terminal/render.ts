@@ -1,12 +1,12 @@
 import { LEVELS, type Line, printable, type Size, type Style } from './screen.ts';
 
 /*
- * Lines to what a terminal is sent: only the cells that changed since the last frame, since a serial line of
- * 9,600 baud takes two seconds for a whole one. Nothing but printable ASCII and sequences that a VT220 knows.
+ * Turns lines into bytes for a terminal. Only cells that changed since the last frame are sent: a whole frame takes
+ * two seconds on a serial line of 9,600 baud. Sends only printable ASCII and sequences that a VT220 knows.
  */
 export interface Abilities {
   readonly colors: boolean;
-  /** A second screen, so that what stood there before comes back. */
+  /** A second screen, so that the earlier contents come back at the end. */
   readonly alternate: boolean;
   /** Block elements of Unicode, each in one column. */
   readonly blocks: boolean;
@@ -17,13 +17,13 @@ interface Cell {
   readonly style: Style;
 }
 
-/** What stands on the terminal. */
+/** The contents of the terminal. */
 export interface Frame {
   readonly size: Size;
   readonly lines: readonly Line[];
 }
 
-/** For each of LEVELS. */
+/** A character for each of LEVELS. */
 const BLOCKS = ' \u2581\u2582\u2583\u2584\u2585\u2586\u2588';
 const BLANK: Cell = { char: ' ', style: 'plain' };
 const CSI = '\u001b[';
@@ -46,7 +46,7 @@ const MONOCHROME = {
   graph: '0',
 } as const satisfies Record<Style, string>;
 
-/** By TERM and the locale (`C.UTF-8`), as far as they matter here. */
+/** From TERM and the locale (`C.UTF-8`). */
 export function abilitiesOf(term: string, locale = ''): Abilities {
   const alternate = /^(xterm|screen|tmux|rxvt|foot|alacritty)/.test(term);
   return {
@@ -61,7 +61,7 @@ export function opening({ alternate }: Abilities): string {
   return `${alternate ? `${CSI}?1049h` : ''}${CSI}?25l${CSI}0m${CSI}H${CSI}J`;
 }
 
-/** Leaves the terminal as a shell wants it. */
+/** Leaves the terminal in the state that a shell expects. */
 export function closing({ alternate }: Abilities): string {
   return `${CSI}0m${alternate ? '' : `${CSI}H${CSI}J`}${CSI}?25h${alternate ? `${CSI}?1049l` : ''}`;
 }
@@ -78,7 +78,7 @@ export function render(
   let output = isSame ? '' : `${CSI}0m${CSI}H${CSI}J`;
   for (let row = 0; row < size.rows; row++) {
     const [old = [], line = []] = [isSame ? before.lines[row] : undefined, lines[row]];
-    // Most rows stay as they are: a cell of each would be made for nothing, every second.
+    // Most rows stay the same: making cells for them would be wasted work, every second.
     if (isSameLine(old, line)) continue;
     output += changed(cellsOf(old, size), cellsOf(line, size), { row, codes, blocks });
   }
@@ -92,12 +92,12 @@ function isSameLine(a: Line, b: Line): boolean {
   );
 }
 
-/** Without the blanks at the end: an absent cell is one. */
+/** Without the blanks at the end: a missing cell is a blank. */
 function cellsOf(line: Line, { columns }: Size): readonly Cell[] {
   const cells = line.flatMap(({ text, style }) =>
     Array.from(printable(text), (char): Cell => ({ char, style })),
   );
-  // In the last column a terminal may go on to the next row, or not: none is asked.
+  // After the last column a terminal may or may not continue on the next row, so that column stays empty.
   const shown = cells.slice(0, columns - 1);
   const end = shown.findLastIndex((cell) => !isEqual(cell, BLANK));
   return shown.slice(0, end + 1);

@@ -1,4 +1,4 @@
-/* What is to be seen, without a terminal: lines of pieces of text, each in one style. */
+/* The contents of the screen, independent of terminals: lines of pieces of text, each in one style. */
 
 export type Style = 'plain' | 'strong' | 'bar' | 'good' | 'warning' | 'bad' | 'graph';
 
@@ -18,7 +18,7 @@ export function line(text: string, style: Style = 'plain'): Line {
   return [{ text: printable(text), style }];
 }
 
-/** Cut to its width, with "~" where something is missing. */
+/** Cut to a width, with "~" at the end if something is missing. */
 export function clipped(line: Line, width: number): Line {
   const length = line.reduce((sum, { text }) => sum + text.length, 0);
   if (length <= width) return line;
@@ -31,19 +31,22 @@ export function clipped(line: Line, width: number): Line {
   return [...kept, { text: '~', style: 'plain' }];
 }
 
-/** What terminals of every kind show in one column each; the rest, which may command a terminal, as "?". */
+/**
+ * The characters that terminals of every kind show in one column each; others, which may control a terminal, become
+ * "?".
+ */
 export function printable(text: string): string {
   return text.replaceAll(/[^\u0020-\u007e]/gu, '?');
 }
 
-/** Cut, or filled up with spaces. A cut one ends in "~". */
+/** Cut, or padded with spaces. A text that was cut ends in "~". */
 export function fitted(text: string, width: number): string {
   const shown = printable(text);
   if (shown.length <= width) return shown.padEnd(width);
   return width < 2 ? shown.slice(0, width) : `${shown.slice(0, width - 1)}~`;
 }
 
-/** A text as lines of at most `width`, broken between words where that is possible. */
+/** A text as lines of at most `width` characters, broken between words if possible. */
 export function wrapped(text: string, width: number): string[] {
   const lines: string[] = [];
   for (const paragraph of text.split('\n')) {
@@ -59,12 +62,12 @@ export function wrapped(text: string, width: number): string[] {
   return lines;
 }
 
-/** Cells of fixed widths, two columns apart; the last width may be left open. */
+/** Cells of fixed widths, two columns apart; the last cell may be without a width. */
 export function columns(cells: readonly string[], widths: readonly number[]): string {
   return cells.map((cell, at) => fitted(cell, widths[at] ?? cell.length)).join('  ');
 }
 
-/** From nothing to most, for pieces of style `graph`: a terminal that can shows finer ones. */
+/** From nothing to most, for pieces of style `graph`: some terminals show finer ones. */
 export const LEVELS = ' .:-=+*#';
 
 /** The last of the values as characters of LEVELS, the newest at the right end. */

@@ -5,7 +5,7 @@ import { fitted, type Line, line, wrapped } from '../terminal/screen.ts';
 import { type DialogKind, key, type PageKey } from './page.ts';
 import { edited, escape, textWidth } from './typed.ts';
 
-/* Several questions at once. */
+/* A dialog of several questions. */
 
 export const formKind: DialogKind<FormDialog> = {
   keys(it) {
@@ -39,7 +39,7 @@ function withValue(it: FormDialog, name: string, value: string): FormDialog {
   return { ...it, values: { ...it.values, [name]: value } };
 }
 
-/** Those that are asked, as the others stand. */
+/** The fields that are asked for, given the values of the others. */
 function fieldsOf({ form, values }: FormDialog): readonly FormField[] {
   return form.fields.filter(({ matters }) => matters?.(values) ?? true);
 }

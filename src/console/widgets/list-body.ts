@@ -4,9 +4,9 @@ import { listRows, type Model, type PagedList } from '../state/model.ts';
 import type { Known } from '../state/service.ts';
 import { fitted, type Line, line, wrapped } from '../terminal/screen.ts';
 
-/* Lists as lines, with the row that is chosen. */
+/* Lists as lines, with the chosen row. */
 
-/** In a time: jobs and sessions are not there for years. */
+/** Where the month begins in a time: jobs and sessions do not last for years. */
 export const MONTH_AT = 5;
 
 /** A list that is known as a whole. */
@@ -21,7 +21,7 @@ export function listBody<T>(
   }: {
     readonly known: Known<readonly T[]>;
     readonly heading: string;
-    /** Behind it. */
+    /** Shown after the heading. */
     readonly note?: string;
     readonly none: string;
     readonly text: (item: T) => string;
@@ -39,7 +39,7 @@ export function listBody<T>(
   return [line(fitted(` ${heading}${note}`, model.size.columns - 1).trimEnd(), 'strong'), ...shown];
 }
 
-/** A long one, of which a part is known. */
+/** A long list, of which a part is known. */
 export function pagedBody<T>(
   model: Model,
   { refused, total, chosen, top, rows, first }: PagedList<T>,
@@ -50,9 +50,9 @@ export function pagedBody<T>(
     text,
   }: {
     readonly heading: string;
-    /** Instead of an empty list. */
+    /** Shown instead of an empty list. */
     readonly none?: string;
-    /** Behind the place in the list. */
+    /** Shown after the position in the list. */
     readonly note: string;
     readonly text: (item: T) => string;
   },
@@ -76,12 +76,12 @@ function listLine(text: string, isChosen: boolean, width: number): Line {
   return isChosen ? line(shown, 'bar') : line(shown.trimEnd());
 }
 
-/** A long list leaves no room for the lines below it. */
+/** For long lists, which leave no room for lines below them. */
 export function damagedNote({ length }: readonly DamagedPoint[]): string {
   return length === 0 ? '' : `   ${length} DAMAGED`;
 }
 
-/** What there is and cannot be read, below what can be. */
+/** The records that cannot be read, below those that can. */
 export function damagedLines(damaged: readonly DamagedPoint[], { size }: Model): Line[] {
   return damaged.flatMap(({ reason }) =>
     wrapped(`DAMAGED ${reason}`, size.columns - 3).map((text) => line(` ${text}`, 'bad')),
@@ -92,7 +92,7 @@ export function notKnown(it: Known<unknown>): Line {
   return it.kind === 'refused' ? line(` ${it.message}`, 'bad') : line(' asking ...');
 }
 
-/** A fact with its name before it. */
+/** A fact after its name. */
 export function fact(name: string, text: string, width = 10): Line {
   return line(` ${fitted(name, width)} ${text}`);
 }

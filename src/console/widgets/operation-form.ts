@@ -13,34 +13,33 @@ import type { Dialog, Form, FormDialog, FormField, FormValues } from '../state/d
 import type { Call } from '../state/service.ts';
 
 /*
- * A form from an operation's declaration: what its fields are called, what is said of them, which values they offer and
- * begin with, and what they may be. A form names the fields that are asked, by their place in the request
- * (`whenFull`, `nfs.allow`): of variants first the field that tells them apart (`tls.kind`), of an object that may be
- * left out first the object itself (`nfs`), which is yes or no.
+ * A form from an operation's declaration: labels, descriptions, offered and initial values, and limits of its fields.
+ * A form names the fields that it asks for by their place in the request (`whenFull`, `nfs.allow`). Of variants, the
+ * field that names the kind comes first (`tls.kind`); of an optional object the object itself (`nfs`), as yes or no.
  */
 export interface OperationForm<N extends OperationName> {
   readonly title: string;
-  /** What Enter does, as it stands at the bottom. */
+  /** What Enter does, for the bottom line. */
   readonly does: string;
-  /** The fields, in their order. */
+  /** The fields, in order. */
   readonly asks: readonly string[];
-  /** The row that is typed into first. */
+  /** The row to begin with. */
   readonly field?: number;
-  /** What of the request is known already. */
+  /** The part of the request that is known in advance. */
   readonly given?: Unchecked;
-  /** What stands in fields at first, in the place of defaults. */
+  /** Initial values of fields, instead of their defaults. */
   readonly values?: FormValues;
-  /** What else is known of fields; those that the request does not have are for `made`. */
+  /** Further properties of fields. Fields that the request does not have are for `made`. */
   readonly fields?: Readonly<Record<string, Partial<FormField>>>;
-  /** What choices mean, where a field offers others than its values: `4 hours`. */
+  /** The values behind the choices of a field, if it offers other words: `4 hours`. */
   readonly meanings?: Readonly<Record<string, Unchecked>>;
-  /** Fields that stay as they are at first are not asked for; an empty one is. */
+  /** Leaves unchanged fields out of the request; an emptied field counts as changed. */
   readonly onlyChanged?: true;
-  /** The request before it is checked, or what is wrong. */
+  /** Returns the request, which is then checked, or a sentence that says what is wrong. */
   readonly made?: (request: Unchecked, values: FormValues) => Unchecked | string;
-  /** What is done, as it stands in the log. */
+  /** The title of the task, for the log. */
   readonly task: (request: RequestOf<N>) => string;
-  /** The question to the user before it is done; undefined: none. */
+  /** A question to the user before the request is sent; undefined: none. */
   readonly before?: (request: RequestOf<N>) => Dialog | undefined;
 }
 
@@ -60,7 +59,7 @@ export function operationForm<N extends OperationName>(
       if (typeof asked === 'string') return asked;
       const request = parse<unknown>(OPERATIONS[name].request, asked) as RequestOf<N>;
       const dialog = before?.(request);
-      // The compiler does not see that a name goes with its own request.
+      // The compiler does not see that a name belongs to its own request.
       return dialog ?? { title: task(request), call: { name, request } as Call };
     } catch (cause) {
       if (cause instanceof SchemaError) return sentenceOf(cause, rows);
@@ -97,15 +96,15 @@ function rowOf(operation: OperationName, name: string, { fields, meanings }: Hin
 
 type Hints = Pick<OperationForm<never>, 'fields' | 'meanings'>;
 
-/** How a value is typed or chosen, and what is made of that. */
+/** How a value is typed or chosen, and read. */
 interface Value {
   readonly choices?: readonly string[];
   readonly first: string;
-  /** Undefined: it is left out of the request. Throws SchemaError. */
+  /** Undefined: the field is left out of the request. Throws SchemaError. */
   readonly read: (text: string) => unknown;
-  /** What an empty field stands for where that is a change. */
+  /** The value of a field that was emptied, if that is a change. */
   readonly empty?: unknown;
-  /** How more than one are typed, behind what is said of the field. */
+  /** How several values are typed; follows the field's description. */
   readonly several?: string;
 }
 
@@ -119,7 +118,7 @@ function meaning(meant: Unchecked): Value {
 interface Place {
   readonly schema: Schema<unknown>;
   readonly note: string;
-  /** It tells variants apart; `schema` is that of all of them. */
+  /** Whether it is the field that names the kind; `schema` is that of all variants. */
   readonly isTag: boolean;
   readonly matters: (values: FormValues) => boolean;
 }
@@ -158,7 +157,7 @@ function placeOf(
   return { ...place, matters: (values) => isThere(values) && place.matters(values) };
 }
 
-/** Without `optional`, a default and `null`. */
+/** The schema without `optional`, default and `null`. */
 function bare(schema: Schema<unknown>): Parts {
   const it = parts(schema);
   return it.wrapped ? bare(it.wrapped) : it;
@@ -216,7 +215,7 @@ function pairOf(
   return { [name]: before, [value]: behind };
 }
 
-/** Words with commas or spaces between them. */
+/** Words separated by commas or spaces. */
 function listed(text: string): string[] {
   return text.split(/[\s,]+/).filter((it) => it !== '');
 }
@@ -248,7 +247,7 @@ function withField(
   return { ...request, [name]: rest.length === 0 ? value : withField(inner, rest, value) };
 }
 
-/** With the label of the field that is wrong. */
+/** The error as a sentence, with the label of the field that is wrong. */
 function sentenceOf({ at, reason, message }: SchemaError, rows: readonly Row[]): string {
   const [row] = rows
     .filter(({ path }) => path.every((name, index) => at[index] === name))

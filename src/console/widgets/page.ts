@@ -6,13 +6,13 @@ import { startTask } from '../state/tasks.ts';
 import type { Key } from '../terminal/keys.ts';
 import type { Line } from '../terminal/screen.ts';
 
-/* What a page, and a dialog, is made of. What stands at the bottom is derived from the keys that it answers to. */
+/* What pages and dialogs consist of. The bottom line is derived from their keys. */
 
 /** One of the screens. */
 export interface Page {
-  /** As it stands among the others. */
+  /** Its title in the list of screens. */
   readonly title: string;
-  /** Its own, beside those that all pages have. They are pressed while the service is there. */
+  /** Its own keys, in addition to those of all pages. They work while the service answers. */
   readonly keys: readonly PageKey[];
   /** The queries of a page while it is shown. */
   readonly queries: readonly Query[];
@@ -20,26 +20,29 @@ export interface Page {
   readonly body: (model: Model) => readonly Line[];
 }
 
-/** What is shown in the place of a page, until it is left. */
+/** A dialog, shown instead of a page until the user leaves it. */
 export interface DialogKind<D extends Dialog> {
   readonly keys: (it: D) => readonly PageKey[];
   readonly queries?: readonly Query[];
   readonly body: (it: D, model: Model) => readonly Line[];
-  /** Any other key, such as a letter of what is typed. */
+  /** Takes every other key, such as a typed letter. */
   readonly typed?: (it: D, model: Model, key: Key) => Next;
 }
 
 export interface PageKey {
-  /** Characters, or names of keys (`enter`, `space`): each does the same. */
+  /** Characters, or names of keys (`enter`, `space`), all with the same effect. */
   readonly names: readonly string[];
-  /** What it does, in a word or two. */
+  /** The effect, in a word or two. */
   readonly label: string;
-  /** Why it does nothing now: said when it is pressed, and it is not shown. Empty: nothing is said. */
+  /**
+   * The reason why the key does nothing now: shown when it is pressed; the key itself is hidden. Empty: no reason is
+   * shown.
+   */
   readonly unless: (model: Model) => string | undefined;
   readonly press: (model: Model, name: string) => Outcome;
 }
 
-/** The result of a key: why it does nothing, the new page, a request to the service, or the next model. */
+/** The outcome of a key: the reason why it does nothing, a dialog, a request to the service, or the next model. */
 export type Outcome = string | Dialog | Work | Next;
 
 export function key(
@@ -51,7 +54,7 @@ export function key(
   return { names: [names].flat(), label, press, unless };
 }
 
-/** Keys that do something to what is chosen. `none` is said where nothing is. */
+/** Keys that act on the chosen row. `none` is the reason shown if nothing is chosen. */
 export function keysFor<T>(chosen: (model: Model) => T | undefined, none = '') {
   return (
     names: string | readonly string[],
@@ -70,7 +73,7 @@ export function keysFor<T>(chosen: (model: Model) => T | undefined, none = '') {
     );
 }
 
-/** What the key of that name does; undefined: it is none of these. */
+/** The outcome of the key with this name; undefined: no key has it. */
 export function pressed(keys: readonly PageKey[], name: string, model: Model): Next | undefined {
   const it = keys.find(({ names }) => names.includes(name));
   if (!it) return undefined;
@@ -105,7 +108,7 @@ const SHOWN: Readonly<Record<string, string>> = {
   end: 'End',
 };
 
-/** `Enter show  n new`: those that do something now. */
+/** `Enter show n new`: the keys that do something now. */
 export function keysText(keys: readonly PageKey[], model: Model): string {
   return keys
     .filter(({ unless }) => unless(model) === undefined)

@@ -5,11 +5,11 @@ import { type DialogKind, key } from './page.ts';
 import { edited, escape, input, paragraph, textWidth } from './typed.ts';
 
 /*
- * A recovery key is shown once. A person who has not written it down finds that out now, and not on the day when it is
- * needed: its last group has to be typed while it is not seen. Nothing takes the place of one that is shown.
+ * A recovery key is shown once. A user who has not written it down notices that now, and not on the day when it is
+ * needed: its last group has to be typed while the key is hidden. No other dialog replaces it.
  */
 
-/** In the place of any dialog but that of another key, behind which it waits. */
+/** Replaces any dialog except another recovery key, behind which it waits. */
 export function recoveryKeyDialog(key: NewRecoveryKey, before: Dialog | undefined): Dialog {
   if (before?.kind === 'recovery-key') return { ...before, waiting: [...before.waiting, key] };
   return shownFirst(key, []);
@@ -41,7 +41,7 @@ export const recoveryKeyKind: DialogKind<RecoveryKeyDialog> = {
 
 function confirmed(it: RecoveryKeyDialog, model: Model): Next {
   if (it.typed.trim().toLowerCase() !== lastGroup(it.recoveryKey).toLowerCase()) {
-    const hint = 'That is not its last group. Esc shows the key again.';
+    const hint = 'This is not the last group. Press Esc to see the key again.';
     return [{ ...model, dialog: { ...it, typed: '' }, hint }, []];
   }
   const [next, ...waiting] = it.waiting;
@@ -49,7 +49,7 @@ function confirmed(it: RecoveryKeyDialog, model: Model): Next {
   return [{ ...model, dialog, hint: `The recovery key of "${it.set}" is confirmed.` }, []];
 }
 
-/** Groups stand apart by hyphens or spaces. */
+/** Groups are separated by hyphens or spaces. */
 function lastGroup(key: string): string {
   return key.split(/[\s-]+/).at(-1)!;
 }
@@ -65,7 +65,7 @@ function recoveryKeyBody(
     return [[], title, [], ...paragraph(question, model), ...input(typed, model)];
   }
   const why =
-    'It is shown only once. Write it down, and keep it where the backups are not: without passphrase and recovery ' +
+    'It is shown only once. Write it down, and keep it away from the backups: without passphrase and recovery ' +
     'key, they can never be read again.';
   return [
     [],

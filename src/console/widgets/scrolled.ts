@@ -5,9 +5,9 @@ import { utc } from '../terminal/times.ts';
 import { type DialogKind, key, type PageKey } from './page.ts';
 import { closed, textWidth } from './typed.ts';
 
-/* What may be longer than the screen: a text, and the log below what a dialog follows. */
+/* Contents that may be longer than the screen: a text, and the log of a job or session. */
 
-/** By how many rows each key moves what is seen, of so many. */
+/** How many rows each key moves, given the number of visible rows. */
 const SCROLLS: Readonly<Record<string, (rows: number) => number>> = {
   up: () => -1,
   down: () => 1,
@@ -17,7 +17,7 @@ const SCROLLS: Readonly<Record<string, (rows: number) => number>> = {
   end: () => Infinity,
 };
 
-/** `to` makes the next model of how far it is moved, of so many rows as are seen. */
+/** `rows`: the number of visible rows. `to` returns the dialog moved by a number of rows. */
 function scrolling(
   label: string,
   rows: (model: Model) => number,
@@ -32,7 +32,7 @@ export function textDialog(title: string, text: string, isFailure = false): Text
   return { kind: 'text', title, text, isFailure, top: 0 };
 }
 
-/** Rows of a text under its title. */
+/** Rows for a text below its title. */
 function textRows(model: Model): number {
   return bodyRows(model) - 2;
 }
@@ -58,14 +58,14 @@ export const textKind: DialogKind<TextDialog> = {
   },
 };
 
-/** Rows of what is followed above its log. */
+/** Rows for the facts above the log. */
 const FACT_ROWS = 11;
 
 function logRows(model: Model): number {
   return bodyRows(model) - FACT_ROWS;
 }
 
-/** `own`: what else can be done with what is followed. */
+/** `own`: further keys for the job or session. */
 export function logKeys(it: FollowedDialog, ...own: readonly PageKey[]): readonly PageKey[] {
   const { log } = it;
   const scroll = scrolling('log', logRows, (model, by) => {
@@ -76,7 +76,7 @@ export function logKeys(it: FollowedDialog, ...own: readonly PageKey[]): readonl
   return [scroll, ...own, BACK];
 }
 
-/** The end of a log, or an earlier part, as far as it was scrolled back. */
+/** The end of a log, or an earlier part if it was scrolled back. */
 export function logLines({ lines, back }: FollowedLog, model: Model): Line[] {
   const end = lines.length - back;
   const seen = lines.slice(Math.max(0, end - logRows(model)), end);

@@ -5,7 +5,7 @@ import type { Key } from '../terminal/keys.ts';
 import { type Line, line, wrapped } from '../terminal/screen.ts';
 import { type DialogKind, key, type PageKey } from './page.ts';
 
-/* Questions that are answered by typing: a word that confirms, a passphrase, a new secret. */
+/* Questions answered by typing: a word that confirms, a passphrase, a new secret. */
 
 const TYPED_MAX = 4096;
 
@@ -14,7 +14,7 @@ export function edited(text: string, key: Key, max = TYPED_MAX): string {
   return key.name === 'backspace' ? Array.from(text).slice(0, -1).join('') : text;
 }
 
-/** In a dialog, Ctrl-C is Escape too. */
+/** In a dialog, Ctrl-C is the same as Escape. */
 export function escape(label: string, press: PageKey['press'] = closed): PageKey {
   return key('escape', label, press);
 }
@@ -23,7 +23,7 @@ export function closed(model: Model): Next {
   return withDialog(model, undefined);
 }
 
-/** What a dialog does with every key that is not one of its own: it is typed. */
+/** Handles every key that has no effect of its own in a dialog: it is typed. */
 export function typing(max?: number) {
   return (it: Extract<Dialog, { typed: string }>, model: Model, key: Key): Next =>
     withDialog(model, { ...it, typed: edited(it.typed, key, max) });
@@ -37,13 +37,13 @@ export function paragraph(text: string, model: Model): Line[] {
   return wrapped(text, textWidth(model)).map((it) => line(` ${it}`));
 }
 
-/** The end is what is seen of a long one. */
+/** If a text is long, its end is shown. */
 export function input(typed: string, model: Model): Line[] {
   const shown = typed.slice(-(textWidth(model) - 4));
   return [[], [...line('  > '), ...line(`${shown}_`, 'strong')]];
 }
 
-/** Asks for a word before something that cannot be undone. */
+/** Asks the user to type a word before something that cannot be undone. */
 export function confirmation(
   of: Pick<ConfirmDialog, 'title' | 'question' | 'word' | 'call'>,
 ): ConfirmDialog {
@@ -108,7 +108,7 @@ export const secretKind: DialogKind<SecretDialog> = {
     [],
     line(` ${title}`, 'strong'),
     [],
-    ...paragraph(first === undefined ? question : 'Once more:', model),
+    ...paragraph(first === undefined ? question : 'Type it again:', model),
     ...(problem === '' ? [] : [line(` ${problem}`, 'bad')]),
     ...input('*'.repeat(typed.length), model),
   ],
@@ -132,7 +132,7 @@ export const leaveKind: DialogKind<Extract<Dialog, { kind: 'leave' }>> = {
   keys: () => [key('y', 'leave', (model) => [model, [{ kind: 'leave' }]]), escape('stay')],
   body: (_it, model) => [
     [],
-    ...paragraph('Something that was started here is still under way.', model),
+    ...paragraph('A task that was started here is still under way.', model),
     ...paragraph('It may be abandoned when you leave. Press y to leave, Esc to stay.', model),
   ],
 };

@@ -69,7 +69,7 @@ export function conditionsOf(it: Circumstances): Condition[] {
     ...[...it.waiting].map(
       ([about, reason]): Condition => ({
         ...{ kind: 'session-waits', about, level: 'critical' },
-        message: `session ${about} cannot go on: ${reason}`,
+        message: `session ${about} cannot continue: ${reason}`,
       }),
     ),
     ...notAdopted(it),

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path/posix';
 import { fileDevice } from '../../block/file.ts';
-import { openNoMore, openPaths } from '../../sys/process/process-files.ts';
+import { forbidOpening, openPaths } from '../../sys/process/process-files.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type { World } from '../../sys/world.ts';
 import { detectFormat, type ImageFormat } from './image-format.ts';
@@ -57,7 +57,7 @@ export async function imageSource(
     await serveImage(clock, path, { format: kind, access: 'read', isDevice }),
   );
   // It has all parts of the image open, including those that a part names: it needs no others.
-  await openNoMore(served.pid);
+  await forbidOpening(served.pid);
   await refuseSecrets(served.pid, path, isSecret);
   if (look.complaint !== undefined) throw new IngestError('BAD_IMAGE', look.complaint);
   requireSize(look.size, served.disk.geometry.size, path);

@@ -2,7 +2,7 @@ import type { ByteStream } from '../../sys/net/network.ts';
 import { connectionLimits } from './connection-limits.ts';
 
 /**
- * Accepts connections. While it is held they wait, unread, instead of being refused as if their export did not exist:
+ * Accepts connections. On hold, connections wait unread instead of being refused as if their export did not exist:
  * the listener has started, and the exports are about to appear.
  */
 export interface AcceptQueue {
@@ -16,7 +16,7 @@ export interface AcceptQueue {
 
 type Welcome = (stream: ByteStream) => void;
 
-/** Open from the start. */
+/** Accepts connections from the start. */
 export function acceptQueue(): AcceptQueue {
   const room = connectionLimits({ yields: 'always' });
   const waiting = new Map<ByteStream, () => void>();

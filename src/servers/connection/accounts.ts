@@ -1,12 +1,12 @@
 import { MiB } from '../../lib/sizes.ts';
 
 /**
- * Counts the requests under way on one connection, and decides when there are too many: then no request is accepted
- * until a reply was produced or sent.
+ * Counts the requests under way on one connection, and decides when there are too many: then the connection accepts
+ * no request until a reply was produced or sent.
  */
 export interface Accounts {
   readonly running: number;
-  /** Notes a request with so many bytes of contents, until the returned function is called. */
+  /** Counts a request with `length` bytes of contents as under way until the returned function is called. */
   begin(length: number): () => void;
   /** Whether the peer reads too slowly, or has too much under way. */
   isFull(): boolean;
@@ -31,7 +31,10 @@ export interface AccountsOptions {
   readonly onProgress: () => void;
 }
 
-/** Waits for a slow reader: otherwise memory grows, and copies of large disks take twice as long. */
+/**
+ * With more unsent bytes a slow reader is waited for: otherwise memory grows, and copies of large disks take twice as
+ * long.
+ */
 const UNSENT_MAX = MiB;
 
 export function openAccounts(options: AccountsOptions): Accounts {

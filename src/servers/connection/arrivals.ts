@@ -9,8 +9,8 @@ export interface ArrivalOptions {
 }
 
 /**
- * Finds out which user owns a connection from this machine before any of its data is read. Connections that wait for
- * that are limited in number, like admitted ones.
+ * Finds out which user owns a connection from this machine before any of its data is read. The number of connections
+ * that wait for this is limited, like that of admitted connections.
  */
 export function arrivals(
   owners: SocketOwners,

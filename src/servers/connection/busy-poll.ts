@@ -2,8 +2,8 @@ import type { Clock } from '../../sys/base/clock.ts';
 
 /**
  * While requests come in quick succession, the event loop polls for a moment instead of going to sleep: waking up
- * takes longer than answering. Costs a busy core while a client sends one request at a time as fast as it can, and
- * nothing otherwise.
+ * takes longer than answering. This costs a busy core while a client sends one request at a time as fast as it can,
+ * and nothing otherwise.
  */
 export interface StayAwake {
   /**
@@ -13,10 +13,10 @@ export interface StayAwake {
   arrived(isIdle: () => boolean): void;
 }
 
-/** With larger gaps on average it does not poll. */
+/** Above this average gap the loop does not poll. */
 const GAP_MAX_MS = 0.2;
 const STAY_MS = 0.1;
-/** Weight of the newest gap; a long one counts as this much. */
+/** Weight of the newest gap. A longer gap counts as `GAP_COUNTED_MAX_MS`. */
 const WEIGHT = 0.1;
 const GAP_COUNTED_MAX_MS = 2;
 

@@ -2,20 +2,20 @@ import { peerNetwork } from '../../sys/net/networks.ts';
 import type { ByteStream, Peer } from '../../sys/net/network.ts';
 
 /*
- * Connections that compete for room. A full server never turns away a host that has few connections: the host that
- * has most gives one up. Which one, and whether a host may do that to itself, differs: see `yields`.
+ * Connections that compete for room. A full server never turns away a host that has few connections: the host with
+ * the most gives one up. `yields` says which one, and whether a host may do that to itself.
  */
 export interface ConnectionLimits {
   /**
-   * Undefined: there is no room. Another may have been ended for it. `peer`: what is known about it besides its
-   * stream.
+   * Undefined: there is no room. Otherwise another connection may have been ended to make room. `peer`: what is known
+   * about the peer besides its stream.
    */
   enter(stream: ByteStream, peer?: Peer): Member | undefined;
   readonly size: number;
 }
 
 export interface Member {
-  /** Notes activity: inactive connections are ended before it. */
+  /** Notes activity: inactive connections are ended first. */
   heard(): void;
   leave(): void;
 }
@@ -29,7 +29,7 @@ export interface ConnectionLimitsOptions {
   readonly yields: 'always' | 'to-others';
 }
 
-/** Each takes a descriptor, and buffers of its own. */
+/** Each connection takes a descriptor, and buffers of its own. */
 const CONNECTIONS_MAX = 256;
 /** Limit for one host, so that others have room: Linux makes up to 16 for an NFS mount (`nconnect`). */
 const CONNECTIONS_OF_HOST_MAX = 128;
@@ -39,13 +39,13 @@ interface Inside {
   /** The host, or a user of this machine; undefined: over a unix socket. */
   readonly host: string | undefined;
   /**
-   * Whether anything has come from it, and the time of that or, until then, of its arrival: only the order counts.
+   * Whether the peer has sent anything, and when it last did or, until then, when it arrived. Only the order counts.
    */
   hasSpoken: boolean;
   lastHeard: number;
 }
 
-/** Which of two ends first: one that has sent nothing at all, otherwise the one that was silent for longer. */
+/** The one of two connections to end first: one that has sent nothing at all, otherwise the one silent for longer. */
 function lessUsed(a: Inside, b: Inside): Inside {
   if (a.hasSpoken !== b.hasSpoken) return a.hasSpoken ? b : a;
   return b.lastHeard < a.lastHeard ? b : a;
@@ -67,7 +67,7 @@ export function connectionLimits({ yields }: ConnectionLimitsOptions): Connectio
     const hosts = Map.groupBy(inside, ({ host }) => host);
     return [...hosts.values()].reduce((most, it) => (it.length > most.length ? it : most));
   }
-  /** The connections of which one must end; undefined: none. */
+  /** The connections of the host that must give one up; undefined: there is none. */
   function whoYields(host: string | undefined): Inside[] | undefined {
     const its = ofHost(host);
     if (yields === 'always' && its.length >= CONNECTIONS_OF_HOST_MAX) return its;

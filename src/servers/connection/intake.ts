@@ -1,6 +1,6 @@
 /**
- * Data from a peer, parsed as far as the limits allow. While too much is under way the rest is kept, and the peer is
- * not read.
+ * Data from a peer, parsed as far as the limits allow. While too much is under way the rest is kept, and nothing is
+ * read from the peer.
  */
 export interface Intake {
   /** Takes received bytes; they are lent until the call returns. */

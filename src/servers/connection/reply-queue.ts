@@ -40,9 +40,9 @@ export interface ReplyQueueOptions {
 }
 
 const SLAB_LENGTH = 256 * KiB;
-/** With more than this a peer can begin to read while we continue. */
+/** With more than this the peer can begin to read while further replies are written. */
 const FLUSH_LENGTH = 64 * KiB;
-/** For the usual largest request; what is larger gets memory of its own. */
+/** For the usual largest request; a larger reply gets memory of its own. */
 const LARGE_SLAB_LENGTH = MiB + 512;
 /** The slabs under way of a busy connection, or of several less busy ones. */
 const SPARE_MAX = 8;

@@ -1,4 +1,4 @@
-/** Bytes transferred since the beginning: they only grow. */
+/** Bytes transferred since the beginning. The numbers only grow. */
 export interface Traffic {
   readBytes: number;
   writtenBytes: number;

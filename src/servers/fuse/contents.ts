@@ -48,7 +48,7 @@ export const CONTENT_HANDLERS = {
     if ((body.getUint32(0, true) & ACCESS_MODE) !== 0) writable(served, it);
     const view = reply.view(OPEN_REPLY_LENGTH);
     writeU64(view, 0, 0);
-    // A running session's guest changes the disk too: the page cache must hold none of it.
+    // The guest of a running session changes the disk, too: the page cache must hold none of it.
     const shared = OPEN_FLAGS.directIo | OPEN_FLAGS.parallelDirectWrites;
     view.setUint32(8, device ? shared : OPEN_FLAGS.keepCache, true);
     view.setUint32(12, 0, true);
@@ -75,7 +75,7 @@ export const CONTENT_HANDLERS = {
     const zeroes = mode & (FALLOCATE_MODES.punchHole | FALLOCATE_MODES.zeroRange);
     const known = mode & ~(zeroes | FALLOCATE_MODES.keepSize);
     if (known !== 0 || zeroes === 0) {
-      throw new FuseFailure(ERRNO.notSupported, 'a disk cannot allocate space');
+      throw new FuseFailure(ERRNO.notSupported, 'space of a disk cannot be allocated');
     }
     const end = Math.min(it.size, offset + length);
     if (end <= offset) throw new FuseFailure(ERRNO.invalid, 'beyond the end of the disk');

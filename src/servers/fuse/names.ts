@@ -115,7 +115,7 @@ function fill({ tree }: FuseServed, { directory, after, style }: Page, into: Uin
     const length = attributesLength + direntLength(name.length);
     if (at + length > into.length) return false;
     if (style === 'plus') {
-      // For "." and ".." the kernel ignores attributes: node 0 says so.
+      // The kernel ignores the attributes of "." and "..": node 0 says so.
       const attributes = attributesOf(node);
       writeEntry(view, at, isSelf ? { ...attributes, node: 0 } : attributes, VALID_S);
     }

@@ -3,7 +3,7 @@ import { type BufferPool, bufferPool } from '../../lib/buffer-pool.ts';
 import { MiB } from '../../lib/sizes.ts';
 import { REPLY_HEADER_LENGTH } from '../../formats/wire/fuse.ts';
 
-/** The reply to one request: to be sent exactly once. */
+/** The reply to one request. It is sent exactly once. */
 export interface Reply {
   /** Room for `length` bytes after the header; old contents are not cleared. */
   room(length: number): Uint8Array;
@@ -13,8 +13,8 @@ export interface Reply {
   send(length: number): void;
   fail(errno: number): void;
   /**
-   * Answers later, from memory of its own: with the bytes that `work` leaves in `room`, as many as it resolves with.
-   * If it rejects, `errnoOf` gives the errno.
+   * Answers later, from memory of its own: sends the bytes that `work` leaves in `room`, as many as `work` resolves
+   * with. If it rejects, `errnoOf` gives the errno.
    */
   later(length: number, work: (room: Uint8Array) => Promise<number>): void;
 }

@@ -31,17 +31,17 @@ export interface AnsweringOptions {
   readonly agreement: Agreement;
   /** As `ByteStream.write`. */
   readonly send: (bytes: Uint8Array, sent: () => void) => void;
-  /** For replies, of all connections. */
+  /** Slabs for replies, shared by all connections. */
   readonly slabs: SlabPool;
-  /** Counts what is read and written. */
+  /** Counts the bytes read and written. */
   readonly traffic: Traffic;
-  /** For what is to be written, until it is. */
+  /** Memory for data to write, held until it is written. */
   readonly memory: MemoryShare;
-  /** What is to be written lies in these. */
+  /** Buffers for data to write. */
   readonly payloads: BufferPool;
-  /** For what is read, until the peer has taken it. */
+  /** Memory for data that was read, held until the peer has taken it. */
   readonly reads: MemoryShare;
-  /** An answer cannot be completed that has begun: nothing that follows would be understood. */
+  /** Called when an answer that has begun cannot be completed: the peer would misread everything after it. */
   readonly onBroken: () => void;
 }
 
@@ -49,12 +49,12 @@ const RUNNING_MAX = 1024;
 const RUNNING_LENGTH_MAX = 2 * PAYLOAD_LENGTH_MAX;
 
 /**
- * A range of zeros may be as long as the disk; the map of a session has a byte for each page of it, and all guests
- * wait while it is gone through. This much takes 2 ms.
+ * A range of zeros may be as long as the disk. A session's map has a byte for each page, and all guests wait while a
+ * range of the map is changed: for this length 2 ms.
  */
 const ZERO_STEP = 4 * GiB;
 
-/** Does what requests ask for, and keeps the accounts of what is under way. */
+/** Carries out requests, and counts those under way. */
 export function answering(options: AnsweringOptions, onProgress: () => void) {
   const { device, agreement, send, slabs, traffic } = options;
   const writable = isWritable(device) && !agreement.offer.readOnly ? device : undefined;
@@ -105,11 +105,11 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
       return () => reply.blockStatus(echo, extents);
     });
   }
-  /** Whether a payload is worth its memory. */
+  /** Whether the payload of a request will be used, so that it gets memory. */
   function wantsPayload(request: Request): boolean {
     return request.command === COMMANDS.write && objection(request) === ERRORS.none;
   }
-  /** `isLast`: of what has come so far. */
+  /** `isLast`: whether this is the last request received so far. */
   function answer(
     request: Request,
     payload: Uint8Array<ArrayBuffer> | undefined,
@@ -140,15 +140,15 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
     }
   }
   return {
-    /** Whether the whole payload was taken, before this returns; else nothing was done. */
+    /** True: the whole payload was taken before this returned. False: nothing was done. */
     tryWrite: (request: Request, payload: Uint8Array) =>
       wantsPayload(request) && (request.flags & fua) === 0 && tryWrite(request, payload),
     answer,
     changeInParts,
     wantsPayload,
-    /** An answer is being sent in parts: no request can be answered at once. */
+    /** Whether an answer is being sent in parts: then no request can be answered at once. */
     isSending: reading.isSending,
-    /** The peer has gone: nothing more is sent. */
+    /** Call it when the peer has gone: nothing is sent afterwards. */
     abandon(): void {
       reading.abandon();
       accounts.abandon();
@@ -167,7 +167,7 @@ interface ChangingParts {
   readonly refuse: (echo: Echo, cause: unknown) => void;
 }
 
-/** For requests that are not refused, so that there is something to write to. */
+/** Changes the disk. Only for requests that were not refused, so that `writable` exists. */
 function changing(
   { traffic, memory, payloads }: AnsweringOptions,
   { writable, accounts, run, reply, say, refuse }: ChangingParts,
@@ -184,7 +184,7 @@ function changing(
       try {
         if (!writable!.tryWrite(payload, offset, done)) return false;
       } catch {
-        // `write` says why.
+        // The caller continues with `write`, which reports the reason.
         return false;
       }
       end = accounts.begin(length);
@@ -225,7 +225,7 @@ function changing(
   };
 }
 
-/** Why a request cannot be; 0: it can. */
+/** The error with which a request is refused; 0: it is accepted. */
 function objections(size: number, isWritable: boolean, { allocation }: Agreement) {
   return ({ command, flags, offset, length }: Request): number => {
     const allowed = FLAGS_OF[command];
@@ -241,7 +241,7 @@ function objections(size: number, isWritable: boolean, { allocation }: Agreement
 }
 
 const { fua, noHole, df, reqOne, fastZero, payloadLength } = COMMAND_FLAGS;
-/** Flags that a command may carry. FUA is allowed, and means nothing, where nothing is written. */
+/** Flags that a command may carry. Commands that write nothing may carry FUA, without effect. */
 const FLAGS_OF: Readonly<Record<number, number>> = {
   [COMMANDS.read]: fua | df,
   [COMMANDS.write]: fua | payloadLength,
@@ -262,7 +262,7 @@ async function zeroInTurns(
     await to.zero(at, ZERO_STEP, 'cached');
     await turnOfLoop();
   }
-  // A sync is one of all that came before it.
+  // A sync covers all earlier writes, too.
   await to.zero(at, length - (at - offset), durability);
 }
 

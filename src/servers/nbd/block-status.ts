@@ -3,18 +3,20 @@ import { type HeaderStyle, STATES } from '../../formats/wire/nbd.ts';
 import { MiB } from '../../lib/sizes.ts';
 import { turnOfLoop } from '../../lib/turn-of-loop.ts';
 
-/** A reply's worth; a client asks again from where it ends. */
+/** As many extents as one reply has; a client continues from the end of the last one. */
 const EXTENTS_MAX = 4096;
 const FIRST_STEP = 16 * MiB;
-/** Where every other page differs: 8192 extents, which is what is in memory at most and takes some milliseconds. */
+/**
+ * If every second page differs, this has 8192 extents: the most in memory at a time, and some milliseconds of work.
+ */
 const LONGEST_STEP = 32 * MiB;
-/** As far as one reply looks, and how often others have a turn in between: a client continues from where it ends. */
+/** Steps of one reply, and after how many other requests have a turn. A client continues from the end of a reply. */
 const STEPS_MAX = 2048;
 const STEPS_OF_TURN = 16;
 
 /**
- * What a range holds, from its beginning: one extent, or as many as fit a reply. Looks no further than
- * it must, for QEMU asks for terabytes and takes the first extent only.
+ * The kinds of data in a range, from its beginning: one extent, or as many as fit a reply. Looks no further than
+ * necessary: QEMU asks about terabytes and uses only the first extent.
  */
 export async function blockStatus(
   device: BlockDevice,
@@ -40,13 +42,13 @@ export async function blockStatus(
     if (found.length > 1 && only === 'first') return found.slice(0, 1);
     if (found.length > EXTENTS_MAX) return found.slice(0, EXTENTS_MAX);
     at += count;
-    // A single extent so far: probably the empty part of a large disk.
+    // A single extent so far: this is probably the empty part of a large disk.
     if (found.length === 1) step = Math.min(2 * step, LONGEST_STEP);
   }
   return found;
 }
 
-/** Payload of a block status chunk for the one context that there is. */
+/** Payload of a block status chunk. There is only one context. */
 export function encodeBlockStatus(extents: readonly Extent[], style: HeaderStyle): Uint8Array {
   return style === 'extended' ? wide(extents) : narrow(extents);
 }
@@ -57,11 +59,11 @@ const CONTEXT_ID = 1;
 function narrow(extents: readonly Extent[]): Uint8Array {
   const longest = 2 ** 32 - 65_536;
   const cut = extents.findIndex(({ length }) => length > longest);
-  const told = cut < 0 ? extents : extents.slice(0, cut + 1);
-  const bytes = new Uint8Array(4 + 8 * told.length);
+  const sent = cut < 0 ? extents : extents.slice(0, cut + 1);
+  const bytes = new Uint8Array(4 + 8 * sent.length);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, CONTEXT_ID);
-  told.forEach(({ length, kind }, index) => {
+  sent.forEach(({ length, kind }, index) => {
     view.setUint32(4 + 8 * index, Math.min(length, longest));
     view.setUint32(8 + 8 * index, stateOf(kind));
   });

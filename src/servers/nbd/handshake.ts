@@ -66,10 +66,10 @@ interface Handshake {
 const OPTIONS_MAX = 256;
 const OPTION_LENGTH_MAX = 16 * 1024;
 /**
- * After so many bytes of lists none are sent: a list of all exports for each option would fill memory for a peer
- * that reads nothing. One list of any length is always sent.
+ * After so many bytes of lists no further list is sent: a list of all exports for each option would fill memory for a
+ * peer that reads nothing. A single list of any length is always sent.
  */
-const TOLD_LENGTH_MAX = 256 * 1024;
+const LISTED_LENGTH_MAX = 256 * 1024;
 const FLAGS_LENGTH = 4;
 const META_CONTEXT = 'base:allocation';
 const META_CONTEXT_ID = 1;
@@ -81,7 +81,7 @@ export function handshake(options: HandshakeOptions): Handshake {
   let pending: Uint8Array = new Uint8Array(0);
   let flagsSeen = false;
   let count = 0;
-  let told = 0;
+  let listed = 0;
 
   /** The client's flags, which come before all options. */
   function flags(): Outcome | undefined {
@@ -104,9 +104,9 @@ export function handshake(options: HandshakeOptions): Handshake {
         const view = viewOf(pending);
         const option = view.getUint32(8);
         const length = view.getUint32(12);
-        const isTooMuch = ++count > OPTIONS_MAX || told > TOLD_LENGTH_MAX;
+        const isTooMuch = ++count > OPTIONS_MAX || listed > LISTED_LENGTH_MAX;
         if (view.getBigUint64(0) !== OPTION_MAGIC || isTooMuch) return { kind: 'close' };
-        // Not even read: an honest client sends nothing like it.
+        // Not even read: a correct client sends no such option.
         if (length > OPTION_LENGTH_MAX) {
           send(encodeOptionReply(option, OPTION_REPLIES.tooBig));
           return { kind: 'close' };
@@ -116,7 +116,7 @@ export function handshake(options: HandshakeOptions): Handshake {
         const data = pending.subarray(OPTION_HEADER_LENGTH, end);
         pending = pending.subarray(end);
         const outcome = talk.answer(option, data, (reply) => {
-          told += reply.length;
+          listed += reply.length;
           send(reply);
         });
         if (!outcome) continue;

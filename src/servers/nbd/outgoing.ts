@@ -3,30 +3,33 @@ import { MiB } from '../../lib/sizes.ts';
 import type { ReplyWriter } from './reply-writer.ts';
 
 /**
- * Answers of a connection to reads, on their way out: the memory that they hold until the peer has taken them, and
- * whether one of them is being sent in parts, with which no other may mix.
+ * Answers to reads, on their way out to one peer: counts the memory that they hold until the peer has taken them, and
+ * keeps other answers back while one is being sent in parts, because nothing may come between these.
  */
 export interface Outgoing {
-  /** An answer for which so much is held is in the queue. */
+  /** Call it when an answer that holds `length` bytes was put into the queue. */
   queue(length: number): void;
-  /** Bytes that are held for what the peer has not taken. */
+  /** Bytes held by answers that the peer has not taken. */
   queued(): number;
   /** Resolves when the peer has taken something, or has gone. */
   nextSent(): Promise<void>;
-  /** Undefined: no answer is being sent in parts; else it resolves when that may have changed. */
+  /** Undefined: no answer is being sent in parts. Otherwise resolves when that may have changed. */
   sending(): Promise<void> | undefined;
-  /** One is from now on, until what is returned is called. */
+  /** An answer is being sent in parts from now until the returned function is called. */
   beginParts(): () => void;
-  /** Calls `say` once no answer is being sent in parts: at once, mostly. */
+  /** Calls `say` as soon as no answer is being sent in parts: usually at once. */
   between(say: () => void): void;
-  /** The peer has gone: nothing more is sent. */
+  /** Whether the peer has gone: then nothing is sent. */
   readonly isOver: boolean;
-  /** The peer has taken something. */
+  /** Call it when the peer has taken something. */
   onSent(): void;
   abandon(): void;
 }
 
-/** From so much on a read waits before it reads more: enough to continue while the first piece is sent. */
+/**
+ * With more bytes than this in the queue a read waits before it continues: enough to read on while the first piece is
+ * sent.
+ */
 export const QUEUED_MAX = 4 * MiB;
 
 export function outgoing(reads: MemoryShare, reply: ReplyWriter): Outgoing {

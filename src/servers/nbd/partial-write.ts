@@ -5,23 +5,25 @@ import { asError } from '../../lib/as-error.ts';
 import type { BufferPool } from '../../lib/buffer-pool.ts';
 import type { MemoryShare } from '../../lib/memory-budget.ts';
 
-/** A write whose bytes come in parts, where there was no memory for all of them. Each is written as it comes. */
+/**
+ * A write whose bytes come in parts, because memory for all of them was missing. Each part is written as it comes.
+ */
 export interface PartialWrite {
-  /** The part is used until it is written. */
+  /** Writes a part, which is lent until it is written. */
   put(part: Uint8Array<ArrayBuffer>, at: number): void;
-  /** All parts were put. */
+  /** Call it after the last part. */
   end(): void;
-  /** The others will not come. */
+  /** Call it when the other parts will not come. */
   drop(): void;
-  /** All is written; rejects with what failed first. */
+  /** Resolves once everything is written; rejects with the first failure. */
   readonly done: Promise<void>;
 }
 
 interface PartialWriteOptions {
-  /** Both get back what the parts took. */
+  /** The memory and the buffers of the parts are given back to these two. */
   readonly memory: MemoryShare;
   readonly payloads: BufferPool;
-  /** Counts a part as under way, until what is answered is called. */
+  /** Counts a part as under way until the returned function is called. */
   readonly begin: (length: number) => () => void;
 }
 

@@ -11,12 +11,13 @@ import { type Outgoing, outgoing, QUEUED_MAX } from './outgoing.ts';
 import { echoOf, type ReplyWriter } from './reply-writer.ts';
 
 /*
- * Reads, and how their replies are sent: at once if the bytes are in memory, whole once they were read, or, for long
- * ones, in pieces, of which few are in memory at a time. If the style of replies has no pieces, or the client wants
- * none, the parts of a long reply follow each other with nothing in between, and an error can no longer be reported
- * once it has begun. So the range is read once before: damage is found while the request can still be refused.
+ * Reads, and how their replies are sent: at once if the bytes are in memory; as a whole once they were read; or, if
+ * they are long, in pieces, of which only a few are in memory at a time. If the style of replies has no pieces, or
+ * the client refuses them, the parts of a long reply follow each other directly, and after the first one an error can
+ * no longer be reported. So the range is read once in advance: damage is found while the request can still be
+ * refused.
  */
-/** Begins what takes a while; `work` answers what is to be said once it is done. */
+/** Runs work that takes a while. `work` resolves with a function that sends the answer. */
 export type Run = (echo: Echo, length: number, work: () => Promise<() => void>) => void;
 
 interface ReadingOptions {
@@ -33,19 +34,19 @@ interface ReadingParts {
   readonly refuse: (echo: Echo, cause: unknown) => void;
 }
 
-/** Buffers of each size up to `SHORT_MAX`, for reads that are not answered at once. */
+/** Spare buffers of each size up to `SHORT_MAX`, for reads that are not answered at once. */
 const SPARE_BUFFERS = 16;
 const SHORT_MAX = 256 * KiB;
-/** And of up to `READ_PIECE`, the usual largest request. */
+/** Spare buffers of each size up to `READ_PIECE`, the usual largest request. */
 const SPARE_LONG_BUFFERS = 2;
-/** What is longer is read and sent in pieces of it, where replies have pieces. */
+/** Longer reads are read and sent in pieces of this length, if the style of replies has pieces. */
 const READ_PIECE = MiB;
-/** Two of them are what a connection may always hold: one is sent while the next one is read. */
+/** A connection may always hold two of these: one is sent while the next is read. */
 const READ_PART = MiB / 2;
-/** What is longer is read twice, where replies have no pieces: Linux's client asks for less. */
+/** Longer reads are read twice if the style of replies has no pieces; the Linux client's reads are shorter. */
 const WHOLE_MAX = QUEUED_MAX;
 
-/** Memory of a read is held from before it is read until the peer has taken the answer. */
+/** Memory is held from before a read begins until the peer has taken the answer. */
 export function readings(options: ReadingOptions, { accounts, run, reply, refuse }: ReadingParts) {
   const { device, reads, agreement } = options;
   const short = bufferPool(SPARE_BUFFERS, SHORT_MAX);
@@ -61,7 +62,7 @@ export function readings(options: ReadingOptions, { accounts, run, reply, refuse
       return () => {};
     });
   }
-  /** `isLast`: the last request received so far. */
+  /** `isLast`: whether this is the last request received so far. */
   function read(request: Request, isLast: boolean): void {
     const { offset, length, flags } = request;
     const hasPieces = agreement.style !== 'simple' && (flags & COMMAND_FLAGS.df) === 0;
@@ -108,7 +109,7 @@ export function readings(options: ReadingOptions, { accounts, run, reply, refuse
   };
 }
 
-/** Longer ones than fit into one answer: `pieces` that are answers of their own, or `parts` of one. */
+/** Reads that are too long for one answer: in `pieces` that are answers of their own, or in `parts` of one answer. */
 function longReads({ device, reads, onBroken }: ReadingOptions, reply: ReplyWriter, out: Outgoing) {
   async function pieces(echo: Echo, offset: number, length: number): Promise<void> {
     const memory = Buffer.allocUnsafeSlow(READ_PIECE);
@@ -133,7 +134,7 @@ function longReads({ device, reads, onBroken }: ReadingOptions, reply: ReplyWrit
   }
   async function parts(echo: Echo, offset: number, length: number): Promise<void> {
     await readThrough(device, offset, length);
-    // Now, because replies that wait in the meantime may hold the memory that would be missing then.
+    // Taken before waiting: answers that wait in the meantime could take the memory that this one needs.
     await reads.all(2 * READ_PART);
     for (let other = out.sending(); other; other = out.sending()) await other;
     const end = out.beginParts();
@@ -142,7 +143,7 @@ function longReads({ device, reads, onBroken }: ReadingOptions, reply: ReplyWrit
       await sendParts(offset, length);
     } catch (cause) {
       reads.give(2 * READ_PART);
-      // It was readable a moment ago. Nothing else can be sent now.
+      // The range was readable a moment ago. The answer has begun, so no error can be sent.
       if (cause instanceof BlockError) return onBroken();
       end();
       throw cause;

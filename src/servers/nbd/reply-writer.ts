@@ -17,7 +17,7 @@ import { replyQueue, type ReplyQueueOptions } from '../connection/reply-queue.ts
 const OFFSET_LENGTH = 8;
 const MESSAGE_LENGTH_MAX = 512;
 
-/** A part of what a read asked for. */
+/** A part of the data of a read. */
 interface Piece {
   readonly at: number;
   readonly isLast: boolean;
@@ -27,12 +27,12 @@ const WHOLE: Piece = { at: 0, isLast: true };
 
 export type ReplyWriter = ReturnType<typeof replyWriter>;
 
-/** Puts replies, in the style agreed on, into the queue: each is a single chunk, but for data in pieces. */
+/** Puts replies into the queue, in the style agreed on. Each is a single chunk, except data sent in pieces. */
 export function replyWriter(style: HeaderStyle, traffic: Traffic, options: ReplyQueueOptions) {
   const queue = replyQueue(options);
   const dataHeader =
     style === 'simple' ? SIMPLE_REPLY_LENGTH : chunkHeaderLength(style) + OFFSET_LENGTH;
-  /** Where the data begins for which room was made. */
+  /** The offset of the data for which room was made last. */
   let dataAt = 0;
 
   function simple(echo: Echo, error: number): void {
@@ -76,24 +76,24 @@ export function replyWriter(style: HeaderStyle, traffic: Traffic, options: Reply
       payload.writeUInt16BE(text.length, 4);
       chunk(echo, CHUNKS.error, payload);
     },
-    /** Memory for a read's data, where it will be sent from. Followed by `data`, or by nothing. */
+    /** Room for a read's data in the memory that is sent. `data` must follow; otherwise the room has no effect. */
     roomForData(length: number): Uint8Array {
       dataAt = queue.reserve(dataHeader + length) + dataHeader;
       return queue.bytes.subarray(dataAt, dataAt + length);
     },
-    /** The room that was asked for last holds the data of this reply, or of a piece of it: not for simple replies. */
+    /** Sends the last room as the data of this reply or, except in the simple style, of a piece of it. */
     data(echo: Echo, length: number, { at: offset, isLast }: Piece = WHOLE): void {
       writeDataHead(dataAt - dataHeader, echo, { length, offset, isLast });
       queue.commit(dataHeader + length);
       traffic.readBytes += length;
     },
-    /** The beginning of an answer whose data follow in parts, with nothing else in between. */
+    /** Sends the header of an answer whose data follow in parts, with nothing in between. */
     dataHead(echo: Echo, length: number): void {
       const at = queue.reserve(dataHeader);
       writeDataHead(at, echo, { length, offset: 0, isLast: true });
       queue.commit(dataHeader);
     },
-    /** The next part of it. */
+    /** Sends the next part of the data. */
     dataPart(bytes: Uint8Array): void {
       const at = queue.reserve(bytes.length);
       queue.bytes.set(bytes, at);

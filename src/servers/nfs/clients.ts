@@ -11,17 +11,20 @@ import type { Dispatch } from './dispatch.ts';
 import { recordMemory } from './rpc/records.ts';
 import type { Served } from './exports/export-entry.ts';
 
-/** Those who are connected, within bounds over all of them. Disposing answers what is under way, and ends them. */
+/**
+ * The connected clients, with limits for all of them together. Disposing answers the calls under way, and ends the
+ * connections.
+ */
 export interface NfsClients extends AsyncDisposable {
-  /** Those who have read or written something of it, and are still connected. */
+  /** The connected clients that have read or written something in this tree. */
   of(served: Served): readonly Client[];
   /** Traffic of all clients, including former ones. */
   trafficOf(served: Served): Traffic;
-  /** Whether it comes from a host or a local user that may see anything. Strangers are not even listened to. */
+  /** Whether the peer is a host or a local user that may see anything. Connections of strangers are not even read. */
   knows(peer: Peer): boolean;
   /** `peer` is at the other end of the stream. */
   accept(stream: ByteStream, peer: Peer, dispatch: Dispatch): void;
-  /** Ends connections on which calls stayed without an answer: their clients come again and ask again. */
+  /** Ends connections on which calls stay unanswered: their clients reconnect and send the calls again. */
   askAgain(): void;
 }
 
@@ -31,13 +34,13 @@ export interface NfsClientsOptions {
   readonly admits: (peer: Peer) => boolean;
 }
 
-/** Answers of all connections. */
+/** Bytes of answers of all connections. */
 const HELD_MAX = 128 * MiB;
 const FINISH_MS = 5000;
 
 /**
- * Weak: a host stays connected for months, through all sessions that come and go, and what counts what it read of
- * one that has ended must not keep its disks and caches in memory.
+ * Weak: a host stays connected for months, while sessions come and go. The count of what it read from a session that
+ * has ended must not keep the session's disks and caches in memory.
  */
 type TrafficByTree = WeakMap<Served, Traffic>;
 
@@ -56,7 +59,7 @@ export function nfsClients({ clock, writes, admits }: NfsClientsOptions): NfsCli
   const awake = stayAwake(clock);
   const memory = recordMemory();
   const slabs = slabPool();
-  /** A client whose connection is ended comes again with what it had no answer to. */
+  /** A client whose connection is ended reconnects, and repeats its unanswered calls. */
   const room = connectionLimits({ yields: 'always' });
 
   function hasRoom(length: number): boolean {
@@ -64,7 +67,7 @@ export function nfsClients({ clock, writes, admits }: NfsClientsOptions): NfsCli
     for (const { connection: it } of clients.values()) held += it.held();
     return held <= HELD_MAX;
   }
-  // Whether a host is known at all has nothing to do with its port.
+  // Whether a host is known does not depend on its port.
   const knows = (peer: Peer): boolean => admits(anyPort(peer));
   async function finish(stream: ByteStream, it: Connection): Promise<void> {
     const over = new AbortController();

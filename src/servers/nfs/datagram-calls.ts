@@ -10,7 +10,7 @@ import type { Program } from './procedures/procedure.ts';
 
 const REPLY_LENGTH_MAX = 8 * 1024;
 
-/** Answers calls that come in datagrams: there neither a call nor its reply has a record mark. */
+/** Answers calls that come in datagrams. Neither these calls nor their replies have a record mark. */
 export function datagramCalls(
   program: Program,
 ): (bytes: Uint8Array, peer: Peer) => Uint8Array | undefined {

@@ -25,14 +25,14 @@ import type { Served } from './exports/export-entry.ts';
 
 const RAW_REPLY_LENGTH = 48;
 
-/** Finds who answers a call. Throws FormatError for what is no call. */
+/** Finds the handler of a call. Throws FormatError if the bytes are not a call. */
 export type Dispatch = (
   record: Uint8Array,
   how: RecordState & {
     readonly peer: Peer;
-    /** What of a tree went through this connection, beside what was counted before. */
+    /** Counts the bytes that went through this connection for a tree, in addition to earlier ones. */
     readonly count: (served: Served, moved: Partial<Traffic>) => void;
-    /** The call stays without an answer: the client has to ask again. */
+    /** Called when a call stays unanswered: its client has to send it again. */
     readonly onUnanswered: () => void;
   },
   open: OpenReply,
@@ -68,7 +68,7 @@ export function dispatcher(programs: readonly Program[], replays: ReplayCache): 
     };
     if (key !== undefined) {
       const known = replays.begin(key);
-      // While it runs, its own answer is on the way.
+      // The call is running: its own answer will be sent.
       if (known === 'running') return;
       if (known) return repeat(open(xid, rethrow), known);
     }
@@ -88,7 +88,7 @@ function rethrow(_reply: Reply, cause: unknown): never {
   throw cause;
 }
 
-/** Behind the record mark. */
+/** The length of the record mark, which precedes a reply. */
 const MARK_LENGTH = 4;
 
 function repeat(reply: Reply, known: Uint8Array): void {

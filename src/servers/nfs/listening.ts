@@ -12,33 +12,33 @@ export interface NfsPorts {
 }
 
 export type NfsPlace =
-  /** Port 0: any. One port may have several parts. */
+  /** Port 0: any port. Programs may share a port. */
   | { readonly kind: 'ports'; readonly host: string; readonly ports: NfsPorts }
-  /** Sockets that systemd listens at, each part's at one port. */
+  /** Sockets on which systemd listens; each program has one port. */
   | ({ readonly kind: 'inherited' } & NfsSockets);
 
-/** Descriptors. */
+/** File descriptors. */
 export interface NfsSockets {
   readonly nfs: readonly number[];
   readonly mount: readonly number[];
   readonly portmap: readonly number[];
-  /** The port mapper's sockets for datagrams. */
+  /** The datagram sockets of the port mapper. */
   readonly datagrams: readonly number[];
 }
 
-/** Disposing refuses new clients; those that are connected stay. */
+/** Disposing refuses new clients; connected clients stay. */
 export interface NfsListening extends AsyncDisposable {
   readonly ports: NfsPorts;
 }
 
 export interface NfsListeningOptions {
-  /** Who takes those that come in; `portmap` knows the ports of this place. */
+  /** Takes new connections; `portmap` knows the ports of this place. */
   readonly welcome: (portmap: Program) => (stream: ByteStream) => void;
-  /** Whether a datagram of the peer's is answered. */
+  /** Whether a datagram of this peer is answered. */
   readonly admits: (peer: Peer) => boolean;
 }
 
-/** Listens at all ports of a place, or at none. Rejects BUSY, DENIED. */
+/** Listens on all ports of a place, or on none. Rejects BUSY, DENIED. */
 export async function listenForNfs(
   place: NfsPlace,
   { welcome, admits }: NfsListeningOptions,
@@ -70,7 +70,7 @@ export async function listenForNfs(
 
 type Serve = (address: Address) => Promise<number>;
 
-/** Parts that want the same port share it. */
+/** Programs that want the same port share it. */
 async function openPorts(
   { host, ports: wanted }: NfsPlace & { readonly kind: 'ports' },
   serve: Serve,
@@ -87,7 +87,7 @@ async function openPorts(
   return { nfs, mount, portmap: await open(wanted.portmap) };
 }
 
-/** A part that has no socket of its own is found at the first. */
+/** A program without a socket of its own is served at that of NFS. */
 async function adoptAll(sockets: NfsSockets, serve: Serve): Promise<NfsPorts> {
   async function adopt(descriptors: readonly number[]): Promise<number | undefined> {
     let port: number | undefined;

@@ -23,49 +23,52 @@ import { replayCache } from './rpc/replay-cache.ts';
 import type { Away, Served } from './exports/export-entry.ts';
 
 /**
- * An NFS version 3 server (RFC 1813) with all that its clients ask for beside it: MOUNT, the port mapper, locks.
- * Whatever a peer sends ends at most its own connection.
+ * An NFS version 3 server (RFC 1813) with all other programs that its clients need: MOUNT, the port mapper, locks.
+ * Data from a peer can end at most the peer's own connection.
  */
 export interface NfsTarget extends AsyncDisposable {
-  /** Listens there too: wherever a client comes in, it finds what it may see. Rejects BUSY, DENIED. */
+  /**
+   * Listens at a further place. A client finds everything that it may see, whichever place it uses. Rejects BUSY,
+   * DENIED.
+   */
   listen(place: NfsPlace): Promise<NfsListening>;
   /**
-   * Makes a tree visible as `/holdfast/NAME`. The tree is lent. Once this is disposed, who asks for it gets no
-   * answer until it is there again, or is forgotten. TreeError EXISTS: a name or tag is taken.
+   * Makes a tree visible as `/holdfast/NAME`. The tree is lent. Once the export is disposed, calls for it stay
+   * unanswered until it is there again, or is forgotten. TreeError EXISTS: a name or tag is taken.
    */
   export(name: string, tree: FileTree, options: NfsExportOptions): Export;
-  /** As after an export that was disposed. */
+  /** Leaves calls for an export unanswered, as after it was disposed: it is about to appear. */
   expect(name: string, options: NfsExportOptions): void;
-  /** It will not be there again. */
+  /** Calls for this export are answered STALE from now on: it will not be there again. */
   forget(name: string): void;
-  /** Until `answer` new clients wait. */
+  /** New clients wait until `answer` is called. */
   hold(): void;
   answer(): void;
-  /** As `hold`, and ends connections once they have their answers. */
+  /** Like `hold`; also answers the calls under way, and ends the connections. */
   leave(): Promise<void>;
 }
 
 export interface NfsExportOptions {
-  /** As they are at each call: their owner may change them. */
+  /** Applied at each call: the owner may change the list. */
   readonly access: readonly NfsAccess[];
-  /** 32 bits each, not zero; the same after a restart: file ids and handles are made of them. */
+  /** 32 bits each, not zero; the same after a restart: file IDs and handles are made of the two. */
   readonly tag: number;
   readonly generation: number;
-  /** Called when a client asks for it while it is away. */
+  /** Called when a client asks for the tree while it is away. */
   readonly onAsked?: () => void;
 }
 
 export interface NfsTargetOptions {
   readonly clock: Clock;
   readonly random: Random;
-  /** For what clients write, until it is written. */
+  /** Memory for data that clients write, until it is written. */
   readonly writes: MemoryBudget;
-  /** The users of connections from this machine. */
+  /** Says which users own connections from this machine. */
   readonly owners?: SocketOwners;
 }
 
 const VERIFIER_LENGTH = 8;
-/** What is under way for a tree that is taken away is waited for so long. */
+/** When a tree is taken away, its calls under way may take this long. */
 const FINISH_MS = 5000;
 
 export async function openNfsTarget({
@@ -121,7 +124,7 @@ export async function openNfsTarget({
       const verifier = random.bytes(VERIFIER_LENGTH);
       const served: Served = { name, access, tag, generation, verifier, tree: there.tree };
       exports.add(served);
-      // Those that asked for it in vain.
+      // Clients that asked for this tree in vain.
       clients.askAgain();
       let gone: Promise<void> | undefined;
       return {

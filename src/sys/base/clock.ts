@@ -1,7 +1,7 @@
 import { uptime } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Time, so that tests can turn it themselves. */
+/** Time, injected so that tests can set it. */
 export interface Clock {
   now(): Date;
   /** Milliseconds since some fixed moment; never goes back. */

@@ -15,7 +15,7 @@ export type SystemErrorCode =
   | 'CORRUPT'
   | 'IO';
 
-/** The outside world failed us: `cause` holds what Node or the kernel said. */
+/** A failure of the outside world; `cause` is the error of Node or the kernel. */
 export class SystemError extends Error {
   override readonly name = 'SystemError';
   readonly code: SystemErrorCode;
@@ -25,7 +25,7 @@ export class SystemError extends Error {
   }
 }
 
-/** Our code and the words for people, by the code of the kernel or the resolver (errno(3)). */
+/** Our code, and a text for people, by the code of the kernel or the resolver (errno(3)). */
 const MEANINGS: Readonly<Record<string, readonly [SystemErrorCode, string]>> = {
   ENOENT: ['NOT_FOUND', 'there is no such file or directory'],
   ENOTDIR: ['NOT_FOUND', 'a part of the path is not a directory'],
@@ -81,7 +81,7 @@ export function systemError(cause: unknown, what: string): SystemError {
   const name = (cause as NodeJS.ErrnoException | null)?.code ?? '';
   const [code, words] = MEANINGS[name] ?? ['IO', undefined];
   const detail = cause instanceof Error ? cause.message : String(cause);
-  // The name is what people find in manuals and reports.
+  // People find the name in manuals and reports.
   return new SystemError(code, `${what}: ${words === undefined ? detail : `${words} (${name})`}`, {
     cause,
   });

@@ -1,6 +1,6 @@
 import type { Clock } from './clock.ts';
 
-/** Runs `look` again and again: after the time that it asks for, and whenever it is woken. */
+/** Calls `look` repeatedly: after the time that `look` returned, and after each `wake`. */
 export interface Ticker extends AsyncDisposable {
   start(): void;
   wake(): void;
@@ -13,7 +13,7 @@ export function ticker(clock: Clock, look: () => number | Promise<number>): Tick
   let loop: Promise<void> | undefined;
   async function run(): Promise<void> {
     while (!closing.signal.aborted) {
-      // Before it looks: a wake-up in the meantime must not be slept through.
+      // Renewed before looking, so that a wake-up in the meantime is not lost.
       tick = Promise.withResolvers();
       const sleeping = new AbortController();
       const slept = clock.sleep(await look(), sleeping.signal).catch(() => {});

@@ -1,8 +1,8 @@
 import { createRequire } from 'node:module';
 
 /*
- * AES-256-GCM by the OpenSSL that the running Node brings, called without Node's own streams around it: the functions
- * are looked up in this process, so that there is one OpenSSL and no second library. Loaded on first use.
+ * AES-256-GCM by the OpenSSL inside the running Node, without Node's streams around it: the functions are looked up
+ * in this process, so that there is one OpenSSL and no second library. Loaded on first use.
  */
 export interface Evp {
   /** A context for one direction, with the key set; every call is checked. The caller frees it. */
@@ -55,7 +55,7 @@ const NULL = 0;
 
 let loaded: Evp | undefined;
 
-/** Throws where this Node does not export the functions. */
+/** Throws if this Node does not export the functions. */
 export function evp(): Evp {
   return (loaded ??= load());
 }
@@ -158,7 +158,7 @@ function load(): Evp {
   };
 }
 
-/** Throws where a number cannot hold the pointer. */
+/** Throws if a number cannot hold the pointer. */
 function checkedAddress(pointer: Pointer): Address {
   const address = Number(pointer);
   if (Number.isSafeInteger(address) && address > 0) return address;

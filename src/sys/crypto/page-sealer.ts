@@ -3,16 +3,16 @@ import { assert } from '../../lib/assert.ts';
 import { evp, type EvpContext } from './evp.ts';
 
 /*
- * AES-256-GCM of pages at the lowest cost: by OpenSSL's own functions (evp.ts), with one context for all that is
- * sealed under a key, a page takes a quarter of the time that node:crypto takes. Suite 1 takes the contents as
- * associated data and stores them as they are. Both ways give the same bytes; node:crypto is used where OpenSSL's
- * functions are not exported or do not pass the probe, or where the environment says HOLDFAST_CRYPTO=node.
+ * AES-256-GCM of pages at the lowest cost: with OpenSSL's own functions (evp.ts) and one context per key, a page
+ * takes a quarter of the time that it takes with node:crypto. Suite 1 takes the contents as associated data and
+ * stores them unencrypted. Both ways give the same bytes. node:crypto is used if OpenSSL's functions are not exported
+ * or do not pass the probe, or if HOLDFAST_CRYPTO=node is set.
  */
 export interface PageSealer extends Disposable {
   /**
-   * Writes the sealed form of `plain` to the start of `into`, which is other memory and may be longer, and the tag to
-   * `tag` (16 bytes). The caller ensures that `iv` (12 bytes) is never used twice under a key. Throws where the
-   * library fails: nothing is sealed then.
+   * Writes the sealed form of `plain` to the start of `into` (separate memory, which may be longer), and the tag to
+   * `tag` (16 bytes). The caller ensures that `iv` (12 bytes) is never used twice under a key. Throws if the library
+   * fails; nothing is sealed then.
    */
   seal(iv: Uint8Array, aad: Uint8Array, plain: Uint8Array, into: Uint8Array, tag: Uint8Array): void;
   /** Fills `into` from as many bytes at the start of `sealed`. False: the tag does not match, and `into` is zeros. */
@@ -25,7 +25,7 @@ export interface PageSealer extends Disposable {
   ): boolean;
 }
 
-/** 1: authenticated, stored as it is. 2: encrypted. */
+/** 1: authenticated, not encrypted. 2: encrypted. */
 type Suite = 1 | 2;
 export type CryptoSource = 'evp' | 'node';
 
@@ -37,7 +37,7 @@ const OPTIONS = { authTagLength: TAG_LENGTH };
 
 let chosen: CryptoSource | undefined;
 
-/** The way that this process uses; decided once. */
+/** The implementation that this process uses; chosen once. */
 export function cryptoSource(): CryptoSource {
   return (chosen ??=
     process.env['HOLDFAST_CRYPTO'] === 'node' ? 'node' : sourceThatWorks(evpSealer));
@@ -53,7 +53,7 @@ export function pageSealer(
   return source === 'evp' ? evpSealer(key, suite) : nodeSealer(key, suite);
 }
 
-/** 'node' where the results of `sealer` differ from the published ones of AES-256-GCM. */
+/** 'node' if the results of `sealer` differ from the published ones of AES-256-GCM. */
 export function sourceThatWorks(
   sealer: (key: Uint8Array, suite: Suite) => PageSealer,
 ): CryptoSource {
@@ -193,7 +193,8 @@ const KNOWN_ANSWERS: readonly KnownAnswer[] = [
     tag: '76fc6ece0f4e1768cddf8853bb2d551b',
   },
   {
-    // NIST CAVP, gcmEncryptExtIV256.rsp: no plain text, 128 bits of associated data, the first one; cut in two here.
+    // NIST CAVP, gcmEncryptExtIV256.rsp: the first vector without plain text and with 128 bits of associated data,
+    // which is split in two here.
     suite: 1,
     key: '78dc4e0aaf52d935c3c01eea57428f00ca1fd475f5da86a49c8dd73d68c8e223',
     iv: 'd79cf22d504cc793c3fb6c8a',
@@ -204,7 +205,7 @@ const KNOWN_ANSWERS: readonly KnownAnswer[] = [
   },
 ];
 
-/** Known answers; and data that is altered, cut short or under another key must not open. */
+/** Checks known answers, and that data altered, truncated or under another key does not open. */
 function passes(sealer: (key: Uint8Array, suite: Suite) => PageSealer): boolean {
   return KNOWN_ANSWERS.every((answer) => {
     const [key, iv, aad] = [hex(answer.key), hex(answer.iv), hex(answer.aad)];

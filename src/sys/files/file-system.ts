@@ -1,7 +1,7 @@
 /**
- * The part of a POSIX file system that Holdfast leans on; nothing outside `sys` imports `node:fs`.
- * All failures are SystemError. The real one is `real-file-system.ts`; tests have one that loses
- * power and one that fails on demand (test/support).
+ * The part of a POSIX file system that Holdfast uses; nothing outside `sys` imports `node:fs`. All failures are
+ * SystemError. The real one is `real-file-system.ts`; tests use one that loses power and one that fails on demand
+ * (test/support).
  */
 export interface FileSystem {
   /**
@@ -11,8 +11,8 @@ export interface FileSystem {
   create(path: string, access?: 'private' | 'shared'): Promise<File>;
   /**
    * Never waits for a process at the other end of a pipe. Opening a symbolic link for writing is INVALID: it may lead
-   * anywhere. `alone`: opens a block device for writing; BUSY where it, a part of it or the device that it is a part
-   * of is mounted, used as swap, or in use by LVM, RAID or another process that opened it so.
+   * anywhere. `alone`: opens a block device for writing; BUSY if the device, a part of it, or the device that it is a
+   * part of is mounted, used as swap, or in use by LVM, RAID or another process that opened it this way.
    */
   open(path: string, access: FileAccess): Promise<File>;
   /** The whole contents; refuses (IO) files above `limit` bytes. */
@@ -35,8 +35,8 @@ export interface FileSystem {
   /** Makes creations, renames and removals in `directory` durable. */
   syncDirectory(directory: string): Promise<void>;
   /**
-   * Holds `path`, a file that is made for it, until disposed or until this process ends in any way. Rejects BUSY,
-   * naming the holder; INVALID where it is a symbolic link.
+   * Holds a lock on `path`, a file made for it, until disposed or until this process ends in any way. Rejects BUSY,
+   * naming the holder; INVALID if it is a symbolic link.
    */
   lock(path: string, holder: string): Promise<AsyncDisposable>;
   /** The text that the holder gave, if `path` is held now. */
@@ -44,8 +44,8 @@ export interface FileSystem {
   /** Space of the file system that `path` is on. */
   space(path: string): Promise<Space>;
   /**
-   * A UUID of this run of the machine's kernel. While it stays the same, all readers see what was written, synced or
-   * not, even if the process that wrote it was killed.
+   * A UUID of this boot of the machine. While it stays the same, all readers see what was written, synced or not,
+   * even if the process that wrote it was killed.
    */
   bootId(): Promise<string>;
 }
@@ -65,7 +65,7 @@ export interface FileStatus {
   readonly size: number;
   /** Bytes that it occupies on the disk. */
   readonly allocated: number;
-  /** The number of the file system that it lies on: equal numbers share their space. */
+  /** The number of its file system: files with equal numbers share their space. */
   readonly fileSystem: number;
   /** When its contents, or the names in it, last changed, in milliseconds since 1970; NaN: unknown. */
   readonly modifiedMs: number;
@@ -80,17 +80,20 @@ export interface File extends AsyncDisposable {
   /** As `read`, blocking this thread: for data that is known to be in memory, and for worker threads. */
   readNow(into: Uint8Array, offset: number): number;
   /**
-   * Fills `into` from what memory holds of the file, and never waits for the medium. False: memory does not hold all
-   * of it. Undefined: the file system cannot tell.
+   * Fills `into` from the page cache, and never waits for the medium. False: the cache does not hold all of the
+   * range. Undefined: the file system cannot tell.
    */
   readCached(into: Uint8Array, offset: number): boolean | undefined;
-  /** This range will be read in pieces: the medium may fetch it in one. Never fails, and may do nothing. */
+  /**
+   * Announces that this range will be read in pieces, so that the medium may fetch it at once. Never fails, and may
+   * do nothing.
+   */
   willNeed(offset: number, length: number): void;
-  /** All of `from` or a failure; after NO_SPACE a part may have been written. */
+  /** Writes all of `from`, or rejects; after NO_SPACE a part may have been written. */
   write(from: Uint8Array, offset: number): Promise<void>;
   /** As `write`, blocking this thread. */
   writeNow(from: Uint8Array, offset: number): void;
-  /** Contents and size are durable. A failure is final: a retry that succeeds proves nothing. */
+  /** Makes contents and size durable. A failure is final: a later sync that succeeds proves nothing. */
   sync(): Promise<void>;
   truncate(size: number): Promise<void>;
   /**
@@ -99,21 +102,21 @@ export interface File extends AsyncDisposable {
    */
   allocate(offset: number, length: number): Promise<void>;
   /**
-   * Drops from memory the whole 4 KiB pages of this range that are on the medium, or are taken to be: later reads
-   * come from there.
+   * Drops the whole 4 KiB pages of this range from the page cache if they are on the medium, or are assumed to be:
+   * later reads come from there.
    */
   drop(offset: number, length: number): Promise<void>;
-  /** Gives the space back; the range reads as zeros. Where that is not possible, it does nothing. */
+  /** Gives the space of a range back, so that it reads as zeros. Does nothing if that is not possible. */
   punchHole(offset: number, length: number): Promise<void>;
-  /** Start of the first data at or after `offset`, its end in `end`; undefined: only a hole follows. */
+  /** The first data at or after `offset`; undefined: only a hole follows. */
   nextData(offset: number): Promise<{ readonly start: number; readonly end: number } | undefined>;
-  /** How long the logical sectors of a block device are. Throws SystemError. */
+  /** The length of a block device's logical sectors. Throws SystemError. */
   sectorSize(): number;
   /**
-   * Holds byte `at`, which need not exist, until this file is closed; several may hold it at once (fcntl(2), "Open
-   * file description locks"). Does nothing where the file system has no locks.
+   * Holds a lock on byte `at`, which need not exist, until this file is closed; several processes may hold it at once
+   * (fcntl(2), "Open file description locks"). Does nothing if the file system has no locks.
    */
   holdByte(at: number): void;
-  /** Whether the file is open elsewhere and byte `at` held there. */
+  /** Whether the file is open elsewhere with a lock on byte `at`. */
   isByteHeld(at: number): boolean;
 }

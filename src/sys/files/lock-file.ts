@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { LOCK_EXCLUSIVE, LOCK_NOT_BLOCKING, libc } from '../base/libc.ts';
 import { SystemError, systemError } from '../base/system-error.ts';
 
-/** Who holds a lock, as written into its file. */
+/** The holder of a lock, as written into its file. */
 interface Holder {
   readonly holder: string;
   readonly pid: number;
@@ -13,20 +13,20 @@ interface Holder {
 }
 
 const EWOULDBLOCK = 11;
-/** `lockHolder` itself takes the lock for a moment to find out: that is worth another try. */
+/** `lockHolder` itself takes the lock for a moment to find out: then it is worth trying again. */
 const TRIES = 5;
 const TRY_AGAIN_MS = 10;
 /**
- * A process that is killed while it starts another leaves its lock with the new one until that has begun: no holder
- * can be named then, and it is soon over.
+ * A process that is killed while it starts another one leaves its lock to that one until its program begins: for this
+ * short time no holder can be named.
  */
 const TRIES_AFTER_DEATH = 500;
 /** A holder's record is one line; anything longer is not a record of ours. */
 const RECORD_LENGTH_MAX = 4096;
 
 /**
- * Holds `path` until disposed or until this process ends in any way: the lock is the kernel's (flock), the file's
- * contents only say who holds it. Rejects BUSY, naming the holder; INVALID for a symbolic link.
+ * Holds a lock on `path` until disposed or until this process ends in any way. The lock is the kernel's (flock); the
+ * contents of the file only name the holder. Rejects BUSY, naming the holder; INVALID for a symbolic link.
  */
 export async function takeLock(path: string, holder: string): Promise<AsyncDisposable> {
   const fd = openLock(path);
@@ -60,7 +60,7 @@ async function lockFile(fd: number, path: string): Promise<void> {
   }
 }
 
-/** Best effort: on a full disk people miss the text, but freeing space needs the lock itself. */
+/** Best effort: on a full disk the text is missing, but the lock itself is held, which freeing space requires. */
 function note(fd: number, text: string): void {
   try {
     ftruncateSync(fd, 0);
@@ -98,7 +98,7 @@ function who(path: string): string {
   return `${found.holder} (process ${found.pid} on ${found.host}, since ${found.since})`;
 }
 
-/** As far as can be known: a holder on this host whose process ID no process has. */
+/** Whether the record names a process of this host that no longer exists, as far as that can be known. */
 function isHolderDead(path: string): boolean {
   const found = recordIn(path);
   if (found?.host !== hostname()) return false;

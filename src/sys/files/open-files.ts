@@ -1,7 +1,7 @@
 import type { File } from './file-system.ts';
 
 /**
- * A bounded number of files, or of things made from files, kept open; the idle one that was used longest ago is
+ * Keeps a bounded number of files, or of objects made from files, open. The idle one that was used longest ago is
  * closed first.
  */
 export interface OpenFiles<Key, It extends AsyncDisposable = File> extends AsyncDisposable {

@@ -16,8 +16,8 @@ export function homeDirectory(): string {
 }
 
 /**
- * Rejects DENIED where other users may do anything with the file, or where the owner is neither this user nor root.
- * Root trusts the file of any user, as when it reads a service's file.
+ * Throws DENIED if other users have any access to the file, or if its owner is neither this user nor root. Root
+ * accepts a file of any user, because it also reads the files of services.
  */
 export function requirePrivate(path: string): void {
   let mode: number;

@@ -1,21 +1,21 @@
 import { SystemError } from '../base/system-error.ts';
 import type { File, FileSystem } from './file-system.ts';
 
-/** The kernel fails, or reads, the medium by pages of its cache. */
+/** The kernel reads the medium in pages of its cache, and each page succeeds or fails as a whole. */
 const PIECE_LENGTH = 4096;
 const PIECE_TRIES = 3;
-/** A disk that is failing may take seconds for each: after so many, what is left is taken to be unreadable, too. */
+/** A failing disk may take seconds for each page: after so many failures the rest counts as unreadable, too. */
 const FAILED_MAX = 16;
 
-/** What could not be read: `from` to before `to`, in bytes of the file. */
+/** A range that could not be read: `from` to before `to`, in bytes of the file. */
 export interface Unread {
   readonly from: number;
   readonly to: number;
 }
 
 /**
- * As `File.read`, past what the medium fails to give: that becomes zeros, and so does what lies behind the end of the
- * file. Answers the ranges that failed, ascending.
+ * Like `File.read`, but goes on where the medium fails: the pages that failed become zeros, and so does everything
+ * beyond the end of the file. Returns the ranges that failed, in ascending order.
  */
 export async function readAround(
   file: File,
@@ -41,7 +41,7 @@ export async function readAround(
   return unread;
 }
 
-/** As `FileSystem.readFile`, past what the medium fails to give. */
+/** Like `FileSystem.readFile`, but goes on where the medium fails. */
 export async function readFileAround(
   files: FileSystem,
   path: string,

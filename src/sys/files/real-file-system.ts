@@ -72,7 +72,7 @@ export function realFileSystem(): FileSystem {
       doing(`remove ${path}`, () => promises.rm(path, { recursive: true, force: true })),
     async makeDirectory(path, access = 'private') {
       await doing(`make directory ${path}`, async () => {
-        // The directories above belong to others too.
+        // Other users need the parents, too: they are not made private.
         await promises.mkdir(dirname(path), { recursive: true });
         const mode = access === 'private' ? 0o700 : 0o755;
         try {
@@ -118,7 +118,7 @@ const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /**
- * Most discards of a guest's file system are no larger; punching them here takes less time than asking another
+ * Most discards of a guest's file system are no larger; punching them here takes less time than a request to another
  * thread.
  */
 const PUNCH_NOW_MAX = 1024 * 1024;
@@ -210,16 +210,16 @@ function fileOf(path: string, fd: number): File {
 interface Open {
   readonly path: string;
   readonly fd: number;
-  /** Undefined: the use is counted already. */
+  /** Undefined: the caller counts the use. */
   readonly use?: DescriptorUse;
 }
 
 async function punchHole(open: Open, offset: number, length: number): Promise<void> {
   const { path, fd } = open;
-  // Where the file system cannot punch holes, the blocks stay: zeros have to be written.
+  // If the file system cannot punch holes, the blocks stay: zeros have to be written.
   const mode = FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE;
   const { fallocate, fallocateApart } = libc();
-  // A long one may have thousands of extents to give back.
+  // A long range may have thousands of extents to give back.
   const punch = length > PUNCH_NOW_MAX ? fallocateApart : fallocate;
   if ((await punch(fd, mode, offset, length)) === 0) return;
   await writeZeros(open, offset, Math.min(length, sizeOf(path, fd) - offset));
@@ -315,7 +315,7 @@ function nextData(path: string, fd: number, offset: number) {
     const end = libc().seek(fd, start, SEEK_HOLE);
     return { start, end: end > start ? Math.min(end, size) : size };
   }
-  // ENXIO: only a hole follows. Anything else (a block device): all may be data.
+  // ENXIO: only a hole follows. Other errors (a block device): everything may be data.
   return libc().errno() === ENXIO ? undefined : { start: offset, end: size };
 }
 

@@ -3,7 +3,8 @@ import { basename, dirname, join, resolve } from 'node:path/posix';
 import { SystemError, systemError } from '../base/system-error.ts';
 
 /**
- * The path after all links are followed; undefined: it leads nowhere. Rejects DENIED where this process may not look.
+ * The path after all links are followed; undefined: it leads nowhere. Rejects DENIED if this process has no
+ * permission to look.
  */
 export async function realPath(path: string): Promise<string | undefined> {
   try {
@@ -19,8 +20,8 @@ export async function realPath(path: string): Promise<string | undefined> {
 const LINKS_MAX = 40;
 
 /**
- * The name, without links, of a file that would be made at `path`: links are followed, also one that leads to nothing
- * yet. Rejects NOT_FOUND where its directory is missing, and DENIED.
+ * The path, without links, of a file that would be made at `path`: links are followed, even one whose target does not
+ * exist yet. Rejects NOT_FOUND if the directory is missing, and DENIED.
  */
 export async function realTarget(path: string): Promise<string> {
   let wanted = resolve(path);

@@ -29,36 +29,37 @@ export interface RecordShape {
 export interface ReplayOptions {
   readonly headerLength: number;
   readonly records: RecordShape;
-  /** Gets as much of the header as there is; throws where it is another one. */
+  /** Checks the header, or as much of it as there is; throws if it is a different one. */
   readonly checkHeader: (bytes: Uint8Array) => void;
   readonly replay: Replay;
 }
 
 export interface RecordLogOptions extends ReplayOptions {
-  /** Header and records that a fresh log would have now; `again` replays this log. */
+  /** Header and records of a fresh log with the current contents; `again` replays this log. */
   readonly whole: (
     again: (replay: Replay) => Promise<unknown>,
   ) => Iterable<Uint8Array> | Promise<Iterable<Uint8Array>>;
 }
 
 /**
- * Takes in the record with which `bytes` (lent) begin, and returns its length; undefined: no whole record begins
- * there. Throws where none can.
+ * Applies the record at the start of `bytes` (lent), and returns its length; undefined: no whole record begins there.
+ * Throws if no record can begin there.
  */
 export type Replay = (bytes: Uint8Array) => number | undefined;
 
-/** Below this a fresh log would gain nothing. */
+/** Below this size a fresh log would gain nothing. */
 const REWRITE_ABOVE = MiB;
 const REWRITE_FACTOR = 4;
 
 /**
- * How many bytes a search for a whole record may checksum: a guest's writes can be made to look like many records.
+ * Limit of the bytes that a search for a whole record may checksum: a guest's writes can be made to look like many
+ * records.
  */
 const SEARCHED_MAX = 256 * MiB;
 /** A disk writes this much at once, or none of it. */
 const SECTOR = 512;
 
-/** Replays what is there. Rejects SystemError CORRUPT where a record other than the last is damaged. */
+/** Replays an existing log. Rejects SystemError CORRUPT if a record other than the last is damaged. */
 export async function openRecordLog(
   files: FileSystem,
   path: string,
@@ -103,7 +104,7 @@ export async function openRecordLog(
 
 /**
  * Replays in pieces, so that a long log takes no more memory than a short one; returns where the last whole record
- * ends. Rejects SystemError CORRUPT where more than one torn record follows.
+ * ends. Rejects SystemError CORRUPT if more than one torn record follows.
  */
 export async function replayAll(
   file: File,
@@ -127,7 +128,7 @@ export async function replayAll(
   return end;
 }
 
-/** Checks that only the rest of the last record lies between `end` and `size`. */
+/** Checks that only the rest of the torn last record lies between `end` and `size`. */
 async function checkTorn(
   file: File,
   { end, size }: { readonly end: number; readonly size: number },
@@ -140,14 +141,14 @@ async function checkTorn(
   }
   throw new SystemError(
     'CORRUPT',
-    `${file.path} is damaged at byte ${end} of ${size}: the record there fails its checksum, and what ` +
-      'follows was acknowledged. Nothing was changed: save a copy of the file first of all',
+    `${file.path} is damaged at byte ${end} of ${size}: the record there fails its checksum, and ` +
+      'later records were acknowledged. Nothing was changed: before anything else, save a copy of the file',
   );
 }
 
 /**
- * Whether more lies there than the length that the record states: its first sector reached the disk whole, or not at
- * all.
+ * Whether more bytes follow than the length that the record states. That length can be trusted: the record's first
+ * sector reached the disk as a whole, or not at all.
  */
 function isLonger(rest: Uint8Array, at: number, records: RecordShape): boolean {
   const isInOneSector = (at % SECTOR) + records.headLength <= SECTOR;

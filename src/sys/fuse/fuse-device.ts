@@ -12,7 +12,7 @@ import { SystemError, systemError } from '../base/system-error.ts';
 /**
  * The server's end of a FUSE mount: a descriptor of /dev/fuse that another process has mounted (`fuse-mount.ts`).
  *
- * No thread sleeps in a read of it, since this thread has other things to do. While requests follow one another it
+ * No thread blocks in a read of it: this thread has other work. While requests follow one another, the thread
  * waits for the next in poll(2), a millisecond at most; then the kernel sends SIGIO for the next one, which wakes the
  * event loop. So an answer costs no hop between threads.
  */
@@ -42,9 +42,9 @@ const TURN_REQUESTS_MAX = 64;
 const WAIT_MS = 1;
 /** The same as in `servers/connection/busy-poll.ts`. */
 const LOOK_MS = 0.1;
-/** How often the event loop turns without a request before it goes to sleep. */
+/** Turns of the event loop without a request before it goes to sleep. */
 const TURNS_MAX = 2;
-/** How often to look until the mount is there. */
+/** The interval between looks for the mount until it is there. */
 const NOT_YET_MS = 2;
 
 /** `fd` is lent; it must have been opened with O_NONBLOCK. */

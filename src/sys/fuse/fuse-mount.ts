@@ -92,15 +92,15 @@ const TRIES = 3;
 const PAUSE_MS = 100;
 
 /**
- * Processes that still have something open below it get errors from then on. If nothing is mounted there, that is not
- * an error. Where the server has gone, processes that wait for an answer are released first.
+ * Unmounts. Processes that still have files open there get errors from then on. If nothing is mounted there, that is
+ * not an error. If the server has gone, processes that wait for an answer are released first.
  */
 export async function unmountFuse(directory: string, isServed: boolean): Promise<void> {
   for (let tries = 0; ; tries++) {
     if ((await mountedDevice(directory)) === undefined) return;
     const isStubborn = tries >= TRIES || !isServed;
-    // Still in use after a while: -f fails every request from now on (and reports that it is busy), and with -l it
-    // goes once nothing uses it.
+    // Still in use after a while: -f fails every request from now on (and reports that the mount is busy), and -l
+    // removes it once nothing uses it.
     if (isStubborn) await umount(directory, '-f');
     const { code, stderr } = await umount(directory, ...(isStubborn ? ['-l'] : []));
     if (code === 0) continue;
@@ -109,10 +109,10 @@ export async function unmountFuse(directory: string, isServed: boolean): Promise
   }
 }
 
-/** Takes away a mount whose processes have all died; returns whether there was one. */
+/** Removes a mount whose processes have all died; returns whether there was one. */
 export async function clearDeadMount(directory: string): Promise<boolean> {
   if ((await mountedDevice(directory)) === undefined) return false;
-  // In another process: a mount whose server hangs would hang us too.
+  // In another process: a mount whose server hangs would hang this one, too.
   const { code, stderr } = await run('stat', ['-f', '--', directory], {
     timeoutMs: LOOK_TIMEOUT_MS,
     environment: { LC_ALL: 'C' },

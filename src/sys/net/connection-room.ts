@@ -13,12 +13,12 @@ export interface ConnectionRoom {
 }
 
 export interface Occupant {
-  /** A request is under way, or no longer is. */
+  /** Whether a request is under way. */
   busy(isBusy: boolean): void;
   leave(): void;
 }
 
-/** Each takes a descriptor; a console, some scripts and some open views need far fewer. */
+/** Each connection takes a descriptor; a console, some scripts and some open views need far fewer. */
 const OF_ROOT_MAX = 64;
 const OF_USER_MAX = 32;
 const OF_USERS_MAX = 128;

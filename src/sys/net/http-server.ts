@@ -30,7 +30,7 @@ export interface HttpRequest {
   /** Over TLS: its address, and the credentials that it shows. */
   readonly remote?: { readonly address: string; readonly authorization: string };
   readonly accept: string;
-  /** The whole body. Rejects FAILED where it is too long or its sender has gone. */
+  /** The whole body. Rejects FAILED if it is too long or its sender has gone. */
   body(): Promise<Uint8Array>;
   /** Aborted when the peer disconnects before it got its answer. */
   readonly signal: AbortSignal;
@@ -131,7 +131,7 @@ export async function serveHttp({
 }
 
 export interface HttpsServer extends HttpServer {
-  /** The port; the one that was chosen, where 0 was given. */
+  /** The port; if 0 was given, the one that was chosen. */
   readonly port: number;
   /** Later connections get the new certificate. Throws FAILED if it is not a certificate with its key. */
   renew(credentials: X509Credentials): void;
@@ -142,7 +142,7 @@ export interface HttpsServerOptions extends Omit<HttpServerOptions, 'at' | 'know
   readonly credentials: X509Credentials;
 }
 
-/** Each takes a descriptor. */
+/** Each connection takes a descriptor. */
 const CONNECTIONS_MAX = 128;
 /** Connections of one host, regardless of which of its IPv6 addresses it uses: other hosts need room too. */
 const CONNECTIONS_OF_NETWORK_MAX = 16;
@@ -197,8 +197,8 @@ interface Connected {
 }
 
 /**
- * A full server does not turn away a host that has few connections: the host that has most loses its oldest. Nothing
- * is known yet of who they are.
+ * A full server does not turn away a host that has few connections: the host with the most loses its oldest one. At
+ * this point nothing else is known about the peers.
  */
 function limitConnections(server: TlsServer): void {
   const inside = new Set<Connected>();

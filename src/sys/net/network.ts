@@ -56,14 +56,14 @@ export type TlsCredentials =
       readonly kind: 'x509';
       readonly key: Uint8Array;
       readonly certificate: Uint8Array;
-      /** Where given, a peer without a certificate by this authority is refused. */
+      /** If given, a peer without a certificate by this authority is refused. */
       readonly authority: Uint8Array | undefined;
     }
   | { readonly kind: 'psk'; readonly keyOf: (identity: string) => Uint8Array | undefined };
 
 /** Disposing refuses new peers; streams that are open stay. */
 export interface Listener extends AsyncDisposable {
-  /** Where it listens, with the port that was chosen where 0 was given. */
+  /** The address at which it listens; if port 0 was given, with the port that was chosen. */
   readonly address: Address;
   /** The TCP port, regardless of who opened the socket. */
   readonly port: number | undefined;
@@ -89,7 +89,9 @@ export interface ListenOptions {
   readonly forAllUsers?: boolean;
 }
 
-/** A unix socket is made for this user only, unless `forAllUsers`; one that a dead process left is replaced. */
+/**
+ * Listens. A unix socket is made for this user only, unless `forAllUsers`; one that a dead process left is replaced.
+ */
 export async function listen(
   address: Address,
   onStream: (stream: ByteStream) => void,
@@ -146,7 +148,7 @@ export async function connect(address: PeerAddress): Promise<ByteStream> {
 /** With `ipv6.disable=1` the kernel has no IPv6 at all, and all addresses are those of IPv4. */
 const NO_FAMILY = 'EAFNOSUPPORT';
 
-/** Calls `begin` to listen at a place or, where all addresses were meant and there is no IPv6, at all of IPv4. */
+/** Calls `begin` to listen at a place. If that means all addresses and there is no IPv6: at all IPv4 addresses. */
 export async function anyFamily<At extends object, T>(
   at: At,
   begin: (at: At) => Promise<T>,
@@ -189,7 +191,7 @@ export function plainAddress(address: string): string {
 /** The kernel's own limit for the path of a unix socket. */
 const UNIX_PATH_MAX = 107;
 
-/** Makes a path free for a socket; one that a dead process left is removed. Rejects BUSY, EXISTS, DENIED, IO. */
+/** Makes a path free for a socket: removes one that a dead process left. Rejects BUSY, EXISTS, DENIED, IO. */
 export async function clearPath(path: string): Promise<void> {
   if (Buffer.byteLength(path) > UNIX_PATH_MAX) {
     throw new SystemError('IO', `${path}: a socket's path has at most ${UNIX_PATH_MAX} bytes`);
@@ -206,7 +208,7 @@ function statusOf(path: string): Stats | undefined {
   return doing(`look at ${path}`, () => lstatSync(path, { throwIfNoEntry: false }));
 }
 
-/** In doubt (its queue is full, it belongs to another user) the answer is yes. */
+/** If in doubt (its queue is full, it belongs to another user), the answer is yes. */
 async function isListenedAt(path: string): Promise<boolean> {
   try {
     const probe = await connect({ kind: 'unix', path });
@@ -221,8 +223,8 @@ async function isListenedAt(path: string): Promise<boolean> {
 const DEAD: ReadonlySet<SystemErrorCode> = new Set(['UNREACHABLE', 'NOT_FOUND']);
 
 /**
- * Removes this user's sockets in a directory that have such a name and at which no process listens any longer, and
- * returns their paths. Rejects where the directory cannot be read.
+ * Removes those of this user's sockets in a directory whose names match and at which no process listens any longer,
+ * and returns their paths. Rejects if the directory cannot be read.
  */
 export async function clearSockets(
   directory: string,

@@ -65,7 +65,7 @@ function isOwnAddress(address: string): boolean {
   return loopback.has(plain) || ownAddresses().includes(plain);
 }
 
-/** Empty where the kernel does not list them (a sandbox without netlink): connected sockets are listed anyway. */
+/** Empty if the kernel does not list them (a sandbox without netlink): connected sockets are listed anyway. */
 function ownAddresses(): string[] {
   try {
     const all = Object.values(networkInterfaces()).flatMap((it) => it ?? []);

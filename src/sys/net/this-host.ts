@@ -3,8 +3,8 @@ import type { Address } from './network.ts';
 import { isAnyAddress, LOOPBACK, parseNetworks } from './networks.ts';
 
 /**
- * The machine's name, and its addresses that other hosts may reach: neither loopback nor link-local. Without
- * addresses where the kernel does not list them (a sandbox without netlink): callers that show them do without.
+ * The machine's name, and those of its addresses that other hosts may reach: neither loopback nor link-local. The
+ * list is empty if the kernel does not provide it (a sandbox without netlink).
  */
 export function thisHost(query: typeof networkInterfaces = networkInterfaces): {
   readonly name: string;
@@ -16,9 +16,9 @@ export function thisHost(query: typeof networkInterfaces = networkInterfaces): {
 }
 
 /**
- * Where clients reach a server that listens at all addresses of this machine: an address among the allowed ones,
- * otherwise one in their network, otherwise the first, IPv4 before IPv6; where the kernel lists none, the machine's
- * name. `allow`: addresses and networks, undefined: all hosts.
+ * The address at which clients reach a server that listens at all addresses of this machine: one among the allowed
+ * addresses, otherwise one in the allowed networks, otherwise the first, IPv4 before IPv6; if the kernel lists none,
+ * the machine's name. `allow`: addresses and networks; undefined: all hosts.
  */
 export function reachableAt(
   allow: readonly string[] | undefined,

@@ -13,8 +13,8 @@ export interface X509Names {
 }
 
 /**
- * Throws FAILED, naming the file, for credentials with which no client could be served: this way the administrator
- * reads why. Otherwise the first client would fail, and no message would say why.
+ * Throws FAILED, naming the file, for credentials with which no client could be served. The administrator gets the
+ * reason now; otherwise the first client would fail without one.
  */
 export function checkX509(
   { key, certificate, authority }: X509Credentials,

@@ -7,8 +7,8 @@ import { SystemError, systemError } from '../base/system-error.ts';
 const CLONE_NEWNS = 0x00020000;
 const MOUNT_MS = 30_000;
 /**
- * The place holds directories, and what VMs write that look into disks: replaying a journal may take a GiB. A limit,
- * not an amount that is reserved.
+ * The place holds directories, and what the VMs that open disks write: replaying a journal may take a GiB. This is a
+ * limit; nothing is reserved.
  */
 const PLACE_SIZE = '25%';
 
@@ -24,7 +24,7 @@ const PLACE_SIZE = '25%';
 export async function enterPrivateMounts(place: string): Promise<void> {
   if (!isSuperuser()) throw new SystemError('DENIED', 'only root may mount: run this as root');
   try {
-    // The directories above belong to others too.
+    // Other users need the parents, too: they are not made private.
     mkdirSync(dirname(place), { recursive: true });
     mkdirSync(place, { recursive: true, mode: 0o700 });
   } catch (cause) {

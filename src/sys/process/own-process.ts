@@ -20,7 +20,7 @@ export interface OwnProcess<In, Out> extends AsyncDisposable {
 const BACKGROUND_NICE = 10;
 
 export interface OwnProcessOptions {
-  /** Lent; the process gets them as 3 and up. */
+  /** Lent; the process gets them as descriptors 3 and up. */
   readonly descriptors: readonly number[];
   /** The kernel writes files out through this process: see `asFlusher`. */
   readonly servesFiles: boolean;

@@ -18,14 +18,15 @@ export async function openPaths(pid: number): Promise<string[]> {
 const DELETED = / \(deleted\)$/;
 
 /**
- * From now on a process of our own user opens nothing: it continues with what it has, and gets EMFILE for anything
- * else. Rejects FAILED.
+ * From now on a process of our own user can open nothing: it continues with its open files, and gets EMFILE for any
+ * other. Rejects FAILED.
  */
-export async function openNoMore(pid: number): Promise<void> {
+export async function forbidOpening(pid: number): Promise<void> {
   const taken = new Set(await descriptors(pid));
   let free = 0;
   while (taken.has(free)) free++;
-  // Open descriptors above the limit stay open. With a smaller limit poll(2) would refuse those that it waits for.
+  // Open descriptors above the limit stay open. A smaller limit would make poll(2) refuse those that the process
+  // waits for.
   const limit = `--nofile=${free}:${free}`;
   const { code, stderr } = await run('prlimit', [`--pid=${pid}`, limit], { timeoutMs: PRLIMIT_MS });
   if (code !== 0) throw new SystemError('FAILED', `prlimit: ${stderr.trim()}`);

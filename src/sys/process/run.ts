@@ -17,7 +17,7 @@ export interface RunOptions {
   /** Its standard input; empty by default. */
   readonly input?: string;
   readonly signal?: AbortSignal;
-  /** Lent; the program gets them as 3 and up. */
+  /** Lent; the program gets them as descriptors 3 and up. */
   readonly descriptors?: readonly number[];
   /** Added to our own. */
   readonly environment?: Readonly<Record<string, string>>;
@@ -92,7 +92,7 @@ export async function run(
   }
 }
 
-/** As `run`; anything but exit code 0 is FAILED, with the last of its standard error. */
+/** Like `run`; any exit code but 0 is FAILED, with the last part of its standard error. */
 export async function runOrFail(
   command: string,
   args: readonly string[],

@@ -11,7 +11,7 @@ import { SystemError, systemError } from '../base/system-error.ts';
 export interface ToolOptions {
   /** The time until it must have ended. */
   readonly timeoutMs?: number;
-  /** The time without a byte of output, unless we are the side that does not read it. */
+  /** The longest time without a byte of output; time in which we do not read the output does not count. */
   readonly idleMs?: number;
   readonly signal?: AbortSignal;
   /** Added to PATH, HOME, TMPDIR and a UTF-8 locale without translations. */
@@ -48,7 +48,7 @@ const STDOUT_LENGTH_MAX = 16 * 1024 * 1024;
 const GIVE_UP_MS = 3000;
 const NOT_STARTED = /^(setpriv|prlimit): failed to execute/m;
 
-/** Starts it; rejects NOT_FOUND where it, `setpriv` or `prlimit` is missing (else see `isMissing`). */
+/** Starts a tool. Rejects NOT_FOUND if the tool, `setpriv` or `prlimit` is missing (otherwise see `isMissing`). */
 export async function startTool(
   command: string,
   args: readonly string[],
@@ -74,7 +74,7 @@ export async function startTool(
   const { ended, giveUp } = endOf(child, () => ({ stopped, stderr: stderr() }));
 
   function stop(why: NonNullable<ToolEnd['stopped']>): void {
-    // Does not check whether it has ended: a child of it may keep its output open.
+    // The process itself may have ended already: a child of it may keep its output open.
     if (stopped !== undefined || isOver) return;
     stopped = why;
     killGroup(child);
@@ -106,7 +106,7 @@ export async function startTool(
   };
 }
 
-/** Runs it to its end with all that it prints; more than 16 MiB of that is an IO failure. */
+/** Runs a tool to its end, and returns all its output; more than 16 MiB is an IO failure. */
 export async function runTool(
   command: string,
   args: readonly string[],
@@ -126,7 +126,7 @@ export async function runTool(
   return { ...end, stdout: Buffer.concat(parts) };
 }
 
-/** Whether the program itself was not there. */
+/** Whether the program itself was missing. */
 export function isMissing({ code, stderr }: ToolEnd): boolean {
   return (code === 127 || code === 126) && NOT_STARTED.test(stderr);
 }

@@ -14,7 +14,7 @@ export function inheritedDescriptors(
 ): ReadonlyMap<string, readonly number[]> {
   const { LISTEN_PID: pid, LISTEN_FDS: count, LISTEN_FDNAMES: names = '' } = environment;
   const found = new Map<string, number[]>();
-  // They are meant for the process that systemd started, not for its children.
+  // The descriptors are meant for the process that systemd started, not for its children.
   if (pid !== String(process.pid)) return found;
   for (const [at, name] of names.split(':').entries()) {
     if (at >= Math.min(Number(count), COUNT_MAX)) break;

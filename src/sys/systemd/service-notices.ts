@@ -24,8 +24,8 @@ const DESCRIPTOR = /^\d{1,6}$/;
 const WATCHDOG_MS_MIN = 10;
 
 /**
- * Does nothing where no service manager listens. From the first call on, the event loop reports that it is alive at
- * half of the unit's WatchdogSec: a stuck service is killed and started again. Disposing ends that.
+ * Does nothing if no service manager listens. From the first call on, the event loop reports that it is alive at half
+ * of the unit's WatchdogSec: a stuck service is killed and started again. Disposing ends that.
  */
 export function serviceNotices(environment: Environment): ServiceNotices {
   const descriptor = descriptorOf(environment);
@@ -34,7 +34,7 @@ export function serviceNotices(environment: Environment): ServiceNotices {
     try {
       writeSync(descriptor, `${lines.join('\n')}\n`);
     } catch {
-      // systemd is gone, or restarts: its own timeouts tell it what it needs to know.
+      // systemd is gone, or restarts: its own timeouts make up for the message.
     }
   }
   const everyMs = descriptor === undefined ? undefined : watchdogMs(environment);

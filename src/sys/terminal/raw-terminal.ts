@@ -1,8 +1,8 @@
 import { isatty } from 'node:tty';
 
-/** The terminal of this process, a key at a time; disposing restores it. */
+/** The terminal of this process, key by key; disposing restores it. */
 export interface RawTerminal extends Disposable {
-  /** The size that the terminal reports; 80x24 where it does not, as on a serial line. */
+  /** The size that the terminal reports; 80x24 if it reports none, as on a serial line. */
   size(): TerminalSize;
   write(text: string): void;
 }

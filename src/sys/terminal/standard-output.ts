@@ -2,11 +2,11 @@ import { fstatSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { systemError } from '../base/system-error.ts';
 
-/** The answers of this process, in the order in which they were written. */
+/** The output of this process, in the order in which it was written. */
 export interface StandardOutput {
   /**
-   * Resolves once it has been passed on. Rejects SystemError: NO_SPACE on a full disk, UNREACHABLE where the reader
-   * has gone.
+   * Resolves once the output has been passed on. Rejects SystemError: NO_SPACE on a full disk, UNREACHABLE if the
+   * reader has gone.
    */
   write(what: string | Uint8Array): Promise<void>;
 }

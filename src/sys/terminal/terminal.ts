@@ -56,7 +56,7 @@ export function askSecretly(question: string): Uint8Array | 'no terminal' | 'int
   } catch {
     return 'no terminal';
   }
-  // A ReadStream sets its descriptor to not wait for input, and closes it: so it gets one of its own.
+  // A ReadStream makes its descriptor non-blocking, and closes it: so it gets one of its own.
   const terminal = new ReadStream(openSync('/dev/tty', 'r+'));
   terminal.setRawMode(true);
   // The question names a set, or a volume of a guest's disk.

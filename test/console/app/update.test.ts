@@ -55,7 +55,7 @@ test('what only looks is asked once at a time, however long the answer takes', a
 test('a slow service is shown as such, and keys keep working', async () => {
   const driven = driveUp();
   for (let n = 0; n < 9; n++) driven.tick();
-  match(driven.text(), /has not answered for [67] s: what is shown is older/);
+  match(driven.text(), /has not answered for [67] s: this screen shows older data/);
   driven.type('3\u001b[B8');
   equal(driven.model().screen, 'log');
   driven.answer('service/show', FACTS);
@@ -269,7 +269,7 @@ test('stop, resume and keep are asked as they are pressed; progress is seen', as
   match(driven.text(), /keep web-1a2b3c: keep vda 50 % .*\(and 2 more\)/);
   driven.answer('session/keep', { session: 'web-1a2b3c', damage: [], point: 'web-2' });
   driven.fail('session/stop', GONE);
-  match(driven.text(), /Failed: stop.*whether it was done will show when it is back/s);
+  match(driven.text(), /Failed: stop.*once it is back,\s+check whether this was done/s);
 });
 
 test('a session is seen with what goes through it, what is done with it, and its log', async () => {

@@ -48,7 +48,7 @@ test('alarms are what the protocol tells of', async () => {
   const damaged = [{ path: '/p', reason: 'its checksum is wrong' }];
   driven.answer('backup/page', { points: [], damaged, total: 1, first: 0 });
   match(driven.text(), /! The store's disk is almost full/);
-  match(driven.text(), /! Session web-1a2b3c cannot go on: no passphrase/);
+  match(driven.text(), /! Session web-1a2b3c cannot continue: no passphrase/);
   match(driven.text(), /! Damaged: its checksum is wrong/);
   match(driven.text(), /! Damaged: web-2 cannot be read/);
 });

@@ -85,15 +85,15 @@ test('what is wrong stands once, however many ways it is heard of', async () => 
   driven.answer('alarm/list', {
     alarms: [
       standing('job-failed:web', 'job j1 has failed: the host is away'),
-      standing('session-waits:web-1a2b3c', 'session web-1a2b3c cannot go on: no key'),
+      standing('session-waits:web-1a2b3c', 'session web-1a2b3c cannot continue: no key'),
     ],
   });
   driven.tick(3000);
   driven.answer('session/list', { sessions: [session({ waits: 'no key' })], damaged: [] });
   equal(driven.text().match(/the host is away/g)?.length, 1, driven.text());
-  equal(driven.text().match(/cannot go on: no key/g)?.length, 1);
+  equal(driven.text().match(/cannot continue: no key/g)?.length, 1);
   // A service that has no list of them.
   driven.tick(5000);
   driven.fail('alarm/list', refusal('not here'));
-  match(driven.text(), /! Session web-1a2b3c cannot go on: no key/);
+  match(driven.text(), /! Session web-1a2b3c cannot continue: no key/);
 });

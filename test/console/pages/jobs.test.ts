@@ -54,7 +54,7 @@ test('a job that waits for a key is given it', async () => {
     base64: Buffer.from('correct horse').toString('base64'),
   });
   driven.answer('job/unlock', { ...waiting, needsKeyOf: null });
-  match(driven.text(), /unlock backup-1: it has its key/);
+  match(driven.text(), /unlock backup-1: unlocked/);
   const other = onJobs(job());
   other.type('u');
   match(other.text(), /does not wait for a key/);
@@ -135,7 +135,7 @@ test('a backup of a set is started; what is wrong is said where it is typed', as
     },
   });
   driven.answer('job/create', job());
-  match(driven.text(), /start backup of web: it is job backup-1/);
+  match(driven.text(), /start backup of web: created job backup-1/);
 });
 
 test('a recovery point is backed up again from where it came', async () => {
@@ -175,7 +175,7 @@ test('a schedule is made; what the service says of its time comes back with the 
     adopted: true,
   } as const;
   driven.answer('schedule/create', { ...made, next: TIME, last: null });
-  match(driven.text(), /schedule verify: its first job at 2026-11-21 18:00 UTC/);
+  match(driven.text(), /schedule verify: first job at 2026-11-21 18:00 UTC/);
   driven.answer('schedule/list', { schedules: [{ ...made, next: TIME, last: null }] });
   match(driven.text(), /^>verify +11-21 18:00 +- +12:00 +check of/m);
   driven.type('\r');

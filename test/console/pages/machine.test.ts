@@ -235,7 +235,7 @@ test('a password is typed twice and never seen', async () => {
   driven.type('correct horse\rcorrect house\r');
   match(driven.text(), /The two are not the same/);
   driven.type('correct horse\r');
-  match(driven.text(), /Once more/);
+  match(driven.text(), /Type it again/);
   ok(!driven.text().includes('correct'));
   driven.type('correct horse\r');
   const { call, secret } = taken(driven);
@@ -258,7 +258,7 @@ test('a recovery key is not left before its end was typed from paper', async () 
   driven.type('\r');
   ok(!driven.text().includes('1A2B'), 'it has to be on paper');
   driven.type('5E6F\r');
-  match(driven.text(), /not its last group/);
+  match(driven.text(), /not the last group/);
   driven.type('\u001b');
   match(driven.text(), /1A2B/);
   driven.type('\r7890\r');

@@ -2,7 +2,7 @@ import { flag } from '../../base/rows.ts';
 import { SERVICE_SOCKET } from '../../../client/service-socket.ts';
 import { systemClock } from '../../../sys/base/clock.ts';
 import { hasTerminal } from '../../../sys/terminal/raw-terminal.ts';
-import { startAnewWith } from '../../../sys/process/start-again.ts';
+import { startAgainWith } from '../../../sys/process/start-again.ts';
 import type { Command } from '../../base/command.ts';
 import { UsageError } from '../../base/command-errors.ts';
 
@@ -25,7 +25,7 @@ export const command: Command = {
     if (!hasTerminal()) throw new UsageError('the console needs a terminal');
     // Code compiled before the restart need not be compiled again.
     await import('../../../console/app/run.ts');
-    startAnewWith(SMALL);
+    startAgainWith(SMALL);
   },
   async run(input, { named: service = SERVICE_SOCKET, signal }) {
     const { runConsole } = await import('../../../console/app/run.ts');

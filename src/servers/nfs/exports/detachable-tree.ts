@@ -4,12 +4,12 @@ import { TreeError } from '../../../vfs/tree-error.ts';
 import { Unanswered } from '../rpc/failure.ts';
 
 /**
- * A tree that can be taken away while clients use it. What is under way then is waited for; what fails because of
- * it, or comes later, rejects Unanswered, which is no client's error.
+ * A tree that can be taken away while clients use it. Calls under way are waited for. A call that fails because the
+ * tree was taken away, or that comes later, rejects Unanswered, which no client sees as an error.
  */
 export interface RemovableTree {
   readonly tree: FileTree;
-  /** Resolves once nothing is under way. */
+  /** Takes the tree away. Resolves once no call is under way. */
   remove(): Promise<void>;
 }
 

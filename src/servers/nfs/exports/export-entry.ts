@@ -5,30 +5,30 @@ import type { NfsAccess } from './access.ts';
 export interface Known {
   /** Below `/holdfast`: `NAME`, or `points/NAME`. */
   readonly name: string;
-  /** As they are now: a host may enter by any of them, and the first that lets it in counts. */
+  /** Applied at each call. A host may use any of these entries; the first that admits it counts. */
   readonly access: readonly NfsAccess[];
-  /** With the node's id they make its file id and its handle: unique, and the same for ever. */
+  /** Tag, generation and node ID make up the file ID and the handle: unique, and the same for ever. */
   readonly tag: number;
   readonly generation: number;
 }
 
 export interface Served extends Known {
   readonly tree: FileTree;
-  /** Verifier of writes: a new one tells clients that what was not committed may be lost (RFC 1813, 3.3.7). */
+  /** Verifier of writes: a new one informs clients that uncommitted data may be lost (RFC 1813, 3.3.7). */
   readonly verifier: Uint8Array;
 }
 
-/** A tree that was there and will be again. Who looks for it gets no answer, and asks again. */
+/** A tree that was there and will be there again. Calls for it stay unanswered, and clients repeat them. */
 export interface Away extends Known {
-  /** A client has looked for it. */
+  /** Called when a client has asked for it. */
   readonly onAsked: () => void;
 }
 
-/** A node of some tree; `served` undefined: a directory of the export itself. */
+/** A node of a tree. `served` undefined: a directory of the export itself. */
 export interface Found {
   readonly served: Served | undefined;
   readonly id: number;
-  /** Undefined: in the export itself, which cannot be changed. */
+  /** Undefined: the node is in the export itself, which cannot be changed. */
   readonly rule: NfsAccess | undefined;
 }
 

@@ -1,2 +1,2 @@
-/** What hosts mount: the one export, in which each finds what it may see. */
+/** The one path that hosts mount. Each host finds there what it may see. */
 export const EXPORT_PATH = '/holdfast';

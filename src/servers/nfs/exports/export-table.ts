@@ -7,7 +7,7 @@ export interface KnownTrees<T> {
   /** In the order of their tags, which is the same after every restart. */
   byTag(): readonly T[];
   put(it: T): void;
-  /** Answers what was there. */
+  /** Removes a tree and returns it. */
   drop(name: string): T | undefined;
 }
 

@@ -13,31 +13,31 @@ import { type FileHandle, readHandle, writeHandle } from './handles.ts';
 import type { Known, Served, Away, Found, Entry } from './export-entry.ts';
 
 /*
- * The one export (export-path.ts): a directory with one directory for each tree, and in `/holdfast/points` one for each
- * tree that is called `points/NAME`. A host mounts it once and finds in it what it may see.
+ * The one export (export-path.ts): a directory with a directory for each tree, and `/holdfast/points` with a
+ * directory for each tree that is called `points/NAME`. A host mounts it once and finds there what it may see.
  */
 
 export interface Exports {
-  /** Throws TreeError EXISTS where its name or its tag is taken. */
+  /** Throws TreeError EXISTS if the name or the tag is taken. */
   add(served: Served): void;
-  /** `away`: in its place. */
+  /** `away` takes its place. */
   remove(served: Served, away: Away | undefined): void;
-  /** Not of a tree that is there. */
+  /** Announces a tree. Has no effect if the tree is there. */
   expect(away: Away): void;
-  /** Whether it was expected. */
+  /** Returns the tree if it was expected. */
   forget(name: string): Known | undefined;
   readonly root: Found;
   /** Whether the peer may see anything at all. */
   admits(peer: Peer): boolean;
-  /** Networks by which the peer may see something. */
+  /** The networks by which the peer may see something. */
   networks(peer: Peer): readonly string[];
-  /** The handle that the reader stands at. Throws NfsFailure (STALE, BADHANDLE, ACCES), Unanswered. */
+  /** Reads a handle. Throws NfsFailure (STALE, BADHANDLE, ACCES), Unanswered. */
   read(reader: XdrReader, peer: Peer): Found;
   write(writer: XdrWriter, found: Found): void;
   node(found: Found): TreeNode;
   /** Throws Unanswered. */
   lookup(directory: Found, name: string, peer: Peer): Found | undefined;
-  /** With "." and "..". */
+  /** The entries, with "." and "..". */
   list(directory: Found, after: number, peer: Peer): Iterable<Entry>;
   identity(found: Found, caller: Identity): Identity;
 }
@@ -68,7 +68,7 @@ export function nfsExports(nowMs: () => number): Exports {
     root: own.root,
     add(it) {
       if (served.tagged(it.tag) || it.tag === OWN_TAG || served.named(it.name)) {
-        throw new TreeError('EXISTS', `another export is too much like "${it.name}"`);
+        throw new TreeError('EXISTS', `the name or tag of "${it.name}" is taken by another export`);
       }
       remain(it);
       served.put(it);
@@ -92,13 +92,13 @@ export function nfsExports(nowMs: () => number): Exports {
       const found = handle?.tag === OWN_TAG ? own.byId(handle.id) : undefined;
       if (found) return found;
       if (!handle || handle.tag === OWN_TAG) {
-        throw new NfsFailure(STATUS.badHandle, 'no handle of ours');
+        throw new NfsFailure(STATUS.badHandle, 'not a handle of this server');
       }
       const { tag, generation, id } = handle;
       const it = served.tagged(tag);
       const known = it ?? away.tagged(tag);
       if (known?.generation !== generation) {
-        throw new NfsFailure(STATUS.stale, 'its session has ended');
+        throw new NfsFailure(STATUS.stale, 'the session of this file has ended');
       }
       const rule = ruleFor(known, peer);
       if (!rule) {
@@ -138,7 +138,7 @@ export function nfsExports(nowMs: () => number): Exports {
 }
 
 function checkLookup({ kind }: TreeNode, name: string): void {
-  if (kind !== 'directory') throw new NfsFailure(STATUS.notDirectory, 'that is no directory');
+  if (kind !== 'directory') throw new NfsFailure(STATUS.notDirectory, 'this is not a directory');
   if (Buffer.byteLength(name) > NAME_LENGTH_MAX) {
     throw new NfsFailure(STATUS.nameTooLong, 'the name is too long');
   }

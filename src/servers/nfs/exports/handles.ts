@@ -2,7 +2,7 @@ import type { XdrReader, XdrWriter } from '../../../formats/wire/xdr.ts';
 import { HANDLE_LENGTH_MAX } from '../../../formats/wire/nfs3.ts';
 
 /*
- * File handles (RFC 1813, 2.3.3) say themselves what they name, so that they are valid after a restart and an
+ * File handles (RFC 1813, 2.3.3) contain what they refer to, so that they stay valid after a restart or an
  * upgrade. ESXi takes at most 56 bytes.
  *
  *   0 u32 magic "HFnh"   4 u32 version 1   8 u32 tag of the tree   12 u32 its generation   16 u32 node id   20 u32 zero
@@ -18,7 +18,7 @@ export interface FileHandle {
   readonly id: number;
 }
 
-/** Undefined: no handle of ours. */
+/** Undefined: not a handle of this server. */
 export function readHandle(reader: XdrReader): FileHandle | undefined {
   const length = reader.u32();
   if (length !== FILE_HANDLE_LENGTH) {

@@ -5,14 +5,14 @@ import { Unanswered } from '../rpc/failure.ts';
 import type { KnownTrees } from './export-table.ts';
 import type { Away, Entry, Found, Known, Served } from './export-entry.ts';
 
-/** The directories of the export itself, in which trees are: a host finds those that it may see. */
+/** The directories of the export itself, which contain the trees. A host finds the trees that it may see. */
 export interface OwnDirectories {
   readonly root: Found;
   byId(id: number): Found | undefined;
-  /** Where a tree is; undefined: what is above all. */
+  /** The directory that contains a tree; undefined: the parent of the root, which is the root. */
   above(served: Served | undefined): Found;
   node(id: number): TreeNode;
-  /** Trees came or went. */
+  /** Call it when trees were added or removed. */
   changed(): void;
   /** Throws Unanswered. */
   lookup(directory: Found, name: string, peer: Peer): Found | undefined;
@@ -29,7 +29,7 @@ const ROOT: Found = { served: undefined, id: 1, rule: undefined };
 const POINTS: Found = { served: undefined, id: 2, rule: undefined };
 const POINTS_NAME = 'points';
 const POINTS_COOKIE = 3;
-/** Behind "." and ".." and that: with its tag a tree's own cookie, which a restart does not change. */
+/** Follows ".", ".." and `points`. With its tag added it is a tree's cookie, which a restart does not change. */
 const FIRST_COOKIE = 4;
 
 export function ownDirectories({ served, away, nowMs }: OwnDirectoriesOptions): OwnDirectories {
@@ -67,7 +67,7 @@ export function ownDirectories({ served, away, nowMs }: OwnDirectoriesOptions): 
     byId: (id) => [ROOT, POINTS].find((it) => it.id === id),
     above: (it) => (it && nameIn('', it) === undefined ? POINTS : ROOT),
     node: (id) => ({
-      // One link: how many directories are in it is not everybody's business (and Btrfs does the same).
+      // One link: a host may not learn the number of directories, some of which it may not see (Btrfs says 1, too).
       ...{ id, kind: 'directory', mode: 0o555, uid: 0, gid: 0, size: 4096, links: 1 },
       ...{ accessedMs: changedMs, modifiedMs: changedMs, changedMs },
     }),
@@ -81,7 +81,7 @@ function prefixOf({ id }: Found): string {
   return id === POINTS.id ? `${POINTS_NAME}/` : '';
 }
 
-/** Its name in the directory of the export whose names begin so; undefined: it lies elsewhere. */
+/** The name of a tree in the directory with this prefix; undefined: the tree is in the other directory. */
 function nameIn(prefix: string, { name }: Known): string | undefined {
   const rest = name.startsWith(prefix) ? name.slice(prefix.length) : undefined;
   return rest?.includes('/') ? undefined : rest;

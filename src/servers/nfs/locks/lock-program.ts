@@ -9,8 +9,8 @@ import type { Reply } from '../rpc/reply.ts';
 import type { Caller, Handler, Program } from '../procedures/procedure.ts';
 
 /*
- * The network lock manager, version 4 (X/Open XNFS C702, chapters 9 and 14). A default mount on Linux asks it for
- * every lock, and hangs where it is missing. Callbacks are not made: a client that waits for a lock asks again.
+ * The network lock manager, version 4 (X/Open XNFS C702, chapters 9 and 14). A default mount on Linux requests
+ * every lock from it, and hangs if it is missing. It makes no callbacks: a client that waits for a lock asks again.
  *
  *   testargs:   cookie exclusive lock              lockargs:  cookie block exclusive lock reclaim state
  *   cancargs:   cookie block exclusive lock        unlockargs: cookie lock
@@ -23,7 +23,7 @@ const NAME_MAX = 1024;
 const OWNER_MAX = 1024;
 
 export function lockProgram(exports: Exports, locks: RangeLocks): Program {
-  /** The locked file as one word, and the lock; undefined: the file is none of ours, or gone. */
+  /** The lock, and the key of the locked file; undefined: the handle is invalid, or the file is gone. */
   function readLock(args: XdrReader, { peer }: Caller, exclusive: boolean) {
     const host = readHost(args, peer);
     const file = readFile(args, peer);
@@ -78,7 +78,7 @@ export function lockProgram(exports: Exports, locks: RangeLocks): Program {
     if (holder === 'FULL') return answer(reply, cookie, STATUS.noLocks);
     answer(reply, cookie, waits ? STATUS.blocked : STATUS.denied);
   };
-  /** There is nothing to cancel: a lock that was not given is forgotten. */
+  /** Nothing needs canceling: the server does not remember locks that it did not grant. */
   const cancel: Handler = (args, _caller, reply) => {
     answer(reply, args.opaque(COOKIE_MAX), STATUS.granted);
   };
@@ -88,7 +88,7 @@ export function lockProgram(exports: Exports, locks: RangeLocks): Program {
     if (file !== undefined) locks.release(file, range.owner, range);
     answer(reply, cookie, STATUS.granted);
   };
-  /** Shares are DOS's; they are granted and do not exclude anyone. */
+  /** Share reservations are for DOS clients. They are granted, and do not exclude anyone. */
   const share: Handler = (args, _caller, reply) => {
     const cookie = args.opaque(COOKIE_MAX);
     const writer = reply.begin(COOKIE_MAX + 12);
@@ -108,11 +108,11 @@ export function lockProgram(exports: Exports, locks: RangeLocks): Program {
     [2, lock],
     [3, cancel],
     [4, unlock],
-    // GRANTED, which only servers call.
+    // GRANTED: only servers send it.
     [5, cancel],
     [20, share],
     [21, share],
-    // As LOCK, but not to be watched over.
+    // Like LOCK, for clients that are not monitored for restarts.
     [22, lock],
     [23, freeAll],
   ]);
@@ -126,7 +126,7 @@ export function lockProgram(exports: Exports, locks: RangeLocks): Program {
   };
 }
 
-/** One word for a client. Its name is whatever it calls itself, in whatever encoding. */
+/** Names a client as one word: its address, and the name that it gave itself, in any encoding. */
 function readHost(args: XdrReader, { address }: Peer): string {
   return `${address} ${Buffer.from(args.opaque(NAME_MAX)).toString('latin1')}`;
 }

@@ -1,22 +1,23 @@
 /**
- * Advisory locks over ranges of files: one owner's ranges never conflict with themselves, and a new lock replaces
- * what the owner had there, as POSIX has it. Lost when the process ends: clients take that for a restart.
+ * Advisory locks over ranges of files. The ranges of one owner never conflict with each other, and a new lock
+ * replaces the owner's earlier ones there, by the rules of POSIX. Locks are lost when the process ends: clients see
+ * that as a server restart.
  */
 export interface RangeLocks {
   /** The conflicting holder; undefined: none. */
   conflict(file: string, wanted: Lock): Lock | undefined;
-  /** `conflict`, or the lock is taken. FULL: there are too many. */
+  /** Takes the lock, or returns a conflicting one. FULL: there are too many locks. */
   take(file: string, wanted: Lock): Lock | 'FULL' | undefined;
   release(file: string, owner: string, range: Range): void;
   /** Releases all locks of a host that has restarted. */
   releaseHost(host: string): void;
-  /** All locks of files whose words begin so. */
+  /** Releases all locks of the files whose keys have this prefix. */
   releaseFiles(prefix: string): void;
 }
 
 export interface Range {
   readonly start: number;
-  /** Beyond the last byte; Infinity: to the end, wherever that will be. */
+  /** The first offset after the range; Infinity: the range ends with the file, however long it becomes. */
   readonly end: number;
 }
 
@@ -26,7 +27,7 @@ export interface Lock extends Range {
   readonly host: string;
   readonly address: string;
   readonly exclusive: boolean;
-  /** As the client called it, for others to be told. */
+  /** As the client sent it: other clients see it in the answer to TEST. */
   readonly process: number;
   readonly handle: Uint8Array;
 }
@@ -54,7 +55,7 @@ export function rangeLocks(): RangeLocks {
     if (locks.length === 0) files.delete(file);
     else files.set(file, locks);
   }
-  /** What is left of an owner's locks outside `range`, and everyone else's. */
+  /** Everyone's locks on a file, without `owner`'s within `range`. */
   function without(file: string, owner: string, range: Range): Lock[] {
     return (files.get(file) ?? []).flatMap((lock) => {
       if (lock.owner !== owner || !overlap(lock, range)) return [lock];

@@ -16,15 +16,15 @@ const AUTH_SYS = 1;
 /** The longest list of hosts that `showmount` shows. */
 const GROUPS_LENGTH_MAX = 32 * 1024;
 
-/** MOUNT version 3 (RFC 1813, appendix I): from a path to the first handle. */
+/** MOUNT version 3 (RFC 1813, appendix I): leads from a path to the first handle. */
 export function mountProgram(exports: Exports): Program {
-  /** The export, or a directory in it, which clients may mount alone. */
+  /** Finds the export, or a directory in it, which clients may mount on its own. */
   function find(path: string, peer: Peer): Found {
     const names = path.split('/').filter((name) => name !== '');
     if (names[0] !== EXPORT_PATH.slice(1)) {
       throw new NfsFailure(STATUS.notFound, `only ${EXPORT_PATH} is exported`);
     }
-    if (!exports.admits(peer)) throw new NfsFailure(STATUS.access, 'not for this host');
+    if (!exports.admits(peer)) throw new NfsFailure(STATUS.access, 'this host has no access');
     let found: Found = exports.root;
     for (const name of names.slice(1)) {
       const next = exports.lookup(found, name, peer);
@@ -48,7 +48,7 @@ export function mountProgram(exports: Exports): Program {
       writer.u32(AUTH_SYS);
       reply.end();
     },
-    // DUMP: mounts are not recorded, since clients do not report that they have left.
+    // DUMP: mounts are not recorded, since clients do not report unmounting.
     (_args, _caller, reply) => {
       reply.begin(4).flag(false);
       reply.end();
@@ -84,7 +84,7 @@ export function mountProgram(exports: Exports): Program {
   };
 }
 
-/** The networks that the peer is in, as far as they fit: who else may come is not its business. */
+/** The networks that contain the peer, as many as fit. Others are hidden from it. */
 function groupsOf(exports: Exports, peer: Peer): string[] {
   const names = new Set(exports.networks(peer));
   let length = 0;

@@ -5,8 +5,8 @@ import { NfsFailure } from '../rpc/failure.ts';
 import { NAME_MAX } from './nfs-limits.ts';
 
 /*
- * Names and paths of arguments. Those that are no UTF-8 are refused, each in the way that its procedure knows (RFC
- * 1813, 3.3): garbage arguments would be an error of the client's own RPC.
+ * Names and paths in arguments. One that is not UTF-8 is refused with an error that its procedure may return (RFC
+ * 1813, 3.3): GARBAGE_ARGS would blame the client's RPC.
  */
 
 /** The name of a new file. INVAL. */
@@ -19,7 +19,7 @@ export function readExistingName(args: XdrReader): string {
   return readText(args, NAME_MAX, STATUS.notFound);
 }
 
-/** What is mounted, or what a symbolic link leads to. INVAL. */
+/** The path to mount, or the target of a symbolic link. INVAL. */
 export function readPath(args: XdrReader): string {
   return readText(args, PATH_LENGTH_MAX, STATUS.invalid);
 }

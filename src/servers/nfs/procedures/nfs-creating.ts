@@ -25,7 +25,7 @@ import type { NfsHandlers, NfsServer } from './procedure.ts';
 
 /** What makes files: CREATE, MKDIR, SYMLINK, and MKNOD, which makes none. Durable before it is answered. */
 export function creatingProcedures({ exports }: NfsServer): NfsHandlers {
-  /** CREATE, MKDIR, SYMLINK: handle and attributes of what was made, and what its directory became. */
+  /** The reply of CREATE, MKDIR, SYMLINK: handle and attributes of the new node, and how its directory changed. */
   function make(into: Subject, reply: Reply, work: () => Promise<number>): void {
     const before = changeableDirectory(exports, into);
     reply.later(0, async () => {
@@ -57,9 +57,9 @@ export function creatingProcedures({ exports }: NfsServer): NfsHandlers {
       make(into, reply, async () => {
         const there = mode === CREATE_MODES.unchecked ? tree.lookup(found.id, name) : undefined;
         if (there !== undefined) {
-          // Opened with O_CREAT: what is there is cut off, and stays what it is otherwise.
+          // Opened with O_CREAT: an existing file is truncated, and otherwise stays the same.
           const node = tree.node(there)!;
-          if (node.kind !== 'file') throw new NfsFailure(STATUS.exists, 'that is no file');
+          if (node.kind !== 'file') throw new NfsFailure(STATUS.exists, 'this is not a file');
           if (to.size !== undefined) {
             checkChanges(node, { ...NOTHING, size: to.size }, who);
             await tree.change(there, { size: to.size });
@@ -90,7 +90,7 @@ export function creatingProcedures({ exports }: NfsServer): NfsHandlers {
     },
     mknod(args, caller) {
       readSubject(exports, args, caller);
-      throw new NfsFailure(STATUS.notSupported, 'no devices, sockets and pipes here');
+      throw new NfsFailure(STATUS.notSupported, 'devices, sockets and pipes are not supported');
     },
   };
 }
@@ -109,7 +109,7 @@ function owned(
   to: NewAttributes | undefined,
   mode: number,
 ): Omit<NewNode, 'kind' | 'target'> {
-  // Only root makes what belongs to others.
+  // Only root may create files of other users.
   const isRoot = who.uid === 0;
   return {
     mode: to?.mode ?? mode,

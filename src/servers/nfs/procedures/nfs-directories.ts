@@ -7,10 +7,10 @@ import { nfsOk, type Reply } from '../rpc/reply.ts';
 import type { Caller, NfsHandlers, NfsServer } from './procedure.ts';
 import type { Entry, Found } from '../exports/export-entry.ts';
 
-/** Cookies are the entries' own and stay, so that there is nothing to verify (RFC 1813, 3.3.16). */
+/** Cookies belong to the entries and never change, so there is nothing to verify (RFC 1813, 3.3.16). */
 const COOKIE_VERIFIER = new Uint8Array(VERIFIER_LENGTH);
 
-/** READDIR tells names, READDIRPLUS attributes and handles too. */
+/** READDIR lists names; READDIRPLUS also lists attributes and handles. */
 type Style = 'names' | 'plus';
 
 export function directoryProcedures({ exports }: NfsServer): NfsHandlers {
@@ -33,11 +33,11 @@ export function directoryProcedures({ exports }: NfsServer): NfsHandlers {
       const found = exports.read(args, peer);
       const cookie = args.u64();
       args.fixed(VERIFIER_LENGTH);
-      // `count` of READDIR; `dircount` (of names only) and `maxcount` of READDIRPLUS.
+      // `count` of READDIR; `dircount` (for names only) and `maxcount` of READDIRPLUS.
       const first = args.u32();
       const most = Math.min(style === 'plus' ? args.u32() : first, DIRECTORY_LENGTH_MAX);
       if (exports.node(found).kind !== 'directory') {
-        throw new NfsFailure(STATUS.notDirectory, 'that is no directory');
+        throw new NfsFailure(STATUS.notDirectory, 'this is not a directory');
       }
       const entries = pageOf(exports.list(found, cookie, peer), most, style);
       if (!entries) throw new NfsFailure(STATUS.tooSmall, `not one entry fits ${most} bytes`);
@@ -45,7 +45,7 @@ export function directoryProcedures({ exports }: NfsServer): NfsHandlers {
       after(writer, found);
       writer.fixed(COOKIE_VERIFIER);
       for (const entry of entries.page) writeEntry(writer, entry, style);
-      // Also where the directory is empty: without this word clients give up.
+      // Also in an empty directory: without this word clients give up.
       writer.flag(false);
       writer.flag(entries.isEnd);
       reply.end();
@@ -54,7 +54,7 @@ export function directoryProcedures({ exports }: NfsServer): NfsHandlers {
   return { readdir: list('names'), readdirplus: list('plus') };
 }
 
-/** Entries that fit, and whether they are the last; undefined: not one does. */
+/** The entries that fit, and whether the last one is among them; undefined: not even one fits. */
 function pageOf(
   entries: Iterable<Entry>,
   most: number,

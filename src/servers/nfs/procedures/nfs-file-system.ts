@@ -27,7 +27,7 @@ export function fileSystemProcedures({ exports }: NfsServer): NfsHandlers {
         writer.u64(space.freeBytes);
         writer.u64(space.freeBytes);
         for (let n = 0; n < 3; n++) writer.u64(FILES);
-        // Seconds for which this is believed: none.
+        // Seconds for which these numbers stay valid: none.
         writer.u32(0);
         reply.end();
       });
@@ -56,7 +56,7 @@ export function fileSystemProcedures({ exports }: NfsServer): NfsHandlers {
       after(writer, found);
       writer.u32(LINKS_MAX);
       writer.u32(NAME_LENGTH_MAX);
-      // No truncation of names; only the owner gives away; case is kept and matters.
+      // Long names are refused, not cut; only root may change owners; case is preserved and significant.
       for (const flag of [true, true, false, true]) writer.flag(flag);
       reply.end();
     },

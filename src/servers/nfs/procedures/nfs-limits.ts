@@ -7,7 +7,7 @@ export const TRANSFER_LENGTH_MAX = MiB;
 /** Largest reply to READDIR and READDIRPLUS. */
 export const DIRECTORY_LENGTH_MAX = 64 * KiB;
 
-/* What parts of replies take at most. */
+/* The largest lengths of the parts of replies. */
 
 /** post_op_attr. */
 export const AFTER_LENGTH = 4 + ATTRIBUTES_LENGTH;
@@ -15,5 +15,5 @@ export const AFTER_LENGTH = 4 + ATTRIBUTES_LENGTH;
 export const CHANGE_LENGTH = 28 + AFTER_LENGTH;
 export const HANDLE_LENGTH = 4 + FILE_HANDLE_LENGTH;
 
-/** A longer name is answered NAMETOOLONG, and a much longer one is no argument. */
+/** A longer name is answered with NAMETOOLONG, and a much longer one is not a valid argument. */
 export const NAME_MAX = NAME_LENGTH_MAX + PATH_LENGTH_MAX;

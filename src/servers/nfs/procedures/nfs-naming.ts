@@ -14,7 +14,7 @@ import { AFTER_LENGTH, CHANGE_LENGTH } from './nfs-limits.ts';
 import { nfsOk, type Reply } from '../rpc/reply.ts';
 import type { Caller, NfsHandlers, NfsServer } from './procedure.ts';
 
-/** What moves and removes names: REMOVE, RMDIR, RENAME, LINK. Durable before it is answered. */
+/** Procedures that move and remove names: REMOVE, RMDIR, RENAME, LINK. Durable before they are answered. */
 export function namingProcedures({ exports }: NfsServer): NfsHandlers {
   function remove(kind: 'directory' | 'other') {
     return (args: XdrReader, caller: Caller, reply: Reply): void => {
@@ -74,5 +74,6 @@ export function namingProcedures({ exports }: NfsServer): NfsHandlers {
 }
 
 function checkSameTree(a: Subject, b: Subject): void {
-  if (a.tree !== b.tree) throw new NfsFailure(STATUS.invalid, 'not from one session to another');
+  if (a.tree !== b.tree)
+    throw new NfsFailure(STATUS.invalid, 'this would lead from one session to another');
 }

@@ -12,7 +12,7 @@ import { writingProcedures } from './nfs-writing.ts';
 import { nfsError } from '../rpc/reply.ts';
 import type { NfsServer, NfsHandlers, Program } from './procedure.ts';
 
-/** How many zeros follow a status that is an error: attributes that are not told. */
+/** How many zeros follow the status of an error: they say that no attributes follow. */
 const ERROR_WORDS = {
   null: 0,
   getattr: 0,
@@ -68,7 +68,7 @@ export function nfsProgram(server: NfsServer): Program {
     },
     happensOnce: (number) => ONCE.has(PROCEDURES[number]!),
     fail(number, reply, cause) {
-      // Arguments that cannot be are answered a level below.
+      // Invalid arguments are answered on the RPC level.
       if (cause instanceof FormatError) throw cause;
       nfsError(reply, statusOf(cause), ERROR_WORDS[PROCEDURES[number]!]);
     },

@@ -17,7 +17,7 @@ import { nfsOk, type Reply } from '../rpc/reply.ts';
 import type { NfsHandlers, NfsServer } from './procedure.ts';
 import type { Found } from '../exports/export-entry.ts';
 
-/** What tells of files, and reads them. */
+/** Procedures that read files and their attributes. */
 export function readingProcedures({ exports }: NfsServer): NfsHandlers {
   const pool = bufferPool(SPARE_BUFFERS, TRANSFER_LENGTH_MAX);
 
@@ -45,7 +45,7 @@ export function readingProcedures({ exports }: NfsServer): NfsHandlers {
       const above = exports.node(directory);
       const who = exports.identity(directory, identity);
       if (above.kind === 'directory' && (permissions(above, who) & PERMISSION.execute) === 0) {
-        throw new NfsFailure(STATUS.access, 'the directory may not be searched');
+        throw new NfsFailure(STATUS.access, 'no permission to search this directory');
       }
       const found = exports.lookup(directory, name, peer);
       if (!found) throw new NfsFailure(STATUS.notFound, `there is no "${name}"`);
@@ -69,7 +69,8 @@ export function readingProcedures({ exports }: NfsServer): NfsHandlers {
     readlink(args, { peer }, reply) {
       const found = exports.read(args, peer);
       const node = exports.node(found);
-      if (node.kind !== 'symlink') throw new NfsFailure(STATUS.invalid, 'no symbolic link');
+      if (node.kind !== 'symlink')
+        throw new NfsFailure(STATUS.invalid, 'this is not a symbolic link');
       const target = found.served!.tree.readLink(found.id);
       const writer = nfsOk(reply, AFTER_LENGTH + 8 + Buffer.byteLength(target));
       after(writer, found, node);
@@ -84,7 +85,7 @@ export function readingProcedures({ exports }: NfsServer): NfsHandlers {
       checkReadable(node, exports.identity(found, caller.identity));
       const { tree } = found.served!;
       const length = Math.max(0, Math.min(count, node.size - offset));
-      // ESXi wants to be told with the data, not with an empty read after it.
+      // ESXi expects this flag with the data, not with an empty read afterwards.
       const isEnd = offset + length >= node.size;
       if (length === 0) return sendData(reply, found, NOTHING, isEnd);
       const writer = nfsOk(reply, DATA_HEADER_LENGTH + length + 4);
@@ -108,9 +109,9 @@ export function readingProcedures({ exports }: NfsServer): NfsHandlers {
 }
 
 const NOTHING = new Uint8Array(0);
-/** What stands before the data of a READ: attributes, count, eof, length. */
+/** The length of a READ reply before the data: attributes, count, eof, length. */
 const DATA_HEADER_LENGTH = AFTER_LENGTH + 12;
-/** Buffers of each size, for reads that are not answered at once: 16 MiB in all, for all connections. */
+/** Buffers of each size for reads that are not answered at once: 16 MiB in total, shared by all connections. */
 const SPARE_BUFFERS = 8;
 
 function writeDataHeader(
@@ -126,12 +127,12 @@ function writeDataHeader(
 }
 
 function checkReadable(node: TreeNode, who: Identity): void {
-  if (node.kind === 'directory') throw new NfsFailure(STATUS.isDirectory, 'a directory');
-  if (node.kind === 'symlink') throw new NfsFailure(STATUS.invalid, 'a symbolic link');
-  // Who may run a program has to be able to read it (RFC 1813, 4.4); owners read what they opened.
+  if (node.kind === 'directory') throw new NfsFailure(STATUS.isDirectory, 'this is a directory');
+  if (node.kind === 'symlink') throw new NfsFailure(STATUS.invalid, 'this is a symbolic link');
+  // Permission to execute includes reading (RFC 1813, 4.4). Owners may read what they opened.
   const bits = permissions(node, who) & (PERMISSION.read | PERMISSION.execute);
   if (bits === 0 && who.uid !== node.uid) {
-    throw new NfsFailure(STATUS.access, 'the file may not be read');
+    throw new NfsFailure(STATUS.access, 'no permission to read this file');
   }
 }
 

@@ -12,7 +12,7 @@ import { CHANGE_LENGTH, TRANSFER_LENGTH_MAX } from './nfs-limits.ts';
 import { nfsOk } from '../rpc/reply.ts';
 import type { NfsHandlers, NfsServer } from './procedure.ts';
 
-/** What changes a file itself: SETATTR, WRITE, COMMIT. */
+/** Procedures that change a file itself: SETATTR, WRITE, COMMIT. */
 export function writingProcedures({ exports }: NfsServer): NfsHandlers {
   return {
     setattr(args, caller, reply) {
@@ -22,7 +22,7 @@ export function writingProcedures({ exports }: NfsServer): NfsHandlers {
       const before = exports.node(it.found);
       checkChanges(before, to, it.who);
       if (guard !== undefined && guard !== before.changedMs) {
-        throw new NfsFailure(STATUS.notSynced, 'it has changed since');
+        throw new NfsFailure(STATUS.notSynced, 'the file has changed in the meantime');
       }
       reply.later(0, async () => {
         await it.tree.change(it.found.id, to);
@@ -37,12 +37,14 @@ export function writingProcedures({ exports }: NfsServer): NfsHandlers {
       const count = args.u32();
       const stable = args.u32();
       const data = args.opaque(TRANSFER_LENGTH_MAX);
-      if (count !== data.length) throw new NfsFailure(STATUS.invalid, 'two lengths of one write');
+      if (count !== data.length)
+        throw new NfsFailure(STATUS.invalid, 'the count differs from the length of the data');
       const node = exports.node(it.found);
-      if (node.kind === 'directory') throw new NfsFailure(STATUS.isDirectory, 'a directory');
+      if (node.kind === 'directory')
+        throw new NfsFailure(STATUS.isDirectory, 'this is a directory');
       const isOwner = it.who.uid === node.uid;
       if (!isOwner && (permissions(node, it.who) & PERMISSION.write) === 0) {
-        throw new NfsFailure(STATUS.access, 'the file may not be written');
+        throw new NfsFailure(STATUS.access, 'no permission to write this file');
       }
       const isDurable = stable !== STABILITY.unstable;
       const kept = caller.keep(data);

@@ -2,7 +2,7 @@ import { PROGRAMS } from '../../../formats/wire/rpc.ts';
 import { nullProcedure } from './null-procedure.ts';
 import type { Handler, Program } from './procedure.ts';
 
-/** Where a program is found. */
+/** The port and transport of a program. */
 export interface Registration {
   readonly program: number;
   readonly version: number;
@@ -29,7 +29,7 @@ export function portmapProgram(registrations: () => readonly Registration[]): Pr
       const program = args.u32();
       args.u32();
       const transport = args.u32();
-      // Whatever the version: one that is not there is refused there, with those that are.
+      // Any version: the program itself refuses an unknown one, and lists those that it has.
       const found = registrations().find(
         (it) => it.program === program && TRANSPORTS[it.transport] === transport,
       );

@@ -15,27 +15,27 @@ export interface NfsServer {
 export interface Caller {
   readonly peer: Peer;
   readonly identity: Identity;
-  /** What its call has read or written. */
+  /** Counts the bytes that the call has read or written. */
   readonly count: (served: Served, moved: Partial<Traffic>) => void;
   /** As `RecordState.keep`. */
   readonly keep: RecordState['keep'];
-  /** No other client waits: this call may wait for a quick medium. */
+  /** Whether no other client waits: then this call may wait for a fast disk. */
   readonly isLast: boolean;
 }
 
-/** Parses its arguments before it returns, and answers then or later. */
+/** Parses its arguments before it returns, and answers at once or later. */
 export type Handler = (args: XdrReader, caller: Caller, reply: Reply) => void;
 
 export type NfsHandlers = Partial<Record<Procedure, Handler>>;
 
-/** One RPC program: a number, one version, and what its procedures do. */
+/** One RPC program: its number, one version, and its procedures. */
 export interface Program {
   readonly number: number;
   readonly version: number;
   /** Undefined: there is no such procedure. */
   readonly procedure: (number: number) => Handler | undefined;
-  /** Turns what a handler threw into a reply; rethrows our own faults. */
+  /** Turns an error of a handler into a reply; rethrows faults of our own. */
   readonly fail: (procedure: number, reply: Reply, cause: unknown) => void;
-  /** Whether the procedure must not happen twice. */
+  /** Whether the procedure may be carried out only once, even if a client repeats the call. */
   readonly happensOnce: (procedure: number) => boolean;
 }

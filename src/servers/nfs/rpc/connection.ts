@@ -9,26 +9,26 @@ import { intake } from '../../connection/intake.ts';
 import { type RecordMemory, recordParser, type RecordState } from './records.ts';
 import { connectionReplies, type OpenReply } from './replies.ts';
 
-/** One client's stream of calls. Whatever it sends ends at most this connection. */
+/** One client's stream of calls. Data from the client can end at most this connection. */
 export interface Connection {
   /** Bytes of answers in memory. */
   held(): number;
   /** Accepts no further calls; resolves once those under way are answered. */
   stop(): Promise<void>;
-  /** The peer has gone. */
+  /** Call it when the peer has gone. */
   abandon(): void;
 }
 
 export interface ConnectionOptions {
   readonly stream: ByteStream;
-  /** For records, of all connections. */
+  /** Memory for records, shared by all connections. */
   readonly memory: BufferPool;
-  /** Counts what of that is in use here, with all that waits to be written. */
+  /** Counts the memory of records in use on this connection, including data that waits to be written. */
   readonly writes: MemoryShare;
-  /** For replies, of all connections. */
+  /** Slabs for replies, shared by all connections. */
   readonly slabs: SlabPool;
   readonly awake: StayAwake;
-  /** Answers a call, or throws FormatError, which ends the connection. `isLast`: nothing else is to be done. */
+  /** Answers a call, or throws FormatError, which ends the connection. `isLast`: nothing else is under way. */
   readonly answer: (record: Uint8Array, how: RecordState, open: OpenReply) => void;
   /** Whether all connections together have room for `length` more. */
   readonly hasRoom: (length: number) => boolean;
@@ -52,7 +52,7 @@ export function connection(options: ConnectionOptions): Connection {
         answer(record, { keep, isLast: isLast && replies.isIdle() }, replies.open);
       } catch (cause) {
         if (!(cause instanceof FormatError)) throw cause;
-        // Not even a call: there is no request to answer.
+        // The record is not a call: there is no request to answer.
         end();
       }
     },
@@ -89,7 +89,7 @@ export function connection(options: ConnectionOptions): Connection {
   };
 }
 
-/** What is taken is held while it is used: a record that is not whole yet, and what is to be written. */
+/** Counts memory while it is in use: for incomplete records, and for data that waits to be written. */
 function counted(pool: RecordMemory, share: MemoryShare): RecordMemory {
   return {
     take(length) {

@@ -2,7 +2,7 @@ import { BlockError, type BlockErrorCode } from '../../../block/block-error.ts';
 import { STATUS } from '../../../formats/wire/nfs3.ts';
 import { TreeError, type TreeErrorCode } from '../../../vfs/tree-error.ts';
 
-/** A call is answered with this status of RFC 1813, 2.6. */
+/** The status of RFC 1813, 2.6, with which a call is answered. */
 export class NfsFailure extends Error {
   override readonly name = 'NfsFailure';
   readonly status: number;
@@ -13,8 +13,8 @@ export class NfsFailure extends Error {
 }
 
 /**
- * Nothing is answered: what was asked for is away and will be there again, and its client asks again. An answer
- * would be a guest's error.
+ * The call stays unanswered: its file is away and will be there again, and the client repeats the call. An answer
+ * would be an error for a guest.
  */
 export class Unanswered extends Error {
   override readonly name = 'Unanswered';
@@ -48,7 +48,7 @@ const OF_BLOCK = {
   CLOSED: STATUS.stale,
 } as const satisfies Record<BlockErrorCode, number>;
 
-/** Never JUKEBOX: some clients hand that to their guest as an error. Rethrows what is our own fault. */
+/** Never JUKEBOX: some clients pass that to their guest as an error. Rethrows faults of our own. */
 export function statusOf(cause: unknown): number {
   if (cause instanceof NfsFailure) return cause.status;
   if (cause instanceof TreeError) return OF_TREE[cause.code];

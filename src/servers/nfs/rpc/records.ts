@@ -3,20 +3,22 @@ import { KiB, MiB } from '../../../lib/sizes.ts';
 import { LAST_FRAGMENT, RECORD_MARK_LENGTH } from '../../../formats/wire/rpc.ts';
 
 /**
- * Cuts a stream into records (RFC 5531, section 11): fragments of any number, split anywhere. A record that
- * came in one piece is handed on where it lies; others are put together.
+ * Cuts a stream into records (RFC 5531, section 11) of any number of fragments, received in pieces of any size. A
+ * record that came in one piece is passed on without copying; others are assembled.
  */
 export interface RecordParser {
-  /** Parses as much as may be taken, and returns how far it came. */
+  /** Parses as much as the limits allow, and returns how far it came. */
   parse(bytes: Uint8Array): number;
-  /** Nothing more comes: gives back the memory of what came of a record. */
+  /** Gives back the memory of an incomplete record: nothing follows. */
   drop(): void;
 }
 
 export interface RecordState {
-  /** Keeps a part of the record, which else is lent until the call returns; copies it only if need be. */
+  /**
+   * Keeps a part of the record, which is otherwise lent until the call returns. Copies the part only if necessary.
+   */
   keep(part: Uint8Array): Kept;
-  /** Nothing that came is left. */
+  /** Whether all received bytes are used up. */
   readonly isLast: boolean;
 }
 
@@ -29,22 +31,22 @@ export interface Kept {
 export interface RecordEvents {
   take(record: Uint8Array, state: RecordState): void;
   mayTake(): boolean;
-  /** What follows cannot be understood. */
+  /** The stream cannot be understood from here on. */
   broken(): void;
 }
 
-/** The largest write and what is around it. */
+/** The largest write, with its headers. */
 const RECORD_LENGTH_MAX = 1024 * 1024 + 4096;
-/** An honest record has one or two. */
+/** Real clients send one or two. */
 const FRAGMENTS_MAX = 256;
-/** Memory for a record grows with what came of it, whatever its mark says. */
+/** Memory for a record grows with the bytes received, not with the length that its mark claims. */
 const FIRST_LENGTH = 128 * KiB;
-/** Spare buffers of each size, for all connections. */
+/** Spare buffers of each size, shared by all connections. */
 const SPARE_BUFFERS = 8;
 
 export type RecordMemory = Pick<BufferPool, 'take' | 'give'>;
 
-/** Memory for records: fresh memory for each would cost more in garbage collections than the copying. */
+/** Memory for records. Fresh memory for each record would cost more in garbage collections than the copying. */
 export function recordMemory(): BufferPool {
   return bufferPool(SPARE_BUFFERS, 2 * MiB);
 }
@@ -56,11 +58,11 @@ export function recordParser(
   const mark = new Uint8Array(RECORD_MARK_LENGTH);
   const markView = new DataView(mark.buffer);
   let markFilled = 0;
-  /** Bytes missing of the fragment under way. */
+  /** Bytes of the current fragment that have not come yet. */
   let missing = 0;
   let isLast = false;
   let fragments = 0;
-  /** The record so far. */
+  /** The record so far, of `filled` bytes. */
   let record = memory.take(0);
   let filled = 0;
   let isBroken = false;
@@ -144,7 +146,7 @@ export function recordParser(
     drop() {
       if (isDropped) return;
       isDropped = true;
-      // Also where this is called by what takes a record.
+      // So that parsing ends, too, when `take` calls this.
       isBroken = true;
       memory.give(record);
     },

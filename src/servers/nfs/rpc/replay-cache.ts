@@ -2,17 +2,20 @@ import { callChecksum } from '../../../formats/wire/rpc.ts';
 import type { Peer } from '../../../sys/net/network.ts';
 
 /**
- * Replies to calls that may not happen twice: a client that lost its connection sends them again with the same
- * number, and gets the same answer.
+ * Replies to calls that may be carried out only once: a client that lost its connection sends such a call again with
+ * the same number, and gets the same reply.
  */
 export interface ReplayCache {
-  /** The reply that was given; `running`: it will be; undefined: never heard of, and now it runs. */
+  /**
+   * The reply that was given; `running`: it will be given; undefined: the call is new, and counts as running from now
+   * on.
+   */
   begin(key: string): Uint8Array | 'running' | undefined;
-  /** `reply` is copied; undefined: it was not carried out. */
+  /** Copies `reply`; undefined: the call was not carried out. */
   end(key: string, reply: Uint8Array | undefined): void;
 }
 
-/** A client repeats a call within minutes, and its connection holds some hundreds. */
+/** A client repeats a call within minutes; a connection has some hundreds of calls under way. */
 const REPLIES_MAX = 4096;
 /** Limit for one client: a client that creates thousands of files evicts its own answers, not those of others. */
 const REPLIES_OF_CLIENT_MAX = 1024;
@@ -28,7 +31,7 @@ export function replayCache(): ReplayCache {
     if (its === 0) counts.delete(client);
     else counts.set(client, its);
   }
-  /** The oldest that was answered, of one client or of all. */
+  /** Drops the oldest call that was answered, of one client or of all. */
   function dropOldest(client: string | undefined): void {
     for (const [key, reply] of replies) {
       if (reply === 'running' || (client !== undefined && clientOf(key) !== client)) continue;
@@ -58,7 +61,7 @@ function clientOf(key: string): string {
   return key.slice(0, key.indexOf(' '));
 }
 
-/** The same number from the same client with other arguments is another call. */
+/** A call with the same number but other arguments is another call. */
 export function replayKey({ address, user }: Peer, xid: number, record: Uint8Array): string {
   return `${address}/${user ?? ''} ${xid} ${callChecksum(record)}`;
 }

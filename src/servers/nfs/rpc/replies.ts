@@ -5,25 +5,25 @@ import { openAccounts } from '../../connection/accounts.ts';
 import { replyQueue, type SlabPool } from '../../connection/reply-queue.ts';
 import { type Reply, writeReplyHeader } from './reply.ts';
 
-/** The replies of one connection, and the accounts of what is under way for them. */
+/** The replies of one connection, and the counts of calls under way. */
 export interface Replies {
   readonly open: OpenReply;
-  /** The peer takes too little, or has too much under way: no call is taken until that has changed. */
+  /** Whether the peer reads too slowly, or has too much under way: then no call is accepted. */
   isStalled(): boolean;
-  /** Nothing is under way. */
+  /** Whether no call is under way. */
   isIdle(): boolean;
   /** Bytes of answers in memory. */
   held(): number;
   flush(): void;
   /** Resolves once everything is answered and sent. */
   finished(): Promise<void>;
-  /** The peer has gone. */
+  /** Call it when the peer has gone. */
   abandon(): void;
 }
 
 /**
- * Begins a reply to call `xid`. What `later` work rejects goes to `fail`, which answers it; `onEnd` sees what
- * is sent, with its record mark.
+ * Begins a reply to call `xid`. `fail` answers if `later` work rejects; `onEnd` gets the bytes that are sent, with
+ * the record mark.
  */
 export type OpenReply = (
   xid: number,
@@ -32,20 +32,20 @@ export type OpenReply = (
 ) => Reply;
 
 export interface RepliesOptions {
-  /** The slabs of all connections. */
+  /** Slabs shared by all connections. */
   readonly slabs: SlabPool;
   /** As `ByteStream.write`. */
   readonly send: (bytes: Uint8Array, sent: () => void) => void;
   /** Whether all connections together have room for `length` more. */
   readonly hasRoom: (length: number) => boolean;
-  /** Something was sent or ended. */
+  /** Called when something was sent, or has ended. */
   readonly onProgress: () => void;
 }
 
 const RUNNING_MAX = 4096;
-/** Contents of writes under way. */
+/** Bytes to write of all writes under way. */
 const RUNNING_LENGTH_MAX = 32 * MiB;
-/** Answers of slow reads, read or not yet taken. */
+/** Bytes of answers to slow reads, from the read until the peer has taken them. */
 const HELD_MAX = 8 * MiB;
 
 interface Waiting {

@@ -2,22 +2,22 @@ import { ACCEPTED, writeAccepted } from '../../../formats/wire/rpc.ts';
 import { STATUS } from '../../../formats/wire/nfs3.ts';
 import type { XdrWriter } from '../../../formats/wire/xdr.ts';
 
-/** How one call is answered: once, now or later. Memory is where the reply is sent from. */
+/** How one call is answered: once, now or later. The memory it offers is sent without copying. */
 export interface Reply {
-  /** Makes room for `length` bytes at most, of which the first is the number of the call. */
+  /** Makes room for at most `length` bytes, which begin with the number of the call. */
   raw(length: number): XdrWriter;
-  /** Makes room and writes the header of an accepted call; `length`: of the results at most. */
+  /** Makes room, and writes the header of an accepted call. `length`: at most so many bytes of results follow. */
   begin(length: number): XdrWriter;
-  /** What was written since `begin` is the reply. */
+  /** Sends the bytes written since `begin` or `raw`. */
   end(): void;
   /** The memory of the last `begin`, from `at` on. */
   memory(at: number, length: number): Uint8Array;
   /**
-   * Answers when `work` is done, which itself calls `begin` and `end` in one tick. `length`: of what the
-   * work keeps in memory. Whatever it rejects with becomes the reply.
+   * Answers when `work`, which calls `begin` and `end` in one tick, is done. `length`: the bytes that the work keeps
+   * in memory. A rejection becomes the reply.
    */
   later(length: number, work: () => Promise<void>): void;
-  /** As `later`; begins once this connection and all others have little enough in memory. */
+  /** Like `later`; begins once this connection and all others have little enough in memory. */
   laterInTurn(length: number, work: () => Promise<void>): void;
 }
 
@@ -28,7 +28,7 @@ export function nfsOk(reply: Reply, length: number): XdrWriter {
   return writer;
 }
 
-/** `words`: how many zeros follow a status that is an error: no attributes are told. */
+/** `words`: how many zeros follow the status of an error: they say that no attributes follow. */
 export function nfsError(reply: Reply, status: number, words: number): void {
   const writer = reply.begin(4 + 4 * words);
   writer.u32(status);
