@@ -12,7 +12,7 @@ import { readRecord } from './read-record.ts';
 import { noSet, type OpenSet, setNames } from './sets.ts';
 import { type PointPlace, pointsDirectory, pointIds, SUFFIX } from './point-places.ts';
 
-/** 256 disks with long sources. */
+/** 256 disks with long sources, and files. */
 const RECORD_LENGTH_MAX = 2 * 1024 * 1024;
 const RANDOM_LENGTH = 3;
 /** After the machine's name: `-20261120T215403Z` and `-3f9c2a`. */
@@ -214,13 +214,13 @@ async function readPlace(
   key: Uint8Array | undefined,
 ): Promise<PointRecord> {
   const { files } = store;
-  const point = await readPointFile(files, store, pointPath(store, place), key);
+  const point = await readPointRecord(files, store, pointPath(store, place), key);
   checkPlace(point, place);
   return point;
 }
 
 /** Reads a point's file, regardless of its name. Rejects NOT_FOUND, CatalogError. */
-export async function readPointFile(
+export async function readPointRecord(
   files: FileSystem,
   store: Store,
   path: string,

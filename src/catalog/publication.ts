@@ -17,7 +17,13 @@ import {
   usableHead,
   writeHead,
 } from './point-chain.ts';
-import { type DamagedPoint, mayBeOf, pointPath, pointsOfMachine, readPointFile } from './points.ts';
+import {
+  type DamagedPoint,
+  mayBeOf,
+  pointPath,
+  pointsOfMachine,
+  readPointRecord,
+} from './points.ts';
 import { byPublication } from './publication-order.ts';
 import { mendSetRecord } from './set-copies.ts';
 import { type OpenSet, setNames } from './sets.ts';
@@ -255,7 +261,7 @@ async function readable(
 ): Promise<PointRecord | undefined> {
   const { files } = store;
   try {
-    return await readPointFile(files, store, path, key);
+    return await readPointRecord(files, store, path, key);
   } catch (cause) {
     if (cause instanceof CatalogError && cause.code === 'CORRUPT') return undefined;
     throw cause;

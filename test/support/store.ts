@@ -6,7 +6,7 @@ import type { Cutting } from '../../src/formats/store/catalog/set-record.ts';
 import { storeSources } from '../../src/ingest/backup/backup.ts';
 import type { ChangedBlocks } from '../../src/ingest/backup/changed-blocks.ts';
 import { copyDisk, type Scope } from '../../src/ingest/backup/copy-disk.ts';
-import { machineWriting } from '../../src/ingest/backup/store-machine.ts';
+import { type MachineNotes, machineWriting } from '../../src/ingest/backup/store-machine.ts';
 import { memoryIndex } from '../../src/store/index/block-index.ts';
 import { CUTTING_DEFAULT } from '../../src/store/write/chunker.ts';
 import type { DiskRoot } from '../../src/store/nodes/disk-root.ts';
@@ -93,6 +93,8 @@ export async function storeDisk(
 export interface PointOptions {
   readonly packLength?: number;
   readonly changed?: ChangedBlocks;
+  readonly notes?: MachineNotes;
+  readonly id?: string;
 }
 
 /** A backup of one disk, `vda`, as ingest/backup/backup.ts makes it, encoding in this thread. */
@@ -100,10 +102,10 @@ export async function storePoint(
   store: Store,
   set: OpenSet,
   contents: Uint8Array,
-  { packLength, changed }: PointOptions = {},
+  { packLength, ...options }: PointOptions = {},
 ): Promise<PointRecord> {
   await using writer = await simulatedWriter(store, set, packLength);
-  return await storeWith(writer, { store, set, contents, changed });
+  return await storeWith(writer, { store, set, contents, ...options });
 }
 
 /** The same with the writer that commands have, whose index lies on the disk. */
@@ -114,26 +116,25 @@ export async function storeIndexed(
 ): Promise<PointRecord> {
   const { domain } = set.record;
   await using writer = await openStoreWriter(store, { domain, holder: 'test' });
-  return await storeWith(writer, { store, set, contents, changed: undefined });
+  return await storeWith(writer, { store, set, contents });
 }
 
-interface Stored {
+interface Stored extends Omit<PointOptions, 'packLength'> {
   readonly store: Store;
   readonly set: OpenSet;
   readonly contents: Uint8Array;
-  readonly changed: ChangedBlocks | undefined;
 }
 
 async function storeWith(
   writer: StoreWriter,
-  { store, set, contents, changed }: Stored,
+  { store, set, contents, changed, notes, id }: Stored,
 ): Promise<PointRecord> {
   const { keys } = set;
   const { random } = store;
   await using encoder = inlineEncoder({ keys, cutting: CUTTING_DEFAULT, random, writer });
   await using device = memoryDevice(contents);
   const sources = [{ name: 'vda', where: 'memory', device, sectorSize: undefined }];
-  const options = { set, machine: 'vm', changed, onEvent() {} };
+  const options = { set, machine: 'vm', id, changed, ...notes, onEvent() {} };
   const writing = machineWriting(store, { set, writer, encoder });
   return await storeSources(store, options, { ...writing, sources });
 }

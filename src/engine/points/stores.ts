@@ -156,7 +156,9 @@ async function checkPoints(
   for (const { path, reason } of [...damaged, ...chain]) onProblem({ where: path, what: reason });
   for (const point of points) {
     signal.throwIfAborted();
-    for (const disk of point.disks) await checker?.check(disk, `${point.id}/${disk.name}`);
+    for (const part of [...point.disks, ...(point.files ?? [])]) {
+      await checker?.check(part, `${point.id}/${part.name}`);
+    }
   }
   return points.length;
 }

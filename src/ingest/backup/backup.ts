@@ -13,6 +13,7 @@ import { type ChangedBlocks, requireWithin, touchedPieces } from './changed-bloc
 import type { Scope } from './copy-disk.ts';
 import {
   type MachineDisk,
+  type MachineNotes,
   type MachineWriting,
   storeMachine,
   withMachineWriting,
@@ -37,9 +38,11 @@ export interface BackupOptions extends MachineOptions {
   readonly workers: number;
 }
 
-export interface MachineOptions {
+export interface MachineOptions extends MachineNotes {
   readonly set: OpenSet;
   readonly machine: string;
+  /** The ID of the recovery point to be made; undefined: it gets one once its disks are stored. */
+  readonly id?: string | undefined;
   /** The machine's newest recovery point as the box remembers it: the store may have an older state. */
   readonly known?: PointLink | undefined;
   /** A disk that it does not name is read completely. */
@@ -107,7 +110,8 @@ export async function storeSources(
   options: MachineOptions,
   parts: MachineWriting & { readonly sources: readonly NamedSource[] },
 ): Promise<PointRecord> {
-  const { machine, known, signal, onEvent } = options;
+  const { id, machine, known, signal, onEvent } = options;
+  const { files, consistency, run, tracking } = options;
   const { sources, writer } = parts;
   const base = await baseOf(store, options);
   const starts = new Map<string, number>();
@@ -117,6 +121,8 @@ export async function storeSources(
     total += device.geometry.size;
   }
   return storeMachine(store, parts, {
+    ...{ files, consistency, run, tracking },
+    id,
     machine,
     known,
     signal,

@@ -1,7 +1,10 @@
 import type { BlockDevice } from '../../block/block-device.ts';
+import { memoryDevice } from '../../block/memory.ts';
+import { POINT_FILE_LENGTH_MAX } from '../../catalog/point-files.ts';
 import { newPointId } from '../../catalog/points.ts';
 import { publishPoint } from '../../catalog/publication.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
+import type { PointFile, PointFileKind } from '../../formats/store/catalog/machine.ts';
 import type {
   PointDisk,
   PointLink,
@@ -9,6 +12,7 @@ import type {
   SectorSize,
 } from '../../formats/store/catalog/point.ts';
 import { frameCodec } from '../../formats/store/packs/frame.ts';
+import { formatSize } from '../../lib/sizes.ts';
 import type { Store } from '../../store/directory/store.ts';
 import type { DiskRoot } from '../../store/nodes/disk-root.ts';
 import { type NodeReader, nodeReader } from '../../store/nodes/node-reader.ts';
@@ -20,6 +24,7 @@ import {
   type WriterOptions,
 } from '../../store/write/store-writer.ts';
 import type { Rewritten } from '../../store/write/tree-builder.ts';
+import { IngestError } from '../source/ingest-error.ts';
 import { copyDisk, type Scope } from './copy-disk.ts';
 
 /*
@@ -49,7 +54,17 @@ export interface MachineWriting {
   readonly nodes: NodeReader;
 }
 
-export interface NewPoint extends Pick<PointRecord, 'machine' | 'parent' | 'origin'> {
+/** A file of the machine that is stored with the recovery point, or was stored with an earlier one of the set. */
+export type NewFile =
+  | { readonly name: string; readonly kind: PointFileKind; readonly bytes: Uint8Array }
+  | PointFile;
+
+/** What a recovery point says of its machine, besides its disks: machine.md. */
+export interface MachineNotes extends Pick<PointRecord, 'consistency' | 'run' | 'tracking'> {
+  readonly files?: readonly NewFile[] | undefined;
+}
+
+export interface NewPoint extends Pick<PointRecord, 'machine' | 'parent' | 'origin'>, MachineNotes {
   /** Undefined: it gets one once its disks are stored. */
   readonly id?: string | undefined;
   /** The machine's newest point as something outside of the store remembers it: see `publishPoint`. */
@@ -95,8 +110,10 @@ export function machineWriting(
 export async function storeMachine(
   store: Store,
   writing: MachineWriting,
-  { id, machine, parent, origin, known, disks, onProgress, onStored, signal }: NewPoint,
+  point: NewPoint,
 ): Promise<PointRecord> {
+  const { id, machine, parent, origin, known, disks, onProgress, onStored, signal } = point;
+  const { consistency, run, tracking } = point;
   const { set, writer } = writing;
   const stored: PointDisk[] = [];
   let readBytes = 0;
@@ -112,6 +129,7 @@ export async function storeMachine(
     const { reference } = made;
     stored.push({ name, size, reference, source, ...(sectorSize && { sectorSize }) });
   }
+  const files = await storeFiles(store, writing, point);
   // What the recovery point refers to is durable before the point is there.
   await writer.commit();
   await onStored(stored);
@@ -123,8 +141,52 @@ export async function storeMachine(
     origin,
     disks: stored,
     stats: { readBytes, storedBytes },
+    ...(files && { files }),
+    ...(consistency && { consistency }),
+    ...(run !== undefined && { run }),
+    ...(tracking && { tracking }),
   };
   return publishPoint(store, set, draft, known);
+}
+
+/** As small disks: what an earlier recovery point has too is found again. */
+async function storeFiles(
+  store: Store,
+  writing: MachineWriting,
+  { files, signal }: Pick<NewPoint, 'files' | 'signal'>,
+): Promise<PointFile[] | undefined> {
+  const stored: PointFile[] = [];
+  for (const file of files ?? []) {
+    if ('reference' in file) stored.push(file);
+    else stored.push(await storeFile(store, writing, { ...file, signal }));
+  }
+  return files && stored;
+}
+
+async function storeFile(
+  store: Store,
+  writing: MachineWriting,
+  {
+    name,
+    kind,
+    bytes,
+    signal,
+  }: Exclude<NewFile, PointFile> & { readonly signal: AbortSignal | undefined },
+): Promise<PointFile> {
+  const size = bytes.length;
+  if (size === 0) return { name, kind, size, reference: undefined };
+  if (size > POINT_FILE_LENGTH_MAX) {
+    const most = formatSize(POINT_FILE_LENGTH_MAX);
+    throw new IngestError(
+      'UNSUPPORTED',
+      `${name} of the machine has ${formatSize(size)}: files of a machine have at most ${most}`,
+    );
+  }
+  await using device = memoryDevice(bytes);
+  const scope = { kind: 'all' } as const;
+  const disk = { name, from: name, device, base: undefined, scope, rewritten: 'all' } as const;
+  const { reference } = await storeDisk(store, writing, disk, { signal, onProgress() {} });
+  return { name, kind, size, reference };
 }
 
 async function storeDisk(

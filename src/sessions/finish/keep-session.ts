@@ -132,10 +132,12 @@ async function publish(store: Store, session: SessionRecord, parts: KeepParts): 
   // It was published already, before a crash.
   if (await isPublished(store, { set: set.name, id })) return;
   const point = await readPoint(store, set, session.point);
-  const { machine } = point;
+  const { machine, files } = point;
   await storeMachine(store, parts, {
     id,
     machine,
+    // It is the same machine. How its disks were read, and what changes are counted from, is not true of a session.
+    files,
     known,
     signal,
     parent: point.id,

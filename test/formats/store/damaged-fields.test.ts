@@ -18,7 +18,7 @@ import {
   encodeSession,
   type SessionRecord,
 } from '../../../src/formats/store/sessions/session.ts';
-import { POINT as WITHOUT_PARENT } from '../../support/point-record.ts';
+import { MACHINE_FIELDS, POINT as WITHOUT_PARENT } from '../../support/point-record.ts';
 import { pattern } from '../../support/random.ts';
 
 const KEY = domainKeys(pattern(32)).record;
@@ -63,6 +63,8 @@ interface Kind {
   readonly value: unknown;
   /** Without any key. */
   readonly decode: (bytes: Uint8Array) => unknown;
+  /** The release of 22 November did not write all of its fields. */
+  readonly isNew?: boolean;
 }
 
 const KINDS: readonly Kind[] = [
@@ -71,6 +73,13 @@ const KINDS: readonly Kind[] = [
     bytes: encodePoint(POINT, KEY),
     value: POINT,
     decode: (bytes) => decodePoint(bytes, undefined),
+  },
+  {
+    name: 'point with a machine',
+    bytes: encodePoint({ ...POINT, ...MACHINE_FIELDS }, KEY),
+    value: { ...POINT, ...MACHINE_FIELDS },
+    decode: (bytes) => decodePoint(bytes, undefined),
+    isNew: true,
   },
   { name: 'session', bytes: encodeSession(SESSION), value: SESSION, decode: decodeSession },
   { name: 'served', bytes: encodeServed(SERVED), value: SERVED, decode: decodeServed },
@@ -114,13 +123,14 @@ function* read(
   }
 }
 
-for (const { name, bytes, value, decode } of KINDS) {
+for (const { name, bytes, value, decode, isNew } of KINDS) {
   test(`${name}: a flipped bit is found without a key, or changes nothing`, async () => {
     deepEqual(decode(bytes), value);
     for (const { damaged, found } of read(flipped(bytes), decode)) {
       deepEqual(found, value, Buffer.from(damaged).toString());
     }
   });
+  if (isNew) continue;
   test(`${name} of the release of 22 November: no flipped bit makes a field absent`, async () => {
     const old = withoutSum(bytes);
     deepEqual(decode(old), value);

@@ -150,7 +150,7 @@ export interface Fields {
 }
 
 /** Longest text of any field; a disk's source may be a long path. */
-const TEXT_LENGTH_MAX = 4096;
+export const TEXT_LENGTH_MAX = 4096;
 
 function fieldsOf(value: unknown, where: string, objects: ReadObject[] | undefined): Fields {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {

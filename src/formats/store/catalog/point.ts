@@ -1,10 +1,18 @@
-import { type Fields, decodeJsonRecord, encodeJsonRecord, hex } from '../base/json-record.ts';
+import {
+  type Fields,
+  decodeJsonRecord,
+  encodeJsonRecord,
+  hex,
+  TEXT_LENGTH_MAX,
+} from '../base/json-record.ts';
 import { DIGEST_LENGTH, keyedHash } from '../base/digest.ts';
 import { FRAME_LENGTH_MAX } from '../packs/frame.ts';
 import type { Reference } from '../packs/node.ts';
 import type { Checks } from '../base/plain-record.ts';
+import { type Consistency, CONSISTENCY_LEVELS, type PointFile, type Tracking } from './machine.ts';
 
-// A recovery point: the disks that a machine had, and the roots of their manifests. Framing: json-record.md.
+// A recovery point: the disks that a machine had, and the roots of their manifests. Framing: json-record.md. What it
+// knows of the machine besides (files, consistency, run, tracking): machine.md.
 
 /** Where a recovery point came from: a backup of images, or a session that was kept. */
 export type PointOrigin = 'backup' | 'session';
@@ -27,6 +35,13 @@ export interface PointRecord {
   readonly origin: PointOrigin;
   readonly disks: readonly PointDisk[];
   readonly stats: PointStats;
+  /** The machine's description and so on. Absent: nothing is known of the machine. */
+  readonly files?: readonly PointFile[] | undefined;
+  /** Absent: not known. */
+  readonly consistency?: Consistency | undefined;
+  /** Points that one run made of several machines have the same. */
+  readonly run?: string | undefined;
+  readonly tracking?: Tracking | undefined;
 }
 
 /** Names a recovery point so that no other can take its place. */
@@ -66,15 +81,24 @@ const FORMAT = 'holdfast-point';
 const VERSION = 1;
 /** More disks than any hypervisor allows a machine. */
 const DISKS_MAX = 256;
+/** A machine has a handful. */
+const FILES_MAX = 64;
 const U32_MAX = 2 ** 32 - 1;
 
 export function encodePoint(point: PointRecord, key: Uint8Array): Uint8Array {
-  const disks = point.disks.map(({ reference, ...disk }) => ({
-    ...disk,
-    root: reference ? { ...reference, digest: hex(reference.digest) } : null,
-  }));
+  const disks = point.disks.map(rooted);
+  const files = point.files?.map(rooted);
+  const consistency = point.consistency && {
+    ...point.consistency,
+    why: point.consistency.why?.slice(0, TEXT_LENGTH_MAX),
+  };
   const previous = point.previous && encodeLink(point.previous);
-  return encodeJsonRecord({ format: FORMAT, version: VERSION, ...point, previous, disks }, key);
+  const parts = { previous, disks, files, consistency };
+  return encodeJsonRecord({ format: FORMAT, version: VERSION, ...point, ...parts }, key);
+}
+
+function rooted({ reference, ...named }: PointDisk | PointFile): object {
+  return { ...named, root: reference ? { ...reference, digest: hex(reference.digest) } : null };
 }
 
 /** `bytes`: its whole record. */
@@ -123,7 +147,51 @@ function pointOf(fields: Fields, checks: Checks | undefined): PointRecord {
       readBytes: stats.integer('readBytes', 0, Number.MAX_SAFE_INTEGER),
       storedBytes: stats.integer('storedBytes', 0, Number.MAX_SAFE_INTEGER),
     },
+    ...machineOf(fields),
   };
+}
+
+type OfMachine = Pick<PointRecord, 'files' | 'consistency' | 'run' | 'tracking'>;
+
+/** Words that a later release has added mean nothing here; the disks stay readable. */
+function machineOf(fields: Fields): OfMachine {
+  const consistency = consistencyOf(fields);
+  const tracking = trackingOf(fields);
+  return {
+    ...(fields.has('files') && { files: fields.list('files', FILES_MAX, fileOf) }),
+    ...(consistency && { consistency }),
+    ...(fields.has('run') && { run: fields.text('run') }),
+    ...(tracking && { tracking }),
+  };
+}
+
+function fileOf(fields: Fields): PointFile {
+  fields.require('root');
+  return {
+    name: fields.text('name'),
+    kind: fields.text('kind'),
+    size: fields.integer('size', 0, Number.MAX_SAFE_INTEGER),
+    reference: fields.has('root') ? referenceOf(fields.object('root')) : undefined,
+  };
+}
+
+function consistencyOf(record: Fields): Consistency | undefined {
+  if (!record.has('consistency')) return undefined;
+  const fields = record.object('consistency');
+  const level = (name: string) => CONSISTENCY_LEVELS.find((it) => it === fields.text(name));
+  const asked = level('asked');
+  const got = level('got');
+  if (!asked || !got) return undefined;
+  return { asked, got, ...(fields.has('why') && { why: fields.text('why') }) };
+}
+
+function trackingOf(record: Fields): Tracking | undefined {
+  if (!record.has('tracking')) return undefined;
+  const fields = record.object('tracking');
+  const kind = fields.text('kind');
+  if (kind === 'libvirt') return { kind, checkpoint: fields.text('checkpoint') };
+  if (kind === 'qemu') return { kind, bitmap: fields.text('bitmap') };
+  return undefined;
 }
 
 function diskOf(fields: Fields, checks: Checks | undefined): PointDisk {
