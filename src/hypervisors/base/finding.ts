@@ -1,0 +1,33 @@
+/**
+ * What an examination of a machine or a host found, before anything is changed. `blocker`: a backup or a run cannot
+ * begin; `warning`: it can, with less than was asked for; `note`: worth knowing.
+ */
+export interface Finding {
+  readonly level: 'blocker' | 'warning' | 'note';
+  readonly code: FindingCode;
+  /** The disk that it is about; undefined: the machine, or the host. */
+  readonly disk?: string | undefined;
+  /** What was found. */
+  readonly message: string;
+  /** What to do about it; a command where there is one. */
+  readonly remedy?: string | undefined;
+}
+
+export type FindingCode =
+  | 'reachable'
+  | 'identity'
+  | 'rights'
+  | 'version'
+  | 'clock'
+  | 'data-path'
+  | 'power'
+  | 'agent'
+  | 'tracking'
+  | 'snapshots'
+  | 'foreign-tracking'
+  | 'disk-format'
+  | 'disk-excluded'
+  | 'busy'
+  | 'scratch-space'
+  | 'firmware'
+  | 'tpm';
