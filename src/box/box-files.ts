@@ -1,4 +1,4 @@
-import { dirname, join } from 'node:path/posix';
+import { join } from 'node:path/posix';
 import { FormatError } from '../formats/format-error.ts';
 import {
   BOX_ID_LENGTH,
@@ -7,10 +7,11 @@ import {
   decodeMemory,
   encodeMemory,
 } from '../formats/store/service/box.ts';
-import { isOwnDirectory, requirePrivate } from '../sys/files/private-files.ts';
+import { requirePrivate } from '../sys/files/private-files.ts';
 import { putDurably } from '../sys/files/write-atomically.ts';
 import { SystemError } from '../sys/base/system-error.ts';
 import type { World } from '../sys/world.ts';
+import { inTurn, makeOwnDirectory } from './own-directory.ts';
 
 /*
  * The key and the memory of the box on the disk. They are read only on demand, each change is durable before it is
@@ -59,14 +60,10 @@ const KEY = 'box.key';
 const MEMORY = 'memory.json';
 /** See published.ts. */
 export const PUBLISHED = 'published';
-const LOCK = 'lock';
 const MEMORY_LENGTH_MAX = 64 * 1024 * 1024;
-/** A change takes two syncs; even a slow disk is done by then. */
-const LOCK_WAIT_MS = 10_000;
-const LOCK_POLL_MS = 10;
 
 export function openBoxFiles(world: World, { directory, credentials }: BoxOptions): BoxFiles {
-  const { files, clock, random } = world;
+  const { files, random } = world;
   const keyPath = join(directory, KEY);
   const memoryPath = join(directory, MEMORY);
 
@@ -99,32 +96,10 @@ export function openBoxFiles(world: World, { directory, credentials }: BoxOption
       return { kind: 'damaged', reason };
     }
   }
-  async function makeDirectory(): Promise<void> {
-    if (!(await files.stat(directory))) {
-      await files.makeDirectory(directory);
-      await files.syncDirectory(dirname(directory));
-    }
-    // Root can read the directory of the service; but a file of root's in it would lock the service out.
-    if (isOwnDirectory(directory)) return;
-    throw new SystemError(
-      'DENIED',
-      `${directory} belongs to another user: nothing was written there`,
-    );
-  }
-  /** Commands of one user, and processes of the service, may change it at the same time. */
+  const makeDirectory = (): Promise<void> => makeOwnDirectory(world, directory);
   async function locked<T>(work: () => Promise<T>): Promise<T> {
     await makeDirectory();
-    const untilMs = clock.sinceBootMs() + LOCK_WAIT_MS;
-    for (;;) {
-      try {
-        await using _lock = await files.lock(join(directory, LOCK), 'the memory of the box');
-        return await work();
-      } catch (cause) {
-        const isBusy = cause instanceof SystemError && cause.code === 'BUSY';
-        if (!isBusy || clock.sinceBootMs() > untilMs) throw cause;
-        await clock.sleep(LOCK_POLL_MS);
-      }
-    }
+    return inTurn(world, { directory, holder: 'the memory of the box' }, work);
   }
   async function begin(known: Uint8Array | undefined): Promise<Whole> {
     const key = known ?? random.bytes(BOX_KEY_LENGTH);

@@ -24,6 +24,11 @@ export function idTime(id: string): number {
   return Date.UTC(...day, at(time, 0, 2), at(time, 2, 4), at(time, 4));
 }
 
+/** The machine that a recovery point is of, from its ID; undefined: the ID does not say it. */
+export function machineOf(id: string): string | undefined {
+  return /^(.*)-\d{8}T\d{6}Z-[0-9a-f]{6}$/s.exec(id)?.[1];
+}
+
 /** All recovery points of a set. */
 export async function pointIds(store: Store, set: string): Promise<string[]> {
   const { files } = store;

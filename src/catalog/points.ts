@@ -10,7 +10,7 @@ import type { PointNames } from './point-names.ts';
 import { byPublication, oldestFirst } from './publication-order.ts';
 import { readRecord } from './read-record.ts';
 import { noSet, type OpenSet, setNames } from './sets.ts';
-import { type PointPlace, pointsDirectory, pointIds, SUFFIX } from './point-places.ts';
+import { machineOf, type PointPlace, pointsDirectory, pointIds, SUFFIX } from './point-places.ts';
 
 /** 256 disks with long sources, and files. */
 const RECORD_LENGTH_MAX = 2 * 1024 * 1024;
@@ -89,7 +89,7 @@ export async function pointsOfMachine(
 
 /** For unreadable records: a foreign ID may belong to any machine with whose name it begins. */
 export function mayBeOf(id: string, machine: string): boolean {
-  const owner = /^(.*)-\d{8}T\d{6}Z-[0-9a-f]{6}$/s.exec(id)?.[1];
+  const owner = machineOf(id);
   return owner === undefined ? id.startsWith(`${machine}-`) : owner === machine;
 }
 

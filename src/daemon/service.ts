@@ -3,6 +3,7 @@ import type { Condition } from '../alarms/alarm-state.ts';
 import { ownBox } from '../box/own-box.ts';
 import { accessOf } from '../engine/base/access.ts';
 import { callerWords } from '../engine/base/caller.ts';
+import { ownHypervisors } from '../engine/hypervisors/own-hypervisors.ts';
 import { openVolumes } from '../engine/files/files-work.ts';
 import { httpApi, type HttpApiOptions } from '../engine/server/http-api.ts';
 import { runInWorker, type WorkerOptions } from '../engine/worker/run-in-worker.ts';
@@ -115,6 +116,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const files = own?.handlers ?? forwardedFiles;
   const handlers = serviceHandlers(context, {
     ...{ inWorker, files, host: forwardedHost },
+    hypervisors: ownHypervisors,
     // Only worker processes read images.
     isSecret: () => true,
   });

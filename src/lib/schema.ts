@@ -233,6 +233,7 @@ export interface Hints {
 
 export type NameKind =
   | 'disks'
+  | 'hypervisors'
   | 'jobs'
   | 'machines'
   | 'points'

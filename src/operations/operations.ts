@@ -7,6 +7,7 @@ import { operations as backup } from './nouns/backup.ts';
 import { operations as disk } from './nouns/disk.ts';
 import { operations as files } from './nouns/files.ts';
 import { operations as host } from './nouns/host.ts';
+import { operations as hypervisor } from './nouns/hypervisor.ts';
 import { operations as job } from './nouns/job.ts';
 import { operations as network } from './nouns/network.ts';
 import { operations as service } from './nouns/service.ts';
@@ -32,6 +33,7 @@ const ALL = [
   ...host,
   ...ssh,
   ...disk,
+  ...hypervisor,
 ] as const;
 
 type Any = (typeof ALL)[number];

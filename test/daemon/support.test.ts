@@ -164,7 +164,7 @@ test('it is bounded, and says what was cut', async () => {
         })),
     }),
   };
-  const context = { engine: none, isSecret: () => true, service };
+  const context = { engine: none, hypervisors: none, isSecret: () => true, service };
   const made = await supportBundle(context);
   const audit = made.contents.find(({ file }) => file === 'audit.jsonl')!;
   deepEqual([audit.bytes, audit.cut], [512 * 1024, true]);

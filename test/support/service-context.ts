@@ -23,6 +23,7 @@ export function handlersOn(service: ServiceContext, none: () => Promise<never>):
     host: handlersFor(namesOf('hostd'), none),
     files: handlersFor(namesOf('filesd'), none),
     inWorker: handlersFor(namesOf('worker'), none),
+    hypervisors: none,
     isSecret: () => true,
   });
 }

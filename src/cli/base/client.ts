@@ -195,6 +195,10 @@ function localHandlers({ engine }: CallSettings) {
     const { storeHandlers } = await import('../../engine/operations/store-handlers.ts');
     return storeHandlers({
       engine,
+      async hypervisors() {
+        const own = await import('../../engine/hypervisors/own-hypervisors.ts');
+        return own.ownHypervisors();
+      },
       // This process reads with the rights of its user.
       isSecret: () => false,
       service: undefined,

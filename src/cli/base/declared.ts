@@ -13,6 +13,7 @@ const backup: Load = () => import('../../operations/nouns/backup.ts');
 const disk: Load = () => import('../../operations/nouns/disk.ts');
 const files: Load = () => import('../../operations/nouns/files.ts');
 const host: Load = () => import('../../operations/nouns/host.ts');
+const hypervisor: Load = () => import('../../operations/nouns/hypervisor.ts');
 const job: Load = () => import('../../operations/nouns/job.ts');
 const network: Load = () => import('../../operations/nouns/network.ts');
 const service: Load = () => import('../../operations/nouns/service.ts');
@@ -30,6 +31,7 @@ const FILES: Readonly<Record<NounOf<OperationName>, readonly Load[]>> = {
   ...{ job: [job, background], schedule: [job, background] },
   ...{ session: [session], files: [files] },
   ...{ network: [network], host: [host], ssh: [ssh], 'ssh-key': [ssh], disk: [disk], pool: [disk] },
+  hypervisor: [hypervisor],
 };
 
 export async function declared(name: OperationName): Promise<Operation> {

@@ -55,6 +55,9 @@ const NAMED: Readonly<Record<NameKind, Named>> = {
   sessions: named(async (call) =>
     (await call('session/list', {})).sessions.map(({ session }) => session),
   ),
+  hypervisors: named(async (call) =>
+    (await call('hypervisor/list', {})).hypervisors.map(({ hypervisor }) => hypervisor),
+  ),
   jobs: named(async (call) =>
     (await call('job/list', { first: 0, count: undefined, active: false })).jobs.map(
       ({ job }) => job,

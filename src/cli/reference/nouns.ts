@@ -39,6 +39,7 @@ const backups = derived(() => import('../render/backup.ts'));
 const disks = derived(() => import('../render/disk.ts'));
 const files = derived(() => import('../render/files.ts'));
 const hosts = derived(() => import('../render/host.ts'));
+const hypervisors = derived(() => import('../render/hypervisor.ts'));
 const jobs = derived(() => import('../render/job.ts'));
 const networks = derived(() => import('../render/network.ts'));
 const services = derived(() => import('../render/service.ts'));
@@ -70,6 +71,13 @@ export const NOUNS: readonly Noun[] = [
   {
     ...{ name: 'backup', group: 'Backups', about: 'recovery points' },
     commands: backups('backup', 'create', 'list', 'show', 'retain', 'forget'),
+  },
+  {
+    ...{ name: 'hypervisor', group: 'Backups', about: 'hosts from which machines are backed up' },
+    commands: {
+      add: byHand(() => import('../commands/hypervisors/hypervisor-add.ts')),
+      ...hypervisors('hypervisor', 'list', 'show', 'test', 'machines', 'change', 'remove'),
+    },
   },
   {
     ...{ name: 'schedule', group: 'Backups', about: 'jobs at certain times' },

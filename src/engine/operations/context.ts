@@ -3,6 +3,7 @@ import type { ResultOf } from '../../operations/operations.ts';
 import type { Box } from '../../box/box.ts';
 import type { IsSecret } from '../../ingest/source/image-source.ts';
 import type { Engine } from '../base/engine.ts';
+import type { Hypervisors } from '../hypervisors/hypervisors.ts';
 import type { Audit } from '../audit/audit.ts';
 import type { Monitor } from '../watch/monitor.ts';
 import type { JobService } from '../jobs/job-service.ts';
@@ -15,6 +16,7 @@ import type { OverlayOfSession, WhyWaiting } from '../sessions/run-session.ts';
 export interface StoreContext {
   /** Rejects if there is no store. */
   engine(): Promise<Engine>;
+  hypervisors(): Promise<Hypervisors>;
   /** Whether a file must not be read on behalf of a caller. */
   readonly isSecret: IsSecret;
   /** Undefined: this is another process. */

@@ -4,6 +4,7 @@ import type { StoreContext } from './context.ts';
 
 // What is loaded only when it is wanted, for a quick start of the command line.
 const backups = () => import('../points/backups.ts');
+const managed = () => import('../hypervisors/managed.ts');
 const sessions = () => import('../sessions/run-session.ts');
 const sets = () => import('../points/sets.ts');
 const stores = () => import('../points/stores.ts');
@@ -58,6 +59,29 @@ export function storeHandlers(context: StoreContext): Handlers<StoreOperationNam
       const tell = (message: string): void => report({ event: 'notice', message });
       await (await sessions()).discard(await engine(), session, tell);
       return { session, discarded: true };
+    },
+    'hypervisor/identify': async ({ hypervisors }, request, options) =>
+      (await managed()).identify(await hypervisors(), request, options),
+    'hypervisor/add': async ({ hypervisors }, request, options) =>
+      (await managed()).add(await hypervisors(), request, options),
+    'hypervisor/list': async ({ hypervisors }) => (await managed()).list(await hypervisors()),
+    'hypervisor/show': async ({ hypervisors }, request, options) =>
+      (await managed()).show(await hypervisors(), request, options),
+    'hypervisor/test': async ({ hypervisors, engine }, request, { signal }) => {
+      const { test } = await import('../hypervisors/readiness.ts');
+      // Only on a machine are there marks of a store.
+      const owner = request.machine === undefined ? '' : (await engine()).store.id;
+      return test(await hypervisors(), request, { owner, signal });
+    },
+    'hypervisor/machines': async ({ hypervisors, engine }, request, options) => {
+      const { machines } = await import('../hypervisors/machines.ts');
+      return machines(await hypervisors(), await engine(), request, options);
+    },
+    'hypervisor/change': async ({ hypervisors }, request, options) =>
+      (await managed()).change(await hypervisors(), request, options),
+    'hypervisor/remove': async ({ hypervisors, service }, request) => {
+      const { remove } = await managed();
+      return remove(await hypervisors(), await service?.jobs(), request);
     },
     'session/keep': async ({ engine }, { session }, options) =>
       (await sessions()).keep(await engine(), session, options),

@@ -8,6 +8,7 @@ import { thisHost } from '../../sys/net/this-host.ts';
 import { realWorld, type World } from '../../sys/world.ts';
 import { listAlarms } from './alarms.ts';
 import { jobLog, jobs, listSchedules } from '../jobs/job-service.ts';
+import { list } from '../hypervisors/managed.ts';
 import { metrics } from './metrics.ts';
 import { withoutSecrets } from '../audit/redaction.ts';
 import { sessions } from '../sessions/run-session.ts';
@@ -104,7 +105,7 @@ async function textOf(text: Part['text']): Promise<string> {
 }
 
 function partsOf(
-  { engine, service }: StoreContext,
+  { engine, hypervisors, service }: StoreContext,
   facts: SupportFacts | undefined,
 ): readonly Part[] {
   function own(): ServiceContext {
@@ -129,6 +130,7 @@ function partsOf(
     })),
     json('jobs.json', async () => jobs(await own().jobs(), ALL)),
     json('alarms.json', async () => listAlarms((await own().monitor()).alarms, { all: true })),
+    json('hypervisors.json', async () => list(await hypervisors())),
     json('schedules.json', async () => listSchedules(await own().jobs())),
     { file: 'metrics.txt', text: () => metrics(own()) },
     json('audit-check.json', async () => ({ ...(await (await own().audit()).check()) })),

@@ -3,6 +3,7 @@ import { SystemError } from '../../sys/base/system-error.ts';
 import { storeHandlers } from '../operations/store-handlers.ts';
 import type { StoreContext } from '../operations/context.ts';
 import type { ResultOf, WorkerOperationName } from '../../operations/operations.ts';
+import { ownHypervisors } from '../hypervisors/own-hypervisors.ts';
 import { type GivenSecret, openEngine, type SecretSource } from '../base/engine.ts';
 import { secretsAmong } from '../secrets/secret-files.ts';
 import {
@@ -53,6 +54,7 @@ async function run(message: ToWorker): Promise<void> {
     await using engine = await openEngine(store);
     const result = await perform(work, {
       engine: async () => engine,
+      hypervisors: ownHypervisors,
       isSecret: await secretsAmong(secretFiles),
       service: undefined,
     });

@@ -20,6 +20,15 @@ export function homeDirectory(): string {
  * accepts a file of any user, because it also reads the files of services.
  */
 export function requirePrivate(path: string): void {
+  checkPrivate(path, '600');
+}
+
+/** As `requirePrivate`, for a directory. */
+export function requirePrivateDirectory(path: string): void {
+  checkPrivate(path, '700');
+}
+
+function checkPrivate(path: string, right: string): void {
   let mode: number;
   let uid: number;
   try {
@@ -35,7 +44,7 @@ export function requirePrivate(path: string): void {
   const found = (mode & 0o777).toString(8).padStart(3, '0');
   throw new SystemError(
     'DENIED',
-    `${path} has mode ${found}: others may use it; chmod 600 ${path}`,
+    `${path} has mode ${found}: others may use it; chmod ${right} ${path}`,
   );
 }
 

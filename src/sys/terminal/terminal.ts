@@ -45,11 +45,22 @@ function beginningOf(from: string | number, lengthMax: number): Uint8Array {
   }
 }
 
+type Typed = Uint8Array | 'no terminal' | 'interrupted';
+
 /**
  * Asks on the terminal itself, so that input and output may be redirected, and echoes nothing. While it waits for an
  * answer Ctrl-C is not a signal but a key: `interrupted`.
  */
-export function askSecretly(question: string): Uint8Array | 'no terminal' | 'interrupted' {
+export function askSecretly(question: string): Typed {
+  return ask(question, false);
+}
+
+/** As `askSecretly`, but what is typed is shown. */
+export function askOpenly(question: string): Typed {
+  return ask(question, true);
+}
+
+function ask(question: string, isShown: boolean): Typed {
   let fd: number;
   try {
     fd = openSync('/dev/tty', 'r+');
@@ -62,7 +73,7 @@ export function askSecretly(question: string): Uint8Array | 'no terminal' | 'int
   // The question names a set, or a volume of a guest's disk.
   writeSync(fd, printable(question));
   try {
-    return typed(fd);
+    return typed(fd, isShown);
   } finally {
     giveBack(terminal, fd);
     terminal.destroy();
@@ -81,7 +92,7 @@ function giveBack(terminal: ReadStream, fd: number): void {
   }
 }
 
-function typed(fd: number): Uint8Array | 'interrupted' {
+function typed(fd: number, isShown: boolean): Uint8Array | 'interrupted' {
   const bytes: number[] = [];
   const one = new Uint8Array(1);
   for (;;) {
@@ -89,8 +100,13 @@ function typed(fd: number): Uint8Array | 'interrupted' {
     // Keys typed before the line was hung up are not an answer.
     if (byte === undefined || byte === CONTROL_C) return 'interrupted';
     if (ENTERS.includes(byte) || byte === CONTROL_D) return Uint8Array.from(bytes);
-    if (BACKSPACES.includes(byte)) eraseCharacter(bytes);
-    else if (bytes.length < LENGTH_MAX) bytes.push(byte);
+    if (BACKSPACES.includes(byte)) {
+      if (isShown && bytes.length > 0) writeSync(fd, '\b \b');
+      eraseCharacter(bytes);
+    } else if (bytes.length < LENGTH_MAX) {
+      if (isShown) writeSync(fd, one);
+      bytes.push(byte);
+    }
   }
 }
 

@@ -1,0 +1,67 @@
+import { askOpenly } from '../../../sys/terminal/terminal.ts';
+import { UsageError } from '../../base/command-errors.ts';
+import type { Command, Context } from '../../base/command.ts';
+import { Interrupted } from '../../base/interrupted.ts';
+import { argument, option } from '../../base/rows.ts';
+import { addedText } from '../../render/hypervisor.ts';
+
+export const command: Command = {
+  summary: 'Add a hypervisor, and print what it has to know of Holdfast',
+  about: [
+    'URI is qemu:///system for the libvirt of this machine, or qemu+ssh://ACCOUNT@HOST/system. For the latter a key is ' +
+      'made for this hypervisor alone, and the command prints the line with which the account there accepts it: it ' +
+      'allows nothing but what backups need. The host key is shown and pinned: from then on nothing else is ' +
+      'taken for this hypervisor. Nothing is changed on the hypervisor itself.',
+  ],
+  args: [
+    argument('NAME', 'its name from now on'),
+    argument('URI', 'where it is, without a password'),
+  ],
+  options: [
+    option(
+      'host-key',
+      'FINGERPRINT',
+      'the fingerprint of its host key, as "ssh-keygen -lf" shows it there; default: shown, and asked about',
+    ),
+  ],
+  examples: [
+    'hypervisor add local qemu:///system',
+    'hypervisor add kvm1 qemu+ssh://holdfast@kvm1.example.net/system',
+  ],
+  async run(input, context) {
+    const [hypervisor = '', uri = ''] = input.args;
+    const hostKey = input.text('host-key') ?? (await confirmedKey(uri, context));
+    const added = await context.call('hypervisor/add', { hypervisor, uri, hostKey });
+    context.output.result(added, () => addedText(added));
+  },
+};
+
+/** The fingerprint that a person has compared; undefined: the way to it needs none. Throws UsageError, Interrupted. */
+async function confirmedKey(
+  uri: string,
+  { call, output }: Pick<Context, 'call' | 'output'>,
+): Promise<string | undefined> {
+  const { keys } = await call('hypervisor/identify', { uri });
+  const [key] = keys;
+  if (!key) return undefined;
+  const shown = `${key.fingerprint} (${key.type})`;
+  const file = `/etc/ssh/ssh_host_${FILES[key.type] ?? '*'}_key.pub`;
+  const how = `on the hypervisor itself: ssh-keygen -lf ${file}`;
+  const answer = output.json
+    ? 'no terminal'
+    : (output.say(`The host key there is ${shown}. To compare, ${how}`),
+      askOpenly('Is it the same? (yes/no) '));
+  if (answer === 'interrupted') throw new Interrupted('interrupted');
+  if (answer === 'no terminal') {
+    const advice = `compare it (${how}), and give it with --host-key`;
+    throw new UsageError(`--host-key is missing: the host key there is ${shown}; ${advice}`);
+  }
+  if (Buffer.from(answer).toString('utf8').trim() === 'yes') return key.fingerprint;
+  throw new UsageError('nothing was added: the host key was not confirmed with "yes"');
+}
+
+const FILES: Readonly<Record<string, string>> = {
+  'ssh-ed25519': 'ed25519',
+  'ecdsa-sha2-nistp256': 'ecdsa',
+  'ssh-rsa': 'rsa',
+};

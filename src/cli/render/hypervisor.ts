@@ -1,0 +1,100 @@
+import { formatSize } from '../../lib/sizes.ts';
+import type { ShownFinding, ShownMachine } from '../../operations/nouns/hypervisor.ts';
+import type { ResultOf } from '../../operations/operations.ts';
+import { CheckFailed } from '../base/command-errors.ts';
+import { table } from '../base/output.ts';
+import type { Renders } from './render.ts';
+
+export const render = {
+  'hypervisor/list': ({ hypervisors, damaged }) =>
+    [
+      table(
+        ['HYPERVISOR', 'ADDRESS', 'LAST CONTACT', 'STATE'],
+        hypervisors.map(({ hypervisor, uri, contact, product, failure }) => [
+          ...[hypervisor, uri, contact ?? 'never'],
+          failure ?? product ?? 'not tried yet',
+        ]),
+      ),
+      ...damaged.map(({ path, reason }) => `UNREADABLE ${path}: ${reason}`),
+    ].join('\n'),
+  'hypervisor/show': (shown) => [...facts(shown), ...todo(shown)].join('\n'),
+  'hypervisor/test': {
+    text: ({ findings }) => findingsTable(findings),
+    failure: ({ findings, hypervisor }) => blocked(findings, hypervisor),
+  },
+  'hypervisor/machines': ({ machines }, { check }) =>
+    [
+      table(
+        ['MACHINE', 'POWER', 'LAST BACKUP', 'SET', ...(check ? ['DISKS', 'AT MOST', 'STATE'] : [])],
+        machines.map((machine) => [...machineRow(machine), ...(check ? checkedRow(machine) : [])]),
+      ),
+      ...machines.flatMap(({ machine, findings }) => {
+        const bad = (findings ?? []).filter(({ level }) => level !== 'ok');
+        return bad.length === 0 ? [] : ['', `${machine}:`, findingsTable(bad)];
+      }),
+    ].join('\n'),
+  'hypervisor/change': (shown) => [...facts(shown), ...todo(shown)].join('\n'),
+} satisfies Renders;
+
+/** What is left to do once it was added. */
+export function addedText(added: ResultOf<'hypervisor/add'>): string {
+  const { hypervisor } = added;
+  return [
+    `Hypervisor "${hypervisor}" is added.`,
+    ...todo(added),
+    '',
+    `To see whether backups can begin: holdfast hypervisor test ${hypervisor}`,
+  ].join('\n');
+}
+
+function facts(shown: ResultOf<'hypervisor/show'>): readonly string[] {
+  const { hypervisor, kind, uri, fingerprint, added } = shown;
+  const { contact, product, host, failed, failure } = shown;
+  return [
+    `hypervisor    ${hypervisor} (${kind})`,
+    `address       ${uri}`,
+    ...(fingerprint === null ? [] : [`host key      ${fingerprint}`]),
+    `added         ${added}`,
+    `last contact  ${contact === null ? 'never' : `${contact}: ${host}, ${product}`}`,
+    ...(failure === null ? [] : [`failed        ${failed}: ${failure}`]),
+  ];
+}
+
+function todo({ steps }: ResultOf<'hypervisor/show'>): readonly string[] {
+  if (steps.length === 0) return [];
+  return ['', 'On the hypervisor, as root, once:', '', ...steps.map((step) => `  ${step}`)];
+}
+
+function findingsTable(findings: readonly ShownFinding[]): string {
+  return table(
+    ['', 'CONDITION', 'FOUND', 'WHAT TO DO'],
+    findings.map(({ level, code, disk, message, remedy }) => [
+      level === 'blocker' ? 'BLOCKER' : level,
+      disk === null ? code : `${code} (${disk})`,
+      message,
+      remedy ?? '',
+    ]),
+  );
+}
+
+function blocked(findings: readonly ShownFinding[], hypervisor: string): Error | undefined {
+  const blockers = findings.filter(({ level }) => level === 'blocker').length;
+  if (blockers === 0) return undefined;
+  const what = blockers === 1 ? 'one condition is' : `${blockers} conditions are`;
+  return new CheckFailed(`backups from "${hypervisor}" cannot begin: ${what} not met`);
+}
+
+function machineRow({ machine, power, last }: ShownMachine): readonly string[] {
+  return [machine, power, last?.created ?? 'never', last?.set ?? ''];
+}
+
+function checkedRow({ disks, bytes, findings }: ShownMachine): readonly string[] {
+  const levels = (findings ?? []).map(({ level }) => level);
+  const read = (disks ?? []).filter(({ excluded }) => excluded === null);
+  const left = (disks ?? []).length - read.length;
+  return [
+    disks === null ? '' : `${read.length}${left === 0 ? '' : ` (${left} left out)`}`,
+    bytes === null ? '' : formatSize(bytes),
+    levels.includes('blocker') ? 'BLOCKER' : levels.includes('warning') ? 'warning' : 'ok',
+  ];
+}

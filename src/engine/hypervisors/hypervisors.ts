@@ -1,0 +1,73 @@
+import type { HypervisorFiles } from '../../box/hypervisor-files.ts';
+import type { HypervisorKind } from '../../formats/store/catalog/machine.ts';
+import type { Hypervisor } from '../../hypervisors/base/hypervisor.ts';
+import {
+  type HypervisorTarget,
+  type HypervisorUri,
+  parseHypervisorUri,
+} from '../../hypervisors/base/target.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+import type { World } from '../../sys/world.ts';
+import type { RunSsh } from './ssh-keys.ts';
+
+/** What the operations on hypervisors work on. */
+export interface Hypervisors {
+  readonly world: World;
+  readonly files: HypervisorFiles;
+  readonly drivers: readonly HypervisorDriver[];
+  readonly run: RunSsh;
+}
+
+/** How hypervisors of one kind are spoken with. */
+export interface HypervisorDriver {
+  readonly kind: HypervisorKind;
+  /** How addresses that it understands begin: "qemu", "qemu+ssh". Those that end in "+ssh" are reached through SSH. */
+  readonly schemes: readonly string[];
+  /** An address for people, such as "qemu+ssh://ACCOUNT@HOST/system". */
+  readonly example: string;
+  /** Rejects HypervisorError. */
+  open(target: HypervisorTarget, options: OpenOptions): Promise<Hypervisor>;
+  /** What the account runs there when it logs in with our key: it can run nothing else. */
+  remoteCommand(uri: HypervisorUri): string;
+  /** Commands that root runs there, so that the account may do what backups need. */
+  prepare(account: string): readonly string[];
+}
+
+export interface OpenOptions {
+  /** The name of the hypervisor in Holdfast. */
+  readonly name: string;
+  /** The ID of the store: part of the mark of everything that is made there. */
+  readonly owner: string;
+  readonly signal: AbortSignal;
+}
+
+export interface Address {
+  readonly uri: HypervisorUri;
+  readonly driver: HypervisorDriver;
+}
+
+/** Throws INVALID if no driver understands it. */
+export function readAddress({ drivers }: Pick<Hypervisors, 'drivers'>, text: string): Address {
+  const uri = parseHypervisorUri(text);
+  const driver = uri && drivers.find(({ schemes }) => schemes.includes(uri.scheme));
+  if (!uri || !driver) {
+    const known = drivers.map(({ example }) => example).join(', ');
+    const advice =
+      known === ''
+        ? 'this release has no driver for any hypervisor'
+        : `an address is like ${known}`;
+    throw new SystemError('INVALID', `no hypervisor is reached at "${text}": ${advice}`);
+  }
+  if (isThroughSsh(uri) && (uri.host === undefined || uri.account === undefined)) {
+    const advice = `write ${uri.scheme}://ACCOUNT@HOST${uri.path}`;
+    throw new SystemError(
+      'INVALID',
+      `"${text}" does not say which account of which host: ${advice}`,
+    );
+  }
+  return { uri, driver };
+}
+
+export function isThroughSsh({ scheme }: HypervisorUri): boolean {
+  return scheme.endsWith('+ssh');
+}

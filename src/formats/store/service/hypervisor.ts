@@ -1,0 +1,84 @@
+import { createHash } from 'node:crypto';
+import { decodeSummed, encodeSummed, type Fields } from '../base/json-record.ts';
+import { HYPERVISOR_KINDS, type HypervisorKind } from '../catalog/machine.ts';
+
+// Hypervisors as this box knows them. Grammar: hypervisor.md.
+
+export interface HypervisorRecord {
+  readonly name: string;
+  readonly kind: HypervisorKind;
+  /** As its own programs write it, without a password. */
+  readonly uri: string;
+  /** By what it is recognized; undefined: it is this host. */
+  readonly identity: HypervisorIdentity | undefined;
+  /** ISO 8601, in UTC. */
+  readonly added: string;
+  /** The last time that it answered. */
+  readonly contact: HypervisorContact | undefined;
+  /** Why it could not be used the last time; undefined: it could. */
+  readonly failure: HypervisorFailure | undefined;
+}
+
+/** `ssh-key`: the host key of its SSH server; `certificate`: that of its TLS server. */
+export type HypervisorIdentity =
+  | { readonly kind: 'ssh-key'; readonly type: string; readonly key: string }
+  | { readonly kind: 'certificate'; readonly fingerprint: string };
+
+export interface HypervisorContact {
+  readonly time: string;
+  readonly product: string;
+  readonly host: string;
+}
+
+export interface HypervisorFailure {
+  readonly time: string;
+  readonly message: string;
+}
+
+const FORMAT = 'holdfast-hypervisor';
+const VERSION = 1;
+
+export function encodeHypervisor(record: HypervisorRecord): Uint8Array {
+  return encodeSummed({ format: FORMAT, version: VERSION, ...record });
+}
+
+/** Throws FormatError. */
+export function decodeHypervisor(bytes: Uint8Array): HypervisorRecord {
+  return decodeSummed(bytes, recordOf);
+}
+
+function recordOf(fields: Fields): HypervisorRecord {
+  fields.expect(FORMAT, VERSION);
+  const part = <T>(name: string, read: (inner: Fields) => T): T | undefined =>
+    fields.has(name) ? read(fields.object(name)) : undefined;
+  return {
+    name: fields.text('name'),
+    kind: fields.oneOf('kind', HYPERVISOR_KINDS),
+    uri: fields.text('uri'),
+    identity: part('identity', identityOf),
+    added: fields.text('added'),
+    contact: part('contact', (it) => ({
+      time: it.text('time'),
+      product: it.text('product'),
+      host: it.text('host'),
+    })),
+    failure: part('failure', (it) => ({ time: it.text('time'), message: it.text('message') })),
+  };
+}
+
+function identityOf(fields: Fields): HypervisorIdentity {
+  const kind = fields.oneOf('kind', ['ssh-key', 'certificate']);
+  if (kind === 'certificate') return { kind, fingerprint: fields.text('fingerprint') };
+  return { kind, type: fields.text('type'), key: fields.text('key') };
+}
+
+/** "SHA256:...", as OpenSSH shows it; that of a certificate is kept as one. */
+export function fingerprintOf(identity: HypervisorIdentity): string {
+  return identity.kind === 'certificate' ? identity.fingerprint : keyFingerprint(identity.key);
+}
+
+/** `key`: in base64, as OpenSSH writes it. */
+export function keyFingerprint(key: string): string {
+  const digest = createHash('sha256').update(Buffer.from(key, 'base64')).digest('base64');
+  return `SHA256:${digest.replace(/=+$/, '')}`;
+}

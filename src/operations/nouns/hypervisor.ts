@@ -1,0 +1,262 @@
+import {
+  field,
+  flag,
+  list,
+  nullable,
+  type Of,
+  object,
+  oneOf,
+  optional,
+  text,
+  withDefault,
+} from '../../lib/schema.ts';
+import {
+  count,
+  damaged,
+  line,
+  MANY,
+  nothing,
+  prose,
+  time,
+  timeOrNull,
+  word,
+} from '../base/fields.ts';
+import { mutation, query } from '../base/operation.ts';
+
+/* Managed hosts that run machines: where they are, by what they are recognized, whether a backup could begin. */
+
+const remote = {
+  denied: 'credentials of hypervisors are made and changed at the machine',
+} as const;
+
+/** It becomes the name of files and of a systemd credential, and stands before "/" in front of a machine. */
+const ownName = text({
+  max: 64,
+  pattern: /^[A-Za-z0-9][A-Za-z0-9._-]*$/,
+  words: 'letters, digits, ".", "_", "-", a letter or digit first',
+});
+export const hypervisorName = field(ownName, 'name of the hypervisor', {
+  ...{ placeholder: 'HYPERVISOR', names: 'hypervisors' },
+});
+const uri = text({
+  max: 1024,
+  pattern: /^[a-z][a-z0-9+]*:\/\/(?![^/]*:[^/]*@)[^\s\p{Cc}]*$/u,
+  words: 'an address like qemu:///system or qemu+ssh://ACCOUNT@HOST/system, without a password',
+});
+const fingerprint = text({
+  max: 128,
+  pattern: /^SHA256:[A-Za-z0-9+/]{43}$/,
+  words: 'a fingerprint like SHA256:uNiVztksCsDhcc0u9e8BrvtSoXJqp0DxCLLPo3YMIPc',
+});
+
+const hypervisor = {
+  hypervisor: field(word, 'name of the hypervisor'),
+  kind: field(word, 'what it is: libvirt, qemu'),
+  uri: field(prose, 'where it is'),
+  fingerprint: field(
+    nullable(word),
+    'fingerprint of the key or certificate by which it is recognized; null: it is this host',
+  ),
+  added: time('when it was added'),
+  contact: timeOrNull('when it answered for the last time; null: never'),
+  product: field(nullable(prose), 'what it said then that it runs'),
+  host: field(nullable(prose), 'the name that it gave itself then'),
+  failed: timeOrNull('when it failed for the last time; null: it answered since'),
+  failure: field(nullable(prose), 'why it failed then'),
+};
+const shown = object(hypervisor);
+export type ShownHypervisor = Of<typeof shown>;
+
+/** What has to be done on the hypervisor. */
+const authorized = {
+  authorizedKey: field(
+    nullable(prose),
+    "the line for the account's authorized_keys on the hypervisor; null: SSH is not used",
+  ),
+  steps: field(list(prose, 100), 'commands that prepare the hypervisor, as root there'),
+};
+
+const identify = mutation('hypervisor/identify', {
+  summary: 'Ask an address for the keys by which it would be recognized',
+  description:
+    'Nothing is stored. Compare a fingerprint with the one that the hypervisor itself shows.',
+  runs: 'store',
+  remote,
+  request: object({ uri: field(uri, 'where it is') }),
+  result: object({
+    uri: field(prose, 'where it is'),
+    kind: field(word, 'what it is'),
+    keys: field(
+      list(
+        object({
+          type: field(word, 'kind of the key'),
+          fingerprint: field(word, 'its fingerprint'),
+        }),
+        100,
+      ),
+      'its host keys, the one that Holdfast prefers first; empty: the way to it needs none',
+    ),
+  }),
+});
+
+const add = mutation('hypervisor/add', {
+  summary: 'Add a hypervisor',
+  description:
+    'Makes a key for it, and pins its host key: from then on nothing else is taken for it. Credentials stay with the ' +
+    'service: they are in no store, log or support bundle.',
+  runs: 'store',
+  remote,
+  request: object({
+    hypervisor: field(ownName, 'name of the hypervisor', { placeholder: 'NAME' }),
+    uri: field(uri, 'where it is'),
+    hostKey: field(
+      optional(fingerprint),
+      'fingerprint of its host key, compared with the one that the hypervisor itself shows',
+      { placeholder: 'FINGERPRINT' },
+    ),
+  }),
+  result: object({ ...hypervisor, ...authorized }),
+});
+
+const list_ = query('hypervisor/list', {
+  summary: 'List hypervisors',
+  runs: 'store',
+  request: nothing,
+  result: object({ hypervisors: field(list(shown, MANY), 'hypervisors'), damaged }),
+  cli: { examples: ['hypervisor list'] },
+});
+
+const show = query('hypervisor/show', {
+  summary: 'Show a hypervisor, and what it has to know of Holdfast',
+  runs: 'store',
+  request: object({ hypervisor: hypervisorName }),
+  result: object({ ...hypervisor, ...authorized }),
+  cli: { args: ['hypervisor'], examples: ['hypervisor show kvm1'] },
+});
+
+const finding = object({
+  level: field(
+    oneOf('ok', 'warning', 'blocker'),
+    'warning: a backup does less than it could; blocker: it cannot begin',
+  ),
+  code: field(word, 'the condition: reachable, identity, rights, version, tracking, ...'),
+  disk: field(nullable(word), 'the disk that it is about; null: the whole'),
+  message: field(prose, 'what was found'),
+  remedy: field(nullable(prose), 'what to do about it'),
+});
+export type ShownFinding = Of<typeof finding>;
+const findings = field(list(finding, MANY), 'what was found');
+
+const test = query('hypervisor/test', {
+  summary: 'Check whether backups from a hypervisor can begin',
+  description:
+    'Changes nothing there. Each condition is named with its remedy; exit code 1 if one of them is a blocker.',
+  runs: 'store',
+  request: object({
+    hypervisor: hypervisorName,
+    machine: field(optional(line(256)), 'this machine of it too', {
+      ...{ placeholder: 'MACHINE', names: 'machines' },
+    }),
+  }),
+  result: object({
+    hypervisor: field(word, 'name of the hypervisor'),
+    ready: field(flag(), 'whether there is no blocker'),
+    findings,
+  }),
+  cli: {
+    args: ['hypervisor', 'machine'],
+    examples: ['hypervisor test kvm1', 'hypervisor test kvm1 web1'],
+  },
+});
+
+const disk = object({
+  disk: field(word, 'name of the disk'),
+  size: field(nullable(count), 'its size in bytes; null: not known'),
+  excluded: field(nullable(prose), 'why it would not be backed up; null: it would'),
+});
+const lastBackup = object({
+  set: field(word, 'the backup set'),
+  point: field(word, 'ID of the recovery point'),
+  created: time('when it was made'),
+});
+const machine = object({
+  machine: field(word, 'name of the machine'),
+  id: field(word, 'by which the hypervisor knows it'),
+  power: field(oneOf('on', 'off', 'paused', 'suspended', 'unknown'), 'what it does now'),
+  last: field(nullable(lastBackup), 'its newest recovery point; null: there is none'),
+  disks: field(nullable(list(disk, 10_000)), 'its disks; null: not asked for'),
+  bytes: field(nullable(count), 'at most so much would be read by a full backup; null: not known'),
+  findings: field(nullable(list(finding, MANY)), 'what was found; null: not asked for'),
+});
+export type ShownMachine = Of<typeof machine>;
+
+const machines = query('hypervisor/machines', {
+  summary: 'List the machines of a hypervisor, with their last backups',
+  runs: 'worker',
+  request: object({
+    hypervisor: hypervisorName,
+    check: field(
+      withDefault(flag(), false),
+      'examine each: its disks, their size, and whatever stands in the way of a backup',
+    ),
+  }),
+  result: object({
+    hypervisor: field(word, 'name of the hypervisor'),
+    product: field(prose, 'what it runs'),
+    machines: field(list(machine, MANY), 'its machines, by name'),
+  }),
+  cli: {
+    args: ['hypervisor'],
+    examples: ['hypervisor machines kvm1', 'hypervisor machines kvm1 --check'],
+  },
+});
+
+const change = mutation('hypervisor/change', {
+  summary: 'Change where a hypervisor is, or by what it is recognized',
+  description:
+    'After its host key was changed, or its address. It must answer there with a key of that fingerprint.',
+  runs: 'store',
+  remote,
+  request: object({
+    hypervisor: hypervisorName,
+    uri: field(optional(uri), 'where it is now'),
+    hostKey: field(optional(fingerprint), 'fingerprint of its new host key', {
+      placeholder: 'FINGERPRINT',
+    }),
+  }),
+  result: object({ ...hypervisor, ...authorized }),
+  cli: {
+    args: ['hypervisor'],
+    examples: [
+      'hypervisor change kvm1 --host-key SHA256:uNiVztksCsDhcc0u9e8BrvtSoXJqp0DxCLLPo3YMIPc',
+      'hypervisor change kvm1 --uri qemu+ssh://holdfast@kvm1.example.net/system',
+    ],
+  },
+});
+
+const remove = mutation('hypervisor/remove', {
+  summary: 'Remove a hypervisor, and our key for it',
+  description:
+    'Refused while a schedule backs up from it. Recovery points and the machines there stay; its line in ' +
+    'authorized_keys there has to be removed by hand.',
+  runs: 'store',
+  remote,
+  request: object({
+    hypervisor: hypervisorName,
+    force: field(withDefault(flag(), false), 'even if a schedule backs up from it'),
+  }),
+  result: object({
+    hypervisor: field(word, 'name of the hypervisor'),
+    removed: field(flag(), 'true'),
+  }),
+  cli: {
+    args: ['hypervisor'],
+    says: 'Hypervisor "{hypervisor}" is removed.',
+    examples: ['hypervisor remove kvm1'],
+  },
+});
+
+export const operations = [
+  ...[identify, add, list_, show, test, machines],
+  ...[change, remove],
+] as const;
