@@ -104,7 +104,7 @@ export interface BeginOptions {
 
 /**
  * A moment of all disks. It lasts until it is disposed of, which ends the host's job or snapshot; if that cannot be
- * done any more, the next `tidy` does it.
+ * done any longer, the next `tidy` does it.
  */
 export interface MachineSnapshot extends AsyncDisposable {
   readonly consistency: Consistency;

@@ -127,7 +127,7 @@ const list_ = query('hypervisor/list', {
 });
 
 const show = query('hypervisor/show', {
-  summary: 'Show a hypervisor, and what it has to know of Holdfast',
+  summary: 'Show a hypervisor, and how it is prepared',
   runs: 'store',
   request: object({ hypervisor: hypervisorName }),
   result: object({ ...hypervisor, ...authorized }),

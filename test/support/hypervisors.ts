@@ -1,0 +1,78 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { join } from 'node:path';
+import { openHypervisorFiles } from '../../src/box/hypervisor-files.ts';
+import type { HypervisorDriver, Hypervisors } from '../../src/engine/hypervisors/hypervisors.ts';
+import { runSsh } from '../../src/engine/hypervisors/ssh-keys.ts';
+import { keyFingerprint } from '../../src/formats/store/service/hypervisor.ts';
+import type { Hypervisor } from '../../src/hypervisors/base/hypervisor.ts';
+import { HypervisorError } from '../../src/hypervisors/base/hypervisor-error.ts';
+import type { HypervisorTarget } from '../../src/hypervisors/base/target.ts';
+import { realWorld } from '../../src/sys/world.ts';
+import { temporaryDirectory } from './temporary.ts';
+
+/** Hypervisors as the operations know them, with a driver for the scheme "fake" and SSH servers that are scripted. */
+export interface ManagedHome {
+  readonly hypervisors: Hypervisors;
+  /** Where their files lie. */
+  readonly directory: string;
+  readonly credentials: string;
+  /** The lines that a scan of this host answers; none: it does not answer. */
+  readonly hostKeys: Map<string, readonly HostKeyLine[]>;
+  /** What the driver was opened with, newest last. */
+  readonly targets: HypervisorTarget[];
+}
+
+export interface HostKeyLine {
+  readonly type: string;
+  readonly key: string;
+  readonly fingerprint: string;
+}
+
+const WORK = { signal: new AbortController().signal };
+export { WORK };
+
+/** A host key as a server would show it: of no use but to be compared. */
+export function hostKey(type = 'ssh-ed25519'): HostKeyLine {
+  const { publicKey } = generateKeyPairSync('ed25519');
+  const key = publicKey.export({ type: 'spki', format: 'der' }).toString('base64');
+  return { type, key, fingerprint: keyFingerprint(key) };
+}
+
+/** `open`: what the driver answers with. */
+export function managedHome(open: () => Hypervisor | Promise<Hypervisor>): ManagedHome {
+  const root = temporaryDirectory();
+  const [directory, credentials] = [join(root, 'hypervisors'), join(root, 'credentials')];
+  const hostKeys = new Map<string, readonly HostKeyLine[]>();
+  const targets: HypervisorTarget[] = [];
+  const world = realWorld();
+  const driver: HypervisorDriver = {
+    ...{ kind: 'libvirt', schemes: ['fake', 'fake+ssh'], example: 'fake:///system' },
+    async open(target) {
+      targets.push(target);
+      return open();
+    },
+    remoteCommand: ({ path }) => `helper fake://${path}`,
+    prepare: (account) => [`useradd ${account}`],
+  };
+  return {
+    ...{ directory, credentials, hostKeys, targets },
+    hypervisors: {
+      world,
+      files: openHypervisorFiles(world, { directory, credentials }),
+      drivers: [driver],
+      async run(name, args, signal) {
+        if (name === 'ssh-keygen') return runSsh(name, args, signal);
+        const lines = (hostKeys.get(args.at(-1)!) ?? []).map(({ type, key }) => `h ${type} ${key}`);
+        const stderr = lines.length > 0 ? '# h:22 SSH-2.0-OpenSSH' : 'connect: Connection refused';
+        return { code: 0, signal: undefined, stdout: `${lines.join('\n')}\n`, stderr };
+      },
+    },
+  };
+}
+
+/** Fails with this each time. */
+export function failing(code: HypervisorError['code'], message: string): () => never {
+  return () => {
+    throw new HypervisorError(code, message);
+  };
+}
