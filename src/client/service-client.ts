@@ -39,7 +39,8 @@ export async function askService<N extends OperationName>(
       const line = lineIn(text, at);
       if (line.event === 'result') return line.result as ResultOf<N>;
       if (line.event === 'error') {
-        throw new OperationFailure(line.kind, line.message, line.needsKeyOf);
+        const { needsKeyOf } = line;
+        throw new OperationFailure(line.kind, line.message, { needsKeyOf });
       }
       report(line);
     }

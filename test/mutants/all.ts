@@ -2,6 +2,7 @@ import { disks } from './disks.ts';
 import { formats } from './formats.ts';
 import { ingest } from './ingest.ts';
 import { guard } from './guard.ts';
+import { hypervisors } from './hypervisors.ts';
 import { jobs } from './jobs.ts';
 import type { Mutant } from './mutant.ts';
 import { network } from './network.ts';
@@ -29,4 +30,5 @@ export const mutants: readonly Mutant[] = [
   ...sealedOverlay,
   ...screens,
   ...network,
+  ...hypervisors,
 ];

@@ -48,14 +48,14 @@ export const targets: readonly Mutant[] = [
   {
     name: 'NBD: a client may negotiate for ever',
     file: 'src/servers/nbd/handshake.ts',
-    text: '++count > OPTIONS_MAX || told',
-    to: 'told',
+    text: '++count > OPTIONS_MAX || listed',
+    to: 'listed',
     tests: [HANDSHAKE, HOSTILE],
   },
   {
     name: 'NBD: a peer is told long lists without end',
     file: 'src/servers/nbd/handshake.ts',
-    text: ' || told > TOLD_LENGTH_MAX;',
+    text: ' || listed > LISTED_LENGTH_MAX;',
     to: ';',
     tests: [HANDSHAKE],
   },

@@ -6,6 +6,10 @@ import {
   type GranularErrorCode,
 } from '../../file-restore/base/file-restore-error.ts';
 import { HostError, type HostErrorCode } from '../../host/base/host-error.ts';
+import {
+  HypervisorError,
+  type HypervisorErrorCode,
+} from '../../hypervisors/base/hypervisor-error.ts';
 import { IngestError, type IngestErrorCode } from '../../ingest/source/ingest-error.ts';
 import { FormatError } from '../../formats/format-error.ts';
 import { InvariantError } from '../../lib/assert.ts';
@@ -145,6 +149,22 @@ const HOST = {
   CORRUPT: 'corrupt',
 } as const satisfies Record<HostErrorCode, FailureKind>;
 
+const HYPERVISOR = {
+  UNREACHABLE: 'unreachable',
+  AUTH: 'denied',
+  IDENTITY: 'denied',
+  DENIED: 'denied',
+  NOT_FOUND: 'not-found',
+  EXISTS: 'failed',
+  BUSY: 'in-use',
+  NO_SPACE: 'no-space',
+  UNSUPPORTED: 'failed',
+  LICENCE: 'denied',
+  LOST: 'failed',
+  CONFLICT: 'failed',
+  FAILED: 'failed',
+} as const satisfies Record<HypervisorErrorCode, FailureKind>;
+
 /** The first failure: closing resources may have failed as a consequence. */
 export function firstFailure(error: unknown): unknown {
   let first = error;
@@ -172,6 +192,7 @@ export function kindOfFailure(error: unknown): FailureKind | undefined {
   if (error instanceof SessionError) return SESSION[error.code];
   if (error instanceof TreeError) return TREE[error.code];
   if (error instanceof HostError) return HOST[error.code];
+  if (error instanceof HypervisorError) return HYPERVISOR[error.code];
   if (error instanceof JobError) return JOB[error.code];
   if (error instanceof AlarmError) return ALARM[error.code];
   if (error instanceof SchemaError) return 'usage';

@@ -1,5 +1,6 @@
 import { idTime, machineOf } from '../../catalog/point-places.ts';
-import type { Hypervisor, MachineSummary } from '../../hypervisors/base/hypervisor.ts';
+import type { Hypervisor } from '../../hypervisors/base/hypervisor.ts';
+import type { MachineSummary } from '../../hypervisors/base/machines.ts';
 import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
 import type { ShownMachine } from '../../operations/nouns/hypervisor.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';

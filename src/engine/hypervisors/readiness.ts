@@ -1,5 +1,6 @@
 import type { Finding, FindingCode } from '../../hypervisors/base/finding.ts';
-import type { BackupWish, Hypervisor } from '../../hypervisors/base/hypervisor.ts';
+import type { BackupWish } from '../../hypervisors/base/backup-driver.ts';
+import type { Hypervisor } from '../../hypervisors/base/hypervisor.ts';
 import {
   HypervisorError,
   type HypervisorErrorCode,

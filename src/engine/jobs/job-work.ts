@@ -1,12 +1,12 @@
 import { parse } from '../../lib/schema.ts';
 import type { JobKind, JobRecord } from '../../formats/store/service/job.ts';
 import { asError } from '../../lib/as-error.ts';
-import type { Again, Outcome } from '../../jobs/job-state.ts';
+import type { Outcome } from '../../jobs/job-state.ts';
 import type { AttemptOptions } from '../../jobs/queue.ts';
-import type { FailureKind } from '../../operations/base/failure.ts';
 import { jobRequest } from '../../operations/nouns/background.ts';
 import type { Report } from '../../operations/events.ts';
 import type { RequestOf } from '../../operations/operations.ts';
+import { againAfter } from '../base/again.ts';
 import { firstFailure, kindOfFailure } from '../base/failures.ts';
 import type { Engine, SecretSource } from '../base/engine.ts';
 import type { JobKeys } from './job-keys.ts';
@@ -17,20 +17,6 @@ import type { WorkerOperationName } from '../../operations/operations.ts';
 
 /** The most problems that are kept with a job. */
 const PROBLEMS_MAX = 1000;
-
-/** Whether a failure may go away on its own. */
-const AGAIN = {
-  failed: 'soon',
-  usage: 'never',
-  'in-use': 'until',
-  'wrong-key': 'until',
-  'not-found': 'soon',
-  corrupt: 'never',
-  'no-space': 'soon',
-  denied: 'soon',
-  unreachable: 'until',
-  interrupted: 'soon',
-} as const satisfies Record<FailureKind, Again>;
 
 /** Only one may write to a store. Checks and restores read; two of a kind would only slow each other down. */
 export function laneOf(kind: JobKind): string {
@@ -67,7 +53,7 @@ export function jobWork(engine: Engine, { keys, inWorker }: WorkParts) {
       const asked = { kind: job.kind, request: job.request };
       const seen = await asSeenHere({ kind, message: asError(cause).message }, 'job/create', asked);
       const reason = `${seen}${advice}`;
-      return { kind: 'failed', reason, again: AGAIN[kind] };
+      return { kind: 'failed', reason, again: againAfter(cause, kind) };
     }
   };
 }

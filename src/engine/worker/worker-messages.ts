@@ -1,7 +1,12 @@
 import { asError } from '../../lib/as-error.ts';
-import { type FailureKind, OperationFailure } from '../../operations/base/failure.ts';
+import {
+  type FailureDetails,
+  type FailureKind,
+  OperationFailure,
+} from '../../operations/base/failure.ts';
 import type { Report } from '../../operations/events.ts';
 import type { RequestOf, WorkerOperationName } from '../../operations/operations.ts';
+import { ownAgain } from '../base/again.ts';
 import { firstFailure, kindOfFailure } from '../base/failures.ts';
 import type { GivenSecret, SecretSource } from '../base/engine.ts';
 
@@ -35,15 +40,16 @@ export type FromWorker =
 export interface Failure {
   readonly kind: FailureKind;
   readonly message: string;
+  readonly again?: FailureDetails['again'];
 }
 
 /** Undefined: a bug of our own. */
 export function toldFailure(error: unknown): Failure | undefined {
   const cause = firstFailure(error);
   const kind = kindOfFailure(cause);
-  return kind && { kind, message: asError(cause).message };
+  return kind && { kind, message: asError(cause).message, again: ownAgain(cause) };
 }
 
-export function failureOf({ kind, message }: Failure): OperationFailure {
-  return new OperationFailure(kind, message);
+export function failureOf({ kind, message, again }: Failure): OperationFailure {
+  return new OperationFailure(kind, message, { again });
 }

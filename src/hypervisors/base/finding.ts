@@ -2,14 +2,24 @@
  * What an examination of a machine or a host found, before anything is changed. `blocker`: a backup or a run cannot
  * begin; `warning`: it can, with less than was asked for; `note`: worth knowing.
  */
-export interface Finding {
-  readonly level: 'blocker' | 'warning' | 'note';
+export type Finding = Found & (Trouble | Note);
+
+interface Found {
   readonly code: FindingCode;
   /** The disk that it is about; undefined: the machine, or the host. */
   readonly disk?: string | undefined;
   /** What was found. */
   readonly message: string;
+}
+
+interface Trouble {
+  readonly level: 'blocker' | 'warning';
   /** What to do about it; a command where there is one. */
+  readonly remedy: string;
+}
+
+interface Note {
+  readonly level: 'note';
   readonly remedy?: string | undefined;
 }
 

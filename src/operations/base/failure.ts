@@ -14,15 +14,24 @@ export const EXIT_CODES = {
 
 export type FailureKind = keyof typeof EXIT_CODES;
 
+/** What is known of a failure besides its kind. */
+export interface FailureDetails {
+  /** The set whose key has to come with the request. */
+  readonly needsKeyOf?: string | undefined;
+  /** Whether a job should try again; undefined: as after others of its kind. */
+  readonly again?: 'never' | 'soon' | 'until' | undefined;
+}
+
 /** An operation failed in another process, which said so. */
 export class OperationFailure extends Error {
   override readonly name = 'OperationFailure';
   readonly kind: FailureKind;
-  /** The set whose key has to come with the request. */
   readonly needsKeyOf: string | undefined;
-  constructor(kind: FailureKind, message: string, needsKeyOf?: string) {
+  readonly again: FailureDetails['again'];
+  constructor(kind: FailureKind, message: string, { needsKeyOf, again }: FailureDetails = {}) {
     super(message);
     this.kind = kind;
     this.needsKeyOf = needsKeyOf;
+    this.again = again;
   }
 }

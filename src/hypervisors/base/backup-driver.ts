@@ -1,0 +1,92 @@
+import type { BlockDevice } from '../../block/block-device.ts';
+import type {
+  Consistency,
+  ConsistencyLevel,
+  SectorBytes,
+  Tracking,
+} from '../../formats/store/catalog/machine.ts';
+import type { Finding } from './finding.ts';
+import type { DescribedMachine, MachineId } from './machines.ts';
+
+/** Consistent moments of all disks of a machine, readable, with what has changed since an earlier one. */
+export interface BackupDriver {
+  /** What stands in the way, machine and disks; has no effects. */
+  check(id: MachineId, wish: BackupWish, signal: AbortSignal): Promise<readonly Finding[]>;
+  /**
+   * Begins one. `since`: what the recovery point notes on which the backup builds; disks whose changes the host cannot
+   * count from there come without `changed`, and say why. `since` counts as before until `accept`: a backup that was
+   * not published is begun again from the same point. Rejects BUSY if another backup runs there, UNSUPPORTED if there
+   * is less consistency than the wish allows, and NOT_FOUND for a machine or a wished disk that is not there. A
+   * rejected `begin` leaves no guest frozen, and whatever it could still reach as it was.
+   */
+  begin(
+    id: MachineId,
+    wish: BackupWish,
+    since: Tracking | undefined,
+    options: BeginOptions,
+  ): Promise<MachineSnapshot>;
+  /**
+   * Ends and removes what earlier attempts have left: everything with our mark, except what `keep` names. Returns in
+   * words what that was. Thaws a guest that an attempt left frozen. For when no backup of ours runs there.
+   */
+  tidy(id: MachineId, keep: readonly Tracking[], signal: AbortSignal): Promise<readonly string[]>;
+}
+
+export interface BackupWish {
+  /** Names of the only disks to read; undefined: all that can be. */
+  readonly only: readonly string[] | undefined;
+  /** Names of disks not to read. */
+  readonly exclude: readonly string[];
+  /** The state to bring the disks into. A machine that is off is always `off`, which is not less. */
+  readonly consistency: ConsistencyLevel;
+  /** Whether less is accepted, if it is said why. */
+  readonly fallBack: boolean;
+}
+
+export interface BeginOptions {
+  /** The ID of the recovery point to be made; all that is made on the host is named by it. */
+  readonly point: string;
+  readonly signal: AbortSignal;
+  /** Something that the person should know, while it goes on. */
+  readonly onNotice: (message: string) => void;
+}
+
+/**
+ * A moment of all disks. It lasts until it is disposed of, which ends the host's job or snapshot, and unless `accept`
+ * was called also removes what the next backup would count from. Disposing never rejects: what it could not do is
+ * reported by `onNotice`, and done by the next `tidy`.
+ */
+export interface MachineSnapshot extends AsyncDisposable {
+  readonly consistency: Consistency;
+  /** What to note on the recovery point, so that the next one can count from it; undefined: nothing can. */
+  readonly tracking: Tracking | undefined;
+  /** Those that are read. The rest is `excluded` in the description. */
+  readonly disks: readonly SnapshotDisk[];
+  /** The machine at that moment. */
+  readonly described: DescribedMachine;
+  /**
+   * Called once the recovery point is published: the next counts from it, and what the one before needed is removed.
+   * If that rejects, the recovery point counts nevertheless, and the next `tidy` removes.
+   */
+  accept(): Promise<void>;
+}
+
+export interface SnapshotDisk {
+  readonly name: string;
+  readonly device: BlockDevice;
+  readonly sectorBytes: SectorBytes;
+  /** For people, and for the recovery point: where it is on the host. */
+  readonly where: string;
+  /**
+   * What may have changed since then, in bytes, ascending, within the disk; undefined: not known, for the reason `why`.
+   * What lies beyond the size that the disk had then may be missing: all of that counts as changed.
+   */
+  readonly changed: readonly ChangedRange[] | undefined;
+  /** Undefined if changes are known, or were not asked for. */
+  readonly why: string | undefined;
+}
+
+export interface ChangedRange {
+  readonly offset: number;
+  readonly length: number;
+}

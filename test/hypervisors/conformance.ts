@@ -1,0 +1,15 @@
+import { backupsConform } from './backups.ts';
+import { changesConform } from './changes.ts';
+import { checksConform } from './checks.ts';
+import { interruptionsConform } from './interruptions.ts';
+import { listsConform } from './lists.ts';
+import type { Test, TestHost } from './rig.ts';
+
+/** What every driver promises. `open` gives a fresh host. */
+export function hypervisorConforms(test: Test, open: () => Promise<TestHost>): void {
+  listsConform(test, open);
+  checksConform(test, open);
+  backupsConform(test, open);
+  changesConform(test, open);
+  interruptionsConform(test, open);
+}
