@@ -18,6 +18,8 @@ export interface Output {
   readonly report: Report;
   /** Prints one of many results, or a part of one; resolves once there is room for more. */
   part(value: object, text: () => string): Promise<void>;
+  /** Prints a text that is the result, without a change; on a terminal, without characters that it would obey. */
+  verbatim(text: string): Promise<void>;
   /** Prints bytes that are the result. */
   bytes(from: Uint8Array): Promise<void>;
   /** Ends the progress line. */
@@ -109,6 +111,7 @@ export function openOutput(clock: Clock, json: boolean): Output {
       endProgress();
       await written(`${json ? JSON.stringify(value, plain) : text()}\n`);
     },
+    verbatim: (text) => written(process.stdout.isTTY ? printableLines(text) : text),
     bytes: written,
     print,
     async finished() {

@@ -53,6 +53,8 @@ export function operationCommand(operation: Operation, text: Render<never> | und
       const shown: Exclude<Render<never>, (...it: never) => string> = typeof render === 'function'
         ? { text: render }
         : render;
+      const verbatim = context.output.json ? undefined : shown.verbatim?.(result as never);
+      if (verbatim !== undefined) return await context.output.verbatim(verbatim);
       context.output.result(result, () => shown.text(result as never, request as never));
       for (const line of shown.say?.(result as never) ?? []) context.output.say(line);
       const failure = shown.failure?.(result as never);

@@ -1,5 +1,5 @@
 import { formatSize } from '../../lib/sizes.ts';
-import type { PointSummary } from '../../operations/nouns/backup.ts';
+import type { ShownPoint } from '../../operations/nouns/backup.ts';
 import { table } from '../base/output.ts';
 import type { Renders } from './render.ts';
 
@@ -27,7 +27,7 @@ export const render = {
       ),
     say: ({ damaged }) => damaged.map(({ reason }) => `DAMAGED ${reason}`),
   },
-  'backup/show': pointText,
+  'backup/show': { text: pointText, verbatim: ({ definition }) => definition },
   'backup/retain': ({ forgotten, inUse, future, kept }, { dryRun }) =>
     [
       ...forgotten.map((point) => `${dryRun ? 'would be forgotten' : 'forgotten'}  ${point}`),
@@ -43,17 +43,72 @@ export const render = {
   },
 } satisfies Renders;
 
-function pointText(point: PointSummary): string {
-  const { set, machine, created, origin, parent, disks, readBytes, storedBytes } = point;
+function pointText(point: ShownPoint): string {
+  const { set, machine, created, origin, parent, disks, readBytes, storedBytes, run } = point;
   return [
-    `recovery point  ${point.point}`,
-    `set             ${set}`,
-    `machine         ${machine}`,
-    `created         ${created}, from a ${origin}`,
-    `based on        ${parent ?? 'nothing'}`,
-    `read, stored    ${formatSize(readBytes)}, ${formatSize(storedBytes)}`,
-    ...disks.map(
-      ({ name, size, source }) => `disk            ${name} ${formatSize(size)} ${source}`,
+    row('recovery point', point.point),
+    row('set', set),
+    row('machine', machine),
+    row('created', `${created}, from a ${origin}`),
+    row('based on', parent ?? 'nothing'),
+    row('read, stored', `${formatSize(readBytes)}, ${formatSize(storedBytes)}`),
+    ...(run === undefined ? [] : [row('run', run)]),
+    ...consistencyLines(point),
+    ...disks.map(({ name, size, source }) => row('disk', `${name} ${formatSize(size)} ${source}`)),
+    ...machineLines(point),
+    ...point.files.map(({ name, kind, size }) =>
+      row('file', `${name} ${formatSize(size)} ${kind}`),
     ),
   ].join('\n');
+}
+
+function row(head: string, text: string): string {
+  return `${head.padEnd(16)}${text}`;
+}
+
+const STATES = {
+  application: 'application: its programs had written everything out',
+  'file-system': 'file-system: its file systems were frozen',
+  crash: 'crash: as after a power cut',
+  off: 'off: the machine did not run',
+};
+
+function consistencyLines({ consistency }: ShownPoint): string[] {
+  if (!consistency) return [];
+  const { asked, got, why } = consistency;
+  const less = asked === got ? '' : ` (asked: ${asked}${why === undefined ? '' : `; ${why}`})`;
+  return [row('consistency', `${STATES[got]}${less}`)];
+}
+
+function machineLines({ description, unreadable }: ShownPoint): string[] {
+  if (unreadable !== undefined) return [row('description', `CANNOT BE READ: ${unreadable}`)];
+  if (!description) return [];
+  const { name, hypervisor, product, folder, uuid, arch, machineType, cpus, cpuModel } =
+    description;
+  const { memory, firmware, secureBoot, tpm, os, boot, nics, disks, autostart } = description;
+  const inFolder = folder === undefined ? '' : ` in ${folder}`;
+  const model = cpuModel === undefined ? '' : ` ${cpuModel}`;
+  return [
+    row('described by', `${hypervisor} (${product})`),
+    row('its name there', `${name}${inFolder}, ${uuid}`),
+    row('processors', `${cpus} ${arch}${model}`),
+    row('memory', formatSize(memory)),
+    row('model', machineType ?? 'not known'),
+    row('firmware', `${firmware.toUpperCase()}${secureBoot ? ' with Secure Boot' : ''}`),
+    ...(tpm === undefined ? [] : [row('TPM', tpm)]),
+    ...(os === undefined ? [] : [row('system', os)]),
+    ...(boot.length === 0 ? [] : [row('boots from', boot.join(', '))]),
+    ...(autostart ? [row('starts', 'with its host')] : []),
+    ...nics.map((nic) => row('network card', nicText(nic))),
+    ...disks.flatMap(({ name: disk, bus, excluded }) =>
+      excluded ? [row('LEFT OUT', `${disk} (${bus}), ${excluded.reason}: ${excluded.detail}`)] : [],
+    ),
+  ];
+}
+
+type Nic = NonNullable<ShownPoint['description']>['nics'][number];
+
+function nicText({ mac, model, network, vlan, connected }: Nic): string {
+  const of = vlan === undefined ? network : `${network}, VLAN ${vlan}`;
+  return `${mac} ${model}, ${connected ? 'connected to' : 'not connected; was for'} ${of}`;
 }

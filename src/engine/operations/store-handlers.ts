@@ -43,8 +43,8 @@ export function storeHandlers(context: StoreContext): Handlers<StoreOperationNam
     'backup/list': async ({ engine }, request) => (await backups()).points(await engine(), request),
     'backup/page': async ({ engine }, request) =>
       (await backups()).pointPage(await engine(), request),
-    'backup/show': async ({ engine }, { point }, { secrets }) =>
-      (await backups()).showPoint(await engine(), point, secrets),
+    'backup/show': async ({ engine }, request, { secrets }) =>
+      (await import('../points/shown-point.ts')).showPoint(await engine(), request, secrets),
     'backup/forget': async ({ engine }, { point }) =>
       (await backups()).forget(await engine(), point),
     'backup/retain': async ({ engine }, request) =>

@@ -2,7 +2,6 @@ import { findPoint, listPoints, type PageRequest, pageOfPoints } from '../../cat
 import { forgetLost, forgetPoint } from '../../catalog/publication.ts';
 import { CatalogError } from '../../catalog/catalog-error.ts';
 import { checkName } from '../../catalog/names.ts';
-import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import { backup, type BackupEvent } from '../../ingest/backup/backup.ts';
 import { readChangedBlocks } from '../../ingest/backup/changed-blocks.ts';
 import { formatName, parseImageFormat } from '../../ingest/source/image-format.ts';
@@ -17,6 +16,7 @@ import { formatSize, MiB } from '../../lib/sizes.ts';
 import { runProgram } from '../../host/base/programs.ts';
 import { requireErasable } from './erasure.ts';
 import { checkDeletions } from './deletions.ts';
+import { summaryOf } from './shown-point.ts';
 import { damageNotice } from '../base/damage-notice.ts';
 import { knownPoint, notePublished, olderMachines } from './published-points.ts';
 import {
@@ -120,7 +120,15 @@ export interface PointListing {
 
 export async function points(
   engine: Engine,
-  { set, machine }: { readonly set: string | undefined; readonly machine: string | undefined },
+  {
+    set,
+    machine,
+    run,
+  }: {
+    readonly set: string | undefined;
+    readonly machine: string | undefined;
+    readonly run?: string | undefined;
+  },
 ): Promise<PointListing> {
   const { store } = engine;
   const list = await listPoints(store, set);
@@ -130,7 +138,11 @@ export async function points(
     const isAsked = (set ?? it.set) === it.set && (machine === undefined || it.machine === machine);
     return isAsked && !listed.has(`${it.set}/${it.point}`);
   });
-  const wanted = list.points.filter((point) => machine === undefined || point.machine === machine);
+  const wanted = list.points.filter(
+    (point) =>
+      (machine === undefined || point.machine === machine) &&
+      (run === undefined || point.run === run),
+  );
   return {
     points: wanted.map(summaryOf),
     damaged: [...list.damaged, ...older].map(({ path, reason }) => ({ path, reason })),
@@ -147,14 +159,6 @@ export async function pointPage(
     damaged: damaged.map(({ path, reason }) => ({ path, reason })),
     ...{ total, first: request.first },
   };
-}
-
-export async function showPoint(
-  engine: Engine,
-  query: string,
-  secrets: SecretSource,
-): Promise<PointSummary> {
-  return summaryOf((await openPoint(engine, query, secrets)).point);
 }
 
 export async function forget(engine: Engine, query: string): Promise<{ readonly point: string }> {
@@ -248,18 +252,4 @@ async function whatToRestore(
   if (root) return { set, point, root, said };
   const names = point.disks.map(({ name }) => name).join(', ');
   throw new CatalogError('NOT_FOUND', `${point.id} has no disk "${disk}": it has ${names}`);
-}
-
-function summaryOf(point: PointRecord): PointSummary {
-  const { id, set, machine, created, origin, parent, disks, stats } = point;
-  return {
-    point: id,
-    set,
-    machine,
-    created,
-    origin,
-    parent: parent ?? null,
-    disks: disks.map(({ name, size, source }) => ({ name, size, source })),
-    ...stats,
-  };
 }

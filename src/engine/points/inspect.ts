@@ -32,8 +32,8 @@ export async function* catPack({ store }: Engine, pack: number): AsyncGenerator<
 }
 
 /**
- * The nodes of a disk's manifest from the root down, parents before children; an inner node that occurs several times
- * is followed once.
+ * The nodes of the manifest of a disk, or of a file of the machine, from the root down, parents before children; an
+ * inner node that occurs several times is followed once.
  */
 export async function* catManifest(
   engine: Engine,
@@ -41,7 +41,7 @@ export async function* catManifest(
   secrets: SecretSource,
 ): AsyncGenerator<object> {
   const { set, point: record } = await openPoint(engine, point, secrets);
-  const root = record.disks.find(({ name }) => name === disk);
+  const root = [...record.disks, ...(record.files ?? [])].find(({ name }) => name === disk);
   if (!root) throw new CatalogError('NOT_FOUND', `${record.id} has no disk "${disk}"`);
   const nodes = nodeReader(engine.store.packs, frameCodec(set.keys));
 

@@ -8,8 +8,10 @@ import {
   object,
   oneOf,
   optional,
+  text,
   withDefault,
 } from '../../lib/schema.ts';
+import { describedMachine } from '../base/described-machine.ts';
 import {
   count,
   damage,
@@ -45,6 +47,7 @@ const disks = list(
   }),
   DISKS_MAX,
 );
+const level = oneOf('application', 'file-system', 'crash', 'off');
 const summary = {
   point: field(word, 'ID of the recovery point'),
   set: field(word, 'name of the backup set'),
@@ -55,9 +58,48 @@ const summary = {
   disks: field(disks, 'its disks'),
   readBytes: field(count, 'bytes that were read'),
   storedBytes: field(count, 'bytes of these that were new, compressed'),
+  run: field(optional(word), 'recovery points that one run made of several machines have the same'),
+  consistency: field(
+    optional(
+      object({
+        asked: field(level, 'the state that was asked for'),
+        got: field(level, 'the state in which the disks were read'),
+        why: field(optional(prose), 'why it is less'),
+      }),
+    ),
+    'the state of the disks, where a hypervisor was asked: application (programs in the guest had written ' +
+      'everything out), file-system (its file systems were frozen), crash (as after a power cut), off (the machine ' +
+      'did not run)',
+  ),
 };
 const pointSummary = object(summary);
 export type PointSummary = Of<typeof pointSummary>;
+
+/** No hypervisor's own is longer: its files of several machines are. */
+const DEFINITION_MAX = 4 * 1024 * 1024;
+const FILES_MAX = 64;
+
+const shownPoint = object({
+  ...summary,
+  files: field(
+    list(
+      object({
+        name: field(prose, 'name of the file'),
+        kind: field(word, 'description, definition, firmware-vars or tpm-state'),
+        size: field(count, 'its size in bytes'),
+      }),
+      FILES_MAX,
+    ),
+    'files that belong to the machine, encrypted like the disks',
+  ),
+  description: field(optional(describedMachine), 'the machine, as its hypervisor described it'),
+  unreadable: field(optional(prose), 'why the description of the machine cannot be read'),
+  definition: field(
+    optional(text({ max: DEFINITION_MAX, min: 0 })),
+    "the hypervisor's own definition of the machine, verbatim, if it was asked for",
+  ),
+});
+export type ShownPoint = Of<typeof shownPoint>;
 
 const madePoint = object({
   ...summary,
@@ -154,6 +196,7 @@ const list_ = query('backup/list', {
     machine: field(optional(name), 'only of this machine', {
       ...{ placeholder: 'MACHINE', names: 'machines' },
     }),
+    run: field(optional(name), 'only of this run', { placeholder: 'RUN' }),
   }),
   result: object({ points: field(list(pointSummary, MANY), 'recovery points'), damaged }),
   cli: { args: ['set'], examples: ['backup list', 'backup list nightly --machine web1'] },
@@ -179,12 +222,24 @@ const page = query('backup/page', {
 
 const show = query('backup/show', {
   summary: 'Show a recovery point',
-  description: 'With the key of its set: what is shown is authentic.',
+  description:
+    'With the key of its set: what is shown is authentic, and the description of the machine is encrypted. Without ' +
+    'the key, "backup list --json" shows the rest, also the run and the consistency.',
   runs: 'store',
   key: 'opens',
-  request: object({ point }),
-  result: pointSummary,
-  cli: { args: ['point'], examples: ['backup show web1@latest'] },
+  request: object({
+    point,
+    definition: field(
+      optional(flag()),
+      "the hypervisor's own definition of the machine, verbatim: it may contain passwords",
+    ),
+  }),
+  result: shownPoint,
+  cli: {
+    args: ['point'],
+    notes: 'With --definition, only that is printed.',
+    examples: ['backup show web1@latest', 'backup show web1@latest --definition > web1.xml'],
+  },
 });
 
 const forget = mutation('backup/forget', {
