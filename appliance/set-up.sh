@@ -29,8 +29,11 @@ if [ "${1-}" = --tests ]; then
   wanted="$wanted libnbd-bin nbdkit fio openssl libnfs-utils qemu-block-extra busybox-static cpio kmod"
   # A terminal for the console, and what looks at the manual page.
   wanted="$wanted tmux man-db"
-  # Other hosts' client of the service; what looks at the domains that are printed for libvirt.
-  wanted="$wanted curl libvirt-clients"
+  # Other hosts' client of the service.
+  wanted="$wanted curl"
+  # A hypervisor: its own look at the domains that are printed for it, and a libvirtd for the tests alone, with machines
+  # that have UEFI, a TPM and a guest agent; a second client of it.
+  wanted="$wanted libvirt-clients libvirt-daemon-system qemu-guest-agent ovmf swtpm swtpm-tools python3-libvirt"
   # Guests' disks with all kinds of file systems.
   wanted="$wanted xfsprogs btrfs-progs cryptsetup-bin acl attr unzip"
   # A Debian that boots as a container, to be installed on.
@@ -64,6 +67,15 @@ if [ -n "$missing" ]; then
   fi
   echo "Installing the Debian packages$missing" >&2
   log=$(mktemp)
+  # The tests start what they need themselves: a libvirtd that apt would start stays away.
+  policy=/usr/sbin/policy-rc.d
+  if [ "${1-}" = --tests ] && [ ! -e "$policy" ]; then
+    # shellcheck disable=SC2064 # these words as they are now
+    trap "$root rm -f $policy" EXIT
+    trap 'exit 1' INT TERM
+    printf '#!/bin/sh\nexit 101\n' | $root tee "$policy" >/dev/null
+    $root chmod 755 "$policy"
+  fi
   # shellcheck disable=SC2086 # lists of words on purpose
   if ! { $root apt-get update && $root env DEBIAN_FRONTEND=noninteractive \
     apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1 </dev/null; then
