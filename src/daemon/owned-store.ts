@@ -34,6 +34,7 @@ import { openQueue } from '../jobs/queue.ts';
 import { openSchedules } from '../jobs/schedules.ts';
 import { foreignOrders } from '../engine/operations/adoption.ts';
 import { refuseLinks } from '../store/directory/own-directories.ts';
+import { operationOf } from '../operations/nouns/background.ts';
 import { SystemError } from '../sys/base/system-error.ts';
 import { adoptOnce, meetStore, noted } from './box-start.ts';
 import type { Log } from './log.ts';
@@ -204,8 +205,10 @@ async function openJobs(
       onChange(job) {
         const { id, state, reason = null } = job;
         if (hasEnded(job)) keys.forgetJob(id);
+        const done = hasEnded(job) ? operationOf(job.kind) : undefined;
         log(state === 'failed' ? 'error' : 'info', wordsOf(job), { job: id });
         feed.tell({ event: 'job', job: id, state, reason });
+        if (done) feed.ended(done);
         monitor.wake();
       },
     }),

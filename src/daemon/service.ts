@@ -7,7 +7,7 @@ import { ownHypervisors } from '../engine/hypervisors/own-hypervisors.ts';
 import { openVolumes } from '../engine/files/files-work.ts';
 import { httpApi, type HttpApiOptions } from '../engine/server/http-api.ts';
 import { runInWorker, type WorkerOptions } from '../engine/worker/run-in-worker.ts';
-import { openFeed } from '../engine/server/feed.ts';
+import { type Feed, openFeed } from '../engine/server/feed.ts';
 import type { Monitor, MonitorRules } from '../engine/watch/monitor.ts';
 import type { InheritedSockets } from '../engine/sessions/inherited-sockets.ts';
 import { countsOf as alarmCounts } from '../engine/operations/alarms.ts';
@@ -17,7 +17,12 @@ import { refuseSecretFiles } from '../engine/secrets/secret-files.ts';
 import { type IngestMeter, ingestMeter } from '../engine/watch/throughput.ts';
 import { TOKENS_FILE } from '../engine/secrets/tokens.ts';
 import { makeStore } from '../engine/points/stores.ts';
-import { namesOf, type ResultOf, type WorkerOperationName } from '../operations/operations.ts';
+import {
+  namesOf,
+  OPERATIONS,
+  type ResultOf,
+  type WorkerOperationName,
+} from '../operations/operations.ts';
 import { StoreError } from '../store/packs/store-error.ts';
 import { serveHttp } from '../sys/net/http-server.ts';
 import { thisHost } from '../sys/net/this-host.ts';
@@ -123,7 +128,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const apiOptions = {
     ...{ handlers, clock, version, secrets },
     metrics: () => metrics(context),
-    ...watchOver(place, log),
+    ...watchOver(place, log, feed),
     onFault: faultLog(log),
   };
   const remote = stack.use(
@@ -209,20 +214,31 @@ function endProcess(error: unknown): never {
   throw error;
 }
 
-/** Records each change, and refuses what is not allowed now, once there is a store. */
-function watchOver(place: LateStore, log: Log): Pick<HttpApiOptions, 'audited' | 'checkAllowed'> {
+/** Records each change and tells it those who follow; refuses what is not allowed now, once there is a store. */
+function watchOver(
+  place: LateStore,
+  log: Log,
+  feed: Feed,
+): Pick<HttpApiOptions, 'audited' | 'checkAllowed'> {
+  /** The audit log is in the store: without a store, changes are noted in the log of the service. */
+  const recorded: HttpApiOptions['audited'] = async (who, what, request) => {
+    const end = await place.found()?.audit.begin(who, what, request);
+    if (end) return end;
+    const by = `${what} for ${callerWords(who)}`;
+    const asked = JSON.stringify(request).slice(0, REQUEST_MAX);
+    log('notice', `${by} begins; there is no store yet, so no audit log: ${asked}`);
+    return async (outcome, reason) => {
+      log('notice', `${by}: ${outcome}${reason === undefined ? '' : `: ${reason}`}`);
+      // The operation that creates the store is in its audit log as well.
+      await (await place.found()?.audit.begin(who, what, request))?.(outcome, reason);
+    };
+  };
   return {
-    /** The audit log is in the store: without a store, changes are noted in the log of the service. */
     async audited(who, what, request) {
-      const end = await place.found()?.audit.begin(who, what, request);
-      if (end) return end;
-      const by = `${what} for ${callerWords(who)}`;
-      const asked = JSON.stringify(request).slice(0, REQUEST_MAX);
-      log('notice', `${by} begins; there is no store yet, so no audit log: ${asked}`);
+      const end = await recorded(who, what, request);
       return async (outcome, reason) => {
-        log('notice', `${by}: ${outcome}${reason === undefined ? '' : `: ${reason}`}`);
-        // The operation that creates the store is in its audit log as well.
-        await (await place.found()?.audit.begin(who, what, request))?.(outcome, reason);
+        await end(outcome, reason);
+        feed.ended(OPERATIONS[what]);
       };
     },
     checkAllowed(name) {

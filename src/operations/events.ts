@@ -19,7 +19,7 @@ export interface Notice {
   readonly message: string;
 }
 
-/** An event or a problem of a session or a job. */
+/** An event or a problem of a session or a job, or what an operation has changed. */
 export type Change =
   | {
       readonly event: 'session';
@@ -40,6 +40,13 @@ export type Change =
       readonly alarm: string;
       readonly what: 'raised' | 'again' | 'ended' | 'acknowledged';
       readonly level: AlarmSummary['level'];
+    }
+  | {
+      readonly event: 'changed';
+      /** It has ended, well or not: here, from another host, or as a job. */
+      readonly operation: string;
+      /** As declared with it. */
+      readonly nouns: readonly string[];
     };
 
 export type Report = (event: Progress | Notice | Change) => void;

@@ -92,7 +92,8 @@ export function openOutput(clock: Clock, json: boolean): Output {
   function change(event: Change): void {
     endProgress();
     if (json) line(event);
-    else print(printable(changeText(event)));
+    // What operations changed is for programs: people see it in lists.
+    else if (event.event !== 'changed') print(printable(changeText(event)));
   }
   return {
     json,
@@ -130,7 +131,7 @@ function plain(_key: string, value: unknown): unknown {
   return value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value;
 }
 
-function changeText(change: Change): string {
+function changeText(change: Exclude<Change, { event: 'changed' }>): string {
   if (change.event === 'alarm') return `alarm ${change.alarm}: ${change.what}: ${change.message}`;
   const [name, what, why] =
     change.event === 'job'

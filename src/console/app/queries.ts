@@ -1,6 +1,7 @@
-import type { OperationName } from '../../operations/operations.ts';
+import type { Change } from '../../operations/events.ts';
+import { OPERATIONS, type OperationName } from '../../operations/operations.ts';
 import type { Look, Model, Next, Query } from '../state/model.ts';
-import type { Call, Reported } from '../state/service.ts';
+import type { Call } from '../state/service.ts';
 import { FACTS } from '../pages/status.ts';
 import { DIALOG_QUERIES, dialogQueries } from './dialogs.ts';
 import { PAGES } from './pages.ts';
@@ -27,20 +28,23 @@ function seen({ dialog, screen, service }: Model): readonly Query[] {
   return [FACTS, ...PAGES[screen].queries, ...(dialog ? dialogQueries(dialog) : [])];
 }
 
-/** Repeats queries at once after an operation that was started here and changes their results. */
-export function changedBy(model: Model, name: OperationName): Next {
-  const noun = name.split('/')[0];
-  const isHit = ({ changedBy }: Query): boolean =>
-    changedBy.some((it) => it === name || it === noun);
+/** Repeats at once every query that shows one of these nouns, however new its result is. */
+function changed(model: Model, nouns: readonly string[]): Next {
+  const isHit = (query: Query): boolean => {
+    const call = query.call(model);
+    return call !== undefined && OPERATIONS[call.name].shows.some((it) => nouns.includes(it));
+  };
   return asked(model, [...ALL].filter(isHit));
 }
 
+/** Repeats queries at once after an operation that was started here and changes their results. */
+export function changedBy(model: Model, name: OperationName): Next {
+  return changed(model, OPERATIONS[name].changes);
+}
+
 /** Repeats queries at once after an event of the service that changes their results. */
-export function toldBy(model: Model, event: Reported['event']): Next {
-  return asked(
-    model,
-    [...ALL].filter(({ toldBy }) => toldBy.includes(event)),
-  );
+export function toldBy(model: Model, event: Change): Next {
+  return changed(model, event.event === 'changed' ? event.nouns : [event.event]);
 }
 
 /** Follows the service's events. No page has this query: it stays without an answer on purpose. */

@@ -210,7 +210,7 @@ function taskFailed(
 export function reported(model: Model, { id, event }: Extract<Event, { kind: 'report' }>): Next {
   if (event.event === 'notice') return [noticed(model, id, event.message), []];
   if (event.event === 'progress') return [progressed(model, id, progressText(event)), []];
-  return toldBy(model, event.event);
+  return toldBy(model, event);
 }
 
 /** Shown as progress, and in the log, because later progress replaces it. */

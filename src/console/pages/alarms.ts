@@ -13,8 +13,6 @@ export const ALARMS = whole('standing', 'alarm/list', {
   request: { all: false },
   everyMs: 5000,
   value: ({ alarms }) => alarms,
-  changedBy: ['alarm', 'session', 'job'],
-  toldBy: ['alarm'],
 });
 
 const WIDTHS = [11, 8, 4];

@@ -17,7 +17,6 @@ export const DISKS = whole('disks', 'disk/list', {
   // SMART wakes up disks that sleep.
   everyMs: 60_000,
   value: ({ disks }) => disks,
-  changedBy: ['pool'],
 });
 
 const WIDTHS = [10, 9, 16, 9];

@@ -12,7 +12,6 @@ import { entered } from './browse.ts';
 
 const OPENED = whole('opened', 'files/opened', {
   value: ({ opened }) => opened,
-  changedBy: ['files', 'session'],
 });
 
 const WIDTHS = [32, 10, 8, 9];

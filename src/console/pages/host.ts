@@ -14,10 +14,9 @@ import { askNewSecret, confirmation } from '../widgets/typed.ts';
 
 export const MACHINE = whole('machine', 'host/show', {
   everyMs: COSTLY_MS,
-  changedBy: ['host'],
 });
 
-const LOCKDOWN = whole('lockdown', 'lockdown/show', { changedBy: ['lockdown'] });
+const LOCKDOWN = whole('lockdown', 'lockdown/show');
 
 const onMachine = keysFor(({ machine }) => valueOf(machine));
 const onLockdown = keysFor(({ lockdown }) => valueOf(lockdown));

@@ -19,8 +19,6 @@ const JOBS = paged('jobs', {
   everyMs: OFTEN_MS,
   page: ({ jobs, ...place }) => ({ ...place, rows: jobs }),
   idOf: ({ job }) => job,
-  changedBy: ['job', 'schedule'],
-  toldBy: ['job'],
 });
 
 /** Running jobs are among the oldest that have not ended: two lanes, and the jobs that wait behind them. */
@@ -30,8 +28,6 @@ const ACTIVE_MAX = 100;
 export const ACTIVE_JOBS = whole('active', 'job/list', {
   request: { first: 0, count: ACTIVE_MAX, active: true },
   value: ({ jobs }) => jobs,
-  changedBy: ['job'],
-  toldBy: ['job'],
 });
 
 const WIDTHS = [11, 8, 26];
@@ -117,7 +113,6 @@ export const jobKind: DialogKind<JobDialog> = {
   queries: followedBy('job', {
     show: (job) => ({ name: 'job/show', request: { job } }),
     log: (job, first) => ({ name: 'job/log', request: { job, first } }),
-    toldBy: ['job'],
   }),
   body: ({ id, shown, log }, model) => [
     line(` Job ${id}`, 'strong'),

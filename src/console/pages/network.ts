@@ -15,7 +15,7 @@ import { confirmation } from '../widgets/typed.ts';
 type NetworkView = ResultOf<'network/show'>;
 type InterfaceView = NetworkView['interfaces'][number];
 
-export const NETWORK = whole('network', 'network/show', { changedBy: ['network', 'host'] });
+export const NETWORK = whole('network', 'network/show');
 
 const onNetwork = keysFor(({ network }) => valueOf(network));
 const onInterface = keysFor((model) => chosenOf(interfacesOf(model), model.chosen.network));

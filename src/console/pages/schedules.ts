@@ -13,7 +13,6 @@ import { type JobHints, jobQuestions, workText } from './jobs.ts';
 
 const SCHEDULES = whole('schedules', 'schedule/list', {
   value: ({ schedules }) => schedules,
-  changedBy: ['schedule'],
 });
 
 const WIDTHS = [15, 11, 20, 14];

@@ -27,8 +27,6 @@ import { ACTIVE_JOBS, stateText } from './jobs.ts';
 export const SESSIONS = whole('sessions', 'session/list', {
   value: ({ sessions }) => sessions,
   also: ({ damaged }) => ({ damagedSessions: damaged }),
-  changedBy: ['session', 'job'],
-  toldBy: ['session'],
 });
 
 const WIDTHS = [21, 11, 11, 9];
@@ -140,7 +138,6 @@ export const sessionKind: DialogKind<SessionDialog> = {
     ...followedBy('session', {
       show: (session) => ({ name: 'session/show', request: { session } }),
       log: (session, first) => ({ name: 'session/log', request: { session, first } }),
-      toldBy: ['session', 'job'],
     }),
     EXPORTS,
     ACTIVE_JOBS,

@@ -14,7 +14,6 @@ import { scheduleForm } from './schedules.ts';
 export const SETS = whole('sets', 'set/list', {
   value: ({ sets }) => sets,
   also: ({ damaged }) => ({ damagedSets: damaged }),
-  changedBy: ['set', 'store'],
 });
 
 const WIDTHS = [32, 16];

@@ -15,7 +15,6 @@ import { confirmation } from '../widgets/typed.ts';
 
 export const SSH = whole('ssh', 'ssh/show', {
   everyMs: COSTLY_MS,
-  changedBy: ['ssh', 'ssh-key', 'host'],
 });
 
 const WIDTHS = [8, 50];

@@ -16,8 +16,6 @@ import { SESSIONS } from './sessions.ts';
 /** Queried on every screen: the answers show that the service is there. */
 export const FACTS = whole('facts', 'service/show', {
   also: ({ host }) => ({ host }),
-  changedBy: ['store', 'set', 'pool', 'session', 'files', 'job', 'schedule', 'alarm'],
-  toldBy: ['alarm', 'session', 'job'],
 });
 
 const LATEST_MAX = 4;
@@ -32,8 +30,6 @@ const LATEST = whole('latest', 'backup/page', {
     count: LATEST_MAX,
   },
   everyMs: COSTLY_MS,
-  changedBy: ['session', 'job'],
-  toldBy: ['job'],
 });
 
 const USAGE = whole('usage', 'store/usage', { everyMs: 30_000 });

@@ -8,7 +8,7 @@ import type { HostFacts, SessionExport, Throughput } from '../../operations/noun
 import type { SessionSummary } from '../../operations/nouns/session.ts';
 import type { SetSummary } from '../../operations/nouns/set.ts';
 import type { StoreUsage } from '../../operations/nouns/store.ts';
-import type { OperationName, ResultOf } from '../../operations/operations.ts';
+import type { ResultOf } from '../../operations/operations.ts';
 import type { Dialog, FormDialog } from './dialog.ts';
 import type { Key } from '../terminal/keys.ts';
 import type { Size } from '../terminal/screen.ts';
@@ -17,7 +17,6 @@ import {
   type Call,
   type Failure,
   type Known,
-  type Noun,
   type Reported,
   UNKNOWN,
 } from './service.ts';
@@ -152,7 +151,10 @@ export interface PointsList extends PagedList<PointSummary> {
   readonly damaged: readonly DamagedPoint[];
 }
 
-/** A question to the service that changes nothing: repeated while its result is shown, and after changes. */
+/**
+ * A question to the service that changes nothing: repeated while its result is shown, and after changes of what its
+ * operation shows.
+ */
 export interface Query {
   /** Undefined: there is nothing to ask at the moment. */
   readonly call: (model: Model) => Call | undefined;
@@ -160,10 +162,6 @@ export interface Query {
   readonly isDue: (model: Model) => boolean;
   readonly answered: (model: Model, answer: Answer) => Model;
   readonly refused: (model: Model, message: string) => Model;
-  /** Repeated after each of these operations, or of all operations of a noun, however new the result is. */
-  readonly changedBy: readonly (OperationName | Noun)[];
-  /** Also repeated after each of these events of the service. */
-  readonly toldBy: readonly Reported['event'][];
 }
 
 /** A query under way. */

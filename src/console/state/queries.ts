@@ -22,7 +22,6 @@ export const COSTLY_MS = 10_000;
 /** The interval of most queries while their results are shown. */
 export const OFTEN_MS = 2000;
 
-type Causes = Partial<Pick<Query, 'changedBy' | 'toldBy'>>;
 type ValueOf<T> = T extends Known<infer V> ? V : never;
 
 /** Keeps the result, or the part that `value` takes from it, in the field `name` of the model. */
@@ -34,8 +33,7 @@ export function whole<K extends KnownName, N extends OperationName>(
     everyMs = OFTEN_MS,
     value = (result) => result as never,
     also = () => ({}),
-    ...causes
-  }: Causes & {
+  }: {
     readonly request?: RequestOf<N>;
     readonly everyMs?: number;
     readonly value?: (result: ResultOf<N>) => ValueOf<Model[K]>;
@@ -45,7 +43,6 @@ export function whole<K extends KnownName, N extends OperationName>(
 ): Query {
   const call = { name, request } as Call;
   return {
-    ...withCauses(causes),
     call: () => call,
     isDue: (model) => isOld(model, model[field], everyMs),
     answered(model, answer) {
@@ -72,8 +69,7 @@ export function paged<K extends PagedName, N extends OperationName>(
     page,
     idOf,
     also = () => ({}),
-    ...causes
-  }: Causes & {
+  }: {
     readonly call: (
       model: Model,
       window: { readonly first: number; readonly count: number },
@@ -92,7 +88,6 @@ export function paged<K extends PagedName, N extends OperationName>(
     return call(model, { first, count: WINDOW }) as ReturnType<Query['call']>;
   };
   return {
-    ...withCauses(causes),
     call: ask,
     isDue(model) {
       const it = listOf(model);
@@ -130,21 +125,17 @@ export function followedBy<N extends OperationName, L extends LogName>(
   {
     show,
     log,
-    toldBy,
   }: {
     readonly show: (id: string) => CallOf<N>;
     readonly log: (id: string, first: number) => CallOf<L>;
-    readonly toldBy: Query['toldBy'];
   },
 ): readonly Query[] {
-  const causes = withCauses({ toldBy });
   const dialogOf = ({ dialog }: Model) => (dialog?.kind === kind ? dialog : undefined);
   const changed = (model: Model, parts: (it: FollowedDialog) => Partial<FollowedDialog>): Model => {
     const it = dialogOf(model);
     return it ? { ...model, dialog: { ...it, ...parts(it) } as FollowedDialog } : model;
   };
   const shown: Query = {
-    ...causes,
     call(model) {
       const it = dialogOf(model);
       return it && (show(it.id) as ReturnType<Query['call']>);
@@ -157,7 +148,6 @@ export function followedBy<N extends OperationName, L extends LogName>(
     refused: (model, message) => changed(model, () => ({ shown: { kind: 'refused', message } })),
   };
   const logged: Query = {
-    ...causes,
     call(model) {
       const it = dialogOf(model);
       return it && (log(it.id, it.log.count) as ReturnType<Query['call']>);
@@ -178,10 +168,6 @@ export function followedBy<N extends OperationName, L extends LogName>(
 
 function isOld({ nowMs }: Model, it: Known<unknown>, everyMs: number): boolean {
   return it.kind !== 'known' || nowMs - it.atMs >= everyMs;
-}
-
-function withCauses({ changedBy = [], toldBy = [] }: Causes) {
-  return { changedBy, toldBy };
 }
 
 /** The compiler does not see that the answer is that of the query's operation. */

@@ -5,13 +5,6 @@ import type { OperationName, RequestOf, ResultOf } from '../../operations/operat
 
 /* Requests to the service, its answers, and the facts known from them. */
 
-/** The noun of an operation: `session` of `session/list`. */
-export type Noun = OperationName extends infer N
-  ? N extends `${infer Word}/${string}`
-    ? Word
-    : never
-  : never;
-
 /** A request of the protocol. */
 export type CallOf<N extends OperationName> = { readonly name: N; readonly request: RequestOf<N> };
 export type Call = { [N in OperationName]: CallOf<N> }[OperationName];

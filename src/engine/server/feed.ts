@@ -1,17 +1,24 @@
+import type { Operation } from '../../operations/base/operation.ts';
 import type { Change, Report } from '../../operations/events.ts';
 
 /** Events of the service, for clients that follow them. */
 export interface Feed {
   tell(change: Change): void;
+  /** Tells what an operation that has ended may have changed. */
+  ended(operation: Operation): void;
   /** Reports until `signal`. */
   follow(report: Report, signal: AbortSignal): Promise<void>;
 }
 
 export function openFeed(): Feed {
   const audience = new Set<Report>();
+  const tell: Feed['tell'] = (change) => {
+    for (const report of audience) report(change);
+  };
   return {
-    tell(change) {
-      for (const report of audience) report(change);
+    tell,
+    ended({ name, changes }) {
+      if (changes.length > 0) tell({ event: 'changed', operation: name, nouns: changes });
     },
     async follow(report, signal) {
       const left = Promise.withResolvers<void>();

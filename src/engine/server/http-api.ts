@@ -40,7 +40,9 @@ export interface HttpApiOptions {
   /** Throws if the operation is not allowed now, for any client. */
   readonly checkAllowed: (name: OperationName) => void;
   /** Records that a change begins; the returned function records how it ended. */
-  readonly audited: Audit['begin'];
+  readonly audited: (
+    ...[who, name, request]: [Caller, OperationName, JsonObject]
+  ) => ReturnType<Audit['begin']>;
   /** Called for a bug of our own in an operation. */
   readonly onFault: (what: string, error: Error) => void;
 }

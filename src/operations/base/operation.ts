@@ -23,6 +23,10 @@ export interface Operation<
   readonly access: 'view' | 'change';
   readonly request: Schema<Q>;
   readonly result: Schema<R>;
+  /** Nouns of which it changes something: queries that show them may answer differently afterwards. */
+  readonly changes: readonly string[];
+  /** Nouns that a query shows: it is asked again after a change of one of them. */
+  readonly shows: readonly string[];
 }
 
 interface Facts<W extends Runs> {
@@ -91,24 +95,27 @@ type Spec<W extends Runs, Q, R> = Facts<W> & {
   readonly result: Schema<R>;
 };
 
-/** Declares an operation that changes nothing. */
+/** Declares an operation that changes nothing. `shows`: default: its own noun. */
 export function query<const N extends string, const W extends Runs, Q, R>(
   name: N,
-  spec: Spec<W, Q, R>,
+  spec: Spec<W, Q, R> & { readonly shows?: readonly string[] },
 ): Operation<N, W, Q, R> & { readonly access: 'view' } {
-  return { name, access: 'view', ...spec };
+  return { name, access: 'view', changes: [], shows: [name.split('/')[0]!], ...spec };
 }
 
-/** Declares an operation that changes something. */
+/** Declares an operation that may change something. `changes`: empty where no query shows what it does. */
 export function mutation<
   const N extends string,
   const W extends Runs,
   Q,
   R,
   const J extends JobSpec | undefined = undefined,
->(name: N, spec: Spec<W, Q, R> & { readonly job?: J }): Mutation<N, W, Q, R, J> {
+>(
+  name: N,
+  spec: Spec<W, Q, R> & { readonly changes: readonly string[]; readonly job?: J },
+): Mutation<N, W, Q, R, J> {
   // The compiler does not see that "job" exists exactly if J says so.
-  return { name, access: 'change', ...spec } as unknown as Mutation<N, W, Q, R, J>;
+  return { name, access: 'change', shows: [], ...spec } as unknown as Mutation<N, W, Q, R, J>;
 }
 
 type Mutation<N extends string, W extends Runs, Q, R, J> = Operation<N, W, Q, R> & {

@@ -45,6 +45,7 @@ const list_ = query('alarm/list', {
 const acknowledge = mutation('alarm/acknowledge', {
   summary: 'Acknowledge an alarm',
   runs: 'service',
+  changes: ['alarm'],
   request: object({ alarm }),
   result: alarmSummary,
 });
@@ -53,6 +54,7 @@ const test = mutation('notify/test', {
   summary: 'Send a test message to all who are notified of alarms',
   description: 'To the webhook and by mail, as the settings of the service say.',
   runs: 'service',
+  changes: [],
   request: nothing,
   result: object({
     channels: field(

@@ -34,6 +34,11 @@ const kinds: Kinds & Readonly<Record<JobSummary['kind'], Fields>> = Object.fromE
   queueable.map((it) => [it.job.kind, { request: field(asJob(it), REQUEST) }]),
 ) as never;
 
+/** What a job of that kind carries out; undefined: a kind of a later release. */
+export function operationOf(kind: string): Operation | undefined {
+  return queueable.find(({ job }) => job.kind === kind);
+}
+
 /** The declared kinds of jobs. */
 export const jobRequest = variants(
   'kind',
@@ -44,6 +49,7 @@ export const jobRequest = variants(
 const create = mutation('job/create', {
   summary: 'Run an operation in the background, even if it takes days',
   runs: 'service',
+  changes: ['job'],
   key: 'opens',
   request: jobRequest,
   result: jobSummary,
@@ -54,6 +60,7 @@ const createSchedule = mutation('schedule/create', {
   description:
     'What came due while no service ran is made up for once. While the last job has not ended, no new one is created.',
   runs: 'service',
+  changes: ['schedule'],
   key: 'opens',
   request: object({
     schedule: field(name, 'name of the schedule', { placeholder: 'NAME', label: 'Name' }),

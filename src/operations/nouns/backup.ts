@@ -173,6 +173,7 @@ const create = mutation('backup/create', {
     'again what was ' +
     'stored. Disks of which the list of changes cannot say what changed are read whole, and named with the reason.',
   runs: 'worker',
+  changes: ['backup'],
   key: 'opens',
   job: { kind: 'backup', also: retained },
   request: object(backup),
@@ -248,6 +249,7 @@ const forget = mutation('backup/forget', {
     'Its blocks stay in the store until a sweep. Refused while a session runs from it. If the point was deleted by ' +
     'other means, "store check" no longer reports it after this command.',
   runs: 'store',
+  changes: ['backup'],
   request: object({
     point: field(line(512), 'the whole ID: the beginning of one is not enough', {
       ...{ placeholder: 'POINT', names: 'points' },
@@ -268,6 +270,7 @@ const retain = mutation('backup/retain', {
     'keeps are ' +
     'forgotten, unless a session runs from them. Kept sessions stay.',
   runs: 'store',
+  changes: ['backup'],
   request: object({
     set: setName,
     machine: field(optional(name), 'only of this machine', {
@@ -294,6 +297,7 @@ const restore = mutation('restore/disk', {
   description:
     'A file appears when it is complete; holes stay holes. What was written is read back and compared.',
   runs: 'worker',
+  changes: [],
   key: 'opens',
   lockdown: 'allowed',
   job: { kind: 'restore' },

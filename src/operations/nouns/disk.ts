@@ -47,6 +47,7 @@ const createPool = mutation('pool/create', {
   description:
     'Makes a file system on the whole disk, mounted at /var/lib/holdfast from now on. Next: "store create".',
   runs: 'hostd',
+  changes: ['disk', 'store'],
   // Every disk is a file of the machine, and the contents of this one are lost.
   remote: { denied: 'it destroys what a disk of the machine holds' },
   request: object({

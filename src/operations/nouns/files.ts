@@ -92,6 +92,7 @@ export type CopiedFiles = Of<typeof copiedFiles>;
 const open = mutation('files/open', {
   summary: 'Open the volumes of a recovery point or session as directories',
   runs: 'filesd',
+  changes: ['files'],
   key: 'opens',
   lockdown: 'allowed',
   request: object({
@@ -113,6 +114,7 @@ const close = mutation('files/close', {
   summary: 'Unmount open volumes',
   description: 'Without "id", all.',
   runs: 'filesd',
+  changes: ['files'],
   lockdown: 'allowed',
   request: object({ id: field(optional(word), 'ID of what is open') }),
   result: object({ closed: field(list(word, MANY), 'IDs of what was closed') }),
@@ -122,6 +124,7 @@ const browse = mutation('files/browse', {
   summary: 'List a directory of an open volume',
   description: 'Directories first.',
   runs: 'filesd',
+  changes: [],
   lockdown: 'allowed',
   request: object({
     id,
@@ -145,6 +148,7 @@ const copy = mutation('files/copy', {
     `"restores" in its settings. Set-uid and set-gid are left out: a guest's programs get no rights here. After an ` +
     'interruption the same command continues.',
   runs: 'filesd',
+  changes: [],
   lockdown: 'allowed',
   request: object({
     id,

@@ -34,6 +34,7 @@ const set = mutation('host/set', {
   summary: 'Set name, time zone, time servers and keyboard',
   description: 'Settings that are not named stay as they are.',
   runs: 'hostd',
+  changes: ['host', 'network', 'ssh'],
   request: object({
     hostname: field(optional(word), 'name of the machine: letters, digits and hyphens', {
       placeholder: 'NAME',
@@ -60,6 +61,7 @@ const finishSetUp = mutation('host/finish-set-up', {
     'Until then, the screen of a new machine lets anyone set it up, without a login. Refused while the administrator ' +
     'has no password.',
   runs: 'hostd',
+  changes: ['host'],
   request: nothing,
   result: hostView,
   cli: { examples: ['host finish-set-up'] },
@@ -71,6 +73,7 @@ const password = mutation('host/password', {
     'That of the user admin, at the screen of this machine. At least 10 characters. Without one, no login by ' +
     'password is possible.',
   runs: 'hostd',
+  changes: ['host'],
   key: 'new',
   remote: { denied: 'who can log in is at the machine' },
   request: nothing,
@@ -98,6 +101,7 @@ const reboot = mutation('host/reboot', {
   summary: 'Reboot the machine',
   description,
   runs: 'hostd',
+  changes: [],
   request: reason,
   result: asked,
   cli: {
@@ -110,6 +114,7 @@ const poweroff = mutation('host/poweroff', {
   summary: 'Switch the machine off',
   description,
   runs: 'hostd',
+  changes: [],
   request: reason,
   result: asked,
   cli: {
@@ -125,6 +130,7 @@ const factoryReset = mutation('host/factory-reset', {
     'listens for other hosts, tokens are revoked. If one part cannot be reset, the others are. Never: the store, its ' +
     'disk, the settings of the service, or passphrases that it has.',
   runs: 'hostd',
+  changes: ['host', 'network', 'ssh', 'token'],
   remote: { denied: 'it ends what the request came through' },
   request: object({
     confirm: field(word, 'name of this machine, typed out', { placeholder: 'HOSTNAME' }),

@@ -81,6 +81,7 @@ const identify = mutation('hypervisor/identify', {
   description:
     'Nothing is stored. Compare a fingerprint with the one that the hypervisor itself shows.',
   runs: 'store',
+  changes: [],
   remote,
   request: object({ uri: field(uri, 'where it is') }),
   result: object({
@@ -105,6 +106,7 @@ const add = mutation('hypervisor/add', {
     'Makes a key for it, and pins its host key: from then on nothing else is taken for it. Credentials stay with the ' +
     'service: they are in no store, log or support bundle.',
   runs: 'store',
+  changes: ['hypervisor'],
   remote,
   request: object({
     hypervisor: field(ownName, 'name of the hypervisor', { placeholder: 'NAME' }),
@@ -193,6 +195,7 @@ export type ShownMachine = Of<typeof machine>;
 const machines = query('hypervisor/machines', {
   summary: 'List the machines of a hypervisor, with their last backups',
   runs: 'worker',
+  shows: ['hypervisor', 'backup'],
   request: object({
     hypervisor: hypervisorName,
     check: field(
@@ -216,6 +219,7 @@ const change = mutation('hypervisor/change', {
   description:
     'After its host key was changed, or its address. It must answer there with a key of that fingerprint.',
   runs: 'store',
+  changes: ['hypervisor'],
   remote,
   request: object({
     hypervisor: hypervisorName,
@@ -240,6 +244,7 @@ const remove = mutation('hypervisor/remove', {
     'Refused while a schedule backs up from it. Recovery points and the machines there stay; its line in ' +
     'authorized_keys there has to be removed by hand.',
   runs: 'store',
+  changes: ['hypervisor'],
   remote,
   request: object({
     hypervisor: hypervisorName,

@@ -69,6 +69,7 @@ const unlock = mutation('job/unlock', {
     'The service keeps the key in memory: until the job has ended, or, where a schedule made the job, for the jobs ' +
     'of that schedule until the service ends.',
   runs: 'service',
+  changes: ['job'],
   key: 'opens',
   request: object({ job }),
   result: jobSummary,
@@ -138,6 +139,7 @@ const cancel = mutation('job/cancel', {
   summary: 'Cancel a job that waits or runs',
   description: 'A job that runs ends soon after; "job attend" waits for that.',
   runs: 'service',
+  changes: ['job'],
   request: object({ job }),
   result: jobSummary,
   cli: { args: ['job'], examples: ['job cancel 3f9c2a'] },
@@ -169,6 +171,7 @@ export type ScheduleSummary = Of<typeof scheduleSummary>;
 const listSchedules = query('schedule/list', {
   summary: 'List schedules',
   runs: 'service',
+  shows: ['schedule', 'job'],
   request: nothing,
   result: object({ schedules: field(list(scheduleSummary, MANY), 'schedules') }),
   cli: {
@@ -186,6 +189,7 @@ const runSchedule = mutation('schedule/run', {
   description:
     'Creates its job at once, besides those that come at their times. While its last job has not ended, it is refused.',
   runs: 'service',
+  changes: ['schedule', 'job'],
   request: object({ schedule }),
   result: jobSummary,
   cli: {
@@ -199,6 +203,7 @@ const removeSchedule = mutation('schedule/remove', {
   summary: 'Remove a schedule',
   description: 'It creates no further jobs; its existing jobs continue.',
   runs: 'service',
+  changes: ['schedule'],
   request: object({ schedule }),
   result: object({
     schedule: field(word, 'name of the schedule'),

@@ -129,6 +129,7 @@ const change = mutation('network/change', {
   summary: 'Configure an interface; rolled back unless confirmed',
   description: 'The earlier settings of the interface are replaced.',
   runs: 'hostd',
+  changes: ['network'],
   request: object({ name, ...settings, seconds }),
   result: pending,
 });
@@ -137,6 +138,7 @@ const remove = mutation('network/remove', {
   summary: 'Remove the settings of an interface; rolled back unless confirmed',
   description: 'VLANs and bonds are removed; Holdfast no longer configures other interfaces.',
   runs: 'hostd',
+  changes: ['network'],
   request: object({ name, seconds }),
   result: pending,
   cli: {
@@ -149,6 +151,7 @@ const remove = mutation('network/remove', {
 const confirm = mutation('network/confirm', {
   summary: 'Confirm the last change of the network',
   runs: 'hostd',
+  changes: ['network'],
   request: nothing,
   result: object({ confirmed: field(prose, 'what was confirmed') }),
   cli: { says: 'Kept: {confirmed}.', examples: ['network confirm'] },
@@ -158,6 +161,7 @@ const revert = mutation('network/revert', {
   summary: 'Roll back the last change of the network now',
   description: 'At once, without waiting for an unconfirmed change to time out.',
   runs: 'hostd',
+  changes: ['network'],
   request: nothing,
   result: object({ reverted: field(prose, 'what was rolled back') }),
   cli: { says: 'Rolled back: {reverted}.', examples: ['network revert'] },
@@ -166,6 +170,7 @@ const revert = mutation('network/revert', {
 const test = query('network/test', {
   summary: 'Test gateways, name servers and a host',
   runs: 'hostd',
+  shows: [],
   request: object({
     host: field(optional(word), 'a host to reach as well', { placeholder: 'HOST' }),
   }),
@@ -195,6 +200,7 @@ const reset = mutation('network/reset', {
     'All settings by Holdfast are removed, VLANs and bonds too, and every wired interface asks for an address by ' +
     'DHCP. It need not be confirmed, and is not rolled back.',
   runs: 'hostd',
+  changes: ['network'],
   request: nothing,
   result: object({ interfaces: field(list(interfaceName, SHOWN), 'interfaces with DHCP') }),
   cli: { examples: ['network reset'] },

@@ -44,6 +44,7 @@ const queue = object({
 const show = query('service/show', {
   summary: 'Show what the service does',
   runs: 'service',
+  shows: ['store', 'session', 'job', 'alarm', 'lockdown', 'host', 'network'],
   request: nothing,
   result: object({
     pid: field(count, 'process ID of the service'),
@@ -73,6 +74,7 @@ const follow = query('service/follow', {
   summary: 'Report events of sessions and jobs, and alarms, as they happen',
   description: 'Until the client disconnects.',
   runs: 'service',
+  shows: [],
   request: nothing,
   result: nothing,
 });
@@ -95,6 +97,7 @@ const throughputOf = query('service/throughput', {
   summary: 'Show what guests and backups read and write, now and in the last hour',
   description: 'Bytes a second. Values from before the start of the service are not known.',
   runs: 'service',
+  shows: [],
   request: object({
     points: field(withDefault(integer(1, 720), 60), 'parts of the last hour', { placeholder: 'N' }),
   }),
@@ -107,6 +110,7 @@ const ARCHIVE_MAX = 16 * 1024 * 1024;
 const support = mutation('support/create', {
   summary: 'Collect logs and settings for a support request, without secrets',
   runs: 'store',
+  changes: [],
   lockdown: 'allowed',
   request: nothing,
   result: object({
@@ -151,6 +155,7 @@ export type SessionExport = Of<typeof sessionExport>;
 const exports_ = query('export/list', {
   summary: 'List what running sessions export, and their clients',
   runs: 'service',
+  shows: ['session'],
   request: nothing,
   result: object({ exports: field(list(sessionExport, MANY), 'exports of running sessions') }),
   cli: { examples: ['export list'] },

@@ -257,6 +257,7 @@ const log = query('session/log', {
 const start = mutation('session/start', {
   summary: 'Run a recovery point',
   runs: 'service',
+  changes: ['session'],
   key: 'opens',
   lockdown: 'allowed',
   request: object({
@@ -275,6 +276,7 @@ const resume = mutation('session/resume', {
   description:
     'Serves it at the same place as before. "recover --resume" can name another, and waits.',
   runs: 'service',
+  changes: ['session'],
   key: 'opens',
   lockdown: 'allowed',
   request: object({ session, ...reached }),
@@ -293,6 +295,7 @@ const stop = mutation('session/stop', {
   summary: 'Flush a session and stop it, to be resumed',
   description: 'What its guests have written is kept; "session resume" continues it.',
   runs: 'service',
+  changes: ['session'],
   lockdown: 'allowed',
   request: object({ session }),
   result: object({ session: field(word, 'ID of the session'), stopped: field(flag(), 'true') }),
@@ -308,6 +311,7 @@ const discard = mutation('session/discard', {
   description:
     'The recovery point is not changed. Works also for a session that is too damaged to run.',
   runs: 'store',
+  changes: ['session'],
   request: object({ session }),
   result: object({ session: field(word, 'ID of the session'), discarded: field(flag(), 'true') }),
   cli: {
@@ -331,6 +335,7 @@ const keep = mutation('session/keep', {
     'and stored. If that fails, the session is unchanged. A session with damaged pages is refused until its ' +
     'guest has written these pages again.',
   runs: 'worker',
+  changes: ['session', 'backup'],
   key: 'opens',
   lockdown: 'allowed',
   job: { kind: 'keep' },

@@ -37,6 +37,7 @@ const create = mutation('set/create', {
   summary: 'Create a backup set',
   description: '`secret` is the passphrase of an encrypted one.',
   runs: 'store',
+  changes: ['set'],
   key: 'new',
   request: object({
     set: field(name, 'name of the set', { placeholder: 'NAME', label: 'Name' }),
@@ -57,6 +58,7 @@ const importKey = mutation('set/import-key', {
   summary: 'Recreate a lost record of a set from its key',
   description: '`secret` is its new passphrase.',
   runs: 'store',
+  changes: ['set', 'backup'],
   key: 'new',
   hidden: ['key'],
   request: object({

@@ -49,6 +49,7 @@ const show = query('ssh/show', {
 const on = mutation('ssh/on', {
   summary: 'Allow logins over SSH',
   runs: 'hostd',
+  changes: ['ssh'],
   remote,
   request: object({
     seconds: field(
@@ -68,6 +69,7 @@ const off = mutation('ssh/off', {
   summary: 'Stop allowing logins over SSH',
   description: 'Open connections stay open.',
   runs: 'hostd',
+  changes: ['ssh'],
   lockdown: 'allowed',
   request: nothing,
   result: sshView,
@@ -77,6 +79,7 @@ const off = mutation('ssh/off', {
 const shell = mutation('ssh/shell', {
   summary: 'Allow a shell over SSH for some time',
   runs: 'hostd',
+  changes: ['ssh'],
   remote,
   request: object({
     seconds: field(integer(0, DAY), 'for how many seconds; 0: end it now', { label: 'For' }),
@@ -87,6 +90,7 @@ const shell = mutation('ssh/shell', {
 const addKey = mutation('ssh-key/add', {
   summary: 'Allow a public key to log in',
   runs: 'hostd',
+  changes: ['ssh'],
   remote,
   request: object({
     user,
@@ -100,6 +104,7 @@ const addKey = mutation('ssh-key/add', {
 const removeKey = mutation('ssh-key/remove', {
   summary: 'Remove a key that may log in',
   runs: 'hostd',
+  changes: ['ssh'],
   request: object({ user, fingerprint }),
   result: key,
   cli: {

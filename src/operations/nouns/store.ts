@@ -29,10 +29,14 @@ const REQUEST_MAX = 4 * 1024 * 1024;
 const storeSummary = object({ store, id: field(word, 'ID of the store') });
 export type StoreSummary = Of<typeof storeSummary>;
 
+/** What a store holds, all of which is there or not with it. */
+const IN_STORE = ['store', 'set', 'backup', 'session', 'job', 'schedule', 'alarm', 'lockdown'];
+
 const create = mutation('store/create', {
   summary: 'Create a store',
   description: 'The one that the settings of the service name.',
   runs: 'service',
+  changes: IN_STORE,
   request: nothing,
   result: storeSummary,
 });
@@ -44,6 +48,7 @@ const adopt = mutation('store/adopt', {
   summary: 'Show orders that this machine did not give, and accept them',
   description: 'Without "plan", shows them; with the plan that was shown, accepts exactly these.',
   runs: 'store',
+  changes: IN_STORE,
   // Sessions show decrypted disks, jobs read files of this machine.
   remote: { denied: 'adopted orders may read files of the machine' },
   request: object({
@@ -141,6 +146,7 @@ const usage = query('store/usage', {
     'The forecast is a straight line through the last seven days, and needs one day at least. The saving is that of ' +
     'the newest 300 recovery points: the bytes read from their machines, against the new ones, stored compressed.',
   runs: 'store',
+  shows: ['store', 'backup'],
   request: nothing,
   result: storeUsage,
   cli: { examples: ['store usage'] },
@@ -168,6 +174,7 @@ const check = mutation('store/check', {
     'Checks headers and footers of all packs, all records, the audit log and, of the sets whose key is given, all ' +
     'manifests and what guests of sessions wrote. A set whose key is not given is reported as locked.',
   runs: 'worker',
+  changes: [],
   key: 'given',
   lockdown: 'allowed',
   job: { kind: 'check' },
@@ -187,6 +194,7 @@ const upgrade = mutation('store/upgrade', {
     'A store is never upgraded automatically. Earlier releases can no longer use an upgraded store. The keys of its ' +
     'encrypted sets are needed, and sessions have to be stopped. May be interrupted, and repeated.',
   runs: 'store',
+  changes: ['store'],
   key: 'opens',
   request: object({
     confirmed: field(
@@ -218,6 +226,7 @@ const rebuildIndex = mutation('store/rebuild-index', {
   summary: 'Rebuild the index from the packs',
   description: 'The index only says what the packs hold: it can be rebuilt at any time.',
   runs: 'worker',
+  changes: ['store'],
   lockdown: 'allowed',
   request: nothing,
   result: object({ rebuilt: field(flag(), 'true'), damage }),

@@ -34,6 +34,7 @@ const create = mutation('token/create', {
     'For requests from other hosts, if the settings have "listen". The token is shown once, here: put it into a file ' +
     'that only its user may read, for holdfast --server URL --token-file FILE.',
   runs: 'service',
+  changes: ['token'],
   remote,
   request: object({
     token: field(text({ max: 64 }), 'name of the token', { placeholder: 'NAME' }),
@@ -70,6 +71,7 @@ const revoke = mutation('token/revoke', {
   summary: 'Revoke a token',
   description: 'Takes effect at once: requests that use the token are ended too.',
   runs: 'service',
+  changes: ['token'],
   // It may have been stolen.
   lockdown: 'allowed',
   remote,
@@ -104,6 +106,7 @@ const lock = mutation('lockdown/on', {
     'Viewing, sessions, restores and checks stay allowed. Nothing is forgotten; schedules go on with their backups. ' +
     'To end it: "lockdown off", by two different users if the settings say so.',
   runs: 'service',
+  changes: ['lockdown'],
   remote: locks,
   request: nothing,
   result: lockdownState,
@@ -115,6 +118,7 @@ const unlock = mutation('lockdown/off', {
   description:
     'If the settings ask for two persons, another user must give this command too, within an hour.',
   runs: 'service',
+  changes: ['lockdown'],
   lockdown: 'allowed',
   remote: locks,
   request: nothing,
