@@ -1,7 +1,11 @@
 import { join } from 'node:path/posix';
 import type { TlsCredentials } from '../../sys/net/network.ts';
-import { SystemError } from '../../sys/base/system-error.ts';
-import { checkX509, datesProblem, type X509Credentials } from '../../sys/net/tls-credentials.ts';
+import {
+  checkX509,
+  datesProblem,
+  parsePsk,
+  type X509Credentials,
+} from '../../sys/net/tls-credentials.ts';
 import type { World } from '../../sys/world.ts';
 
 /** The files of credentials, as QEMU and libnbd expect them. */
@@ -45,22 +49,4 @@ export async function readTlsFiles(
   const problem = datesProblem(credentials, names, clock.now());
   if (problem !== undefined) onDates(problem);
   return credentials;
-}
-
-function parsePsk(path: string, bytes: Uint8Array): Map<string, Uint8Array> {
-  const keys = new Map<string, Uint8Array>();
-  const lines = Buffer.from(bytes).toString('utf8').split('\n');
-  for (const [index, line] of lines.entries()) {
-    if (line.trim() === '') continue;
-    const match = /^([^:]+):((?:[0-9a-fA-F]{2})+)\s*$/.exec(line);
-    if (!match) {
-      throw new SystemError(
-        'FAILED',
-        `${path}: line ${index + 1} is not "identity:hexadecimal key"`,
-      );
-    }
-    keys.set(match[1]!, Buffer.from(match[2]!, 'hex'));
-  }
-  if (keys.size === 0) throw new SystemError('FAILED', `${path} has no key`);
-  return keys;
 }

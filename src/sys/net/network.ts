@@ -2,9 +2,11 @@ import { chmodSync, lstatSync, readdirSync, rmSync, type Stats } from 'node:fs';
 import { createConnection, createServer, type Server, Socket } from 'node:net';
 import { join } from 'node:path/posix';
 import { createServer as createTlsServer } from 'node:tls';
+import { adoptSocket } from './adopt-socket.ts';
 import { inUri, isAnyAddress } from './networks.ts';
 import { descriptorOf, limitUnacknowledged } from './socket-options.ts';
 import { SystemError, type SystemErrorCode, systemError } from '../base/system-error.ts';
+import { secureAsClient, type TlsServer } from './tls-client.ts';
 import { type UnixPeer, unixPeer } from './unix-peer.ts';
 
 export type Address =
@@ -46,6 +48,8 @@ export interface ByteStream {
   receiveInto(memory: Uint8Array): void;
   /** Begins TLS, as the side that accepted. Rejects if the peer does not complete it. */
   secure(credentials: TlsCredentials): Promise<void>;
+  /** Begins TLS, as the side that connected. Rejects DENIED if the server is not the one meant, UNREACHABLE, IO. */
+  secureTo(server: TlsServer): Promise<void>;
   /** Sends all pending writes, then closes. */
   end(): void;
   destroy(): void;
@@ -130,17 +134,23 @@ export async function listen(
   };
 }
 
-/** Rejects UNREACHABLE, NOT_FOUND (no such socket). */
-export async function connect(address: PeerAddress): Promise<ByteStream> {
+/** Rejects UNREACHABLE, NOT_FOUND (no such socket); anything if `signal` is aborted before it is connected. */
+export async function connect(address: PeerAddress, signal?: AbortSignal): Promise<ByteStream> {
   const socket =
     address.kind === 'unix'
       ? createConnection({ path: address.path })
       : createConnection({ host: address.host, port: address.port, noDelay: true });
   socket.pause();
-  await new Promise<void>((resolve, reject) => {
-    socket.once('error', (cause) => reject(systemError(cause, `connect to ${shown(address)}`)));
-    socket.once('connect', resolve);
-  });
+  const leave = (): void => void socket.destroy(new SystemError('UNREACHABLE', 'it was canceled'));
+  signal?.addEventListener('abort', leave, { once: true });
+  try {
+    await new Promise<void>((resolve, reject) => {
+      socket.once('error', (cause) => reject(systemError(cause, `connect to ${shown(address)}`)));
+      socket.once('connect', resolve);
+    });
+  } finally {
+    signal?.removeEventListener('abort', leave);
+  }
   socket.removeAllListeners('error');
   return streamOf(socket);
 }
@@ -260,6 +270,7 @@ function streamOf(accepted: Socket, process?: UnixPeer): ByteStream {
   let socket = accepted;
   let closed = false;
   let failure: Error | undefined;
+  let silenceMs: number | undefined;
 
   function wire(next: Socket): void {
     socket = next;
@@ -295,6 +306,7 @@ function streamOf(accepted: Socket, process?: UnixPeer): ByteStream {
     pause: () => void socket.pause(),
     resume: () => void socket.resume(),
     limitSilence(ms) {
+      silenceMs = ms;
       socket.removeAllListeners('timeout');
       socket.setTimeout(ms ?? 0);
       if (ms === undefined) return;
@@ -310,7 +322,7 @@ function streamOf(accepted: Socket, process?: UnixPeer): ByteStream {
         old.write('', () => closed || stream.receiveInto(memory));
         return;
       }
-      const next = adopt(old, memory, (bytes) => stream.onBytes(bytes));
+      const next = adoptSocket(old, memory, (bytes) => stream.onBytes(bytes));
       if (!next) return;
       unwire();
       wire(next);
@@ -329,43 +341,19 @@ function streamOf(accepted: Socket, process?: UnixPeer): ByteStream {
       wire(next);
       flow();
     },
+    async secureTo(server) {
+      const limit = silenceMs;
+      stream.limitSilence(undefined);
+      unwire();
+      wire(await secureAsClient(socket, server, limit));
+      stream.limitSilence(limit);
+      flow();
+    },
     end: () => void socket.end(),
     destroy: () => void socket.destroy(),
   };
   wire(accepted);
   return stream;
-}
-
-/**
- * Moves the connection to a socket that reads into `memory`. Node has an option for that (`onread`) but no way to
- * give it to a socket that a server accepted, so its handle moves to a new socket. This relies on internals of Node,
- * whose version is pinned; where they are not as expected, the old socket stays in use.
- */
-function adopt(
-  old: Socket,
-  memory: Uint8Array,
-  onBytes: (bytes: Uint8Array) => void,
-): Socket | undefined {
-  const inside = old as unknown as { _handle: object | null; _server: unknown; server: unknown };
-  const handle = inside._handle;
-  if (!handle || old.readableLength > 0 || old.writableLength > 0) return undefined;
-  old.pause();
-  const next = new Socket({
-    handle,
-    onread: {
-      buffer: memory,
-      callback(length: number) {
-        onBytes(memory.subarray(0, length));
-        return true;
-      },
-    },
-    allowHalfOpen: false,
-  } as ConstructorParameters<typeof Socket>[0]);
-  // The server counts its connections, and decrements when they end.
-  Object.assign(next, { _server: inside._server, server: inside.server });
-  inside._handle = null;
-  inside._server = null;
-  return next;
 }
 
 const PSK_CIPHERS = 'PSK:DEFAULT';

@@ -54,7 +54,30 @@ export function datesProblem(
   );
 }
 
-function certificateIn(bytes: Uint8Array, name: string): X509Certificate {
+/**
+ * The keys in lines of `identity:hexadecimal key`, as psktool writes them. Throws FAILED, which names the line and
+ * quotes nothing of it.
+ */
+export function parsePsk(path: string, bytes: Uint8Array): Map<string, Uint8Array> {
+  const keys = new Map<string, Uint8Array>();
+  const lines = Buffer.from(bytes).toString('utf8').split('\n');
+  for (const [index, line] of lines.entries()) {
+    if (line.trim() === '') continue;
+    const match = /^([^:]+):((?:[0-9a-fA-F]{2})+)\s*$/.exec(line);
+    if (!match) {
+      throw new SystemError(
+        'FAILED',
+        `${path}: line ${index + 1} is not "identity:hexadecimal key"`,
+      );
+    }
+    keys.set(match[1]!, Buffer.from(match[2]!, 'hex'));
+  }
+  if (keys.size === 0) throw new SystemError('FAILED', `${path} has no key`);
+  return keys;
+}
+
+/** Throws FAILED, naming the file. */
+export function certificateIn(bytes: Uint8Array, name: string): X509Certificate {
   try {
     return new X509Certificate(bytes);
   } catch (cause) {
