@@ -52,12 +52,6 @@ export async function loaded(map: PageLocations, first: number, count: number): 
   while (!map.ready(first, count)) await map.load(first, count);
 }
 
-export async function all<T>(values: AsyncIterable<T>): Promise<T[]> {
-  const list: T[] = [];
-  for await (const value of values) list.push(value);
-  return list;
-}
-
 export function sum(counts: Iterable<number>): number {
   let all = 0;
   for (const count of counts) all += count;

@@ -1,62 +1,146 @@
-import { COMMAND_FLAGS, COMMANDS, STATES, TRANSMISSION_FLAGS } from '../../formats/wire/nbd.ts';
+import { COMMAND_FLAGS, COMMANDS, TRANSMISSION_FLAGS } from '../../formats/wire/nbd.ts';
 import { allDone } from '../../lib/all-done.ts';
+import { printable } from '../../lib/printable.ts';
 import { GiB, MiB } from '../../lib/sizes.ts';
-import { connect } from '../../sys/net/network.ts';
-import type { Extent, WritableBlockDevice } from '../block-device.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+import type { FileSystem } from '../../sys/files/file-system.ts';
+import { realFileSystem } from '../../sys/files/real-file-system.ts';
+import { type ByteStream, connect } from '../../sys/net/network.ts';
+import type { TlsServer } from '../../sys/net/tls-client.ts';
+import type { WritableBlockDevice } from '../block-device.ts';
 import { BlockError } from '../block-error.ts';
 import { writeLayer, type WriteOps } from '../layer.ts';
+import { type Chosen, chooseExport, type RemoteExport } from './nbd-handshake.ts';
 import { type NbdRequests, nbdRequests } from './nbd-requests.ts';
-import { chooseExport, type RemoteExport } from './nbd-handshake.ts';
-import { parseNbdUri } from './nbd-uri.ts';
+import { allocation, type ByteRange, marked } from './nbd-status.ts';
+import { tlsServer } from './nbd-tls.ts';
+import { type NbdPlace, parseNbdUri } from './nbd-uri.ts';
 
 /** A disk that an NBD server exports. Writes to a read-only one reject READ_ONLY. */
 export interface NbdDisk extends WritableBlockDevice {
   readonly readOnly: boolean;
   /** The server has gone, or violated the protocol: no request will be answered from now on. */
   readonly isGone: boolean;
+  /**
+   * The ranges of the whole disk that have changed since QEMU's dirty bitmap of that name began, in order, apart from
+   * each other, none longer than the disk. Rejects NO_BITMAP if it was not among `bitmaps` or the server does not offer
+   * it: then all of the disk is to be read; IO.
+   */
+  dirtyRanges(bitmap: string): AsyncGenerator<ByteRange>;
+}
+
+export interface NbdOptions {
+  /** A server that owes an answer and is silent for that long counts as gone. */
+  readonly silenceMs?: number;
+  /** Names of QEMU's dirty bitmaps that `dirtyRanges` will be asked for. */
+  readonly bitmaps?: readonly string[];
+  /** How the server of an `nbds` URI proves who it is, in place of what the URI says. */
+  readonly tls?: TlsServer;
+  /** For the files that a URI names. */
+  readonly files?: Pick<FileSystem, 'readFile' | 'stat'>;
+  /** Ends the connection: requests under way fail. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** The length of one request: enough for speed, and small enough for slow servers. */
 const REQUEST_LENGTH_MAX = 2 * MiB;
 const ZERO_LENGTH_MAX = GiB;
-const STATUS_LENGTH_MAX = 2 * GiB;
-/** The most extents in one answer, give or take one block status: 1 GiB that alternates every 4 KiB. */
-const EXTENTS_MAX = 256 * 1024;
 
 /** The time that a server may need to spin up its disks. */
 const SILENCE_MS = 120_000;
 
 /**
- * Rejects SystemError (UNREACHABLE, NOT_FOUND) or BlockError, naming what the server refused. A server that owes an
- * answer and is silent for `silenceMs` counts as gone.
+ * Rejects SystemError (UNREACHABLE, NOT_FOUND; DENIED for a server that TLS does not prove to be the one meant) or
+ * BlockError, naming what the server refused; with the signal's reason if it was aborted.
  */
-export async function openNbdDisk(uri: string, silenceMs = SILENCE_MS): Promise<NbdDisk> {
-  const { address, name } = parseNbdUri(uri);
-  const stream = await connect(address);
-  stream.limitSilence(silenceMs);
-  try {
-    const { export: remote, rest } = await chooseExport(stream, name);
-    const requests = nbdRequests(stream, rest, silenceMs);
-    const { size, blockSize } = remote;
-    const device = writeLayer(uri, { size, blockSize }, opsOf(requests, remote));
-    return {
-      ...device,
-      readOnly: has(remote, 'readOnly'),
-      get isGone() {
-        return requests.isGone;
-      },
-    };
-  } catch (cause) {
-    stream.destroy();
+export async function openNbdDisk(uri: string, options: NbdOptions = {}): Promise<NbdDisk> {
+  const { silenceMs = SILENCE_MS, bitmaps = [], signal } = options;
+  const place = parseNbdUri(uri);
+  const tls = await tlsOf(uri, place, options);
+  signal?.throwIfAborted();
+  const stream = await connect(place.address, signal).catch((cause: unknown) => {
+    signal?.throwIfAborted();
     throw cause;
+  });
+  const leave = (): void => stream.destroy();
+  signal?.addEventListener('abort', leave, { once: true });
+  try {
+    signal?.throwIfAborted();
+    stream.limitSilence(silenceMs);
+    const chosen = await chooseExport(stream, { name: place.name, tls, bitmaps });
+    return diskOf(uri, stream, { ...chosen, silenceMs }, () =>
+      signal?.removeEventListener('abort', leave),
+    );
+  } catch (cause) {
+    signal?.removeEventListener('abort', leave);
+    stream.destroy();
+    signal?.throwIfAborted();
+    throw ofExport(uri, cause);
   }
+}
+
+async function tlsOf(
+  uri: string,
+  place: NbdPlace,
+  { tls, files = realFileSystem() }: NbdOptions,
+): Promise<TlsServer | undefined> {
+  return place.tls && (tls ?? (await tlsServer(files, uri, place.tls)));
+}
+
+/** The failure of a handshake, with the export's name. */
+function ofExport(uri: string, cause: unknown): unknown {
+  if (cause instanceof BlockError) {
+    return new BlockError(cause.code, `${uri}: ${cause.message}`, { cause });
+  }
+  if (cause instanceof SystemError) {
+    return new SystemError(cause.code, `${uri}: ${cause.message}`, { cause });
+  }
+  return cause;
+}
+
+function diskOf(
+  uri: string,
+  stream: ByteStream,
+  { remote, rest, silenceMs }: Chosen & { readonly silenceMs: number },
+  onClose: () => void,
+): NbdDisk {
+  const { size, blockSize, contexts } = remote;
+  const { allocation: allocated, bitmaps, others } = contexts;
+  const known = new Set([...(allocated === undefined ? [] : [allocated]), ...bitmaps.values()]);
+  const requests = nbdRequests(stream, { uri, rest, contexts: known, silenceMs });
+  const device = writeLayer(uri, { size, blockSize }, opsOf(requests, remote, onClose));
+  return {
+    ...device,
+    readOnly: has(remote, 'readOnly'),
+    get isGone() {
+      return requests.isGone;
+    },
+    async *dirtyRanges(bitmap) {
+      const context = bitmaps.get(bitmap);
+      if (context === undefined) throw noBitmap(uri, bitmap, others);
+      yield* marked(requests, context, size);
+    },
+  };
+}
+
+const NAMED_MAX = 5;
+
+function noBitmap(uri: string, bitmap: string, others: readonly string[]): BlockError {
+  const named = others.slice(0, NAMED_MAX).map((it) => `"${printable(it)}"`);
+  const more = others.length > NAMED_MAX ? ` and ${others.length - NAMED_MAX} more` : '';
+  const has = named.length === 0 ? 'no dirty bitmaps' : `${named.join(', ')}${more}`;
+  return new BlockError(
+    'NO_BITMAP',
+    `${uri}: the NBD server does not offer the dirty bitmap "${bitmap}" (it offers ${has}), so all of the disk has ` +
+      'to be read',
+  );
 }
 
 function has({ flags }: RemoteExport, flag: keyof typeof TRANSMISSION_FLAGS): boolean {
   return (flags & TRANSMISSION_FLAGS[flag]) !== 0;
 }
 
-function opsOf(requests: NbdRequests, remote: RemoteExport): WriteOps {
+function opsOf(requests: NbdRequests, remote: RemoteExport, onClose: () => void): WriteOps {
   const lengthMax = Math.min(REQUEST_LENGTH_MAX, remote.payloadMax);
   const fua = has(remote, 'sendFua') ? COMMAND_FLAGS.fua : 0;
 
@@ -90,6 +174,7 @@ function opsOf(requests: NbdRequests, remote: RemoteExport): WriteOps {
     },
     flush,
     async close() {
+      onClose();
       requests.end();
     },
   };
@@ -104,7 +189,10 @@ function opsOf(requests: NbdRequests, remote: RemoteExport): WriteOps {
       await made(durable);
     };
   }
-  if (remote.allocation) ops.extents = (offset, length) => extentsOf(requests, offset, length);
+  const { allocation: context } = remote.contexts;
+  if (context !== undefined) {
+    ops.extents = (at, length) => allocation(requests, context, { at, end: at + length });
+  }
   return ops;
 }
 
@@ -120,44 +208,4 @@ async function inPieces(
     pieces.push(work(at, Math.min(lengthMax, offset + length - at)));
   }
   await allDone(pieces);
-}
-
-/** A server may answer for less than the requested range, so this asks again for the rest. */
-async function extentsOf(requests: NbdRequests, offset: number, length: number): Promise<Extent[]> {
-  const found: Extent[] = [];
-  const end = offset + length;
-  for (let at = offset; at < end; ) {
-    // Treating the rest as data is always right, and bounds the memory that a peer's pieces take.
-    if (found.length >= EXTENTS_MAX)
-      return [...found, { offset: at, length: end - at, kind: 'data' }];
-    const count = Math.min(STATUS_LENGTH_MAX, end - at);
-    const request = { command: COMMANDS.blockStatus, flags: 0, offset: at, length: count };
-    const next = addStates(found, await requests.status(request), { at, end });
-    if (next === at) throw new BlockError('IO', 'the NBD server returned an empty block status');
-    at = next;
-  }
-  return found;
-}
-
-/** Appends the extents of a block status for `at..end`, merging neighbors of one kind, and returns where they end. */
-function addStates(
-  found: Extent[],
-  payload: Uint8Array,
-  { at, end }: { readonly at: number; readonly end: number },
-): number {
-  const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
-  let offset = at;
-  for (let entry = 4; entry + 8 <= payload.length && offset < end; entry += 8) {
-    const length = Math.min(view.getUint32(entry), end - offset);
-    if (length === 0) continue;
-    const kind = (view.getUint32(entry + 4) & STATES.zero) === 0 ? 'data' : 'zero';
-    const last = found.at(-1);
-    if (last?.kind === kind) {
-      found[found.length - 1] = { ...last, length: last.length + length };
-    } else {
-      found.push({ offset, length, kind });
-    }
-    offset += length;
-  }
-  return offset;
 }

@@ -42,6 +42,7 @@ const BLOCK = {
   IO: 'failed',
   TIMEOUT: 'failed',
   CLOSED: 'failed',
+  NO_BITMAP: 'not-found',
 } as const satisfies Record<BlockErrorCode, FailureKind>;
 
 const STORE = {

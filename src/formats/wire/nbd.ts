@@ -112,8 +112,12 @@ export const CHUNKS = {
 } as const;
 const CHUNK_DONE = 1;
 
+/** "Metadata querying": the context that tells data from holes. */
+export const BASE_ALLOCATION = 'base:allocation';
 /** States of `base:allocation`. */
 export const STATES = { hole: 1, zero: 2 } as const;
+/** QEMU's contexts (docs/interop/nbd.txt): one for each dirty bitmap; its only state says that a range has changed. */
+export const DIRTY_BITMAP = 'qemu:dirty-bitmap:';
 
 export const GREETING_LENGTH = 18;
 export const OPTION_HEADER_LENGTH = 16;
@@ -343,6 +347,26 @@ export function decodeString(
   if (length > STRING_LENGTH_MAX || end > bytes.length) return undefined;
   const text = Buffer.from(bytes.buffer, bytes.byteOffset + at + 4, length).toString('utf8');
   return { text, end };
+}
+
+/** The data of an option that lists or sets contexts of an export. */
+export function encodeContextQuery(exportName: string, contexts: readonly string[]): Uint8Array {
+  const count = new Uint8Array(4);
+  new DataView(count.buffer).setUint32(0, contexts.length);
+  return concatBytes(encodeString(exportName), count, ...contexts.map(encodeString));
+}
+
+export interface MetaContext {
+  /** The number by which block statuses name it. */
+  readonly id: number;
+  readonly name: string;
+}
+
+/** The data of an NBD_REP_META_CONTEXT; undefined: it is too short. */
+export function decodeMetaContext(bytes: Uint8Array): MetaContext | undefined {
+  if (bytes.length < 4) return undefined;
+  const id = new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(0);
+  return { id, name: Buffer.from(bytes.buffer, bytes.byteOffset + 4, bytes.length - 4).toString() };
 }
 
 /** Infinity at or above 2^53, where arithmetic is not exact; no disk is that large. */

@@ -37,7 +37,8 @@ const FORMATS = ['raw', 'qcow2', 'vmdk', 'vdi', 'vhd', 'vhdx'];
 const PAGE_MAX = 500;
 /** A disk: a file, a device, or an export of an NBD server. */
 const disk = line(PATH_MAX);
-const NOT_A_FILE = /^nbds?:\/\//;
+/** Also no export whose URI names files: a socket, certificates, keys. */
+const NOT_A_FILE = /^nbds?:\/\/[^?]*(?:\?(?:tls-(?:fingerprint|hostname)=[\w.:-]*&?)*)?$/;
 
 const disks = list(
   object({
@@ -137,7 +138,8 @@ const backup = {
       DISKS_MAX,
       1,
     ),
-    'a file, a block device, or nbd://HOST:PORT/EXPORT, nbd+unix:///EXPORT?socket=PATH',
+    'a file, a block device, or nbd://HOST:PORT/EXPORT, nbd+unix:///EXPORT?socket=PATH; with TLS nbds://... and ' +
+      'nbds+unix://...?tls-certificates=DIR',
     { placeholder: 'NAME=IMAGE' },
   ),
   format,

@@ -38,6 +38,7 @@ const OF_BLOCK = {
   IO: ERRNO.io,
   TIMEOUT: ERRNO.timedOut,
   CLOSED: ERRNO.stale,
+  NO_BITMAP: ERRNO.io,
 } as const satisfies Record<BlockErrorCode, number>;
 
 /** Rethrows bugs of our own. */

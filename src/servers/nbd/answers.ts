@@ -280,4 +280,5 @@ const ERROR_OF = {
   IO: ERRORS.io,
   TIMEOUT: ERRORS.io,
   CLOSED: ERRORS.shutdown,
+  NO_BITMAP: ERRORS.io,
 } as const satisfies Record<BlockErrorCode, number>;

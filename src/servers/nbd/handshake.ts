@@ -1,4 +1,5 @@
 import {
+  BASE_ALLOCATION,
   decodeString,
   encodeOptionReply,
   encodeString,
@@ -71,7 +72,6 @@ const OPTION_LENGTH_MAX = 16 * 1024;
  */
 const LISTED_LENGTH_MAX = 256 * 1024;
 const FLAGS_LENGTH = 4;
-const META_CONTEXT = 'base:allocation';
 const META_CONTEXT_ID = 1;
 /** The zeros in the reply to EXPORT_NAME, unless the client asked to omit them. */
 const EXPORT_NAME_ZEROES = 124;
@@ -259,8 +259,8 @@ function answerListMeta(data: Uint8Array, { find, reply }: Asked): undefined {
   if (!asked) return reply(OPTION_REPLIES.invalid, 'malformed LIST_META_CONTEXT');
   if (!find(asked.name)) return reply(OPTION_REPLIES.unknown, 'no such export');
   const { queries } = asked;
-  if (queries.length === 0 || queries.includes('base:') || queries.includes(META_CONTEXT)) {
-    reply(OPTION_REPLIES.metaContext, concatBytes(new Uint8Array(4), utf8(META_CONTEXT)));
+  if (queries.length === 0 || queries.includes('base:') || queries.includes(BASE_ALLOCATION)) {
+    reply(OPTION_REPLIES.metaContext, concatBytes(new Uint8Array(4), utf8(BASE_ALLOCATION)));
   }
   return reply(OPTION_REPLIES.ack);
 }
@@ -276,11 +276,11 @@ function answerSetMeta(
   }
   const offer = find(asked.name);
   if (!offer) return reply(OPTION_REPLIES.unknown, 'no such export');
-  const isChosen = asked.queries.includes(META_CONTEXT);
+  const isChosen = asked.queries.includes(BASE_ALLOCATION);
   if (isChosen) {
     const id = new Uint8Array(4);
     viewOf(id).setUint32(0, META_CONTEXT_ID);
-    reply(OPTION_REPLIES.metaContext, concatBytes(id, utf8(META_CONTEXT)));
+    reply(OPTION_REPLIES.metaContext, concatBytes(id, utf8(BASE_ALLOCATION)));
   }
   reply(OPTION_REPLIES.ack);
   return isChosen ? offer.name : undefined;

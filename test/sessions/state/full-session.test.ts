@@ -60,7 +60,7 @@ test('a session whose guest waits for space can be ended, and that write was nev
     onEvent: ({ kind }) => void (kind === 'paused' && paused.resolve()),
   });
   const guest = await openNbdDisk(serving.exports[0]!.uri);
-  const write = rejects(guest.write(new Uint8Array(4096), 0, 'cached'), /disconnected/);
+  const write = rejects(guest.write(new Uint8Array(4096), 0, 'cached'), /ended the connection/);
   await paused.promise;
   await serving[Symbol.asyncDispose]();
   await held[Symbol.asyncDispose]();

@@ -46,6 +46,7 @@ const OF_BLOCK = {
   IO: STATUS.io,
   TIMEOUT: STATUS.io,
   CLOSED: STATUS.stale,
+  NO_BITMAP: STATUS.io,
 } as const satisfies Record<BlockErrorCode, number>;
 
 /** Never JUKEBOX: some clients pass that to their guest as an error. Rethrows faults of our own. */

@@ -3,10 +3,10 @@ import { test } from 'tap';
 import { ABSENT, pageLocations, ZERO } from '../../../../src/block/sealed/map/page-locations.ts';
 import { turnOfLoop } from '../../../../src/lib/turn-of-loop.ts';
 import type { File } from '../../../../src/sys/files/file-system.ts';
+import { all } from '../../../support/all.ts';
 import { crashingFs } from '../../../support/crashing-fs.ts';
 import { broken, faultyFs, full, type Faults } from '../../../support/faulty-fs.ts';
 import {
-  all,
   counted,
   loaded,
   noScratch,

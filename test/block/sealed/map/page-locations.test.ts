@@ -9,7 +9,8 @@ import {
 } from '../../../../src/block/sealed/map/page-locations.ts';
 import { turnOfLoop } from '../../../../src/lib/turn-of-loop.ts';
 import { crashingFs } from '../../../support/crashing-fs.ts';
-import { all, counted, loaded, PLACES, sum, type Setup } from '../../../support/page-locations.ts';
+import { all } from '../../../support/all.ts';
+import { counted, loaded, PLACES, sum, type Setup } from '../../../support/page-locations.ts';
 import { seeded } from '../../../support/random.ts';
 
 /** 8 PiB. */
