@@ -11,6 +11,7 @@ const RECORD: HypervisorRecord = {
   ...{ name: 'kvm1', kind: 'libvirt', uri: 'qemu+ssh://holdfast@kvm1/system' },
   identity: { kind: 'ssh-key', type: 'ssh-ed25519', key: 'AAAA' },
   added: '2026-11-30T02:00:00.000Z',
+  ...{ sockets: undefined, scratch: '/scratch' },
   ...{ contact: undefined, failure: undefined },
 };
 const KEY = 'a private key\n';

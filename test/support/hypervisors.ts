@@ -1,12 +1,18 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { join } from 'node:path';
 import { openHypervisorFiles } from '../../src/box/hypervisor-files.ts';
-import type { HypervisorDriver, Hypervisors } from '../../src/engine/hypervisors/hypervisors.ts';
+import type {
+  HypervisorDriver,
+  Hypervisors,
+  OpenOptions,
+} from '../../src/engine/hypervisors/hypervisors.ts';
 import { runSsh } from '../../src/engine/hypervisors/ssh-keys.ts';
 import { keyFingerprint } from '../../src/formats/store/service/hypervisor.ts';
 import type { Hypervisor } from '../../src/hypervisors/base/hypervisor.ts';
-import { HypervisorError } from '../../src/hypervisors/base/hypervisor-error.ts';
-import type { HypervisorTarget } from '../../src/hypervisors/base/target.ts';
+import {
+  HypervisorError,
+  type HypervisorErrorCode,
+} from '../../src/hypervisors/base/hypervisor-error.ts';
 import { realWorld } from '../../src/sys/world.ts';
 import { temporaryDirectory } from './temporary.ts';
 
@@ -19,7 +25,7 @@ export interface ManagedHome {
   /** The lines that a scan of this host answers; none: it does not answer. */
   readonly hostKeys: Map<string, readonly HostKeyLine[]>;
   /** What the driver was opened with, newest last. */
-  readonly targets: HypervisorTarget[];
+  readonly opened: OpenOptions[];
 }
 
 export interface HostKeyLine {
@@ -39,23 +45,25 @@ export function hostKey(type = 'ssh-ed25519'): HostKeyLine {
 }
 
 /** `open`: what the driver answers with. */
-export function managedHome(open: () => Hypervisor | Promise<Hypervisor>): ManagedHome {
+export function managedHome(
+  open: (options: OpenOptions) => Hypervisor | Promise<Hypervisor>,
+): ManagedHome {
   const root = temporaryDirectory();
   const [directory, credentials] = [join(root, 'hypervisors'), join(root, 'credentials')];
   const hostKeys = new Map<string, readonly HostKeyLine[]>();
-  const targets: HypervisorTarget[] = [];
+  const opened: OpenOptions[] = [];
   const world = realWorld();
   const driver: HypervisorDriver = {
     ...{ kind: 'libvirt', schemes: ['fake', 'fake+ssh'], example: 'fake:///system' },
-    async open(target) {
-      targets.push(target);
-      return open();
+    async open(options) {
+      opened.push(options);
+      return open(options);
     },
     remoteCommand: ({ path }) => `helper fake://${path}`,
     prepare: (account) => [`useradd ${account}`],
   };
   return {
-    ...{ directory, credentials, hostKeys, targets },
+    ...{ directory, credentials, hostKeys, opened },
     hypervisors: {
       world,
       files: openHypervisorFiles(world, { directory, credentials }),
@@ -71,7 +79,7 @@ export function managedHome(open: () => Hypervisor | Promise<Hypervisor>): Manag
 }
 
 /** Fails with this each time. */
-export function failing(code: HypervisorError['code'], message: string): () => never {
+export function failing(code: HypervisorErrorCode, message: string): () => never {
   return () => {
     throw new HypervisorError(code, message);
   };

@@ -49,11 +49,13 @@ export function addedText(added: ResultOf<'hypervisor/add'>): string {
 
 function facts(shown: ResultOf<'hypervisor/show'>): readonly string[] {
   const { hypervisor, kind, uri, fingerprint, added } = shown;
-  const { contact, product, host, failed, failure } = shown;
+  const { contact, product, host, failed, failure, sockets, scratch } = shown;
   return [
     `hypervisor    ${hypervisor} (${kind})`,
     `address       ${uri}`,
     ...(fingerprint === null ? [] : [`host key      ${fingerprint}`]),
+    ...(sockets === null ? [] : [`sockets       ${sockets}`]),
+    ...(scratch === null ? [] : [`scratch       ${scratch}`]),
     `added         ${added}`,
     `last contact  ${contact === null ? 'never' : `${contact}: ${host}, ${product}`}`,
     ...(failure === null ? [] : [`failed        ${failed}: ${failure}`]),

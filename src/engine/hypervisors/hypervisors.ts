@@ -1,6 +1,6 @@
 import type { HypervisorFiles } from '../../box/hypervisor-files.ts';
 import type { HypervisorKind } from '../../formats/store/catalog/machine.ts';
-import type { Hypervisor } from '../../hypervisors/base/hypervisor.ts';
+import type { Hypervisor, HypervisorOptions } from '../../hypervisors/base/hypervisor.ts';
 import {
   type HypervisorTarget,
   type HypervisorUri,
@@ -26,19 +26,18 @@ export interface HypervisorDriver {
   /** An address for people, such as "qemu+ssh://ACCOUNT@HOST/system". */
   readonly example: string;
   /** Rejects HypervisorError. */
-  open(target: HypervisorTarget, options: OpenOptions): Promise<Hypervisor>;
+  open(options: OpenOptions, signal: AbortSignal): Promise<Hypervisor>;
   /** What the account runs there when it logs in with our key: it can run nothing else. */
   remoteCommand(uri: HypervisorUri): string;
   /** Commands that root runs there, so that the account may do what backups need. */
-  prepare(account: string): readonly string[];
+  prepare(account: string, sockets: string | undefined): readonly string[];
 }
 
-export interface OpenOptions {
-  /** The name of the hypervisor in Holdfast. */
-  readonly name: string;
-  /** The ID of the store: part of the mark of everything that is made there. */
-  readonly owner: string;
-  readonly signal: AbortSignal;
+export interface OpenOptions extends HypervisorOptions {
+  readonly target: HypervisorTarget;
+  /** Directories on the hypervisor, if they are not the usual ones: see HypervisorRecord. */
+  readonly sockets: string | undefined;
+  readonly scratch: string | undefined;
 }
 
 export interface Address {
@@ -46,18 +45,28 @@ export interface Address {
   readonly driver: HypervisorDriver;
 }
 
-/** Throws INVALID if no driver understands it. */
-export function readAddress({ drivers }: Pick<Hypervisors, 'drivers'>, text: string): Address {
+/** Undefined: no driver understands it. */
+export function knownAddress(
+  { drivers }: Pick<Hypervisors, 'drivers'>,
+  text: string,
+): Address | undefined {
   const uri = parseHypervisorUri(text);
   const driver = uri && drivers.find(({ schemes }) => schemes.includes(uri.scheme));
-  if (!uri || !driver) {
-    const known = drivers.map(({ example }) => example).join(', ');
+  return uri && driver && { uri, driver };
+}
+
+/** Throws INVALID if no driver understands it. */
+export function readAddress(hypervisors: Pick<Hypervisors, 'drivers'>, text: string): Address {
+  const address = knownAddress(hypervisors, text);
+  if (!address) {
+    const known = hypervisors.drivers.map(({ example }) => example).join(', ');
     const advice =
       known === ''
         ? 'this release has no driver for any hypervisor'
         : `an address is like ${known}`;
     throw new SystemError('INVALID', `no hypervisor is reached at "${text}": ${advice}`);
   }
+  const { uri } = address;
   if (isThroughSsh(uri) && (uri.host === undefined || uri.account === undefined)) {
     const advice = `write ${uri.scheme}://ACCOUNT@HOST${uri.path}`;
     throw new SystemError(
@@ -65,7 +74,7 @@ export function readAddress({ drivers }: Pick<Hypervisors, 'drivers'>, text: str
       `"${text}" does not say which account of which host: ${advice}`,
     );
   }
-  return { uri, driver };
+  return address;
 }
 
 export function isThroughSsh({ scheme }: HypervisorUri): boolean {

@@ -9,7 +9,13 @@ import type { JsonObject } from '../../lib/schema.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type { JobService } from '../jobs/job-service.ts';
-import { type Address, type Hypervisors, isThroughSsh, readAddress } from './hypervisors.ts';
+import {
+  type Address,
+  type Hypervisors,
+  isThroughSsh,
+  knownAddress,
+  readAddress,
+} from './hypervisors.ts';
 import { makeKey, publicKey, scanHostKeys } from './ssh-keys.ts';
 
 /* Hypervisors are added, shown, changed and removed: here, and never on the hypervisors themselves. */
@@ -32,7 +38,7 @@ export async function identify(
 /** Rejects EXISTS; INVALID for an address that no driver understands, or without a host key that is needed. */
 export async function add(
   hypervisors: Hypervisors,
-  { hypervisor: name, uri, hostKey }: RequestOf<'hypervisor/add'>,
+  { hypervisor: name, uri, hostKey, sockets, scratch }: RequestOf<'hypervisor/add'>,
   { signal }: Work,
 ): Promise<ResultOf<'hypervisor/add'>> {
   const { files, world, run } = hypervisors;
@@ -40,7 +46,7 @@ export async function add(
   const identity = await identityAt(hypervisors, address, { hostKey, signal });
   const key = identity && (await makeKey({ ...world, runProgram: run }, ownComment(name), signal));
   const record: HypervisorRecord = {
-    ...{ name, kind: address.driver.kind, uri, identity },
+    ...{ name, kind: address.driver.kind, uri, identity, sockets, scratch },
     added: world.clock.now().toISOString(),
     ...{ contact: undefined, failure: undefined },
   };
@@ -64,15 +70,15 @@ export async function show(
 /** Rejects NOT_FOUND, INVALID, and IDENTITY if it does not answer with the key that it should have. */
 export async function change(
   hypervisors: Hypervisors,
-  { hypervisor: name, uri, hostKey }: RequestOf<'hypervisor/change'>,
+  { hypervisor: name, uri, hostKey, sockets, scratch }: RequestOf<'hypervisor/change'>,
   { signal }: Work,
 ): Promise<ResultOf<'hypervisor/change'>> {
   const { files } = hypervisors;
   const before = await files.get(name);
-  if (uri === undefined && hostKey === undefined) {
+  if ([uri, hostKey, sockets, scratch].every((it) => it === undefined)) {
     throw new SystemError(
       'INVALID',
-      'nothing to change: give its new address, or its new host key',
+      'nothing to change: give its new address, its new host key or a directory',
     );
   }
   const address = readAddress(hypervisors, uri ?? before.uri);
@@ -84,10 +90,15 @@ export async function change(
     throw new SystemError('INVALID', `${what}: remove "${name}", and add it again`);
   }
   const known = before.identity && fingerprintOf(before.identity);
-  const identity = await identityAt(hypervisors, address, { hostKey: hostKey ?? known, signal });
+  const isSamePlace = uri === undefined && hostKey === undefined;
+  const identity = isSamePlace
+    ? before.identity
+    : await identityAt(hypervisors, address, { hostKey: hostKey ?? known, signal });
   const changed = await files.change(name, (record) => ({
-    ...{ ...record, uri: uri ?? record.uri, identity },
-    failure: undefined,
+    ...record,
+    ...{ uri: uri ?? record.uri, identity, failure: undefined },
+    sockets: sockets ?? record.sockets,
+    scratch: scratch ?? record.scratch,
   }));
   return withSteps(hypervisors, changed, signal);
 }
@@ -148,8 +159,9 @@ function ownComment(name: string): string {
 
 function shown(record: HypervisorRecord): ShownHypervisor {
   const { name, kind, uri, identity, added, contact, failure } = record;
+  const { sockets = null, scratch = null } = record;
   return {
-    ...{ hypervisor: name, kind, uri, added },
+    ...{ hypervisor: name, kind, uri, sockets, scratch, added },
     fingerprint: identity ? fingerprintOf(identity) : null,
     contact: contact?.time ?? null,
     product: contact?.product ?? null,
@@ -164,8 +176,11 @@ async function withSteps(
   record: HypervisorRecord,
   signal: AbortSignal,
 ): Promise<ResultOf<'hypervisor/show'>> {
-  const { uri, driver } = readAddress(hypervisors, record.uri);
-  if (!isThroughSsh(uri)) return { ...shown(record), authorizedKey: null, steps: [] };
+  const address = knownAddress(hypervisors, record.uri);
+  if (!address || !isThroughSsh(address.uri)) {
+    return { ...shown(record), authorizedKey: null, steps: [] };
+  }
+  const { uri, driver } = address;
   const { key } = await hypervisors.files.sshFiles(record);
   const ours = await publicKey(hypervisors.run, key, signal);
   const authorizedKey = `${restrictions(driver.remoteCommand(uri))} ${ours}`;
@@ -173,7 +188,7 @@ async function withSteps(
   return {
     ...shown(record),
     authorizedKey,
-    steps: [...driver.prepare(account), ...authorize(account, authorizedKey)],
+    steps: [...driver.prepare(account, record.sockets), ...authorize(account, authorizedKey)],
   };
 }
 

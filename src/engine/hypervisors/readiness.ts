@@ -7,7 +7,8 @@ import {
 } from '../../hypervisors/base/hypervisor-error.ts';
 import type { ShownFinding } from '../../operations/nouns/hypervisor.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
-import { connect, type ConnectOptions } from './connect.ts';
+import type { Engine } from '../base/engine.ts';
+import { connect, type ConnectOptions, ownerOf } from './connect.ts';
 import type { Hypervisors } from './hypervisors.ts';
 
 /* Whether backups from a hypervisor can begin: found out before the first one, without changing anything. */
@@ -18,11 +19,15 @@ export const WISH: BackupWish = {
   ...{ consistency: 'file-system', fallBack: true },
 };
 
-export async function test(
+export async function readiness(
   hypervisors: Hypervisors,
+  engine: () => Promise<Engine>,
   { hypervisor, machine }: RequestOf<'hypervisor/test'>,
-  options: ConnectOptions,
+  signal: AbortSignal,
 ): Promise<ResultOf<'hypervisor/test'>> {
+  // Only machines have marks of a store: a hypervisor can be tested before there is one.
+  const owner = machine === undefined ? '' : ownerOf((await engine()).store);
+  const options = { owner, signal };
   const findings = await found(hypervisors, { hypervisor, machine }, options);
   return { hypervisor, ready: findings.every(({ level }) => level !== 'blocker'), findings };
 }

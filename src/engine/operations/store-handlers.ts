@@ -68,10 +68,8 @@ export function storeHandlers(context: StoreContext): Handlers<StoreOperationNam
     'hypervisor/show': async ({ hypervisors }, request, options) =>
       (await managed()).show(await hypervisors(), request, options),
     'hypervisor/test': async ({ hypervisors, engine }, request, { signal }) => {
-      const { test } = await import('../hypervisors/readiness.ts');
-      // Only on a machine are there marks of a store.
-      const owner = request.machine === undefined ? '' : (await engine()).store.id;
-      return test(await hypervisors(), request, { owner, signal });
+      const { readiness } = await import('../hypervisors/readiness.ts');
+      return readiness(await hypervisors(), engine, request, signal);
     },
     'hypervisor/machines': async ({ hypervisors, engine }, request, options) => {
       const { machines } = await import('../hypervisors/machines.ts');

@@ -49,6 +49,20 @@ const fingerprint = text({
   words: 'a fingerprint like SHA256:uNiVztksCsDhcc0u9e8BrvtSoXJqp0DxCLLPo3YMIPc',
 });
 
+const directory = text({ max: 1024, pattern: /^\/[\w./+@-]*$/, words: 'a path like /var/lib/x' });
+const sockets = field(
+  optional(directory),
+  'directory on the hypervisor in which sockets of backups are made, and which the account may open; default: the ' +
+    'usual one',
+  { placeholder: 'DIR' },
+);
+const scratch = field(
+  optional(directory),
+  'directory on the hypervisor for what guests overwrite during a backup; default: beside the image of each disk. ' +
+    'Needed for disks that are block devices or on the network',
+  { placeholder: 'DIR' },
+);
+
 const hypervisor = {
   hypervisor: field(word, 'name of the hypervisor'),
   kind: field(word, 'what it is: libvirt, qemu'),
@@ -56,6 +70,11 @@ const hypervisor = {
   fingerprint: field(
     nullable(word),
     'fingerprint of the key or certificate by which it is recognized; null: it is this host',
+  ),
+  sockets: field(nullable(prose), 'directory there for sockets of backups; null: the usual one'),
+  scratch: field(
+    nullable(prose),
+    'directory there for what guests overwrite during a backup; null: beside each disk',
   ),
   added: time('when it was added'),
   contact: timeOrNull('when it answered for the last time; null: never'),
@@ -116,6 +135,8 @@ const add = mutation('hypervisor/add', {
       'fingerprint of its host key, compared with the one that the hypervisor itself shows',
       { placeholder: 'FINGERPRINT' },
     ),
+    sockets,
+    scratch,
   }),
   result: object({ ...hypervisor, ...authorized }),
 });
@@ -215,9 +236,9 @@ const machines = query('hypervisor/machines', {
 });
 
 const change = mutation('hypervisor/change', {
-  summary: 'Change where a hypervisor is, or by what it is recognized',
+  summary: 'Change where a hypervisor is, or how it is used',
   description:
-    'After its host key was changed, or its address. It must answer there with a key of that fingerprint.',
+    'With a new address or host key, it must answer there with a key of that fingerprint.',
   runs: 'store',
   changes: ['hypervisor'],
   remote,
@@ -227,6 +248,8 @@ const change = mutation('hypervisor/change', {
     hostKey: field(optional(fingerprint), 'fingerprint of its new host key', {
       placeholder: 'FINGERPRINT',
     }),
+    sockets,
+    scratch,
   }),
   result: object({ ...hypervisor, ...authorized }),
   cli: {

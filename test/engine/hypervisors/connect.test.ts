@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { connect } from '../../../src/engine/hypervisors/connect.ts';
 import { add, list } from '../../../src/engine/hypervisors/managed.ts';
-import { test as examine } from '../../../src/engine/hypervisors/readiness.ts';
+import { readiness } from '../../../src/engine/hypervisors/readiness.ts';
+import type { Engine } from '../../../src/engine/base/engine.ts';
 import type { Hypervisor } from '../../../src/hypervisors/base/hypervisor.ts';
 import { HypervisorError } from '../../../src/hypervisors/base/hypervisor-error.ts';
 import { failing, hostKey, managedHome, WORK } from '../../support/hypervisors.ts';
@@ -12,6 +13,8 @@ import { failing, hostKey, managedHome, WORK } from '../../support/hypervisors.t
 const KVM1 = { hypervisor: 'kvm1', uri: 'fake+ssh://holdfast@kvm1:2222/system' };
 const OPTIONS = { owner: 'store', ...WORK };
 const ASKED = { hypervisor: 'kvm1', machine: undefined };
+
+const engine = async () => ({ store: { id: '0123456789abcdef' } }) as Engine;
 
 /** Answers, and has no machines. */
 const EMPTY: Hypervisor = {
@@ -37,18 +40,21 @@ async function added(open: () => Hypervisor) {
   const home = managedHome(() => open());
   const key = hostKey();
   home.hostKeys.set('kvm1', [key]);
-  await add(home.hypervisors, { ...KVM1, hostKey: key.fingerprint }, WORK);
+  const places = { sockets: undefined, scratch: '/scratch' };
+  await add(home.hypervisors, { ...KVM1, ...places, hostKey: key.fingerprint }, WORK);
   const shown = async () => (await list(home.hypervisors)).hypervisors[0]!;
   return { ...home, shown };
 }
 
 test('a driver gets the files of a hypervisor, and its answer is noted', async () => {
-  const { hypervisors, directory, targets, shown } = await added(() => EMPTY);
+  const { hypervisors, directory, opened, shown } = await added(() => EMPTY);
   {
     await using it = await connect(hypervisors, 'kvm1', OPTIONS);
     equal(it, EMPTY);
   }
-  const { uri, ssh } = targets[0]!;
+  const { owner, target, scratch } = opened[0]!;
+  const { uri, ssh } = target;
+  deepEqual([owner, scratch], ['store', '/scratch']);
   deepEqual([uri.host, uri.path], ['kvm1', '/system']);
   deepEqual(ssh, {
     ...{ account: 'holdfast', host: 'kvm1', port: 2222, alias: 'kvm1' },
@@ -84,15 +90,15 @@ test('another host key than the pinned one is refused, with what to do about it'
 });
 
 test('a hypervisor is not spoken with while others may read our key', async () => {
-  const { hypervisors, directory, targets } = await added(() => EMPTY);
+  const { hypervisors, directory, opened } = await added(() => EMPTY);
   chmodSync(join(directory, 'kvm1.key'), 0o644);
   await rejects(connect(hypervisors, 'kvm1', OPTIONS), { code: 'DENIED' });
-  deepEqual(targets, []);
+  deepEqual(opened, []);
 });
 
 test('a report names each condition, and says what to do about those that are not met', async () => {
   const { hypervisors } = await added(() => EMPTY);
-  const { ready, findings } = await examine(hypervisors, ASKED, OPTIONS);
+  const { ready, findings } = await readiness(hypervisors, engine, ASKED, WORK.signal);
   equal(ready, true);
   deepEqual(
     findings.map(({ level, code, remedy }) => [level, code, remedy]),
@@ -101,7 +107,7 @@ test('a report names each condition, and says what to do about those that are no
       ['warning', 'version', 'apt-get upgrade'],
     ],
   );
-  await rejects(examine(hypervisors, { ...ASKED, machine: 'web1' }, OPTIONS), {
+  await rejects(readiness(hypervisors, engine, { ...ASKED, machine: 'web1' }, WORK.signal), {
     code: 'NOT_FOUND',
     message: 'kvm1.example.net has no machine "web1"',
   });
@@ -109,7 +115,7 @@ test('a report names each condition, and says what to do about those that are no
 
 test('a hypervisor that cannot be reached is a report too', async () => {
   const { hypervisors } = await added(failing('AUTH', 'it does not accept our key'));
-  const { ready, findings } = await examine(hypervisors, ASKED, OPTIONS);
+  const { ready, findings } = await readiness(hypervisors, engine, ASKED, WORK.signal);
   deepEqual(
     [ready, findings.map(({ level, code }) => [level, code])],
     [false, [['blocker', 'rights']]],

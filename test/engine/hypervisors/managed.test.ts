@@ -15,7 +15,8 @@ import type { JobService } from '../../../src/engine/jobs/job-service.ts';
 import { failing, hostKey, managedHome, WORK } from '../../support/hypervisors.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
 
-const KVM1 = { hypervisor: 'kvm1', uri: 'fake+ssh://holdfast@kvm1/system' };
+const USUAL = { sockets: undefined, scratch: undefined };
+const KVM1 = { ...USUAL, hypervisor: 'kvm1', uri: 'fake+ssh://holdfast@kvm1/system' };
 const home = () => managedHome(failing('UNREACHABLE', 'it is not asked'));
 
 test('a hypervisor is added with the host key that was confirmed, and with a key of its own', async () => {
@@ -90,7 +91,7 @@ test('an address that no driver understands is refused, with one that it does', 
 
 test('the hypervisor of this host has neither a host key nor a key of ours', async () => {
   const { hypervisors, directory } = home();
-  const local = { hypervisor: 'local', uri: 'fake:///system?socket=/run/x.sock' };
+  const local = { ...USUAL, hypervisor: 'local', uri: 'fake:///system?socket=/run/x.sock' };
   await rejects(
     add(hypervisors, { ...local, hostKey: hostKey().fingerprint }, WORK),
     /not reached through SSH has no host key/,
@@ -107,7 +108,7 @@ test('a host key changes only to one that the hypervisor has', async () => {
   await add(hypervisors, { ...KVM1, hostKey: before.fingerprint }, WORK);
   const ours = readFileSync(join(directory, 'kvm1.key'));
   hostKeys.set('kvm1', [after]);
-  const asked = { hypervisor: 'kvm1', uri: undefined, hostKey: after.fingerprint };
+  const asked = { ...USUAL, hypervisor: 'kvm1', uri: undefined, hostKey: after.fingerprint };
   equal((await change(hypervisors, asked, WORK)).fingerprint, after.fingerprint);
   deepEqual(readFileSync(join(directory, 'kvm1.key')), ours);
   match(
@@ -123,14 +124,11 @@ test('a host key changes only to one that the hypervisor has', async () => {
   });
   // At another address the same host has to answer.
   hostKeys.set('kvm2', [hostKey()]);
-  const moved = { hypervisor: 'kvm1', uri: 'fake+ssh://holdfast@kvm2:2222/system' };
+  const moved = { ...USUAL, hypervisor: 'kvm1', uri: 'fake+ssh://holdfast@kvm2:2222/system' };
   await rejects(change(hypervisors, { ...moved, hostKey: undefined }, WORK), { code: 'IDENTITY' });
   hostKeys.set('kvm2', [after]);
   equal((await change(hypervisors, { ...moved, hostKey: undefined }, WORK)).uri, moved.uri);
-  await rejects(
-    change(hypervisors, { hypervisor: 'kvm1', uri: undefined, hostKey: undefined }, WORK),
-    /nothing to change/,
-  );
+  await rejects(change(hypervisors, { ...asked, hostKey: undefined }, WORK), /nothing to change/);
   await rejects(
     change(hypervisors, { ...moved, uri: 'fake:///system', hostKey: undefined }, WORK),
     /another kind of address/,
@@ -142,7 +140,11 @@ test('a hypervisor from which a schedule backs up is removed only if it is force
   const schedule = { name: 'nightly', request: { set: 'a', from: ['kvm10/x', 'kvm1/web*'] } };
   const jobs = { schedules: { list: () => [{ schedule }] } } as unknown as JobService;
   for (const hypervisor of ['kvm1', 'kvm']) {
-    await add(hypervisors, { hypervisor, uri: 'fake:///system', hostKey: undefined }, WORK);
+    await add(
+      hypervisors,
+      { ...USUAL, hypervisor, uri: 'fake:///system', hostKey: undefined },
+      WORK,
+    );
   }
   await rejects(remove(hypervisors, jobs, { hypervisor: 'kvm1', force: false }), {
     code: 'BUSY',

@@ -23,6 +23,18 @@ export const command: Command = {
       'FINGERPRINT',
       'the fingerprint of its host key, as "ssh-keygen -lf" shows it there; default: shown, and asked about',
     ),
+    option(
+      'sockets',
+      'DIR',
+      'directory on the hypervisor in which sockets of backups are made; default: the usual one',
+      { files: false },
+    ),
+    option(
+      'scratch',
+      'DIR',
+      'directory on the hypervisor for what guests overwrite during a backup; default: beside the image of each disk',
+      { files: false },
+    ),
   ],
   examples: [
     'hypervisor add local qemu:///system',
@@ -31,7 +43,9 @@ export const command: Command = {
   async run(input, context) {
     const [hypervisor = '', uri = ''] = input.args;
     const hostKey = input.text('host-key') ?? (await confirmedKey(uri, context));
-    const added = await context.call('hypervisor/add', { hypervisor, uri, hostKey });
+    const [sockets, scratch] = [input.text('sockets'), input.text('scratch')];
+    const request = { hypervisor, uri, hostKey, sockets, scratch };
+    const added = await context.call('hypervisor/add', request);
     context.output.result(added, () => addedText(added));
   },
 };

@@ -11,6 +11,10 @@ export interface HypervisorRecord {
   readonly uri: string;
   /** By what it is recognized; undefined: it is this host. */
   readonly identity: HypervisorIdentity | undefined;
+  /** A directory there in which sockets of backups are made; undefined: the usual one. */
+  readonly sockets: string | undefined;
+  /** A directory there for what guests overwrite during a backup; undefined: beside each disk. */
+  readonly scratch: string | undefined;
   /** ISO 8601, in UTC. */
   readonly added: string;
   /** The last time that it answered. */
@@ -56,6 +60,8 @@ function recordOf(fields: Fields): HypervisorRecord {
     kind: fields.oneOf('kind', HYPERVISOR_KINDS),
     uri: fields.text('uri'),
     identity: part('identity', identityOf),
+    sockets: fields.has('sockets') ? fields.text('sockets') : undefined,
+    scratch: fields.has('scratch') ? fields.text('scratch') : undefined,
     added: fields.text('added'),
     contact: part('contact', (it) => ({
       time: it.text('time'),
