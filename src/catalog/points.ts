@@ -94,7 +94,7 @@ export function mayBeOf(id: string, machine: string): boolean {
 }
 
 /** Reads the records in the order of the places. */
-async function readPlaces(
+export async function readPlaces(
   store: Store,
   places: readonly PointPlace[],
   keys?: DomainKeys,

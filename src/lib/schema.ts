@@ -233,6 +233,7 @@ export interface Hints {
 
 export type NameKind =
   | 'disks'
+  | 'hosted'
   | 'hypervisors'
   | 'jobs'
   | 'machines'

@@ -3,9 +3,12 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
+import { openHypervisorFiles } from '../../src/box/hypervisor-files.ts';
 import type { ServiceContext } from '../../src/engine/operations/context.ts';
 import { supportBundle } from '../../src/engine/operations/support.ts';
+import type { HypervisorRecord } from '../../src/formats/store/service/hypervisor.ts';
 import { SystemError } from '../../src/sys/base/system-error.ts';
+import { realWorld } from '../../src/sys/world.ts';
 import { expectDone, runCli } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { without } from '../support/programs.ts';
@@ -71,6 +74,18 @@ test('the bundle has what helps, and no secret wherever one was given', async ()
   const pskKey = Buffer.from(noise(32, 7)).toString('hex');
   writeFileSync(psk, `client:${pskKey}\n`);
   const environment = { CREDENTIALS_DIRECTORY: credentials, HOLDFAST_STATE: join(root, 'box') };
+  const hypervisors = openHypervisorFiles(realWorld(), {
+    directory: join(root, 'box', 'hypervisors'),
+    credentials: undefined,
+  });
+  const kvm1: HypervisorRecord = {
+    ...{ name: 'kvm1', kind: 'libvirt', uri: 'later+ssh://holdfast@kvm1/system' },
+    identity: { kind: 'ssh-key', type: 'ssh-ed25519', key: 'AAAA' },
+    ...{ sockets: undefined, scratch: undefined, added: '2026-11-30T02:00:00.000Z' },
+    ...{ contact: undefined, failure: undefined },
+  };
+  await hypervisors.add(kvm1, 'planted-in-the-key-for-a-hypervisor\n');
+  writeFileSync(join(credentials, 'holdfast-hypervisor-kvm1'), 'planted-in-credential-for-kvm1\n');
   await using _service = await home.run({ environment });
   await expectDone(holdfast('store', 'create'));
   const secret = ['--passphrase-file', home.passphrase];
@@ -89,6 +104,8 @@ test('the bundle has what helps, and no secret wherever one was given', async ()
   // As a person mistypes it: an argument that is no secret, with the secret in it.
   await holdfast('session', 'discard', 'passphrase=planted-in-argument');
   await holdfast('backup', 'forget', recoveryKey);
+  await holdfast('hypervisor', 'add', 'kvm2', 'later+ssh://ann:planted-in-address@kvm2/system');
+  await holdfast('hypervisor', 'change', 'kvm1', '--scratch', '/scratch');
   const web = ['--machine', 'web', '--disk', 'vda=https://127.0.0.1:1/planted-in-url'];
   await holdfast('backup', 'create', 'nightly', ...web);
   await holdfast('backup', 'forget', 'planted-in-credential');
@@ -116,6 +133,7 @@ test('the bundle has what helps, and no secret wherever one was given', async ()
   match(texts.get('service.json')!, /"running": 1/);
   match(texts.get('service.json')!, /"notAdopted": \[\]/);
   match(texts.get('sessions.json')!, /"state": "running"/);
+  match(texts.get('hypervisors.json')!, /"hypervisor": "kvm1"/);
   match(texts.get('metrics.txt')!, /^holdfast_store_present 1$/m);
   match(texts.get('audit.jsonl')!, /"what":"session\/discard".*"outcome":"failed"/);
   match(texts.get('audit-check.json')!, /"problem": null/);

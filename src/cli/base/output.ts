@@ -157,7 +157,8 @@ function progressText(
   return parts.join(', ');
 }
 
-function duration(seconds: number): string {
+/** How long something takes, in words. */
+export function duration(seconds: number): string {
   if (seconds < 90) return `${Math.ceil(seconds)} s`;
   const minutes = Math.ceil(seconds / 60);
   return minutes < 90 ? `${minutes} min` : `${(minutes / 60).toFixed(1)} h`;

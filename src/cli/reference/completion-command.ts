@@ -30,8 +30,8 @@ export const completionCommand = (nouns: readonly Noun[]): Command => ({
       return output.result({ script }, () => script.trimEnd());
     }
     if (kind !== 'words') throw new UsageError('completion bash, zsh or fish');
-    const { words: known, names, files, point } = await completionOf(words, nouns);
-    const found = await Promise.all(names.map((it) => NAMED[it](context, point)));
+    const { words: known, names, files, first } = await completionOf(words, nouns);
+    const found = await Promise.all(names.map((it) => NAMED[it](context, first)));
     const all = [...known, ...found.flat().map((it) => [it, ''] as const)];
     const lines = [
       // Names come from the service, and may hold terminal control sequences.
@@ -48,13 +48,15 @@ export const completionCommand = (nouns: readonly Noun[]): Command => ({
   },
 });
 
-type Named = (context: Context, point: string | undefined) => Promise<readonly string[]>;
+/** `first`: the first argument. */
+type Named = (context: Context, first: string | undefined) => Promise<readonly string[]>;
 
 const NAMED: Readonly<Record<NameKind, Named>> = {
   sets: named(async (call) => (await call('set/list', {})).sets.map(({ set }) => set)),
   sessions: named(async (call) =>
     (await call('session/list', {})).sessions.map(({ session }) => session),
   ),
+  hosted: named((call, hypervisor = '') => machinesOn(call, hypervisor)),
   hypervisors: named(async (call) =>
     (await call('hypervisor/list', {})).hypervisors.map(({ hypervisor }) => hypervisor),
   ),
@@ -82,12 +84,17 @@ const NAMED: Readonly<Record<NameKind, Named>> = {
 
 /** Without an answer there are no names: a person at a key is not shown failures. */
 function named(
-  ask: (call: Context['call'], point: string | undefined) => Promise<readonly string[]>,
+  ask: (call: Context['call'], first: string | undefined) => Promise<readonly string[]>,
 ): Named {
-  return async ({ callOn, signal }, point) => {
+  return async ({ callOn, signal }, first) => {
     const limit = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS)]);
-    return ask(callOn(limit), point).catch(() => []);
+    return ask(callOn(limit), first).catch(() => []);
   };
+}
+
+async function machinesOn(call: Context['call'], hypervisor: string): Promise<readonly string[]> {
+  const { machines } = await call('hypervisor/machines', { hypervisor, check: false });
+  return machines.map(({ machine }) => machine);
 }
 
 async function newest(call: Context['call']) {

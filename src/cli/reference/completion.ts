@@ -11,11 +11,11 @@ export interface Completion {
   readonly names: readonly NameKind[];
   /** Whether files may follow, which the shell knows. */
   readonly files: boolean;
-  /** The first argument; if it is a recovery point, its disks are offered. */
-  readonly point: string | undefined;
+  /** The first argument: disks of a recovery point, and machines of a hypervisor, are offered. */
+  readonly first: string | undefined;
 }
 
-const NOTHING: Completion = { words: [], names: [], files: false, point: undefined };
+const NOTHING: Completion = { words: [], names: [], files: false, first: undefined };
 const HELP = flag('help', 'help for this command');
 
 /** `words` are those after the program's name; the last one is being typed, and may be empty. */
@@ -81,6 +81,6 @@ function ofCommand(command: Command, before: readonly string[], current: string)
   return place ? meant(place, positionals[0]) : NOTHING;
 }
 
-function meant({ words, names, files }: Row, point: string | undefined): Completion {
-  return { words: words.map((word) => [word, ''] as const), names, files, point };
+function meant({ words, names, files }: Row, first: string | undefined): Completion {
+  return { words: words.map((word) => [word, ''] as const), names, files, first };
 }

@@ -2,7 +2,7 @@ import { formatSize } from '../../lib/sizes.ts';
 import type { ShownFinding, ShownMachine } from '../../operations/nouns/hypervisor.ts';
 import type { ResultOf } from '../../operations/operations.ts';
 import { CheckFailed } from '../base/command-errors.ts';
-import { table } from '../base/output.ts';
+import { duration, table } from '../base/output.ts';
 import type { Renders } from './render.ts';
 
 export const render = {
@@ -25,7 +25,7 @@ export const render = {
   'hypervisor/machines': ({ machines }, { check }) =>
     [
       table(
-        ['MACHINE', 'POWER', 'LAST BACKUP', 'SET', ...(check ? ['DISKS', 'AT MOST', 'STATE'] : [])],
+        ['MACHINE', 'POWER', 'LAST BACKUP', 'CONSISTENCY', 'SET', ...(check ? CHECKED : [])],
         machines.map((machine) => [...machineRow(machine), ...(check ? checkedRow(machine) : [])]),
       ),
       ...machines.flatMap(({ machine, findings }) => {
@@ -87,16 +87,19 @@ function blocked(findings: readonly ShownFinding[], hypervisor: string): Error |
 }
 
 function machineRow({ machine, power, last }: ShownMachine): readonly string[] {
-  return [machine, power, last?.created ?? 'never', last?.set ?? ''];
+  return [machine, power, last?.created ?? 'never', last?.consistency ?? '', last?.set ?? ''];
 }
 
-function checkedRow({ disks, bytes, findings }: ShownMachine): readonly string[] {
+const CHECKED = ['DISKS', 'AT MOST', 'AT 1 GBIT/S', 'STATE'];
+
+function checkedRow({ disks, bytes, seconds, findings }: ShownMachine): readonly string[] {
   const levels = (findings ?? []).map(({ level }) => level);
   const read = (disks ?? []).filter(({ excluded }) => excluded === null);
   const left = (disks ?? []).length - read.length;
   return [
     disks === null ? '' : `${read.length}${left === 0 ? '' : ` (${left} left out)`}`,
     bytes === null ? '' : formatSize(bytes),
+    seconds === null ? '' : duration(seconds),
     levels.includes('blocker') ? 'BLOCKER' : levels.includes('warning') ? 'warning' : 'ok',
   ];
 }

@@ -1,4 +1,5 @@
-import { idTime, machineOf } from '../../catalog/point-places.ts';
+import { machineOf, type PointPlace } from '../../catalog/point-places.ts';
+import { readPlaces } from '../../catalog/points.ts';
 import type { Hypervisor } from '../../hypervisors/base/hypervisor.ts';
 import type { MachineSummary } from '../../hypervisors/base/machines.ts';
 import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
@@ -13,6 +14,8 @@ import { shownFinding, WISH } from './readiness.ts';
 
 /** So many machines are examined at a time: each takes a few calls. */
 const EXAMINED_MAX = 8;
+/** Bytes a second, about what a network of 1 Gbit/s carries: a backup reads through one, unless it is local. */
+const NETWORK_RATE = 100_000_000;
 
 export async function machines(
   hypervisors: Hypervisors,
@@ -39,8 +42,8 @@ export async function machines(
   return { hypervisor, product: it.facts.product, machines: shown };
 }
 
-type Examined = Pick<ShownMachine, 'disks' | 'bytes' | 'findings'>;
-const NOT_ASKED: Examined = { disks: null, bytes: null, findings: null };
+type Examined = Pick<ShownMachine, 'disks' | 'bytes' | 'seconds' | 'findings'>;
+const NOT_ASKED: Examined = { disks: null, bytes: null, seconds: null, findings: null };
 
 /** A machine that cannot be examined does not hide the others. */
 async function examine(
@@ -53,12 +56,13 @@ async function examine(
     const findings = await it.backup.check(id, WISH, signal);
     const read = machine.disks.filter(({ excluded }) => !excluded);
     const isKnown = read.every(({ size }) => size !== undefined);
+    const bytes = isKnown ? read.reduce((sum, { size = 0 }) => sum + size, 0) : null;
     return {
       disks: machine.disks.map(({ name, size = null, excluded }) => ({
         ...{ disk: name, size },
         excluded: excluded?.detail ?? null,
       })),
-      bytes: isKnown ? read.reduce((sum, { size = 0 }) => sum + size, 0) : null,
+      ...{ bytes, seconds: bytes === null ? null : Math.ceil(bytes / NETWORK_RATE) },
       findings: findings.map(shownFinding),
     };
   } catch (cause) {
@@ -72,16 +76,25 @@ async function examine(
   }
 }
 
-/** By machine. A machine is known by its name in the sets: that is its name on the hypervisor, unless given. */
+type Last = NonNullable<ShownMachine['last']>;
+
+/** By machine, whose name in the sets is that on the hypervisor, unless another one was chosen. */
 async function lastBackups(
-  { pointNames }: Engine,
+  { store, pointNames }: Engine,
   names: ReadonlySet<string>,
-): Promise<ReadonlyMap<string, NonNullable<ShownMachine['last']>>> {
-  const last = new Map<string, NonNullable<ShownMachine['last']>>();
-  for (const { set, id } of await pointNames.newestFirst(undefined)) {
-    const machine = machineOf(id);
-    if (machine === undefined || !names.has(machine) || last.has(machine)) continue;
-    last.set(machine, { set, point: id, created: new Date(idTime(id)).toISOString() });
+): Promise<ReadonlyMap<string, Last>> {
+  const newest = new Map<string, PointPlace>();
+  for (const place of await pointNames.newestFirst(undefined)) {
+    const machine = machineOf(place.id);
+    if (machine !== undefined && names.has(machine) && !newest.has(machine)) {
+      newest.set(machine, place);
+    }
   }
-  return last;
+  const { points } = await readPlaces(store, [...newest.values()]);
+  return new Map(
+    points.map(({ id, set, machine, created, consistency }): readonly [string, Last] => [
+      machine,
+      { set, point: id, created, consistency: consistency?.got ?? null },
+    ]),
+  );
 }

@@ -178,7 +178,7 @@ const test = query('hypervisor/test', {
   request: object({
     hypervisor: hypervisorName,
     machine: field(optional(line(256)), 'this machine of it too', {
-      ...{ placeholder: 'MACHINE', names: 'machines' },
+      ...{ placeholder: 'MACHINE', names: 'hosted' },
     }),
   }),
   result: object({
@@ -201,6 +201,10 @@ const lastBackup = object({
   set: field(word, 'the backup set'),
   point: field(word, 'ID of the recovery point'),
   created: time('when it was made'),
+  consistency: field(
+    nullable(word),
+    'the state in which its disks were: application, file-system, crash, off; null: not known',
+  ),
 });
 const machine = object({
   machine: field(word, 'name of the machine'),
@@ -209,6 +213,10 @@ const machine = object({
   last: field(nullable(lastBackup), 'its newest recovery point; null: there is none'),
   disks: field(nullable(list(disk, 10_000)), 'its disks; null: not asked for'),
   bytes: field(nullable(count), 'at most so much would be read by a full backup; null: not known'),
+  seconds: field(
+    nullable(count),
+    'how long that takes at 100 MB/s, about what a network of 1 Gbit/s carries; null: not known',
+  ),
   findings: field(nullable(list(finding, MANY)), 'what was found; null: not asked for'),
 });
 export type ShownMachine = Of<typeof machine>;
