@@ -31,6 +31,12 @@ test('install brings the service to READY, and a second time changes nothing', {
     await host!.run('bash', '-c', '. /usr/share/bash-completion/completions/holdfast; complete -p'),
     /complete -F _holdfast holdfast/,
   );
+  for (const [path, words] of [
+    ['zsh/vendor-completions/_holdfast', /^#compdef holdfast\n/],
+    ['fish/vendor_completions.d/holdfast.fish', /^complete -c holdfast /m],
+  ] as const) {
+    match(await host!.run('cat', `/usr/share/${path}`), words);
+  }
   match(await host!.run('cat', '/usr/share/man/man1/holdfast.1'), /^\.TH HOLDFAST 1 /);
   deepEqual([await show('ActiveState'), await show('SubState')], ['active', 'running']);
   equal(await show('StatusText'), 'no store');
@@ -387,7 +393,7 @@ test('uninstall leaves nothing but what cannot be made again', { skip }, async (
   equal((await run('systemctl', 'is-active', 'console-getty')).trim(), 'active');
   equal((await tryRun('systemctl', 'cat', 'holdfast-console@console')).code, 1);
   equal((await tryRun('systemctl', 'cat', 'holdfastd.service')).code, 1);
-  equal((await tryRun('test', '-e', '/usr/lib/holdfast')).code, 1);
+  equal(await run('find', '/usr', '-name', '*holdfast*'), '');
   await run('test', '-e', '/var/lib/holdfast/store/holdfast-store.json');
   await run('sh', UNINSTALL);
   match(await run('sh', INSTALL, '--offline'), /runs: 1 sessions run/);

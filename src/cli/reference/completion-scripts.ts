@@ -20,7 +20,8 @@ export const SCRIPTS = {
 }
 complete -F _holdfast holdfast
 `,
-  // _describe takes "word:meaning", with a backslash before a colon of the word.
+  // _describe takes "word:meaning", with a backslash before a colon of the word. A file in fpath is itself the function,
+  // at its first use: it passes that use on to the function that it defines.
   zsh: `#compdef holdfast
 _holdfast() {
   local it
@@ -32,7 +33,7 @@ _holdfast() {
   done < <("\${words[1]}" completion words -- "\${(@)words[2,CURRENT]}" 2>/dev/null)
   (( $#found )) && _describe holdfast found
 }
-compdef _holdfast holdfast
+if [[ $funcstack[1] == _holdfast ]]; then _holdfast "$@"; else compdef _holdfast holdfast; fi
 `,
   fish: `function __holdfast
   set -l words (commandline -opc) (commandline -ct)
