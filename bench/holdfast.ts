@@ -10,6 +10,8 @@ const MAIN = new URL('../src/cli/main.ts', import.meta.url).pathname;
 export interface Holdfast {
   readonly store: string;
   run(...args: string[]): Promise<Run>;
+  /** The same without a store and its passphrase. */
+  runBare(...args: string[]): Promise<Run>;
   /** `recover`, once it is ready. */
   recover(point: string, ...more: string[]): Promise<Serving>;
   /** `mount`, once it is ready. */
@@ -34,12 +36,13 @@ export async function holdfastIn(directory: string, tree?: string): Promise<Hold
   const passphrase = join(directory, 'passphrase');
   writeFileSync(passphrase, 'bench\n');
   const common = ['--store', store, '--passphrase-file', passphrase, '--json'];
-  const run = (...args: string[]) => timed([process.execPath, main, ...args, ...common]);
+  const runBare = (...args: string[]) => timed([process.execPath, main, ...args]);
+  const run = (...args: string[]) => runBare(...args, ...common);
   await run('store', 'create');
   await run('set', 'create', 'bench', '--encrypt');
   return {
     store,
-    run,
+    ...{ run, runBare },
     async recover(point, ...more) {
       const started = performance.now();
       const { child, event } = await ready([main, 'recover', point, ...more, ...common]);

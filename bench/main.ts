@@ -18,18 +18,20 @@ import { benchStart } from './start.ts';
 
 /*
  * npm run bench [-- ingest reads nfs fuse files start boot service large fairness overlay] [--image FILE] [--next FILE]
+ *   [--before DIRECTORY]
  *
  * `large`, `fairness` and `overlay` run only where they are named: one wants 3 GB and some minutes, one knows limits, no
- * peers, and the last one compares with another tree of this project too, if HOLDFAST_BENCH_BEFORE says where that is.
+ * peers, and one writes for minutes. `start` and `overlay` compare with the code before a change too, if --before says
+ * in which checkout it is.
  * Each figure is a ratio to a peer that was measured in turn in the same run; above 1 is in our favour. The
  * disk is the demo VM unless an image (raw, and another of a later day) is given.
  */
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { image: { type: 'string' }, next: { type: 'string' } },
+  options: { image: { type: 'string' }, next: { type: 'string' }, before: { type: 'string' } },
 });
 /** They make disks of their own. */
-const ALONE = new Set(['fairness', 'overlay']);
+const ALONE = new Set(['fairness', 'overlay', 'start']);
 const wanted = (part: string): boolean => positionals.length === 0 || positionals.includes(part);
 
 const work = mkdtempSync(join(tmpdir(), 'holdfast-bench-'));
@@ -40,7 +42,8 @@ try {
     `Node ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}\n`,
   );
   if (positionals.includes('fairness')) await benchFairness(work);
-  if (positionals.includes('overlay')) await benchOverlay(work);
+  if (positionals.includes('overlay')) await benchOverlay(work, values.before);
+  if (wanted('start')) await benchStart(work, values.before);
   if (!positionals.every((part) => ALONE.has(part)) || positionals.length === 0) await benchPeers();
 } finally {
   rmSync(work, { recursive: true, force: true });
@@ -67,7 +70,6 @@ async function benchPeers(): Promise<void> {
   if (wanted('nfs')) await benchNfs(work, data, holdfast);
   if (wanted('fuse')) await benchFuse(work, data, holdfast);
   if (wanted('files')) await benchFiles(work, holdfast);
-  if (wanted('start')) await benchStart(work, holdfast);
   if (wanted('service')) await benchService(work, holdfast);
   if (positionals.includes('large')) await benchLarge(work, holdfast);
   if (wanted('boot')) await benchBoot(data, holdfast);

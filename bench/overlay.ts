@@ -18,8 +18,6 @@ const NOISE_LENGTH = AREA * (1 + ROUNDS);
 const DISK_SIZE = 4 * NOISE_LENGTH;
 const SCATTERED = 200_000;
 const GROWTH_MAX = 64 * MiB;
-/** Another tree of this project, of before a change. */
-const BEFORE = process.env['HOLDFAST_BENCH_BEFORE'];
 const TICKS_PER_SECOND = 100;
 
 interface Pattern {
@@ -68,8 +66,11 @@ interface Sample {
   readonly cpuUs: number;
 }
 
-/** What guests of sessions write, in an encrypted set, against qemu-nbd on a qcow2 overlay over the raw disk. */
-export async function benchOverlay(work: string): Promise<void> {
+/**
+ * What guests of sessions write, in an encrypted set, against qemu-nbd on a qcow2 overlay over the raw disk. `before`:
+ * another checkout of this project.
+ */
+export async function benchOverlay(work: string, before: string | undefined): Promise<void> {
   for (const program of ['fio', 'qemu-nbd', 'qemu-img']) {
     if (!isInstalled(program)) return skipped('overlays', `${program} is not installed`);
   }
@@ -84,8 +85,8 @@ export async function benchOverlay(work: string): Promise<void> {
   await using owned = new AsyncDisposableStack();
   owned.use(serving);
   const peers = [stack.use(await qcow2Over(work, disk))];
-  if (BEFORE !== undefined) {
-    const { serving } = await sessionOf(join(work, 'before'), disk, BEFORE);
+  if (before !== undefined) {
+    const { serving } = await sessionOf(join(work, 'before'), disk, before);
     stack.use(serving);
     peers.push({ name: 'before', uri: serving.uri, pid: serving.child.pid!, ...noop });
   }
