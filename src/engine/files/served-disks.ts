@@ -5,7 +5,7 @@ import type { DiskFiles } from '../../file-restore/volumes/disk-files.ts';
 import { diskFilesOfPoint, diskFilesOfSession } from '../../sessions/views/disk-files.ts';
 import { mountStore, type StoreMount } from '../../sessions/views/mount.ts';
 import { SessionError } from '../../sessions/state/session-error.ts';
-import { type SessionStatus, sessionStatus } from '../../sessions/state/held-session.ts';
+import { type SessionStatus, sessionStatus } from '../../sessions/state/listed-sessions.ts';
 import {
   type GivenSecret,
   type Engine,

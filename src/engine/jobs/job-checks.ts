@@ -1,7 +1,7 @@
 import { dirname, resolve } from 'node:path/posix';
 import { isNbdUri } from '../../block/nbd-client/nbd-uri.ts';
 import type { RequestOf } from '../../operations/operations.ts';
-import { sessionStatus } from '../../sessions/state/held-session.ts';
+import { sessionStatus } from '../../sessions/state/listed-sessions.ts';
 import { mayWrite } from '../../sys/files/file-view.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { findPoint } from '../../catalog/points.ts';

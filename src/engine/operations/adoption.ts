@@ -11,7 +11,7 @@ import { utf8 } from '../../lib/bytes.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import { isServed, readServed } from '../../sessions/state/served-sessions.ts';
 import { SessionError } from '../../sessions/state/session-error.ts';
-import { listSessions } from '../../sessions/state/held-session.ts';
+import { listSessions } from '../../sessions/state/listed-sessions.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { AlarmError } from '../../alarms/alarm-error.ts';
 import type { Engine } from '../base/engine.ts';

@@ -10,7 +10,7 @@ import type { JobService } from '../jobs/job-service.ts';
 import type { Tokens } from '../secrets/tokens.ts';
 import type { SessionSupervisor } from '../sessions/session-supervisor.ts';
 import type { ThroughputRecorder } from '../watch/throughput.ts';
-import type { OverlayOfSession, WhyWaiting } from '../sessions/run-session.ts';
+import type { OverlayOfSession, WhyWaiting } from '../sessions/shown-sessions.ts';
 
 /** What operations on a store work on: in the service, in a worker, or in a command line that finds no service. */
 export interface StoreContext {

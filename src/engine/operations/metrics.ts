@@ -1,7 +1,7 @@
 import { JOB_STATES } from '../../formats/store/service/job.ts';
 import { stands } from '../../alarms/alarm-state.ts';
 import { residentBytes } from '../../sys/process/memory.ts';
-import { listSessions } from '../../sessions/state/held-session.ts';
+import { listSessions } from '../../sessions/state/listed-sessions.ts';
 import type { ServiceContext } from './context.ts';
 
 /* Metrics for Prometheus (text format 0.0.4). Names are added, never renamed. */

@@ -6,6 +6,7 @@ import type { StoreContext } from './context.ts';
 const backups = () => import('../points/backups.ts');
 const managed = () => import('../hypervisors/managed.ts');
 const sessions = () => import('../sessions/run-session.ts');
+const shownSessions = () => import('../sessions/shown-sessions.ts');
 const sets = () => import('../points/sets.ts');
 const stores = () => import('../points/stores.ts');
 
@@ -52,9 +53,9 @@ export function storeHandlers(context: StoreContext): Handlers<StoreOperationNam
     'restore/disk': async ({ engine }, request, options) =>
       (await backups()).restore(await engine(), request, options),
     'session/list': async ({ engine, service }) =>
-      (await sessions()).sessions(await engine(), service?.whyWaiting),
+      (await shownSessions()).sessions(await engine(), service?.whyWaiting),
     'session/show': async ({ engine, service }, { session }) =>
-      (await sessions()).showSession(await engine(), session, service),
+      (await shownSessions()).showSession(await engine(), session, service),
     'session/discard': async ({ engine }, { session }, { report }) => {
       const tell = (message: string): void => report({ event: 'notice', message });
       await (await sessions()).discard(await engine(), session, tell);

@@ -11,7 +11,7 @@ import { jobLog, jobs, listSchedules } from '../jobs/job-service.ts';
 import { list } from '../hypervisors/managed.ts';
 import { metrics } from './metrics.ts';
 import { withoutSecrets } from '../audit/redaction.ts';
-import { sessions } from '../sessions/run-session.ts';
+import { sessions } from '../sessions/shown-sessions.ts';
 import { sets } from '../points/sets.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type { ServiceContext, StoreContext, SupportFacts } from './context.ts';

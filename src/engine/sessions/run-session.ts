@@ -1,36 +1,24 @@
-import type { Remembered } from '../../box/store-memory.ts';
 import type { SealedOverlayStats } from '../../block/sealed/sealed-overlay.ts';
 import { parseNbdUri } from '../../block/nbd-client/nbd-uri.ts';
 import { readPoint } from '../../catalog/points.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import type { Damage } from '../../operations/nouns/backup.ts';
-import type { ResultOf } from '../../operations/operations.ts';
-import type {
-  KeptSession,
-  OverlayFigures,
-  ReadySession,
-  SessionSummary,
-  ShownSession,
-} from '../../operations/nouns/session.ts';
+import type { KeptSession, OverlayFigures, ReadySession } from '../../operations/nouns/session.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { AttachedDisk } from '../../sessions/guest/guest-config.ts';
-import { sessionAddresses } from '../../sessions/serve/session-addresses.ts';
-import { isServed, readServed } from '../../sessions/state/served-sessions.ts';
 import type { ServedSession, ServeEvent } from '../../sessions/serve/serve-session.ts';
 import {
   discardSession,
   type HeldSession,
-  listSessions,
   resumeSession,
   type SessionPlace,
-  type SessionStatus,
-  sessionStatus,
   startSession,
 } from '../../sessions/state/held-session.ts';
+import { sessionStatus } from '../../sessions/state/listed-sessions.ts';
 import { tryBoot, type TryBootOptions } from '../../sessions/guest/try-boot.ts';
 import { PAGE_LENGTH } from '../../formats/store/sessions/overlay-log.ts';
-import type { SessionRecord, WhenFull } from '../../formats/store/sessions/session.ts';
+import type { WhenFull } from '../../formats/store/sessions/session.ts';
 import { isOpenSocket } from '../../sessions/state/session-sockets.ts';
 import { clearSockets } from '../../sys/net/network.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
@@ -276,46 +264,6 @@ export async function clearSessionSockets(): Promise<readonly string[]> {
   return directory === undefined ? [] : clearSockets(directory, isOpenSocket);
 }
 
-/** Why the service cannot run a session yet that it should run. */
-export type WhyWaiting = (session: string) => string | undefined;
-
-/** Statistics of the sealed overlays of a session that this process runs. */
-export type OverlayOfSession = (session: string) => OverlayFigures | undefined;
-
-export async function sessions(
-  engine: Engine,
-  whyWaiting: WhyWaiting | undefined,
-): Promise<ResultOf<'session/list'>> {
-  const { sessions, damaged } = await listSessions(engine.store);
-  const remembered = await engine.memory.look();
-  return {
-    sessions: sessions.map((it) => summaryOf(engine, it, { whyWaiting, remembered })),
-    damaged,
-  };
-}
-
-export async function showSession(
-  engine: Engine,
-  id: string,
-  service: { readonly whyWaiting: WhyWaiting; readonly overlay: OverlayOfSession } | undefined,
-): Promise<ShownSession> {
-  const remembered = await engine.memory.look();
-  const status = await sessionStatus(engine.store, id);
-  const { record, holder } = status;
-  return {
-    ...summaryOf(engine, status, { whyWaiting: service?.whyWaiting, remembered }),
-    overlay: service?.overlay(id) ?? null,
-    attach: holder === undefined ? null : await attachments(record, await tlsOf(engine, record)),
-  };
-}
-
-/** Only the service records which kind it is. */
-async function tlsOf(engine: Engine, { id, tls }: SessionRecord): Promise<AttachedDisk['tls']> {
-  if (!tls) return undefined;
-  if (!(await isServed(engine.store, id))) return 'x509';
-  return (await readServed(engine.store, id)).tls?.kind ?? 'x509';
-}
-
 export async function discard(
   { store, memory }: Engine,
   id: string,
@@ -354,32 +302,4 @@ export async function keep(
   await notePublished(engine, set, point, tell);
   await forgetSession(memory, id, { tell });
   return { session: id, point, damage };
-}
-
-function summaryOf(
-  { disks }: Engine,
-  { record, holder, takenBytes }: SessionStatus,
-  {
-    whyWaiting,
-    remembered,
-  }: { readonly whyWaiting: WhyWaiting | undefined; readonly remembered: Remembered },
-): SessionSummary {
-  const { id, set, point, machine, created, phase, listen } = record;
-  const adopted = remembered.isOurs(sessionOrder(record));
-  const isReached = adopted || holder !== undefined;
-  return {
-    session: id,
-    set,
-    point,
-    machine,
-    created,
-    state: holder === undefined ? phase : 'running',
-    holder: holder ?? null,
-    takenBytes,
-    listen,
-    // A record by another box or an attacker may make no sense.
-    addresses: isReached ? sessionAddresses(record, holder === undefined ? undefined : disks) : [],
-    waits: whyWaiting?.(id) ?? null,
-    adopted,
-  };
 }

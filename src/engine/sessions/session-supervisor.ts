@@ -6,7 +6,7 @@ import {
   unmarkServed,
 } from '../../sessions/state/served-sessions.ts';
 import { SessionError } from '../../sessions/state/session-error.ts';
-import { sessionStatus } from '../../sessions/state/held-session.ts';
+import { sessionStatus } from '../../sessions/state/listed-sessions.ts';
 import { CatalogError } from '../../catalog/catalog-error.ts';
 import type { Damage } from '../../operations/nouns/backup.ts';
 import type { Report } from '../../operations/events.ts';

@@ -1,0 +1,89 @@
+import type { Remembered } from '../../box/store-memory.ts';
+import type { SessionRecord } from '../../formats/store/sessions/session.ts';
+import type {
+  OverlayFigures,
+  SessionSummary,
+  ShownSession,
+} from '../../operations/nouns/session.ts';
+import type { ResultOf } from '../../operations/operations.ts';
+import type { AttachedDisk } from '../../sessions/guest/guest-config.ts';
+import { sessionAddresses } from '../../sessions/serve/session-addresses.ts';
+import {
+  listSessions,
+  type SessionStatus,
+  sessionStatus,
+} from '../../sessions/state/listed-sessions.ts';
+import { isServed, readServed } from '../../sessions/state/served-sessions.ts';
+import type { Engine } from '../base/engine.ts';
+import { sessionOrder } from './orders.ts';
+
+/* Sessions as they are shown, without the code that runs one: it takes long to load. */
+
+/** Why the service cannot run a session yet that it should run. */
+export type WhyWaiting = (session: string) => string | undefined;
+
+/** Statistics of the sealed overlays of a session that this process runs. */
+export type OverlayOfSession = (session: string) => OverlayFigures | undefined;
+
+export async function sessions(
+  engine: Engine,
+  whyWaiting: WhyWaiting | undefined,
+): Promise<ResultOf<'session/list'>> {
+  const { sessions, damaged } = await listSessions(engine.store);
+  const remembered = await engine.memory.look();
+  return {
+    sessions: sessions.map((it) => summaryOf(engine, it, { whyWaiting, remembered })),
+    damaged,
+  };
+}
+
+export async function showSession(
+  engine: Engine,
+  id: string,
+  service: { readonly whyWaiting: WhyWaiting; readonly overlay: OverlayOfSession } | undefined,
+): Promise<ShownSession> {
+  const remembered = await engine.memory.look();
+  const status = await sessionStatus(engine.store, id);
+  const { record, holder } = status;
+  const { attachments } = await import('./attach.ts');
+  return {
+    ...summaryOf(engine, status, { whyWaiting: service?.whyWaiting, remembered }),
+    overlay: service?.overlay(id) ?? null,
+    attach: holder === undefined ? null : await attachments(record, await tlsOf(engine, record)),
+  };
+}
+
+/** Only the service records which kind it is. */
+async function tlsOf(engine: Engine, { id, tls }: SessionRecord): Promise<AttachedDisk['tls']> {
+  if (!tls) return undefined;
+  if (!(await isServed(engine.store, id))) return 'x509';
+  return (await readServed(engine.store, id)).tls?.kind ?? 'x509';
+}
+
+function summaryOf(
+  { disks }: Engine,
+  { record, holder, takenBytes }: SessionStatus,
+  {
+    whyWaiting,
+    remembered,
+  }: { readonly whyWaiting: WhyWaiting | undefined; readonly remembered: Remembered },
+): SessionSummary {
+  const { id, set, point, machine, created, phase, listen } = record;
+  const adopted = remembered.isOurs(sessionOrder(record));
+  const isReached = adopted || holder !== undefined;
+  return {
+    session: id,
+    set,
+    point,
+    machine,
+    created,
+    state: holder === undefined ? phase : 'running',
+    holder: holder ?? null,
+    takenBytes,
+    listen,
+    // A record by another box or an attacker may make no sense.
+    addresses: isReached ? sessionAddresses(record, holder === undefined ? undefined : disks) : [],
+    waits: whyWaiting?.(id) ?? null,
+    adopted,
+  };
+}
