@@ -31,16 +31,13 @@ test('install brings the service to READY, and a second time changes nothing', {
     await host!.run('bash', '-c', '. /usr/share/bash-completion/completions/holdfast; complete -p'),
     /complete -F _holdfast holdfast/,
   );
-  for (const [path, words] of [
-    ['zsh/vendor-completions/_holdfast', /^#compdef holdfast\n/],
-    ['fish/vendor_completions.d/holdfast.fish', /^complete -c holdfast /m],
-  ] as const) {
-    match(await host!.run('cat', `/usr/share/${path}`), words);
-  }
+  const shells = ['zsh/vendor-completions/_holdfast', 'fish/vendor_completions.d/holdfast.fish'];
+  const scripts = await host!.run('cat', ...shells.map((path) => `/usr/share/${path}`));
+  match(scripts, /^#compdef holdfast\n.*^complete -c holdfast /ms);
   match(await host!.run('cat', '/usr/share/man/man1/holdfast.1'), /^\.TH HOLDFAST 1 /);
   deepEqual([await show('ActiveState'), await show('SubState')], ['active', 'running']);
   equal(await show('StatusText'), 'no store');
-  const { MainPID: pid } = { MainPID: await show('MainPID') };
+  const pid = await show('MainPID');
   await host!.run('sh', INSTALL, '--offline');
   equal(await show('MainPID'), pid, 'it was not started again');
 });

@@ -20,8 +20,8 @@ export const SCRIPTS = {
 }
 complete -F _holdfast holdfast
 `,
-  // _describe takes "word:meaning", with a backslash before a colon of the word. A file in fpath is itself the function,
-  // at its first use: it passes that use on to the function that it defines.
+  // _describe takes "word:meaning", with a backslash before a colon of the word. At its first use a file in fpath is
+  // itself the function: it passes that use on to the function that it defines.
   zsh: `#compdef holdfast
 _holdfast() {
   local it
