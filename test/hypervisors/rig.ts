@@ -23,8 +23,13 @@ export interface Connecting {
   /** Default: one and the same. */
   readonly owner?: string | undefined;
   /** Before each call to the host, counted from 1: what goes wrong with it. */
-  readonly onCall?: ((name: string, count: number) => Mishap | undefined) | undefined;
+  readonly onCall?: OnCall | undefined;
 }
+
+export type OnCall = (
+  name: string,
+  count: number,
+) => Mishap | undefined | Promise<Mishap | undefined>;
 
 /** The call fails with that code; or the connection is cut for good before it has its effect, or after. */
 export type Mishap = 'cut-before' | 'cut-after' | HypervisorErrorCode;

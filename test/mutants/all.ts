@@ -2,6 +2,7 @@ import { disks } from './disks.ts';
 import { formats } from './formats.ts';
 import { ingest } from './ingest.ts';
 import { guard } from './guard.ts';
+import { hypervisorRuns } from './hypervisor-runs.ts';
 import { hypervisors } from './hypervisors.ts';
 import { jobs } from './jobs.ts';
 import type { Mutant } from './mutant.ts';
@@ -31,4 +32,5 @@ export const mutants: readonly Mutant[] = [
   ...screens,
   ...network,
   ...hypervisors,
+  ...hypervisorRuns,
 ];

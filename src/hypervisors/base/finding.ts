@@ -40,4 +40,8 @@ export type FindingCode =
   | 'busy'
   | 'scratch-space'
   | 'firmware'
-  | 'tpm';
+  | 'tpm'
+  | 'name'
+  | 'network'
+  | 'target-space'
+  | 'source-machine';

@@ -2,6 +2,7 @@ import type { HypervisorKind } from '../../formats/store/catalog/machine.ts';
 import type { BackupDriver } from './backup-driver.ts';
 import type { Finding } from './finding.ts';
 import type { DescribedMachine, MachineId, MachineSummary } from './machines.ts';
+import type { RunDriver } from './run-driver.ts';
 
 /*
  * The contract of a driver. The hypervisor is the truth: what exists is what it says exists, whatever we have noted.
@@ -22,6 +23,8 @@ export interface Hypervisor extends AsyncDisposable {
   /** What a backup of any machine of this host needs; a machine's own are found by `backup.check`. */
   check(signal: AbortSignal): Promise<readonly Finding[]>;
   readonly backup: BackupDriver;
+  /** Undefined: this kind of hypervisor, or this release of Holdfast for it, runs no recovery points. */
+  readonly run: RunDriver | undefined;
 }
 
 /** What each driver is opened with, besides an address and credentials. */

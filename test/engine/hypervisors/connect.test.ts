@@ -33,6 +33,7 @@ const EMPTY: Hypervisor = {
     begin: failing('NOT_FOUND', 'none'),
     tidy: async () => [],
   },
+  run: undefined,
   async [Symbol.asyncDispose]() {},
 };
 

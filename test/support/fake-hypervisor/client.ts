@@ -2,10 +2,12 @@ import type { Finding } from '../../../src/hypervisors/base/finding.ts';
 import type { Hypervisor, HypervisorOptions } from '../../../src/hypervisors/base/hypervisor.ts';
 import { HypervisorError } from '../../../src/hypervisors/base/hypervisor-error.ts';
 import type { MachineSummary } from '../../../src/hypervisors/base/machines.ts';
+import type { OnCall } from '../../hypervisors/rig.ts';
 import { backupDriver } from './backup.ts';
 import { describeMachine, type Link } from './describe.ts';
 import type { FakeHost, FakeMachine } from './host.ts';
-import { type OnCall, type Wire, wireTo } from './wire.ts';
+import { runDriver } from './run.ts';
+import { type Wire, wireTo } from './wire.ts';
 
 /*
  * The driver of the fake: like a real one, it knows of the host only what calls over the wire answer, and each answer
@@ -48,6 +50,7 @@ export async function connectFake(host: FakeHost, options: FakeOptions): Promise
     describe: async (id, signal) => describeMachine(open(), id, signal),
     check: async (signal) => checkHost(open(), signal),
     backup: backupDriver(open),
+    run: runDriver(open),
     async [Symbol.asyncDispose]() {
       isOpen = false;
     },

@@ -30,6 +30,7 @@ function madeMachine(id: string, { name, disks, excluded, hasAgent = true }: Mad
   const machine: FakeMachine = {
     ...{ id, name, power: 'on', hasAgent, frozenBy: undefined },
     ...{ disks: new Map(), files: new Map(), tokens: new Map(), internalSnapshots: [] },
+    ...{ session: undefined, aside: undefined, hasIoError: false, autostart: false },
     job: undefined,
   };
   machine.files.set('definition', Buffer.from(`<domain id="${id}"/>`));

@@ -1,6 +1,7 @@
 import type { DescribedDisk, Exclusion } from '../../../src/formats/store/catalog/machine.ts';
 import { HypervisorError } from '../../../src/hypervisors/base/hypervisor-error.ts';
 import type { MachinePower } from '../../../src/hypervisors/base/machines.ts';
+import type { HypervisorEvent } from '../../../src/hypervisors/base/run-driver.ts';
 import { type Bitmap, type FrozenDisk, type HostDisk, hostDisk } from './host-disk.ts';
 
 /*
@@ -13,6 +14,13 @@ export interface FakeMachine {
   readonly id: string;
   name: string;
   power: MachinePower;
+  /** Which session made it. */
+  session: string | undefined;
+  /** Which session has renamed it, and from what. */
+  aside: { readonly session: string; readonly name: string } | undefined;
+  /** It stopped because a disk did not answer. */
+  hasIoError: boolean;
+  autostart: boolean;
   hasAgent: boolean;
   /** By whom its file systems are frozen. */
   frozenBy: string | undefined;
@@ -25,12 +33,24 @@ export interface FakeMachine {
 }
 
 export interface FakeDisk {
-  readonly bytes: HostDisk;
+  bytes: HostDisk;
+  /** Sources, as its definition names them, the one on top first. */
+  layers: readonly string[];
+  copy: Copy | undefined;
+  /** How its last copy ended. */
+  copyFailure: string | undefined;
   readonly bus: DescribedDisk['bus'];
   /** Why it cannot be read by a backup. */
   readonly excluded: Exclusion | undefined;
   /** Its format keeps no bitmaps. */
   readonly isRaw: boolean;
+}
+
+/** A disk that is copied to a volume while its machine runs. */
+interface Copy {
+  readonly to: string;
+  done: number;
+  readonly total: number;
 }
 
 interface Token {
@@ -61,6 +81,24 @@ export interface FakeHost {
   /** For what guests write over while a job runs, in bytes; all jobs together. */
   scratchCapacity: number;
   scratchUsed: number;
+  readonly pools: Map<string, number>;
+  readonly networks: Set<string>;
+  readonly volumes: Map<string, Volume>;
+  /** By their paths. */
+  readonly placedFiles: Map<string, { readonly session: string; readonly bytes: Uint8Array }>;
+  /** What sessions have made known, each with its disks' sources. */
+  readonly shown: Map<string, readonly string[]>;
+  /** What answers, by URL: not the host's, but what it can reach. */
+  readonly served: Map<string, { readonly bytes: HostDisk; isUp: boolean }>;
+  readonly watchers: Set<(event: HypervisorEvent) => void>;
+}
+
+interface Volume {
+  readonly pool: string;
+  readonly size: number;
+  readonly bytes: HostDisk;
+  /** Which session has reserved it. */
+  session: string | undefined;
 }
 
 export function fakeHost(): FakeHost {
@@ -68,7 +106,13 @@ export function fakeHost(): FakeHost {
     machines: new Map(),
     ...{ isUp: true, credentials: 'secret', identity: 'key 1' },
     ...{ scratchCapacity: 2 ** 30, scratchUsed: 0 },
+    ...{ pools: new Map(), networks: new Set(), volumes: new Map(), placedFiles: new Map() },
+    ...{ shown: new Map(), served: new Map(), watchers: new Set() },
   };
+}
+
+export function announce(host: FakeHost, event: HypervisorEvent): void {
+  for (const watcher of host.watchers) watcher(event);
 }
 
 export function machineOf(host: FakeHost, id: string): FakeMachine {
@@ -88,6 +132,7 @@ export interface AddedDisk {
 export function addDisk(machine: FakeMachine, { name, size, bus, excluded, isRaw }: AddedDisk) {
   machine.disks.set(name, {
     ...{ bytes: hostDisk(size), bus: bus ?? 'virtio' },
+    ...{ layers: [`/fake/${name}`], copy: undefined, copyFailure: undefined },
     ...{ excluded, isRaw: isRaw ?? false },
   });
 }

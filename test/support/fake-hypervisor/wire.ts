@@ -1,19 +1,5 @@
-import {
-  HypervisorError,
-  type HypervisorErrorCode,
-} from '../../../src/hypervisors/base/hypervisor-error.ts';
-
-/**
- * What happens at a call: it fails with that code and has no effect; or the connection is cut for good, before it has
- * its effect or after, as if this process had been killed.
- */
-export type Mishap = 'cut-before' | 'cut-after' | HypervisorErrorCode;
-
-/** Before each call: its name, and how many have been made, this one included. */
-export type OnCall = (
-  name: string,
-  count: number,
-) => Mishap | undefined | Promise<Mishap | undefined>;
+import { HypervisorError } from '../../../src/hypervisors/base/hypervisor-error.ts';
+import type { OnCall } from '../../hypervisors/rig.ts';
 
 /** The way to a host. Each call reaches it after a turn of the loop at the earliest, as one over a network does. */
 export interface Wire {

@@ -1,0 +1,80 @@
+import type { Finding } from '../../../src/hypervisors/base/finding.ts';
+import type { RunPlan } from '../../../src/hypervisors/base/run-driver.ts';
+import type { Link } from './describe.ts';
+import type { FakeHost } from './host.ts';
+import { usedOf } from './host-run.ts';
+
+export async function checkRun(
+  { host, wire }: Link,
+  plan: RunPlan,
+  signal: AbortSignal,
+): Promise<readonly Finding[]> {
+  return wire.call(
+    'examine',
+    () => [...placeFindings(host, plan), ...diskFindings(host, plan)],
+    signal,
+  );
+}
+
+function placeFindings(host: FakeHost, plan: RunPlan): readonly Finding[] {
+  const findings: Finding[] = [];
+  const machines = [...host.machines.values()].filter((it) => it.session !== plan.session);
+  if (machines.some(({ name }) => name === plan.name)) {
+    findings.push({
+      ...{ level: 'blocker', code: 'name', message: `a machine "${plan.name}" exists` },
+      remedy: 'choose another name, or let the machine be set aside',
+    });
+  }
+  const source = machines.find(({ id }) => id === plan.machine.from.id);
+  if (source?.power === 'on') {
+    findings.push({
+      ...{
+        level: 'warning',
+        code: 'source-machine',
+        message: `machine "${source.name}" still runs`,
+      },
+      remedy: 'shut it down: both have its addresses',
+    });
+  }
+  for (const [mac, network] of Object.entries(plan.networks)) {
+    if (host.networks.has(network)) continue;
+    findings.push({
+      ...{ level: 'blocker', code: 'network', message: `there is no network "${network}"` },
+      remedy: `choose one for card ${mac}, or none`,
+    });
+  }
+  for (const { mac } of plan.machine.nics) {
+    if (plan.networks[mac] !== undefined) continue;
+    const message = `card ${mac} will not be connected`;
+    findings.push({
+      level: 'warning',
+      code: 'network',
+      message,
+      remedy: 'choose a network for it',
+    });
+  }
+  return findings;
+}
+
+function diskFindings(host: FakeHost, plan: RunPlan): readonly Finding[] {
+  const findings: Finding[] = [];
+  for (const { name: disk, urls } of plan.disks) {
+    if (urls.some((url) => host.served.get(url)?.isUp === true)) continue;
+    findings.push({
+      ...{ level: 'blocker', code: 'data-path', disk, message: `it does not answer at ${urls[0]}` },
+      remedy: 'see that no firewall is between the host and this one',
+    });
+  }
+  if (plan.pool === undefined) return findings;
+  const capacity = host.pools.get(plan.pool) ?? 0;
+  const needed = plan.disks.reduce((sum, { size }) => sum + size, 0);
+  const reserved = [...host.volumes.values()].some(({ session }) => session === plan.session);
+  if (!reserved && needed > capacity - usedOf(host, plan.pool)) {
+    findings.push({
+      ...{ level: 'blocker', code: 'target-space' },
+      message: `pool "${plan.pool}" has no ${needed} bytes`,
+      remedy: 'choose another pool, or make space in it',
+    });
+  }
+  return findings;
+}
