@@ -10,6 +10,7 @@ import { operations as host } from './nouns/host.ts';
 import { operations as hypervisor } from './nouns/hypervisor.ts';
 import { operations as job } from './nouns/job.ts';
 import { operations as network } from './nouns/network.ts';
+import { operations as restore } from './nouns/restore.ts';
 import { operations as service } from './nouns/service.ts';
 import { operations as session } from './nouns/session.ts';
 import { operations as set } from './nouns/set.ts';
@@ -25,6 +26,7 @@ const ALL = [
   ...store,
   ...set,
   ...backup,
+  ...restore,
   ...background,
   ...job,
   ...session,

@@ -22,3 +22,8 @@ export class KeyDoesNotFit extends Error {
 export class DamageFound extends Error {
   override readonly name = 'DamageFound';
 }
+
+/** Some machines of a run were not backed up. */
+export class BackupIncomplete extends Error {
+  override readonly name = 'BackupIncomplete';
+}

@@ -16,6 +16,7 @@ const host: Load = () => import('../../operations/nouns/host.ts');
 const hypervisor: Load = () => import('../../operations/nouns/hypervisor.ts');
 const job: Load = () => import('../../operations/nouns/job.ts');
 const network: Load = () => import('../../operations/nouns/network.ts');
+const restore: Load = () => import('../../operations/nouns/restore.ts');
 const service: Load = () => import('../../operations/nouns/service.ts');
 const session: Load = () => import('../../operations/nouns/session.ts');
 const set: Load = () => import('../../operations/nouns/set.ts');
@@ -27,7 +28,7 @@ const token: Load = () => import('../../operations/nouns/token.ts');
 const FILES: Readonly<Record<NounOf<OperationName>, readonly Load[]>> = {
   ...{ service: [service], export: [service], support: [service] },
   ...{ alarm: [alarm], notify: [alarm], audit: [audit], token: [token], lockdown: [token] },
-  ...{ store: [store], set: [set], backup: [backup], restore: [backup] },
+  ...{ store: [store], set: [set], backup: [backup], restore: [restore] },
   ...{ job: [job, background], schedule: [job, background] },
   ...{ session: [session], files: [files] },
   ...{ network: [network], host: [host], ssh: [ssh], 'ssh-key': [ssh], disk: [disk], pool: [disk] },

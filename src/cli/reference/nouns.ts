@@ -70,7 +70,10 @@ export const NOUNS: readonly Noun[] = [
   },
   {
     ...{ name: 'backup', group: 'Backups', about: 'recovery points' },
-    commands: backups('backup', 'create', 'list', 'show', 'retain', 'forget'),
+    commands: {
+      create: byHand(() => import('../commands/backups/backup-create.ts')),
+      ...backups('backup', 'list', 'show', 'retain', 'forget'),
+    },
   },
   {
     ...{ name: 'hypervisor', group: 'Backups', about: 'hosts from which machines are backed up' },

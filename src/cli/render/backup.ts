@@ -1,5 +1,6 @@
 import { formatSize } from '../../lib/sizes.ts';
 import type { ShownPoint } from '../../operations/nouns/backup.ts';
+import { BackupIncomplete } from '../base/command-errors.ts';
 import { table } from '../base/output.ts';
 import type { Renders } from './render.ts';
 
@@ -10,6 +11,22 @@ export const render = {
       .filter(({ scope }) => changed !== undefined && scope === 'all')
       .map(({ disk, reason }) => `\nDisk ${disk} was read whole, because ${reason}`);
     return `Recovery point ${point} (${sizes})${whole.join('')}`;
+  },
+  'backup/machine': {
+    text: ({ run, points, failed }) =>
+      [
+        `Run ${run}: ${points.length === 1 ? '1 recovery point' : `${points.length} recovery points`}`,
+        ...points.map(
+          ({ point, readBytes, storedBytes }) =>
+            `${point} (${formatSize(readBytes)} read, ${formatSize(storedBytes)} stored)`,
+        ),
+        ...failed.map(({ machine, reason }) => `NOT BACKED UP ${machine}: ${reason}`),
+      ].join('\n'),
+    failure({ failed }) {
+      if (failed.length === 0) return undefined;
+      const count = failed.length === 1 ? '1 machine was' : `${failed.length} machines were`;
+      return new BackupIncomplete(`${count} not backed up`);
+    },
   },
   'backup/list': {
     text: ({ points }) =>

@@ -4,6 +4,7 @@ import type { RequestOf } from '../../operations/operations.ts';
 import { sessionStatus } from '../../sessions/state/listed-sessions.ts';
 import { mayWrite } from '../../sys/files/file-view.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
+import { checkName } from '../../catalog/names.ts';
 import { findPoint } from '../../catalog/points.ts';
 import { checkBackup, checkRestore } from '../points/backups.ts';
 import { type Engine, openSet, type SecretSource } from '../base/engine.ts';
@@ -35,13 +36,18 @@ export async function checkJob(
     const files = request.disks.map(({ where }) => where).filter((where) => !isNbdUri(where));
     for (const where of files) await checkImage(engine, where);
   }
+  if (job.kind === 'backup-machine') {
+    const { machine, retention } = job.request;
+    if (machine !== undefined) checkName(machine, 'machine');
+    if (retention) checkRetention(retention);
+  }
   await openSet(engine, await setOf(engine, job), secrets);
   return job;
 }
 
 /** The set whose key a job needs. */
 export async function setOf(engine: Engine, job: Exclude<Job, { kind: 'check' }>): Promise<string> {
-  if (job.kind === 'backup') return job.request.set;
+  if (job.kind === 'backup' || job.kind === 'backup-machine') return job.request.set;
   if (job.kind === 'restore') {
     return (await findPoint(engine.store, job.request.point)).set;
   }

@@ -5,6 +5,7 @@ import type { Outcome } from '../../jobs/job-state.ts';
 import type { AttemptOptions } from '../../jobs/queue.ts';
 import { jobRequest } from '../../operations/nouns/background.ts';
 import type { Report } from '../../operations/events.ts';
+import type { MadePoint } from '../../operations/nouns/backup.ts';
 import type { RequestOf } from '../../operations/operations.ts';
 import { againAfter } from '../base/again.ts';
 import { firstFailure, kindOfFailure } from '../base/failures.ts';
@@ -76,6 +77,8 @@ async function attempt(job: JobRecord, options: Attempt): Promise<Outcome> {
   switch (asked.kind) {
     case 'backup':
       return { kind: 'done', result: await backUp(asked.request, options) };
+    case 'backup-machine':
+      return backUpMachines(job, asked.request, options);
     case 'check': {
       const { request } = asked;
       const result = await options.inWorker['store/check'](request, options);
@@ -98,8 +101,43 @@ async function attempt(job: JobRecord, options: Attempt): Promise<Outcome> {
 async function backUp({ retention, ...backup }: Request<'backup'>, options: Attempt) {
   if (retention) checkRetention(retention);
   const point = await options.inWorker['backup/create'](backup, options);
+  return retained(point, retention, options);
+}
+
+/** Later attempts have what is left of the window. */
+async function backUpMachines(
+  { created }: JobRecord,
+  { retention, window, ...backup }: Request<'backup-machine'>,
+  options: Attempt,
+): Promise<Outcome> {
+  if (retention) checkRetention(retention);
+  const passed = (options.engine.store.clock.now().getTime() - Date.parse(created)) / 1000;
+  const left = window === undefined ? undefined : Math.floor(window - Math.max(0, passed));
+  if (left !== undefined && left <= 0) {
+    const reason = 'the window of this backup has ended; the next one is made at its own time';
+    return { kind: 'failed', reason, again: 'never' };
+  }
+  const request = { ...backup, window: left };
+  const { points, ...made } = await options.inWorker['backup/machine'](request, options);
+  const result = {
+    ...made,
+    points: await Promise.all(points.map((point) => retained(point, retention, options))),
+  };
+  const { failed } = made;
+  if (failed.length === 0) return { kind: 'done', result };
+  const count = failed.length === 1 ? '1 machine was' : `${failed.length} machines were`;
+  const [first] = failed;
+  const reason = `${count} not backed up: ${first!.machine}: ${first!.reason}`;
+  return { kind: 'bad', result, reason };
+}
+
+async function retained(
+  point: MadePoint,
+  retention: Request<'backup'>['retention'],
+  options: Attempt,
+) {
   if (!retention) return { ...point };
-  const { set, machine } = backup;
+  const { set, machine } = point;
   try {
     const rules = { set, machine, retention, dryRun: false };
     return { ...point, retained: await retain(options.engine, rules) };

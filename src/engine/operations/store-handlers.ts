@@ -41,6 +41,13 @@ export function storeHandlers(context: StoreContext): Handlers<StoreOperationNam
       (await import('../points/set-keys.ts')).importKey(await engine(), request, given),
     'backup/create': async ({ engine, isSecret }, request, options) =>
       (await backups()).createBackup(await engine(), request, { ...options, isSecret }),
+    'backup/machine': async ({ engine, hypervisors }, request, options) => {
+      const { backupMachines } = await import('../hypervisors/machine-backup.ts');
+      return backupMachines(await engine(), request, {
+        ...options,
+        hypervisors: await hypervisors(),
+      });
+    },
     'backup/list': async ({ engine }, request) => (await backups()).points(await engine(), request),
     'backup/page': async ({ engine }, request) =>
       (await backups()).pointPage(await engine(), request),

@@ -2,22 +2,21 @@ import { findPoint, listPoints, type PageRequest, pageOfPoints } from '../../cat
 import { forgetLost, forgetPoint } from '../../catalog/publication.ts';
 import { CatalogError } from '../../catalog/catalog-error.ts';
 import { checkName } from '../../catalog/names.ts';
-import { backup, type BackupEvent } from '../../ingest/backup/backup.ts';
+import { backup } from '../../ingest/backup/backup.ts';
 import { readChangedBlocks } from '../../ingest/backup/changed-blocks.ts';
 import { formatName, parseImageFormat } from '../../ingest/source/image-format.ts';
 import { checkTarget, restoreDisk } from '../../ingest/restore/restore.ts';
 import type { IsSecret } from '../../ingest/source/image-source.ts';
-import type { Damage, MadePoint, PointSummary } from '../../operations/nouns/backup.ts';
-import type { Report } from '../../operations/events.ts';
+import type { MadePoint, PointSummary } from '../../operations/nouns/backup.ts';
 import type { DamagedPoint } from '../../operations/base/fields.ts';
 import { openBlockReader } from '../../store/read/block-reader.ts';
 import { manifestDisk } from '../../store/read/manifest-disk.ts';
-import { formatSize, MiB } from '../../lib/sizes.ts';
+import { MiB } from '../../lib/sizes.ts';
 import { runProgram } from '../../host/base/programs.ts';
 import { requireErasable } from './erasure.ts';
 import { checkDeletions } from './deletions.ts';
+import { backupNotes, madePoint } from './backup-notes.ts';
 import { summaryOf } from './shown-point.ts';
-import { damageNotice } from '../base/damage-notice.ts';
 import { knownPoint, notePublished, olderMachines } from './published-points.ts';
 import {
   type Engine,
@@ -47,9 +46,7 @@ export async function createBackup(
   const ranges =
     changed === undefined ? undefined : await readChangedBlocks(store.files, changed, names);
   const open = await openSet(engine, set, secrets);
-  const scopes = new Map<string, MadePoint['scopes'][number]>();
-  const damage: Damage[] = [];
-  const tell = reporting(report, ranges !== undefined);
+  const notes = backupNotes(report, { hasList: ranges !== undefined });
   const known = await knownPoint(engine, { set, machine });
   const point = await backup(store, {
     set: open,
@@ -57,18 +54,11 @@ export async function createBackup(
     disks: disks.map((disk) => ({ ...disk, format: as })),
     ...{ changed: ranges, known },
     ...{ isSecret, workers, signal },
-    onEvent(event) {
-      if (event.kind === 'disk') {
-        const { disk, scope, reason } = event;
-        scopes.set(disk, { disk, scope, reason });
-      }
-      if (event.kind === 'damage') damage.push({ where: event.where, what: event.what });
-      tell(event);
-    },
+    onEvent: notes.onEvent,
   });
   const notice = (message: string): void => report({ event: 'notice', message });
   await notePublished(engine, open, point.id, notice);
-  return { ...summaryOf(point), scopes: [...scopes.values()], damage };
+  return madePoint(point, notes);
 }
 
 /** Checks as much of a request as possible without the store. Throws BAD_NAME, UNSUPPORTED. */
@@ -84,33 +74,6 @@ export function checkBackup({
     throw new CatalogError('BAD_NAME', `two disks have the same name in ${names.join(', ')}`);
   }
   return { names, as: format === undefined ? undefined : parseImageFormat(format) };
-}
-
-function reporting(report: Report, hasList: boolean): (event: BackupEvent) => void {
-  return (event) => {
-    switch (event.kind) {
-      case 'indexing':
-        return report({
-          event: 'progress',
-          phase: 'indexing',
-          position: event.done,
-          total: event.total,
-        });
-      case 'disk': {
-        if (!hasList || event.scope === 'changes') return;
-        const size = formatSize(event.size);
-        const message = `disk ${event.disk}: all of its ${size} will be read, because ${event.reason}`;
-        return report({ event: 'notice', message });
-      }
-      case 'damage':
-        return report({ event: 'notice', message: damageNotice(event) });
-      case 'progress': {
-        const { position, total, readBytes, storedBytes } = event;
-        const phase = 'backup';
-        return report({ event: 'progress', phase, position, total, readBytes, storedBytes });
-      }
-    }
-  };
 }
 
 export interface PointListing {

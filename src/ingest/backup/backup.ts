@@ -199,7 +199,10 @@ async function* plannedDisks(
     const { name, device } = source;
     const { size } = device.geometry;
     const before = parent?.disks.find((disk) => disk.name === name);
-    const plan = scopeOf({ name, size }, { before, gap, changed: changed?.disks.get(name) });
+    const plan = scopeOf(
+      { name, size },
+      { before, gap, changed: changed?.disks.get(name), unknown: changed?.unknown?.get(name) },
+    );
     return { source, base: before && before.size <= size ? before : undefined, plan };
   });
   for (const { source, base, plan } of plans) {
@@ -231,14 +234,16 @@ function scopeOf(
     before,
     gap,
     changed,
+    unknown = 'there is no changed-block list for it',
   }: {
     readonly before: PointDisk | undefined;
     readonly gap: string | undefined;
+    readonly unknown: string | undefined;
     readonly changed: readonly { readonly offset: number; readonly length: number }[] | undefined;
   },
 ): DiskScope {
   const all: Scope = { kind: 'all' };
-  if (!changed) return { scope: all, reason: 'there is no changed-block list for it' };
+  if (!changed) return { scope: all, reason: unknown };
   if (gap !== undefined) return { scope: all, reason: gap };
   if (!before) return { scope: all, reason: 'there is no earlier recovery point of it' };
   if (before.size > size) return { scope: all, reason: 'it has shrunk' };

@@ -11,6 +11,8 @@ export interface ChangedBlocks {
   /** ID of the recovery point from which the changes are counted; undefined: the machine's newest backup. */
   readonly since: string | undefined;
   readonly disks: ReadonlyMap<string, readonly ChangedRange[]>;
+  /** Why the changes of other disks are not known. */
+  readonly unknown?: ReadonlyMap<string, string> | undefined;
 }
 
 const POINT_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;

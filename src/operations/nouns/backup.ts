@@ -30,15 +30,15 @@ import {
 } from '../base/fields.ts';
 import { mutation, query } from '../base/operation.ts';
 
-/* Recovery points: made, listed, written back to a disk, and forgotten. */
+/* Recovery points: made, listed and forgotten. */
 
 const DISKS_MAX = 256;
-const FORMATS = ['raw', 'qcow2', 'vmdk', 'vdi', 'vhd', 'vhdx'];
+export const FORMATS = ['raw', 'qcow2', 'vmdk', 'vdi', 'vhd', 'vhdx'];
 const PAGE_MAX = 500;
 /** A disk: a file, a device, or an export of an NBD server. */
-const disk = line(PATH_MAX);
+export const disk = line(PATH_MAX);
 /** Also no export whose URI names files: a socket, certificates, keys. */
-const NOT_A_FILE = /^nbds?:\/\/[^?]*(?:\?(?:tls-(?:fingerprint|hostname)=[\w.:-]*&?)*)?$/;
+export const NOT_A_FILE = /^nbds?:\/\/[^?]*(?:\?(?:tls-(?:fingerprint|hostname)=[\w.:-]*&?)*)?$/;
 
 const disks = list(
   object({
@@ -169,11 +169,11 @@ const retained = {
 };
 
 const create = mutation('backup/create', {
-  summary: 'Create a recovery point from disk images',
+  summary: 'Create a recovery point',
   description:
-    'Several disks make one recovery point. If interrupted, it publishes nothing; if repeated, it finds ' +
-    'again what was ' +
-    'stored. Disks of which the list of changes cannot say what changed are read whole, and named with the reason.',
+    'The disks of an image, a device or an NBD server make one recovery point. If interrupted, it publishes nothing; ' +
+    'if repeated, it finds again what was stored. Disks of which the list of changes cannot say what ' +
+    'changed are read whole, and named with the reason.',
   runs: 'worker',
   changes: ['backup'],
   key: 'opens',
@@ -186,6 +186,94 @@ const create = mutation('backup/create', {
     examples: [
       'backup create nightly --machine web1 --disk vda=/images/web1.qcow2',
       'backup create nightly --machine web1 --disk vda=/dev/vg/web1 --queue --keep-daily 7',
+    ],
+  },
+});
+
+const CONSISTENCY = ['application', 'file-system', 'crash'] as const;
+const FROM_MAX = 256;
+const WINDOW_SECONDS_MAX = 7 * 24 * 3600;
+
+const fromHypervisors = {
+  set: setName,
+  from: field(
+    list(
+      text({
+        max: 512,
+        pattern: /^[A-Za-z0-9][A-Za-z0-9._-]*\/\P{Cc}+$/u,
+        words: 'HYPERVISOR/MACHINE, such as kvm1/web1 or kvm1/web*',
+      }),
+      FROM_MAX,
+      1,
+    ),
+    'machines to back up; * stands for any part of a name',
+    { placeholder: 'HYPERVISOR/MACHINE', label: 'Machines' },
+  ),
+  machine: field(
+    optional(name),
+    'name of the machine in the backup set (default: its name on the hypervisor)',
+    { placeholder: 'MACHINE', names: 'machines' },
+  ),
+  only: field(optional(list(name, DISKS_MAX, 1)), 'back up only these disks', {
+    ...{ placeholder: 'DISK', label: 'Only disks' },
+  }),
+  exclude: field(optional(list(name, DISKS_MAX)), 'leave out these disks', {
+    ...{ placeholder: 'DISK', label: 'Leave out disks' },
+  }),
+  consistency: field(
+    withDefault(oneOf(...CONSISTENCY), 'file-system'),
+    'application: programs in the guest write everything out first; file-system: its file systems are frozen for a ' +
+      'moment; crash: as after a power cut',
+    { placeholder: 'LEVEL' },
+  ),
+  strict: field(
+    withDefault(flag(), false),
+    'fail if the guest cannot be brought into that state (default: make the backup, and record why)',
+  ),
+  window: field(
+    optional(integer(1, WINDOW_SECONDS_MAX)),
+    'in seconds, from when the run is due: machines whose backup has not begun by then are left to the next run',
+    { placeholder: 'TIME', label: 'Window' },
+  ),
+};
+
+const machine = mutation('backup/machine', {
+  summary: 'Create recovery points of machines of a hypervisor',
+  description:
+    'All disks of a machine are read as they were at one moment, while it runs on. Only what has changed since its ' +
+    'last recovery point is read, if the hypervisor can tell that; otherwise all is read, and the reason is given.',
+  changes: ['backup', 'hypervisor'],
+  runs: 'worker',
+  key: 'opens',
+  job: {
+    kind: 'backup-machine',
+    also: retained,
+  },
+  request: object(fromHypervisors),
+  result: object({
+    run: field(word, 'ID of this run: its recovery points have it too'),
+    points: field(list(madePoint, MANY), 'the recovery points'),
+    failed: field(
+      list(
+        object({
+          machine: field(word, 'as HYPERVISOR/MACHINE'),
+          reason: field(prose, 'why there is no recovery point of it'),
+        }),
+        MANY,
+      ),
+      'machines that were not backed up',
+    ),
+  }),
+  cli: {
+    args: ['set'],
+    options: {
+      only: { name: 'disk' },
+      window: { form: 'duration' },
+      retention: { spread: 'keep-' },
+    },
+    examples: [
+      'backup create nightly --from kvm1/web1',
+      "backup create nightly --from 'kvm1/*' --exclude swap --queue --window 6h --keep-daily 7",
     ],
   },
 });
@@ -294,45 +382,4 @@ const retain = mutation('backup/retain', {
   },
 });
 
-const restore = mutation('restore/disk', {
-  summary: 'Write a disk to a file, a device or an NBD server',
-  description:
-    'A file appears when it is complete; holes stay holes. What was written is read back and compared.',
-  runs: 'worker',
-  changes: [],
-  key: 'opens',
-  lockdown: 'allowed',
-  job: { kind: 'restore' },
-  request: object({
-    point,
-    disk: field(name, 'name of the disk', { placeholder: 'DISK', names: 'disks' }),
-    to: field(disk, 'a file, a device or an NBD URI', {
-      ...{ placeholder: 'FILE|DEVICE|NBD-URI', hostFile: NOT_A_FILE },
-    }),
-    format: field(
-      optional(line(32)),
-      'raw, qcow2, vmdk, vdi, vhd or vhdx (default: the ending of the name, else raw); only raw for devices and NBD',
-      { placeholder: 'FORMAT', suggests: FORMATS },
-    ),
-    overwrite: field(withDefault(flag(), false), 'replace a file that exists'),
-    erase: field(
-      optional(line(256)),
-      'overwrite the contents of a device: its serial number (its name, if it has none), typed out',
-      { placeholder: 'SERIAL' },
-    ),
-  }),
-  result: object({
-    point: field(word, 'ID of the recovery point'),
-    disk: field(word, 'name of the disk'),
-    to: field(prose, 'where it is'),
-    format: field(word, 'its format'),
-    size: field(count, 'size of the disk in bytes'),
-    writtenBytes: field(count, 'bytes that were written'),
-  }),
-  cli: {
-    args: ['point', 'disk'],
-    examples: ['restore disk web1@latest vda --to /images/web1.qcow2'],
-  },
-});
-
-export const operations = [create, list_, page, show, forget, retain, restore] as const;
+export const operations = [create, machine, list_, page, show, forget, retain] as const;

@@ -68,6 +68,8 @@ function wordsIn(example: string): string[] {
 }
 
 function wordsFor(operation: string): string {
+  // `backup create --from`
+  if (operation === 'backup/machine') return 'backup create';
   return operation.replace(/^ssh-key/, 'ssh key').replace('/', ' ');
 }
 
@@ -83,6 +85,7 @@ test('every operation for people has a command, and every command made of one it
 test('a command says of an operation what the operation says of itself', async () => {
   const summaries = new Map(commands.map(([words, { summary }]) => [words, summary]));
   for (const { name, summary } of Object.values<Operation>(OPERATIONS)) {
+    if (name === 'backup/machine') continue;
     const words = wordsFor(name);
     equal(summaries.get(words) ?? summary, summary, words);
   }

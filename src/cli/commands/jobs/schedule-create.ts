@@ -1,11 +1,12 @@
 import { argument, flag, option } from '../../base/rows.ts';
 import { declared } from '../../base/declared.ts';
 import type { RequestOf } from '../../../operations/operations.ts';
+import { eitherOptions, IMAGES, MACHINES, meantBackup } from '../../options/backup-options.ts';
 import { optionsOf, requestOf } from '../../options/operation-command.ts';
 import type { Command, Context, Input } from '../../base/command.ts';
 import { UsageError } from '../../base/command-errors.ts';
 
-const [BACKUP, CHECK] = await Promise.all([declared('backup/create'), declared('store/check')]);
+const CHECK = await declared('store/check');
 
 export const command: Command = {
   summary: 'Back up or check at certain times',
@@ -24,13 +25,17 @@ export const command: Command = {
       { isRequired: true },
     ),
     option('backup', 'SET', 'back up to this set, with:', { names: ['sets'] }),
-    ...optionsOf(BACKUP).map((it) => ({ ...it, isRequired: false, withQueue: false })),
+    ...eitherOptions(optionsOf(IMAGES), optionsOf(MACHINES)).map((it) => ({
+      ...it,
+      withQueue: false,
+    })),
     flag('check', 'check the store, with:'),
     ...optionsOf(CHECK),
   ],
   examples: [
     "schedule create verify --at '*-*-01 04:00' --check --read-data",
     'schedule create nightly --at daily --backup nightly --machine web1 --disk vda=/dev/vg/web1 --keep-daily 7',
+    "schedule create kvm1 --at '22:00' --backup nightly --from 'kvm1/*' --window 8h --keep-daily 7",
   ],
   async run(input, context) {
     const { output, call } = context;
@@ -45,7 +50,7 @@ async function jobOf(input: Input, context: Context): Promise<RequestOf<'job/cre
   const set = input.text('backup');
   if ((set === undefined) === !input.flag('check'))
     throw new UsageError('give --backup SET or --check');
-  const [operation, args] = set === undefined ? [CHECK, []] : [BACKUP, [set]];
+  const [operation, args] = set === undefined ? [CHECK, []] : [meantBackup(input), [set]];
   const request = await requestOf(operation, { args, input, isJob: true }, context);
   return { kind: operation.job!.kind, request } as RequestOf<'job/create'>;
 }

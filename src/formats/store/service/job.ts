@@ -35,7 +35,7 @@ export interface JobRecord {
   readonly result: JsonObject | undefined;
 }
 
-export const JOB_KINDS = ['backup', 'check', 'keep', 'restore'] as const;
+export const JOB_KINDS = ['backup', 'backup-machine', 'check', 'keep', 'restore'] as const;
 export type JobKind = (typeof JOB_KINDS)[number];
 export const JOB_STATES = ['waiting', 'running', 'done', 'failed', 'canceled'] as const;
 export type JobState = (typeof JOB_STATES)[number];
