@@ -31,7 +31,8 @@ async function place(after: (work: () => Promise<void>) => void) {
   const connecting: { now: Connecting } = { now: {} };
   const { hypervisors } = managedHome(() => host.connect(connecting.now));
   const signal = new AbortController().signal;
-  const added = { hypervisor: 'kvm1', uri: 'fake:///system', hostKey: undefined };
+  const own = { sockets: undefined, scratch: undefined, hostKey: undefined };
+  const added = { hypervisor: 'kvm1', uri: 'fake:///system', ...own };
   await add(hypervisors, added, { signal });
   const notices: string[] = [];
   const engine = await home.open();
