@@ -6,6 +6,7 @@ import { hypervisorRuns } from './hypervisor-runs.ts';
 import { hypervisors } from './hypervisors.ts';
 import { jobs } from './jobs.ts';
 import type { Mutant } from './mutant.ts';
+import { nbdClient } from './nbd-client.ts';
 import { network } from './network.ts';
 import { pageLocations } from './page-locations.ts';
 import { screens } from './screens.ts';
@@ -24,6 +25,7 @@ export const mutants: readonly Mutant[] = [
   ...ingest,
   ...service,
   ...targets,
+  ...nbdClient,
   ...guard,
   ...jobs,
   ...pageLocations,

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { temporaryDirectory } from './temporary.ts';
 import { until } from './until.ts';
@@ -19,13 +19,22 @@ export async function qemuNbd(...words: readonly string[]): Promise<QemuNbd> {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   const exited = new Promise<void>((resolve) => server.once('exit', () => resolve()));
-  await until('its socket', () => existsSync(socket) || server.exitCode !== null);
+  await until('a server at its socket', async () => server.exitCode !== null || isServed(socket));
   return {
     socket,
     uri: `nbd+unix:///?socket=${socket}`,
     async [Symbol.asyncDispose]() {
-      server.kill();
+      // It has nothing to put away, and misses a SIGTERM that comes before its loop runs.
+      server.kill('SIGKILL');
       await exited;
     },
   };
+}
+
+function isServed(path: string): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const socket = connect(path);
+  socket.once('connect', () => resolve(true));
+  socket.once('error', () => resolve(false));
+  return promise.finally(() => socket.destroy());
 }

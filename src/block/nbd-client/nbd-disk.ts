@@ -22,11 +22,11 @@ export interface NbdDisk extends WritableBlockDevice {
   /** The server has gone, or violated the protocol: no request will be answered from now on. */
   readonly isGone: boolean;
   /**
-   * The ranges of the whole disk that have changed since QEMU's dirty bitmap of that name began, in order, apart from
-   * each other, none longer than the disk. Rejects NO_BITMAP if it was not among `bitmaps` or the server does not offer
-   * it: then all of the disk is to be read; IO.
+   * The ranges of the whole disk that have changed since QEMU's dirty bitmap of that name began: in order, within the
+   * disk, more than `gap` bytes (default: 0) apart from each other; so a larger `gap` bounds their number. Rejects
+   * NO_BITMAP if it was not among `bitmaps` or the server does not offer it: then all of the disk is to be read; IO.
    */
-  dirtyRanges(bitmap: string): AsyncGenerator<ByteRange>;
+  dirtyRanges(bitmap: string, options?: { readonly gap?: number }): AsyncGenerator<ByteRange>;
 }
 
 export interface NbdOptions {
@@ -115,10 +115,10 @@ function diskOf(
     get isGone() {
       return requests.isGone;
     },
-    async *dirtyRanges(bitmap) {
+    async *dirtyRanges(bitmap, { gap = 0 } = {}) {
       const context = bitmaps.get(bitmap);
       if (context === undefined) throw noBitmap(uri, bitmap, others);
-      yield* marked(requests, context, size);
+      yield* marked(requests, { context, size, gap });
     },
   };
 }

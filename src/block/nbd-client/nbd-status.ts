@@ -18,11 +18,11 @@ export interface ByteRange {
 const STATUS_LENGTH_MAX = 2 * GiB;
 /**
  * The most extents of one walk, give or take one reply: 1 GiB that alternates every 4 KiB. A server that answers with
- * single extents is asked so often (some seconds). What is then unknown is taken for data, or for changed: that is
+ * single extents is asked some thousand times. What is then unknown is taken for data, or for changed: that is
  * always right, and bounds the time and the memory that a server's small pieces take.
  */
 const EXTENTS_MAX = 256 * 1024;
-const REPLIES_MAX = 16 * 1024;
+const REPLIES_MAX = 4 * 1024;
 
 interface Span {
   readonly at: number;
@@ -49,11 +49,17 @@ export async function allocation(
   return found;
 }
 
-/** The ranges of a disk whose state by a context is not 0: in order, apart from each other. */
+export interface Marked {
+  readonly context: number;
+  readonly size: number;
+  /** Ranges with no more than so many bytes between them are returned as one. */
+  readonly gap: number;
+}
+
+/** The ranges of a disk whose state by a context is not 0: in order, more than `gap` apart from each other. */
 export async function* marked(
   requests: NbdRequests,
-  context: number,
-  size: number,
+  { context, size, gap }: Marked,
 ): AsyncGenerator<ByteRange> {
   let last: ByteRange | undefined;
   for (let at = 0; at < size; at += STATUS_LENGTH_MAX) {
@@ -61,8 +67,8 @@ export async function* marked(
     const end = Math.min(size, at + STATUS_LENGTH_MAX);
     await eachExtent(requests, { context, at, end, unknown: 1 }, (range, state) => {
       if (state === 0) return;
-      if (last && last.offset + last.length === range.offset) {
-        last = { ...last, length: last.length + range.length };
+      if (last && last.offset + last.length + gap >= range.offset) {
+        last = { ...last, length: range.offset + range.length - last.offset };
         return;
       }
       if (last) found.push(last);

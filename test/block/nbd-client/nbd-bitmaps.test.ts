@@ -66,6 +66,10 @@ test('the ranges of a dirty bitmap are those that were written, as libnbd reads 
       dirty.map(({ offset, length }) => ({ offset, length })),
     );
 
+    // Between the first two is less than 1 MiB.
+    const joined = await all(disk.dirtyRanges('since', { gap: MiB }));
+    deepEqual(joined, [{ offset: 4 * MiB, length: MiB + 192 * KiB }, ...found.slice(2)]);
+
     // The same connection tells data from holes too.
     const kinds = await disk.extents(0, 64 * MiB);
     const allocated = await oracle(server.uri, 'base:allocation');

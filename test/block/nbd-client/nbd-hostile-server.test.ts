@@ -78,16 +78,29 @@ test('a server with endless small extents takes a bounded amount of memory', asy
 test('one small extent in each reply does not go on for ever', async () => {
   let statuses = 0;
   await using server = await served({
-    option: usual(2 ** 40),
+    option: usual(2 ** 40, { 'base:allocation': 1, 'qemu:dirty-bitmap:b': 2 }),
     request({ cookie }) {
       statuses++;
-      return chunk(cookie, blockStatus, extents(1, [[1, 0]]));
+      const part = { isLast: false };
+      return Buffer.concat([
+        chunk(cookie, blockStatus, extents(1, [[1, 0]]), part),
+        chunk(cookie, blockStatus, extents(2, [[1, 0]])),
+      ]);
     },
   });
-  await using disk = await openNbdDisk(server.uri);
+  await using disk = await openNbdDisk(server.uri, { bitmaps: ['b'] });
   const found = await disk.extents(0, 2 ** 40);
   deepEqual(found, [{ offset: 0, length: 2 ** 40, kind: 'data' }]);
-  ok(statuses < 300_000, `${statuses}`);
+  ok(statuses < 5000, `${statuses}`);
+  statuses = 0;
+  for await (const { offset, length } of disk.dirtyRanges('b')) {
+    ok(
+      offset < 5000 && offset + length === 2 ** 31,
+      'the rest of the part that was asked has changed',
+    );
+    break;
+  }
+  ok(statuses < 10_000, `${statuses}`);
 });
 
 test('extents that add up to more than was asked count up to there', async () => {
