@@ -2,6 +2,7 @@ import { backupsConform } from './backups.ts';
 import { changesConform } from './changes.ts';
 import { checksConform } from './checks.ts';
 import { interruptionsConform } from './interruptions.ts';
+import { livesConform } from './lives.ts';
 import { listsConform } from './lists.ts';
 import type { Test, TestHost } from './rig.ts';
 
@@ -12,4 +13,5 @@ export function hypervisorConforms(test: Test, open: () => Promise<TestHost>): v
   backupsConform(test, open);
   changesConform(test, open);
   interruptionsConform(test, open);
+  livesConform(test, open);
 }

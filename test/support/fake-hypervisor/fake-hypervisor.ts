@@ -66,7 +66,11 @@ function testMachine(host: FakeHost, machine: FakeMachine): TestMachine {
       const job = machine.job ? [`job ${machine.job.name}`] : [];
       return [...job, ...[...tokens.keys()].map((name) => `token ${name}`)];
     },
-    shutDown: async () => void (machine.power = 'off'),
+    async shutDown() {
+      // What only the process of the machine held is gone with it.
+      if (machine.job) endJob(host, id, machine.job.name);
+      Object.assign(machine, { power: 'off', frozenBy: undefined });
+    },
     start: async () => void (machine.power = 'on'),
     rename: async (name) => void (machine.name = name),
     redefine: async () => tokens.clear(),
