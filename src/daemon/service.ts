@@ -277,6 +277,7 @@ function contextOn(
     throughput: async () => (await owned()).throughput,
     whyWaiting: (id) => place.found()?.sessions.whyWaiting(id),
     overlay: (id) => place.found()?.sessions.overlay(id),
+    machine: (id) => place.found()?.sessions.machine(id),
     async show(): Promise<ResultOf<'service/show'>> {
       const it = place.found();
       const none = { running: 0, waiting: 0 };

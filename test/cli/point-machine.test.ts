@@ -74,6 +74,8 @@ test('a recovery point of disk images says that it has no definition', async () 
 test('a session that is kept has the machine of its recovery point, and no claim of its own', async () => {
   await using session = await start('recover', point.id);
   const id = session.ready.session;
+  const { libvirt } = session.ready as unknown as { readonly libvirt: string };
+  match(libvirt, /<controller type='scsi' .*\n.*\n.*\n.*name='vda'>\n.*\n.*\n.*'sda' bus='scsi'/);
   await session.stop('SIGTERM');
   const kept = await expectDone(holdfast('session', 'keep', id));
   const { result } = await expectDone(holdfast('backup', 'show', kept.result['point'] as string));

@@ -14,6 +14,7 @@ export function emptyService(none: () => Promise<never>): ServiceContext {
     box: openBox(realWorld(), { directory: temporaryDirectory(), credentials: undefined }),
     whyWaiting: () => undefined,
     overlay: () => undefined,
+    machine: () => undefined,
   };
 }
 

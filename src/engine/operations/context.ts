@@ -10,7 +10,7 @@ import type { JobService } from '../jobs/job-service.ts';
 import type { Tokens } from '../secrets/tokens.ts';
 import type { SessionSupervisor } from '../sessions/session-supervisor.ts';
 import type { ThroughputRecorder } from '../watch/throughput.ts';
-import type { OverlayOfSession, WhyWaiting } from '../sessions/shown-sessions.ts';
+import type { RunningHere, WhyWaiting } from '../sessions/shown-sessions.ts';
 
 /** What operations on a store work on: in the service, in a worker, or in a command line that finds no service. */
 export interface StoreContext {
@@ -24,7 +24,7 @@ export interface StoreContext {
 }
 
 /** What only the service has. Promises reject where it has no store yet. */
-export interface ServiceContext extends ServiceFacts {
+export interface ServiceContext extends ServiceFacts, RunningHere {
   engine(): Promise<Engine>;
   /** Makes the store that `engine` would open. */
   makeStore(): Promise<ResultOf<'store/create'>>;
@@ -35,7 +35,6 @@ export interface ServiceContext extends ServiceFacts {
   monitor(): Promise<Monitor>;
   show(): Promise<ResultOf<'service/show'>>;
   readonly whyWaiting: WhyWaiting;
-  readonly overlay: OverlayOfSession;
 }
 
 /** The part of it that does not depend on the store. */

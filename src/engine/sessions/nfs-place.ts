@@ -1,6 +1,7 @@
 import type { NfsPlace, SessionRecord, Squash } from '../../formats/store/sessions/session.ts';
 import type { NfsResult } from '../../operations/nouns/session.ts';
 import { nfsSnippets } from '../../sessions/guest/nfs-snippets.ts';
+import type { SessionMachine } from '../../sessions/guest/session-machine.ts';
 import { isAnyAddress, LOOPBACK, parseNetworks } from '../../sys/net/networks.ts';
 import { reachableAt } from '../../sys/net/this-host.ts';
 import { mayListenOnLowPorts } from '../../sys/process/run.ts';
@@ -47,7 +48,8 @@ export function nfsPlace(
 export function nfsResult(
   session: SessionRecord,
   { host, ports }: Pick<NfsPlace, 'host' | 'ports'>,
+  about: SessionMachine | undefined,
 ): NfsResult {
   const known = isAnyAddress(host) ? reachableAt(session.nfs?.allow) : host;
-  return { host: known, ports, ...nfsSnippets(session, { host: known, ports }) };
+  return { host: known, ports, ...nfsSnippets(session, { host: known, ports, about }) };
 }

@@ -7,6 +7,7 @@ import type { Damage } from '../../operations/nouns/backup.ts';
 import type { KeptSession, OverlayFigures, ReadySession } from '../../operations/nouns/session.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { AttachedDisk } from '../../sessions/guest/guest-config.ts';
+import type { SessionMachine } from '../../sessions/guest/session-machine.ts';
 import type { ServedSession, ServeEvent } from '../../sessions/serve/serve-session.ts';
 import {
   discardSession,
@@ -21,6 +22,7 @@ import { PAGE_LENGTH } from '../../formats/store/sessions/overlay-log.ts';
 import type { WhenFull } from '../../formats/store/sessions/session.ts';
 import { isOpenSocket } from '../../sessions/state/session-sockets.ts';
 import { clearSockets } from '../../sys/net/network.ts';
+import type { Store } from '../../store/directory/store.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { socketDirectory } from '../../sys/net/socket-directory.ts';
 import { mayOpenDisks, userMayOpenDisks } from '../base/access.ts';
@@ -58,6 +60,8 @@ export interface RunningSession extends AsyncDisposable {
   readonly exports: ServedSession['shown'];
   /** Unreadable parts of its overlays found so far; a long list is cut. */
   readonly damage: readonly Damage[];
+  /** Undefined: nothing is known of it. */
+  readonly machine: SessionMachine | undefined;
   /** Undefined: its overlays are not sealed. */
   overlay(): OverlayFigures | undefined;
   /** Boots it in this terminal; resolves when the guest is off. */
@@ -162,10 +166,12 @@ async function run(
   const place = nfs ?? record.nfs;
   const damage: Damage[] = [];
   const lost = new Set<string>();
+  const notice = (message: string): void => report({ event: 'notice', message });
+  const machine = await describedMachine(store, { set, point, notice });
   const { reader } = stack.use(await engine.reader());
   const served = stack.use(
     await (await serving()).serveSession(store, record, {
-      ...{ set, point, reader, shared: engine.disks, memory: engine.guestMemory },
+      ...{ set, point, machine, reader, shared: engine.disks, memory: engine.guestMemory },
       tls,
       nfs: place && { place, server: await engine.nfs() },
       listen: listen ?? parseListenAddress(record.listen),
@@ -196,7 +202,8 @@ async function run(
   await settle(engine, session, { found, report });
   const owned = stack.move();
   return {
-    ready: await attachments({ ...record, ...found }, tls?.kind),
+    ready: await attachments({ ...record, ...found }, tls?.kind, machine),
+    machine,
     exports: served.shown,
     damage,
     overlay: () => figuresOf(served.overlays()),
@@ -210,6 +217,24 @@ function figuresOf(overlays: readonly SealedOverlayStats[]): OverlayFigures | un
   const sum = (name: 'live' | 'appended' | 'copied'): number =>
     overlays.reduce((total, it) => total + it[name], 0) * PAGE_LENGTH;
   return { liveBytes: sum('live'), writtenBytes: sum('appended'), copiedBytes: sum('copied') };
+}
+
+async function describedMachine(
+  store: Store,
+  {
+    notice,
+    ...from
+  }: {
+    readonly set: OpenSet;
+    readonly point: PointRecord;
+    readonly notice: (message: string) => void;
+  },
+): Promise<SessionMachine | undefined> {
+  if (!from.point.files) return undefined;
+  const { machineOf } = await import('../../sessions/guest/read-machine.ts');
+  return machineOf(store, from, (what) =>
+    notice(`the configuration for hypervisors is made without a part of the machine: ${what}`),
+  );
 }
 
 function noticeOf(event: ServeEvent): string {

@@ -11,7 +11,7 @@ import { CatalogError } from '../../catalog/catalog-error.ts';
 import type { Damage } from '../../operations/nouns/backup.ts';
 import type { Report } from '../../operations/events.ts';
 import type { SessionExport, Traffic } from '../../operations/nouns/service.ts';
-import type { OverlayFigures, ReadySession } from '../../operations/nouns/session.ts';
+import type { ReadySession } from '../../operations/nouns/session.ts';
 import { keyedTurns } from '../../lib/mutex.ts';
 import { asError } from '../../lib/as-error.ts';
 import { forgetSession, servedOrder } from './orders.ts';
@@ -20,6 +20,7 @@ import type { Engine, SecretSource, WorkOptions } from '../base/engine.ts';
 import { type LogLine, sessionLog } from './session-log.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { discard, recover, type RecoverRequest, type RunningSession } from './run-session.ts';
+import type { RunningHere } from './shown-sessions.ts';
 
 /*
  * The sessions that the service runs. A session that was started here is resumed after every start of the service, at
@@ -27,7 +28,7 @@ import { discard, recover, type RecoverRequest, type RunningSession } from './ru
  * difference. A session that cannot be resumed now waits, and is tried again. Changes of one session happen one after
  * the other: a stop during a resumption stops its result.
  */
-export interface SessionSupervisor extends AsyncDisposable {
+export interface SessionSupervisor extends AsyncDisposable, RunningHere {
   /** Once this resolves the session outlives the service. If the caller has gone, rejects and leaves no session. */
   start(request: RecoverRequest, options: WorkOptions): Promise<ReadySession>;
   /** Flushes and stops it, for `session resume`, `keep` and `discard`. Rejects NOT_FOUND. */
@@ -47,8 +48,6 @@ export interface SessionSupervisor extends AsyncDisposable {
   whyWaiting(id: string): string | undefined;
   /** All sessions that should run and do not, and why. */
   waiting(): ReadonlyMap<string, string>;
-  /** Undefined: it does not run here, or is not sealed. */
-  overlay(id: string): OverlayFigures | undefined;
   /** Running sessions with damage found in their overlays. */
   damaged(): ReadonlyMap<string, readonly Damage[]>;
 }
@@ -94,6 +93,7 @@ export function sessionSupervisor(engine: Engine, options: SupervisorOptions): S
     whyWaiting: (id) => resumption.waiting.get(id),
     waiting: () => resumption.waiting,
     overlay: (id) => held.kept.get(id)?.running.overlay(),
+    machine: (id) => held.kept.get(id)?.running.machine,
     damaged: () =>
       new Map(
         [...held.kept].flatMap(([id, { running }]) =>

@@ -7,6 +7,7 @@ import type {
 } from '../../operations/nouns/session.ts';
 import type { ResultOf } from '../../operations/operations.ts';
 import type { AttachedDisk } from '../../sessions/guest/guest-config.ts';
+import type { SessionMachine } from '../../sessions/guest/session-machine.ts';
 import { sessionAddresses } from '../../sessions/serve/session-addresses.ts';
 import {
   listSessions,
@@ -22,8 +23,12 @@ import { sessionOrder } from './orders.ts';
 /** Why the service cannot run a session yet that it should run. */
 export type WhyWaiting = (session: string) => string | undefined;
 
-/** Statistics of the sealed overlays of a session that this process runs. */
-export type OverlayOfSession = (session: string) => OverlayFigures | undefined;
+/** What only the process knows that runs a session; undefined: it does not run here. */
+export interface RunningHere {
+  /** Statistics of its sealed overlays. */
+  overlay(session: string): OverlayFigures | undefined;
+  machine(session: string): SessionMachine | undefined;
+}
 
 export async function sessions(
   engine: Engine,
@@ -40,7 +45,7 @@ export async function sessions(
 export async function showSession(
   engine: Engine,
   id: string,
-  service: { readonly whyWaiting: WhyWaiting; readonly overlay: OverlayOfSession } | undefined,
+  service: (RunningHere & { readonly whyWaiting: WhyWaiting }) | undefined,
 ): Promise<ShownSession> {
   const remembered = await engine.memory.look();
   const status = await sessionStatus(engine.store, id);
@@ -49,7 +54,10 @@ export async function showSession(
   return {
     ...summaryOf(engine, status, { whyWaiting: service?.whyWaiting, remembered }),
     overlay: service?.overlay(id) ?? null,
-    attach: holder === undefined ? null : await attachments(record, await tlsOf(engine, record)),
+    attach:
+      holder === undefined
+        ? null
+        : await attachments(record, await tlsOf(engine, record), service?.machine(id)),
   };
 }
 

@@ -1,6 +1,9 @@
 import { BlockError } from '../../block/block-error.ts';
 import { checkOverlay } from '../../block/overlay/overlay.ts';
 import { checkSealedOverlay } from '../../block/sealed/check.ts';
+import { CatalogError } from '../../catalog/catalog-error.ts';
+import { fileOfKind } from '../../catalog/point-files.ts';
+import { pointPath, readPointRecord } from '../../catalog/points.ts';
 import type { DomainKeys } from '../../formats/store/packs/frame.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import type { Store } from '../../store/directory/store.ts';
@@ -54,7 +57,8 @@ export async function sessionDamage(
     });
   }
   await find(async () => {
-    const first = machineFiles(session);
+    const variables = (await hasVariables(store, session)) ? new Uint8Array(0) : undefined;
+    const first = machineFiles(session, { variables });
     const key = keys && overlayKeyOf(keys);
     const seal = sealed && { session: id, takesPlain: sealed.overPlain, key };
     damage.push(...(await checkSessionTree(files, directory, { clock, first, seal })));
@@ -63,6 +67,19 @@ export async function sessionDamage(
   // It may have been kept or discarded in the meantime.
   const now = await readJournal(store, id);
   return now?.phase === phase ? damage : [];
+}
+
+/** Whether the recovery point has the variables of a firmware, which needs no key. False as well if it is damaged. */
+async function hasVariables(store: Store, { set, point }: SessionRecord): Promise<boolean> {
+  try {
+    const path = pointPath(store, { set, id: point });
+    const record = await readPointRecord(store.files, store, path, undefined);
+    return fileOfKind(record, 'firmware-vars') !== undefined;
+  } catch (cause) {
+    if (cause instanceof CatalogError) return false;
+    if (cause instanceof SystemError && cause.code === 'NOT_FOUND') return false;
+    throw cause;
+  }
 }
 
 /** IDs of sessions with guest data in plain text, written by an older version. */

@@ -1,4 +1,5 @@
 import type { Address, TlsCredentials } from '../../sys/net/network.ts';
+import { scsiController, type TargetDisk } from './libvirt-disks.ts';
 
 /*
  * Configuration for administrators to paste, which attaches a session's disks. Each says how long to wait for a
@@ -11,6 +12,8 @@ export interface AttachedDisk {
   readonly tls: TlsCredentials['kind'] | undefined;
   /** Undefined: QEMU's default of 512, since QEMU does not take it from the server. */
   readonly sectorSize?: number;
+  /** Where the disk was in its machine; undefined: not known, and it is a virtio disk. */
+  readonly place?: Pick<TargetDisk, 'target' | 'on' | 'model'>;
 }
 
 /** The time that a restart with a large index may take, and that a guest's own timeouts allow. */
@@ -21,9 +24,20 @@ export const CERTIFICATES = '/etc/pki/qemu';
 /** In it, keys.psk: lines of identity:key. */
 export const SHARED_KEYS = '/etc/pki/qemu-psk';
 
-/** Arguments for qemu-system-*, one disk each as virtio-blk. */
+/** Arguments for qemu-system-*, one disk each. */
 export function qemuArguments(disks: readonly AttachedDisk[]): string[] {
-  return [...credentialArguments(disks), ...disks.flatMap(diskArguments)];
+  const hasScsi = disks.some(({ place }) => place?.on === 'scsi');
+  return [
+    ...credentialArguments(disks),
+    ...(hasScsi ? ['-device', 'virtio-scsi-pci,id=scsi0'] : []),
+    ...disks.flatMap(diskArguments),
+  ];
+}
+
+/** `ide-hd` is a SATA disk where the model of the machine has SATA. */
+function deviceOf({ place }: AttachedDisk): string {
+  if (!place || place.on === 'virtio') return 'virtio-blk-pci';
+  return place.on === 'scsi' ? 'scsi-hd,bus=scsi0.0' : 'ide-hd';
 }
 
 function credentialArguments(disks: readonly AttachedDisk[]): string[] {
@@ -36,7 +50,8 @@ function credentialArguments(disks: readonly AttachedDisk[]): string[] {
   return ['-object', `${kind},id=tls0,endpoint=client`];
 }
 
-function diskArguments({ disk, address, tls, sectorSize }: AttachedDisk): string[] {
+function diskArguments(attached: AttachedDisk): string[] {
+  const { disk, address, tls, sectorSize } = attached;
   const node = {
     driver: 'nbd',
     'node-name': disk,
@@ -49,7 +64,8 @@ function diskArguments({ disk, address, tls, sectorSize }: AttachedDisk): string
   const sectors = sectorSize
     ? `,logical_block_size=${sectorSize},physical_block_size=${sectorSize}`
     : '';
-  return ['-blockdev', JSON.stringify(node), '-device', `virtio-blk-pci,drive=${disk}${sectors}`];
+  const device = `${deviceOf(attached)},drive=${disk}${sectors}`;
+  return ['-blockdev', JSON.stringify(node), '-device', device];
 }
 
 function qemuServer(address: Address) {
@@ -73,7 +89,7 @@ export function shellWords(words: readonly string[]): string {
  */
 export function libvirtXml(disks: readonly AttachedDisk[]): string {
   const xml = disks
-    .map(({ disk, address, tls, sectorSize }) => {
+    .map(({ disk, address, tls, sectorSize, place }) => {
       const source = `<source protocol='nbd' name='${escapedXml(disk)}'${tls ? " tls='yes'" : ''}>`;
       return [
         "<disk type='network' device='disk'>",
@@ -81,13 +97,14 @@ export function libvirtXml(disks: readonly AttachedDisk[]): string {
         `  ${source}`,
         `    ${libvirtHost(address)}`,
         '  </source>',
-        `  <target dev='${escapedXml(disk)}' bus='virtio'/>`,
+        `  <target dev='${escapedXml(place?.target ?? disk)}' bus='${place?.on ?? 'virtio'}'/>`,
         ...blockSizes(sectorSize).map((line) => `  ${line}`),
         '</disk>',
       ].join('\n');
     })
     .join('\n');
-  return [...tlsNotes(disks[0]?.tls), ...PAUSE_NOTES, xml].join('\n');
+  const controller = scsiController(disks.flatMap(({ place }) => place ?? []));
+  return [...tlsNotes(disks[0]?.tls), ...PAUSE_NOTES, ...controller, xml].join('\n');
 }
 
 /** The element of `<disk>` for sectors that do not have 512 bytes. */

@@ -2,15 +2,27 @@ import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import { EXPORT_PATH } from '../../servers/nfs/exports/export-path.ts';
 import type { NfsPorts } from '../../servers/nfs/listening.ts';
 import { inUri } from '../../sys/net/networks.ts';
-import { MOUNT_POINT, machineFiles } from './machine-files.ts';
+import { MOUNT_POINT } from './libvirt-domain.ts';
+import { machineFiles } from './machine-files.ts';
+import { proxmoxCommands } from './proxmox.ts';
+import type { SessionMachine } from './session-machine.ts';
 
 /** The commands that run a session from the export on a host of each kind. */
 export function nfsSnippets(
   session: SessionRecord,
-  { host, ports }: { readonly host: string; readonly ports: NfsPorts },
+  {
+    host,
+    ports,
+    about,
+  }: {
+    readonly host: string;
+    readonly ports: NfsPorts;
+    /** Undefined: not known here. */
+    readonly about?: SessionMachine | undefined;
+  },
 ) {
   const { id, machine } = session;
-  const first = machineFiles(session);
+  const first = machineFiles(session, about);
   const disk = first.disks[0]!.names[0];
   const directory = `${EXPORT_PATH}/${id}`;
   const server = inUri(host);
@@ -34,7 +46,7 @@ export function nfsSnippets(
       proxmox: isStandard
         ? asRoot(
             `pvesm add nfs holdfast --server ${host} --export ${EXPORT_PATH} --content images --options vers=3,hard`,
-            `qm create VMID --name ${machine}-recovered --memory 2048 --scsi0 /mnt/pve/holdfast/${id}/${disk}`,
+            ...proxmoxCommands(session, about?.machine),
           )
         : `Proxmox VE ${standardOnly}`,
       xcpng: asRoot(

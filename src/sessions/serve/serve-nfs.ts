@@ -6,6 +6,7 @@ import { type NfsPorts } from '../../servers/nfs/listening.ts';
 import type { Store } from '../../store/directory/store.ts';
 import { openSessionTree } from '../../vfs/session-tree.ts';
 import { machineFiles } from '../guest/machine-files.ts';
+import type { SessionMachine } from '../guest/session-machine.ts';
 import { accessOf, type NfsServer } from './nfs-server.ts';
 import { sessionDirectory } from '../state/session-files.ts';
 import { treeSealOf } from '../state/session-overlays.ts';
@@ -22,6 +23,7 @@ export interface ServedFiles extends AsyncDisposable {
 export interface NfsParts {
   readonly disks: ReadonlyMap<string, WritableBlockDevice>;
   readonly set: OpenSet;
+  readonly machine: SessionMachine | undefined;
   readonly server: NfsServer;
 }
 
@@ -29,13 +31,13 @@ export async function serveNfs(
   store: Store,
   session: SessionRecord,
   place: NfsPlace,
-  { disks, set, server }: NfsParts,
+  { disks, set, machine, server }: NfsParts,
 ): Promise<ServedFiles> {
   const { files, clock, random } = store;
   await using stack = new AsyncDisposableStack();
   const directory = sessionDirectory(store, session.id);
   const space = sessionSpace(store, { whenFull: 'refuse' });
-  const first = machineFiles(session);
+  const first = machineFiles(session, machine);
   const tree = stack.use(
     await openSessionTree({
       ...{ files, clock, random, directory, first, disks, space },

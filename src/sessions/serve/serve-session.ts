@@ -13,6 +13,7 @@ import type { UnixPeer } from '../../sys/net/unix-peer.ts';
 import { type NbdMemory, type NbdTarget, openNbdTarget } from '../../servers/nbd/server.ts';
 import type { Export } from '../../servers/connection/export.ts';
 import type { Store } from '../../store/directory/store.ts';
+import type { SessionMachine } from '../guest/session-machine.ts';
 import { keepProfile, prefetchBoot, RECORD_MS, recordBoot } from './boot-profile.ts';
 import { type DiskServer, knowsClients } from './disk-server.ts';
 import type { NfsServer } from './nfs-server.ts';
@@ -44,6 +45,8 @@ export interface ServedDisk {
 export interface ServeOptions {
   readonly set: OpenSet;
   readonly point: PointRecord;
+  /** Undefined: nothing is known of it. */
+  readonly machine?: SessionMachine | undefined;
   readonly listen: Address;
   /** Whether a process of this machine may open the disks over a unix socket. */
   readonly admits: (peer: UnixPeer) => boolean;
@@ -121,7 +124,7 @@ export async function serveSession(
     nfs &&
     stack.use(
       await (await import('./serve-nfs.ts')).serveNfs(store, session, nfs.place, {
-        ...{ disks, set, server: nfs.server },
+        ...{ disks, set, server: nfs.server, machine: options.machine },
       }),
     );
   const boot = followBoot(store, { ...options, bases, limit: reader.cacheLength / 2 });

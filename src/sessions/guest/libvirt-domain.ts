@@ -1,0 +1,132 @@
+import type { DescribedNic, MachineDescription } from '../../formats/store/catalog/machine.ts';
+import type { SessionRecord } from '../../formats/store/sessions/session.ts';
+import { printable } from '../../lib/printable.ts';
+import { blockSizes, escapedXml } from './guest-config.ts';
+import { modelOf, type TargetDisk, scsiController, targetsOf } from './libvirt-disks.ts';
+import { bootDisks } from './session-machine.ts';
+
+/*
+ * A libvirt domain for a session: the machine as it was, but with a UUID of its own, and with network cards that are
+ * not connected, since it must not meet its original. Without a description, a plain machine.
+ */
+
+/** The path at which our texts tell hosts to mount the export. */
+export const MOUNT_POINT = '/mnt/holdfast';
+
+export interface DomainOptions {
+  readonly machine: MachineDescription | undefined;
+  /** The name of the file with the variables of its firmware, beside the disks. */
+  readonly variables: string | undefined;
+}
+
+export function libvirtDomain(session: SessionRecord, options: DomainOptions): string {
+  const { machine } = options;
+  const disks = targetsOf(session, machine);
+  const boot = bootDisks(session, machine);
+  return [
+    "<domain type='kvm'>",
+    `  <name>${escapedXml(`${session.machine}-recovered`)}</name>`,
+    ...processors(machine),
+    ...system(session, options),
+    `  <features><acpi/><apic/>${isSecure(machine) ? "<smm state='on'/>" : ''}</features>`,
+    ...(machine ? [`  <clock offset='${machine.clock}'/>`] : []),
+    '  <devices>',
+    ...scsiController(disks).map((line) => `    ${line}`),
+    ...disks.flatMap((disk) => diskElement(session, disk, boot.indexOf(disk.name))),
+    ...(machine?.nics ?? []).flatMap(networkCard),
+    ...security(machine),
+    ...(machine ? SCREEN : []),
+    "    <serial type='pty'/>",
+    "    <console type='pty'/>",
+    '  </devices>',
+    '</domain>',
+    '',
+  ].join('\n');
+}
+
+const PLAIN = ["  <memory unit='MiB'>2048</memory>", '  <vcpu>2</vcpu>'];
+
+function processors(machine: MachineDescription | undefined): string[] {
+  if (!machine) return PLAIN;
+  const { count, sockets, cores, threads, model } = machine.cpu;
+  const hasTopology = sockets && cores && threads && sockets * cores * threads === count;
+  const topology = hasTopology
+    ? `<topology sockets='${sockets}' cores='${cores}' threads='${threads}'/>`
+    : '';
+  const mode = /^host-(passthrough|model)$/.test(model ?? '') ? ` mode='${model}'` : '';
+  return [
+    `  <memory unit='KiB'>${Math.max(1, Math.floor(machine.memory.bytes / 1024))}</memory>`,
+    `  <vcpu>${count}</vcpu>`,
+    ...(mode === '' && topology === '' ? [] : [`  <cpu${mode}>${topology}</cpu>`]),
+  ];
+}
+
+function isSecure(machine: MachineDescription | undefined): boolean {
+  return machine?.firmware.kind === 'uefi' && machine.firmware.secureBoot;
+}
+
+function system(session: SessionRecord, { machine, variables }: DomainOptions): string[] {
+  if (!machine) return ["  <os><type arch='x86_64'>hvm</type></os>"];
+  const model = modelOf(machine);
+  const type = `<type arch='${escapedXml(machine.arch)}'${model ? ` machine='${model}'` : ''}>hvm</type>`;
+  if (machine.firmware.kind === 'bios') return [`  <os>${type}</os>`];
+  const path = variables && `${MOUNT_POINT}/${session.id}/${variables}`;
+  const state = isSecure(machine) ? 'yes' : 'no';
+  return [
+    "  <os firmware='efi'>",
+    `    ${type}`,
+    `    <firmware><feature enabled='${state}' name='secure-boot'/></firmware>`,
+    ...(path === undefined ? [] : [`    <nvram>${escapedXml(path)}</nvram>`]),
+    '  </os>',
+  ];
+}
+
+function diskElement({ id }: SessionRecord, disk: TargetDisk, boot: number): string[] {
+  const { name, target, on, sectorSize } = disk;
+  return [
+    "    <disk type='file' device='disk'>",
+    "      <driver name='qemu' type='raw' cache='none'/>",
+    `      <source file='${escapedXml(`${MOUNT_POINT}/${id}/${name}.raw`)}'/>`,
+    `      <target dev='${escapedXml(target)}' bus='${on}'/>`,
+    ...(boot < 0 ? [] : [`      <boot order='${boot + 1}'/>`]),
+    ...blockSizes(sectorSize).map((line) => `      ${line}`),
+    '    </disk>',
+  ];
+}
+
+const MODELS = new Set(['virtio', 'e1000', 'e1000e', 'rtl8139', 'vmxnet3', 'ne2k_pci', 'pcnet']);
+const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;
+
+function networkCard({ mac, model, network, connected }: DescribedNic): string[] {
+  const vlan = network.vlan === undefined ? '' : `, VLAN ${network.vlan}`;
+  const was = `${network.kind} ${network.name}${vlan}${connected ? '' : ', not connected'}`;
+  return [
+    `    <!-- was on ${comment(was)} -->`,
+    "    <interface type='user'>",
+    ...(MAC.test(mac) ? [`      <mac address='${mac}'/>`] : []),
+    `      <model type='${MODELS.has(model) ? model : 'e1000e'}'/>`,
+    "      <link state='down'/>",
+    '    </interface>',
+  ];
+}
+
+function security(machine: MachineDescription | undefined): string[] {
+  const { tpm } = machine ?? {};
+  if (!tpm) return [];
+  return [
+    '    <!-- A new TPM: a system with an encrypted disk asks for its recovery key. It needs swtpm. -->',
+    `    <tpm model='${tpm.version === '2.0' ? 'tpm-crb' : 'tpm-tis'}'>`,
+    `      <backend type='emulator' version='${tpm.version}'/>`,
+    '    </tpm>',
+  ];
+}
+
+const SCREEN: readonly string[] = [
+  "    <graphics type='vnc' autoport='yes' listen='127.0.0.1'/>",
+  "    <video><model type='vga'/></video>",
+];
+
+/** Two hyphens end a comment. */
+function comment(text: string): string {
+  return printable(text).replaceAll('-', '‐');
+}

@@ -1,0 +1,83 @@
+import type { DescribedNic, MachineDescription } from '../../formats/store/catalog/machine.ts';
+import type { SessionRecord } from '../../formats/store/sessions/session.ts';
+import { shellWords } from './guest-config.ts';
+import { modelOf } from './libvirt-disks.ts';
+import { type PlacedDisk, placedDisks } from './session-machine.ts';
+
+/*
+ * Commands for a host of Proxmox VE that has the export as its storage "holdfast". A disk is given by its path there,
+ * for which `qm` has to run as root; a disk that is given so is not a volume, and Proxmox VE does not move it.
+ */
+export function proxmoxCommands(
+  session: SessionRecord,
+  machine: MachineDescription | undefined,
+): string[] {
+  const options = machine ? described(machine) : ['--memory', '2048'];
+  const disks = attached(session, machine);
+  const words = [
+    ...['qm', 'create', 'VMID', '--name', `${session.machine}-recovered`],
+    ...options,
+    ...disks.flatMap(({ as, path }) => [`--${as}`, path]),
+  ];
+  return [
+    '# as root: disks are given by their paths. Proxmox VE does not move such a disk to another storage:',
+    '# to bring one over, shut the machine down and import it, which copies it',
+    shellWords(words),
+    ...disks.map(
+      ({ path }) => `# ${shellWords(['qm', 'disk', 'import', 'VMID', path, 'STORAGE'])}`,
+    ),
+  ];
+}
+
+const MIB = 2 ** 20;
+
+function described(machine: MachineDescription): string[] {
+  const { cpu, memory, firmware, tpm, nics } = machine;
+  const sockets = cpu.sockets && cpu.count % cpu.sockets === 0 ? cpu.sockets : 1;
+  const keys = firmware.kind === 'uefi' && firmware.secureBoot ? 1 : 0;
+  return [
+    ...['--memory', String(Math.max(16, Math.ceil(memory.bytes / MIB)))],
+    ...['--sockets', String(sockets), '--cores', String(cpu.count / sockets)],
+    ...(modelOf(machine)?.includes('q35') ? ['--machine', 'q35'] : []),
+    ...(firmware.kind === 'uefi'
+      ? ['--bios', 'ovmf', '--efidisk0', `STORAGE:1,efitype=4m,pre-enrolled-keys=${keys}`]
+      : []),
+    ...(tpm?.version === '2.0' ? ['--tpmstate0', 'STORAGE:1,version=v2.0'] : []),
+    ...(machine.clock === 'localtime' ? ['--localtime', '1'] : []),
+    ...['--scsihw', 'virtio-scsi-pci'],
+    ...nics.slice(0, NICS_MAX).flatMap((nic, at) => [`--net${at}`, networkCard(nic)]),
+  ];
+}
+
+const NICS_MAX = 32;
+const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;
+const MODELS = ['virtio', 'e1000', 'e1000e', 'rtl8139', 'vmxnet3'];
+
+/** Not connected: a recovered machine must not meet its original. */
+function networkCard({ mac, model, network }: DescribedNic): string {
+  const known = MODELS.includes(model) ? model : 'e1000e';
+  const address = MAC.test(mac) ? `=${mac}` : '';
+  const vlan = network.vlan === undefined ? '' : `,tag=${network.vlan}`;
+  return `${known}${address},bridge=vmbr0,link_down=1${vlan}`;
+}
+
+/** The greatest number of disks on each bus; what there is no bus for is SATA, for which every system has a driver. */
+const BUSES = { virtio: 16, scsi: 31, sata: 6, ide: 4 } as const;
+
+function attached(
+  session: SessionRecord,
+  machine: MachineDescription | undefined,
+): { readonly as: string; readonly path: string }[] {
+  const counts = { virtio: 0, scsi: 0, sata: 0, ide: 0 };
+  return placedDisks(session, machine).map((disk) => {
+    const wanted = busOf(disk);
+    const bus = counts[wanted] < BUSES[wanted] ? wanted : 'scsi';
+    const as = `${bus}${counts[bus]++}`;
+    return { as, path: `/mnt/pve/holdfast/${session.id}/${disk.name}.raw` };
+  });
+}
+
+function busOf({ bus }: PlacedDisk): keyof typeof BUSES {
+  if (bus === undefined) return 'scsi';
+  return bus === 'virtio' || bus === 'scsi' || bus === 'ide' ? bus : 'sata';
+}

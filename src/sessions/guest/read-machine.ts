@@ -1,0 +1,30 @@
+import { BlockError } from '../../block/block-error.ts';
+import { CatalogError } from '../../catalog/catalog-error.ts';
+import { fileOfKind, readMachine, readPointFile } from '../../catalog/point-files.ts';
+import type { OpenSet } from '../../catalog/sets.ts';
+import type { PointRecord } from '../../formats/store/catalog/point.ts';
+import type { Store } from '../../store/directory/store.ts';
+import type { SessionMachine } from './session-machine.ts';
+
+/** What of it the store has lost is reported and left out: the disks can be run without it. */
+export async function machineOf(
+  store: Store,
+  { set, point }: { readonly set: OpenSet; readonly point: PointRecord },
+  onLost: (what: string) => void,
+): Promise<SessionMachine> {
+  async function found<T>(read: () => Promise<T | undefined>): Promise<T | undefined> {
+    try {
+      return await read();
+    } catch (cause) {
+      const isDamage = cause instanceof CatalogError || cause instanceof BlockError;
+      if (!isDamage || cause.code !== 'CORRUPT') throw cause;
+      onLost(cause.message);
+      return undefined;
+    }
+  }
+  const variables = fileOfKind(point, 'firmware-vars');
+  return {
+    machine: await found(() => readMachine(store, set, point)),
+    variables: variables && (await found(() => readPointFile(store, set, point, variables))),
+  };
+}
