@@ -34,5 +34,7 @@ case ${2-} in
     # counts as a running one for libvirtd.
     cat <&3 >/dev/null &
     wait $!
+    kill -KILL -1
+    rm -rf "$directory"
     ;;
 esac

@@ -89,6 +89,8 @@ mkdir /run/met
 while read -r module; do insmod "/modules/$module" 2>/dev/null; done </modules/order
 [ ! -d /sys/firmware/efi/efivars ] || mount -t efivarfs efivarfs /sys/firmware/efi/efivars
 stty -F /dev/ttyS1 raw -echo clocal
+# UEFI has cleared a screen on it.
+say
 say "GUEST UP $(cut -d' ' -f1 /proc/uptime)"
 n=0
 
@@ -111,8 +113,13 @@ mkdir -p /dev/virtio-ports
 for port in /sys/class/virtio-ports/*; do
   [ -e "$port" ] && ln -s "/dev/${port##*/}" "/dev/virtio-ports/$(cat "$port/name")"
 done
-# Its end is read where nobody is connected.
-while :; do sh <>/dev/virtio-ports/shell >&0 2>&1; sleep 0.1; done &
+# Where nobody is connected, its end is read. Kept open: what a port holds is lost when it is closed.
+(
+  exec 4<>/dev/virtio-ports/shell || exit
+  while :; do
+    if read -r words <&4; then (eval "$words") </dev/null >&4 2>&1; else sleep 0.1; fi
+  done
+) &
 case " $line " in
   *' agent=silent '*) ;;
   *) [ ! -e /dev/virtio-ports/org.qemu.guest_agent.0 ] || qemu-ga -m virtio-serial -d -t /run -f /run/qemu-ga.pid \
@@ -127,5 +134,7 @@ while :; do
   else
     rm -f /run/resting
     write
+    # The tests need the processor too.
+    sleep 0.05
   fi
 done

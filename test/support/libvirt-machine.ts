@@ -138,7 +138,7 @@ export async function libvirtMachine(host: Host, plan: MachinePlan): Promise<Lib
   return machine;
 }
 
-/** The guest's port named `shell` is one. */
+/** The guest's port `shell` evaluates lines. */
 function shell(socket: string, line: string, call: string): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   const connection = createConnection(socket);
@@ -157,7 +157,7 @@ function shell(socket: string, line: string, call: string): Promise<string> {
     else reject(new Error(`${line}: exit code ${found[2]} in the guest: ${found[1]}`));
     connection.destroy();
   });
-  connection.write(`echo begin ${call}; ( ${line} ) </dev/null 2>&1; echo end ${call} $?\n`);
+  connection.write(`echo begin ${call}; ( ${line} ); echo end ${call} $?\n`);
   return promise;
 }
 

@@ -136,7 +136,6 @@ export async function libvirtHost(): Promise<LibvirtHost> {
     async [Symbol.asyncDispose]() {
       child.stdin.end();
       await ended;
-      rmSync(directory, { recursive: true, force: true });
     },
   };
   try {
