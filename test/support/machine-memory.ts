@@ -8,7 +8,7 @@ const LENGTH = 8;
 const OWNER = '40000001';
 const INDEX = '01500001';
 // A session with the empty password: TPM_RS_PW, no nonce, no attributes, no password.
-const PASSWORD = '00000009' + '40000009' + '0000' + '00' + '0000';
+const PASSWORD = ['00000009', '40000009', '0000', '00', '0000'].join('');
 const DEFINE_SPACE = 0x12a;
 const WRITE = 0x137;
 const READ = 0x14e;
@@ -22,7 +22,7 @@ export async function remember(machine: LibvirtMachine, word: string): Promise<v
     `rm -f ${VARIABLE}; printf '\\007\\000\\000\\000%s' ${word} >/run/word; cat /run/word >${VARIABLE}`,
   );
   // SHA-256; its owner reads and writes it, and a wrong password locks nothing.
-  const space = `${INDEX}000b${'02020002'}0000${hex16(LENGTH)}`;
+  const space = `${INDEX}000b020200020000${hex16(LENGTH)}`;
   await tpm(machine, DEFINE_SPACE, `${OWNER}${PASSWORD}0000${hex16(space.length / 2)}${space}`);
   await tpm(machine, WRITE, `${at()}${hex16(LENGTH)}${value.toString('hex')}0000`);
 }
@@ -42,10 +42,9 @@ async function tpm(machine: LibvirtMachine, code: number, rest: string): Promise
   const size = (10 + rest.length / 2).toString(16).padStart(8, '0');
   const command = `8002${size}${code.toString(16).padStart(8, '0')}${rest}`;
   const words = command.replaceAll(/../g, '\\x$&');
-  const answer = await machine.run(
-    `exec 5<>/dev/tpm0; printf '${words}' >/run/command; cat /run/command >&5; dd bs=4k count=1 <&5 2>/dev/null | xxd -p | tr -d '\\n'`,
-  );
-  const response = Buffer.from(answer, 'hex');
+  const send = `printf '${words}' >/run/command; exec 5<>/dev/tpm0; cat /run/command >&5`;
+  const answer = await machine.run(`${send}; dd bs=4k count=1 <&5 2>/dev/null | xxd -p -c 256`);
+  const response = Buffer.from(answer.trim(), 'hex');
   if (response.length < 10 || response.readUInt32BE(6) !== 0) {
     throw new Error(`the machine's TPM answers ${answer} to ${command}`);
   }
