@@ -42,7 +42,8 @@ export async function connect(
   const { sockets, scratch } = record;
   let opened: Hypervisor;
   try {
-    opened = await driver.open({ target: { uri, ssh }, name, owner, sockets, scratch }, signal);
+    const options = { ...hypervisors.world, target: { uri, ssh }, name, owner, sockets, scratch };
+    opened = await driver.open(options, signal);
   } catch (cause) {
     if (!(cause instanceof HypervisorError)) throw cause;
     const failure = withAdvice(cause, record);

@@ -33,7 +33,7 @@ export interface HypervisorDriver {
   prepare(account: string, sockets: string | undefined): readonly string[];
 }
 
-export interface OpenOptions extends HypervisorOptions {
+export interface OpenOptions extends HypervisorOptions, Pick<World, 'clock' | 'files'> {
   readonly target: HypervisorTarget;
   /** Directories on the hypervisor, if they are not the usual ones: see HypervisorRecord. */
   readonly sockets: string | undefined;

@@ -193,11 +193,12 @@ async function withSteps(
 }
 
 /**
- * Our key can run one command, and reach sockets in the file system that the account may open: QEMU's, for the disks.
- * Ports are closed to it: one that nothing can listen on has to be named, because OpenSSH has no word for none.
+ * Our key can run one command, and reach sockets that the account may open: QEMU's, for the disks. It cannot listen:
+ * a port has to be named that no account can take, because OpenSSH has no word for none. Ports to connect to cannot be
+ * closed as well: "permitopen" and "AllowTcpForwarding" close the way to sockets too (OpenSSH 9.2, channels.c).
  */
 function restrictions(command: string): string {
-  return `restrict,port-forwarding,permitopen="localhost:1",permitlisten="localhost:1",command="${command}"`;
+  return `restrict,port-forwarding,permitlisten="localhost:1",command="${command}"`;
 }
 
 function authorize(account: string, line: string): readonly string[] {

@@ -32,7 +32,7 @@ test('a hypervisor is added with the host key that was confirmed, and with a key
   equal(added.fingerprint, ed.fingerprint);
   equal(added.contact, null);
   const line = added.authorizedKey!;
-  match(line, /^restrict,port-forwarding,permitopen="localhost:1",permitlisten="localhost:1",/);
+  match(line, /^restrict,port-forwarding,permitlisten="localhost:1",/);
   match(line, /,command="helper fake:\/\/\/system" ssh-ed25519 \S+ holdfast-kvm1$/);
   deepEqual(added.steps[0], 'useradd holdfast');
   equal(
