@@ -94,7 +94,6 @@ export const LIBVIRT_CALLS = {
   ),
   authPolkit: procedure('auth-polkit', 70, NOTHING, I32),
   open: procedure('open', 1, struct({ uri: optional(TEXT), flags: U32 }), NOTHING),
-  close: procedure('close', 2, NOTHING, NOTHING),
   /** QEMU's; this and libvirt's are 1,000,000 major + 1000 minor + release. */
   version: procedure('version', 4, NOTHING, U64),
   /** libvirt's own. */
@@ -108,7 +107,6 @@ export const LIBVIRT_CALLS = {
     struct({ event: I32, domain: optional(DOMAIN) }),
     I32,
   ),
-  deregisterEvent: procedure('deregister-event', 317, struct({ callback: I32 }), NOTHING),
 
   // Machines.
   listDomains: procedure('list-domains', 273, struct({ wanted: I32, flags: U32 }), DOMAINS),
@@ -210,7 +208,15 @@ export const LIBVIRT_CALLS = {
 
 /** Flags of the procedures, by the procedure. */
 export const LIBVIRT_FLAGS = {
-  listDomains: { active: 1 << 0, inactive: 1 << 1 },
+  /** Alone or together; none: all. */
+  listDomains: {
+    active: 1 << 0,
+    inactive: 1 << 1,
+    running: 1 << 4,
+    paused: 1 << 5,
+    off: 1 << 6,
+    other: 1 << 7,
+  },
   domainXml: { secure: 1 << 0, inactive: 1 << 1, migratable: 1 << 3 },
   /** Which definition is meant: the one that runs, or the one that is kept. */
   setMetadata: { live: 1 << 0, config: 1 << 1 },
