@@ -1,3 +1,5 @@
+import { CodedError } from '../lib/coded-error.ts';
+
 /**
  * OUT_OF_RANGE: beyond the disk's end, or not a whole number. READ_ONLY: a write to a read-only disk. NO_SPACE: the
  * medium below is full. CORRUPT: stored data fails its tag or digest, or is missing. IO: the medium failed. TIMEOUT:
@@ -15,11 +17,6 @@ export type BlockErrorCode =
   | 'NO_BITMAP';
 
 /** What can go wrong with a disk while this program is correct. */
-export class BlockError extends Error {
+export class BlockError extends CodedError<BlockErrorCode> {
   override readonly name = 'BlockError';
-  readonly code: BlockErrorCode;
-  constructor(code: BlockErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
 }

@@ -1,3 +1,5 @@
+import { CodedError } from '../lib/coded-error.ts';
+
 /**
  * NOT_FOUND (no such set, recovery point or profile), AMBIGUOUS (a prefix of several), EXISTS, WRONG_KEY (also if no
  * key was given), IN_USE (the message names the user), BAD_NAME, CORRUPT, ALTERED (not the set that this box knows).
@@ -12,11 +14,6 @@ export type CatalogErrorCode =
   | 'CORRUPT'
   | 'ALTERED';
 
-export class CatalogError extends Error {
+export class CatalogError extends CodedError<CatalogErrorCode> {
   override readonly name = 'CatalogError';
-  readonly code: CatalogErrorCode;
-  constructor(code: CatalogErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
 }

@@ -1,3 +1,5 @@
+import { CodedError } from '../lib/coded-error.ts';
+
 /**
  * NOT_FOUND, EXISTS, NOT_DIRECTORY, IS_DIRECTORY, NOT_EMPTY, BAD_NAME (NAME_TOO_LONG for too long ones), STALE (the
  * node no longer exists), FIXED (it belongs to the tree itself), TOO_LARGE, NO_SPACE, READ_ONLY, INVALID, CORRUPT
@@ -20,11 +22,6 @@ export type TreeErrorCode =
   | 'CORRUPT'
   | 'IO';
 
-export class TreeError extends Error {
+export class TreeError extends CodedError<TreeErrorCode> {
   override readonly name = 'TreeError';
-  readonly code: TreeErrorCode;
-  constructor(code: TreeErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
 }

@@ -1,3 +1,5 @@
+import { CodedError } from '../../lib/coded-error.ts';
+
 /**
  * BAD_PATH (leaves the volume, or not a path at all), NOT_FOUND (no such path, volume, open restore), AMBIGUOUS
  * (several volumes have it), UNREADABLE (a damaged table, file system or file), UNSUPPORTED (no program here can open
@@ -23,11 +25,6 @@ export type GranularErrorCode =
   | 'FAILED';
 
 /** Files of a machine cannot be restored from its disks. */
-export class GranularError extends Error {
+export class GranularError extends CodedError<GranularErrorCode> {
   override readonly name = 'GranularError';
-  readonly code: GranularErrorCode;
-  constructor(code: GranularErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
 }

@@ -1,3 +1,5 @@
+import { CodedError } from '../../lib/coded-error.ts';
+
 export type HostErrorCode =
   /** The request makes no sense on this machine. */
   | 'BAD_REQUEST'
@@ -13,11 +15,6 @@ export type HostErrorCode =
   | 'CORRUPT';
 
 /** A failure of the machine itself, described for its administrator. */
-export class HostError extends Error {
+export class HostError extends CodedError<HostErrorCode> {
   override readonly name = 'HostError';
-  readonly code: HostErrorCode;
-  constructor(code: HostErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
 }

@@ -1,3 +1,5 @@
+import { CodedError } from '../../lib/coded-error.ts';
+
 /**
  * UNREACHABLE (it or the way to it is down), AUTH (it does not accept our credentials), IDENTITY (it shows another key
  * or certificate than it did when it was added), DENIED (the account lacks a right), NOT_FOUND, EXISTS, BUSY (another
@@ -26,13 +28,11 @@ interface HypervisorErrorOptions extends ErrorOptions {
 }
 
 /** A hypervisor refused something, or cannot be reached. */
-export class HypervisorError extends Error {
+export class HypervisorError extends CodedError<HypervisorErrorCode> {
   override readonly name = 'HypervisorError';
-  readonly code: HypervisorErrorCode;
   readonly native: string | undefined;
   constructor(code: HypervisorErrorCode, message: string, options?: HypervisorErrorOptions) {
-    super(message, options);
-    this.code = code;
+    super(code, message, options);
     this.native = options?.native;
   }
 }

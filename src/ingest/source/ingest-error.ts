@@ -1,3 +1,5 @@
+import { CodedError } from '../../lib/coded-error.ts';
+
 /**
  * BAD_IMAGE (truncated, corrupt, or not of the given format), REFUSED (an image that names other files), BAD_CHANGES
  * (an invalid changed-block list), EXISTS (a restore's target), TOO_SMALL (likewise), UNSUPPORTED, VERIFY (written
@@ -12,11 +14,6 @@ export type IngestErrorCode =
   | 'UNSUPPORTED'
   | 'VERIFY';
 
-export class IngestError extends Error {
+export class IngestError extends CodedError<IngestErrorCode> {
   override readonly name = 'IngestError';
-  readonly code: IngestErrorCode;
-  constructor(code: IngestErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
 }

@@ -1,3 +1,5 @@
+import { CodedError } from '../../lib/coded-error.ts';
+
 /**
  * NOT_A_STORE, EXISTS (the place is taken), BUSY (another writer; the message names it), UNSUPPORTED (from a later
  * release), CORRUPT, MISSING (a referenced block is nowhere), NO_SPACE, IO (the medium failed; final for a writer),
@@ -16,11 +18,6 @@ export type StoreErrorCode =
   | 'INDEX'
   | 'LOST';
 
-export class StoreError extends Error {
+export class StoreError extends CodedError<StoreErrorCode> {
   override readonly name = 'StoreError';
-  readonly code: StoreErrorCode;
-  constructor(code: StoreErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
 }

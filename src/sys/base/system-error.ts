@@ -1,3 +1,5 @@
+import { CodedError } from '../../lib/coded-error.ts';
+
 /**
  * NOT_FOUND, EXISTS, NO_SPACE (also a quota), DENIED (permissions, read-only), BUSY (held by another process),
  * UNREACHABLE (no such peer, or it went away), FAILED (a program ended badly), INVALID (the request makes no sense),
@@ -16,13 +18,8 @@ export type SystemErrorCode =
   | 'IO';
 
 /** A failure of the outside world; `cause` is the error of Node or the kernel. */
-export class SystemError extends Error {
+export class SystemError extends CodedError<SystemErrorCode> {
   override readonly name = 'SystemError';
-  readonly code: SystemErrorCode;
-  constructor(code: SystemErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
 }
 
 /** Our code, and a text for people, by the code of the kernel or the resolver (errno(3)). */
