@@ -4,8 +4,7 @@ import {
   BOX_ID_LENGTH,
   BOX_KEY_LENGTH,
   type BoxMemory,
-  decodeMemory,
-  encodeMemory,
+  memoryFile,
 } from '../formats/store/service/box.ts';
 import { requirePrivate } from '../sys/files/private-files.ts';
 import { putDurably } from '../sys/files/write-atomically.ts';
@@ -88,7 +87,7 @@ export function openBoxFiles(world: World, { directory, credentials }: BoxOption
       if (!(await files.stat(memoryPath))) return { kind: 'none', key };
       const bytes = await files.readFile(memoryPath, MEMORY_LENGTH_MAX);
       if (!key) throw new FormatError('CORRUPT', `its key ${keyPath} is gone`);
-      return { kind: 'whole', key, memory: decodeMemory(bytes, key) };
+      return { kind: 'whole', key, memory: memoryFile.decode(bytes, key) };
     } catch (cause) {
       // An unreadable disk of the box must not prevent a recovery either.
       if (!(cause instanceof SystemError) && !(cause instanceof FormatError)) throw cause;
@@ -144,7 +143,7 @@ export function openBoxFiles(world: World, { directory, credentials }: BoxOption
 function encoded(memory: BoxMemory, key: Uint8Array, path: string): Uint8Array {
   let problem = `it would have more than ${MEMORY_LENGTH_MAX} bytes`;
   try {
-    const bytes = encodeMemory(memory, key);
+    const bytes = memoryFile.encode(memory, key);
     if (bytes.length <= MEMORY_LENGTH_MAX) return bytes;
   } catch (cause) {
     if (!(cause instanceof FormatError)) throw cause;

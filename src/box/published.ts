@@ -1,11 +1,6 @@
 import { join } from 'node:path/posix';
 import { FormatError } from '../formats/format-error.ts';
-import {
-  decodePublished,
-  encodePublished,
-  orderDigest,
-  type PublishedRecord,
-} from '../formats/store/service/box.ts';
+import { publishedFile, orderDigest, type PublishedRecord } from '../formats/store/service/box.ts';
 import { putDurably } from '../sys/files/write-atomically.ts';
 import { SystemError } from '../sys/base/system-error.ts';
 import { type BoxFiles, PUBLISHED } from './box-files.ts';
@@ -55,7 +50,7 @@ export function publishedMemory(
   async function read(file: string, key: Uint8Array): Promise<Published | undefined> {
     try {
       if (!(await files.stat(file))) return undefined;
-      const record = decodePublished(await files.readFile(file, LENGTH_MAX), key);
+      const record = publishedFile.decode(await files.readFile(file, LENGTH_MAX), key);
       const { store: of, path: at, ...published } = record;
       return of === id && at === path ? published : undefined;
     } catch (cause) {
@@ -97,7 +92,7 @@ export function publishedMemory(
       await files.makeDirectory(directoryOf(key));
       for (const made of [core.directory, parent]) await files.syncDirectory(made);
       const record = { store: id, path, ...published };
-      await putDurably(files, fileOf(published, key), encodePublished(record, key));
+      await putDurably(files, fileOf(published, key), publishedFile.encode(record, key));
     },
     async forget(machines) {
       const key = await knownKey();

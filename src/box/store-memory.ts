@@ -3,8 +3,7 @@ import { FormatError } from '../formats/format-error.ts';
 import {
   type BoxMark,
   type BoxMemory,
-  decodeMark,
-  encodeMark,
+  markFile,
   orderDigest,
   type RememberedSet,
   type RememberedStore,
@@ -157,7 +156,7 @@ export function memoryOf(core: BoxFiles, store: StorePlace): StoreMemory {
         const next = { ...entry, path: directory, epoch: last, nextEpoch: epoch };
         const memory = withEntry(whole.memory, next);
         await core.put({ ...whole, memory });
-        const bytes = encodeMark({ box: memory.box, store: id, epoch }, whole.key);
+        const bytes = markFile.encode({ box: memory.box, store: id, epoch }, whole.key);
         await putDurably(files, markPath, bytes);
         return { memory: withEntry(memory, { ...next, epoch, marked: true }), answer: undefined };
       }),
@@ -209,7 +208,7 @@ function markIn(files: FileSystem, { id, path }: { readonly id: string; readonly
     // was away.
     if (found.kind !== 'file' || found.size > MARK_LENGTH_MAX) return 'other';
     try {
-      const mark = decodeMark(await files.readFile(path, MARK_LENGTH_MAX), key);
+      const mark = markFile.decode(await files.readFile(path, MARK_LENGTH_MAX), key);
       return mark.box === memory.box && mark.store === id ? mark : 'other';
     } catch (cause) {
       const isDenied = cause instanceof SystemError && cause.code === 'DENIED';

@@ -1,10 +1,8 @@
 import { join } from 'node:path/posix';
 import { FormatError } from '../formats/format-error.ts';
 import {
-  decodeJob,
-  decodeSchedule,
-  encodeJob,
-  encodeSchedule,
+  jobFile,
+  scheduleFile,
   type JobRecord,
   type ScheduleRecord,
 } from '../formats/store/service/job.ts';
@@ -102,13 +100,13 @@ export async function openJobFiles(
       turn(async () => {
         if (!hasEnded(job)) await remember(jobOrder(job));
         await makeDirectories();
-        await putDurably(files, join(jobs, job.id + RECORD), encodeJob(job, checksOf()));
+        await putDurably(files, join(jobs, job.id + RECORD), jobFile.encode(job, checksOf()));
         // From now on a record that says that it waits is an old one that was put back.
         if (hasEnded(job)) await forget('job', job.id);
       }),
     jobs: () =>
       load(jobs, {
-        decode: (bytes) => decodeJob(bytes, checksOf()),
+        decode: (bytes) => jobFile.decode(bytes, checksOf()),
         nameOf: ({ id }) => id,
         orderOf: (job) => (hasEnded(job) ? undefined : jobOrder(job)),
       }),
@@ -137,11 +135,11 @@ export async function openJobFiles(
         await remember(scheduleOrder(schedule));
         await makeDirectories();
         const path = join(schedules, schedule.name + RECORD);
-        await putDurably(files, path, encodeSchedule(schedule, checksOf()));
+        await putDurably(files, path, scheduleFile.encode(schedule, checksOf()));
       }),
     schedules: () =>
       load(schedules, {
-        decode: (bytes) => decodeSchedule(bytes, checksOf()),
+        decode: (bytes) => scheduleFile.decode(bytes, checksOf()),
         nameOf: ({ name }) => name,
         orderOf: scheduleOrder,
       }),
@@ -231,8 +229,8 @@ async function addChecksums(
       if (record) await putDurably(files, path, encode(record, 'checked'));
     }
   }
-  await rewrite(jobs, decodeJob, encodeJob);
-  await rewrite(schedules, decodeSchedule, encodeSchedule);
+  await rewrite(jobs, jobFile.decode, jobFile.encode);
+  await rewrite(schedules, scheduleFile.decode, scheduleFile.encode);
 }
 
 /** The fields of a job that decide what is done. */

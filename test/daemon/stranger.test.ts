@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { decodeJob, decodeSchedule, encodeSchedule } from '../../src/formats/store/service/job.ts';
+import { jobFile, scheduleFile } from '../../src/formats/store/service/job.ts';
 import { decodeSession, encodeSession } from '../../src/formats/store/sessions/session.ts';
 import { expectDone, runCli } from '../support/cli.ts';
 import {
@@ -94,10 +94,10 @@ test('an order that an attacker altered while the service was off is not obeyed'
   } as const;
   writeFileSync(journal, encodeSession({ ...record, listen: 'tcp:0.0.0.0:0', nfs }));
   const daily = join(store, 'schedules', 'daily.json');
-  const schedule = decodeSchedule(readFileSync(daily));
+  const schedule = scheduleFile.decode(readFileSync(daily));
   const disks = [{ name: 'vda', where: '/etc/hostname' }];
   const request = { ...schedule.request, set: 'plain', disks };
-  writeFileSync(daily, encodeSchedule({ ...schedule, at: '*:*:*', request }, 'checked'));
+  writeFileSync(daily, scheduleFile.encode({ ...schedule, at: '*:*:*', request }, 'checked'));
   rmSync(join(store, 'lockdown.json'));
   // One that no service could ever have made.
   plantSession(store, { point: record.point, nfs: { ...nfs, allow: ['nonsense'] } });
@@ -132,12 +132,12 @@ test('a job that has ended and is put back as waiting does not run again', async
     const job = result['job'] as string;
     await expectDone(holdfast('job', 'attend', job));
     old = readFileSync(join(store, 'jobs', `${job}.json`));
-    equal(decodeJob(old).state, 'done');
+    equal(jobFile.decode(old).state, 'done');
     await service.stop('SIGTERM');
   }
   const points = (): number => readdirSync(join(store, 'sets/nightly/points')).length;
   const before = points();
-  const record = decodeJob(old);
+  const record = jobFile.decode(old);
   plantJob(store, { ...record, state: 'waiting', ended: undefined, result: undefined });
   await using service = await start();
   await alarmed(holdfast, /store-not-adopted/);

@@ -1,6 +1,6 @@
 import { deepEqual, equal, match, ok, rejects, throws } from 'node:assert/strict';
 import { test } from 'tap';
-import { decodeJob, encodeJob } from '../../src/formats/store/service/job.ts';
+import { jobFile } from '../../src/formats/store/service/job.ts';
 import { FormatError } from '../../src/formats/format-error.ts';
 import type { Outcome } from '../../src/jobs/job-state.ts';
 import type { FileSystem } from '../../src/sys/files/file-system.ts';
@@ -193,10 +193,10 @@ test('a job without room is refused, and an unreadable record is reported and ha
 test('codec: what was written is read, anything else is a FormatError', async () => {
   const { queue } = await opened(disk(), async () => DONE);
   const job = await queue.submit({ kind: 'backup', request: { set: 'a', deep: [1, { b: null }] } });
-  deepEqual(decodeJob(encodeJob(job)), job);
-  const bytes = encodeJob(job);
+  deepEqual(jobFile.decode(jobFile.encode(job)), job);
+  const bytes = jobFile.encode(job);
   for (let length = 0; length < bytes.length - 1; length += 7) {
-    throws(() => decodeJob(bytes.subarray(0, length)), FormatError);
+    throws(() => jobFile.decode(bytes.subarray(0, length)), FormatError);
   }
 });
 

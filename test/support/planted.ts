@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { encodeJob, encodeSchedule, type JobRecord } from '../../src/formats/store/service/job.ts';
+import { jobFile, scheduleFile, type JobRecord } from '../../src/formats/store/service/job.ts';
 import { encodeServed } from '../../src/formats/store/sessions/served.ts';
 import { encodeSession, type SessionRecord } from '../../src/formats/store/sessions/session.ts';
 import {
@@ -39,14 +39,14 @@ export function plantJob(
     ...more,
   };
   mkdirSync(join(store, 'jobs'), { recursive: true });
-  writeFileSync(join(store, `jobs/${record.id}.json`), encodeJob(record, 'checked'));
+  writeFileSync(join(store, `jobs/${record.id}.json`), jobFile.encode(record, 'checked'));
 }
 
 /** Due every second. */
 export function plantSchedule(store: string, more: Pick<JobRecord, 'kind' | 'request'>): void {
   const record = { name: 'evil', at: '*:*:*', created: TIME, last: TIME, ...more };
   mkdirSync(join(store, 'schedules'), { recursive: true });
-  writeFileSync(join(store, 'schedules/evil.json'), encodeSchedule(record, 'checked'));
+  writeFileSync(join(store, 'schedules/evil.json'), scheduleFile.encode(record, 'checked'));
 }
 
 /** Answers how to undo it. */

@@ -12,7 +12,7 @@ import {
   OUTBOX,
 } from '../../formats/store/service/alarm.ts';
 import { decodeGrowth } from '../../formats/store/service/growth.ts';
-import { decodeJob, decodeSchedule } from '../../formats/store/service/job.ts';
+import { jobFile, scheduleFile } from '../../formats/store/service/job.ts';
 import { requireSum } from '../../formats/store/base/json-record.ts';
 import { decodeProfile } from '../../formats/store/catalog/profile.ts';
 import { isServed, readServed } from '../../sessions/state/served-sessions.ts';
@@ -146,8 +146,8 @@ async function checkWork(engine: Engine, tell: Tell): Promise<void> {
   const { directory } = engine.store;
   const checks = engine.store.checks();
   const records: readonly [string, (bytes: Uint8Array) => string][] = [
-    ['jobs', (bytes) => decodeJob(bytes, checks).id],
-    ['schedules', (bytes) => decodeSchedule(bytes, checks).name],
+    ['jobs', (bytes) => jobFile.decode(bytes, checks).id],
+    ['schedules', (bytes) => scheduleFile.decode(bytes, checks).name],
   ];
   for (const [name, decode] of records) {
     await checkFilesIn(engine, join(directory, name), { suffix: '.json', decode, tell });

@@ -1,10 +1,12 @@
 import { crc32 } from 'node:zlib';
 import { concatBytes, utf8 } from '../../../lib/bytes.ts';
 import {
+  type Fields,
   flag,
   integer,
   list,
   object,
+  type ObjectOf,
   type Of,
   oneOf,
   parse,
@@ -54,62 +56,25 @@ const STORE = object({
 });
 export type RememberedStore = Of<typeof STORE>;
 
-const MEMORY = object({
-  ...{ format: oneOf('holdfast-box-memory'), version: integer(1, 1) },
+/** Throws FormatError also where it encodes more than it would decode: the box could not read its memory. */
+export const memoryFile = sealedRecord('holdfast-box-memory', {
   box: ID,
   stores: record(STORE, STORES_MAX),
 });
-export type BoxMemory = Omit<Of<typeof MEMORY>, 'format' | 'version'>;
+export type BoxMemory = ReturnType<typeof memoryFile.decode>;
 
-const MARK = object({
-  ...{ format: oneOf('holdfast-box'), version: integer(1, 1) },
+export const markFile = sealedRecord('holdfast-box', {
   ...{ box: ID, store: text({ max: 256 }), epoch: COUNT },
 });
-export type BoxMark = Omit<Of<typeof MARK>, 'format' | 'version'>;
+export type BoxMark = ReturnType<typeof markFile.decode>;
 
-const PUBLISHED = object({
-  ...{ format: oneOf('holdfast-published'), version: integer(1, 1) },
+export const publishedFile = sealedRecord('holdfast-published', {
   ...{ store: text({ max: 4096 }), path: text({ max: PATH_MAX }) },
   ...{ set: text({ max: 256 }), machine: text({ max: 256 }) },
   /** The recovery point, as the chain of points names it: head.md. */
   ...{ point: text({ max: 4096 }), sequence: COUNT, digest: DIGEST },
 });
-export type PublishedRecord = Omit<Of<typeof PUBLISHED>, 'format' | 'version'>;
-
-export function encodePublished(record: PublishedRecord, key: Uint8Array): Uint8Array {
-  return sealed({ format: 'holdfast-published', version: 1, ...record }, key);
-}
-
-/** Throws FormatError. */
-export function decodePublished(bytes: Uint8Array, key: Uint8Array): PublishedRecord {
-  const { format: _format, version: _version, ...record } = opened(bytes, key, PUBLISHED);
-  return record;
-}
-
-/**
- * Throws FormatError for more than `decodeMemory` would read: after writing it, the box could not read its memory.
- */
-export function encodeMemory(memory: BoxMemory, key: Uint8Array): Uint8Array {
-  const value = { format: 'holdfast-box-memory', version: 1, ...memory };
-  checked(value, MEMORY);
-  return sealed(value, key);
-}
-
-/** Throws FormatError. */
-export function decodeMemory(bytes: Uint8Array, key: Uint8Array): BoxMemory {
-  const { format: _format, version: _version, ...memory } = opened(bytes, key, MEMORY);
-  return memory;
-}
-
-export function encodeMark(mark: BoxMark, key: Uint8Array): Uint8Array {
-  return sealed({ format: 'holdfast-box', version: 1, ...mark }, key);
-}
-
-/** Throws FormatError. */
-export function decodeMark(bytes: Uint8Array, key: Uint8Array): BoxMark {
-  const { format: _format, version: _version, ...mark } = opened(bytes, key, MARK);
-  return mark;
-}
+export type PublishedRecord = ReturnType<typeof publishedFile.decode>;
 
 /** The digest of an order, independent of the order of its fields. */
 export function orderDigest(order: object, key: Uint8Array): string {
@@ -126,6 +91,25 @@ function sorted(value: unknown): unknown {
   );
 }
 
+/** A file under the key of the box. `decode` throws FormatError. */
+function sealedRecord<const F extends Fields>(format: string, fields: F) {
+  const schema = object(fields);
+  const head = object({ format: oneOf(format), version: integer(1, 1) });
+  const read = (value: unknown): ObjectOf<F> => {
+    const { format, version, ...rest } = (value ?? {}) as Readonly<Record<string, unknown>>;
+    checked({ format, version }, head);
+    return checked(rest, schema);
+  };
+  return {
+    encode(value: ObjectOf<F>, key: Uint8Array): Uint8Array {
+      const whole = { format, version: 1, ...value };
+      read(whole);
+      return sealed(whole, key);
+    },
+    decode: (bytes: Uint8Array, key: Uint8Array): ObjectOf<F> => read(opened(bytes, key)),
+  };
+}
+
 function sealed(value: object, key: Uint8Array): Uint8Array {
   const line = utf8(`${JSON.stringify(value)}\n`);
   const body = concatBytes(line, utf8(`mac ${hex(keyedHash(key, line))}\n`));
@@ -139,7 +123,7 @@ function sumOf(body: Uint8Array): string {
 const SUM_LENGTH = 'sum 00000000\n'.length;
 const MAC_LENGTH = 'mac \n'.length + 64;
 
-function opened<T>(bytes: Uint8Array, key: Uint8Array, schema: Schema<T>): T {
+function opened(bytes: Uint8Array, key: Uint8Array): unknown {
   const body = bytes.subarray(0, Math.max(0, bytes.length - SUM_LENGTH));
   const asText = (part: Uint8Array): string => Buffer.from(part).toString('latin1');
   if (asText(bytes.subarray(body.length)) !== sumOf(body)) {
@@ -149,7 +133,7 @@ function opened<T>(bytes: Uint8Array, key: Uint8Array, schema: Schema<T>): T {
   if (asText(body.subarray(line.length)) !== `mac ${hex(keyedHash(key, line))}\n`) {
     throw new FormatError('CORRUPT', 'it was not made with the key of this box');
   }
-  return checked(jsonOf(line), schema);
+  return jsonOf(line);
 }
 
 function jsonOf(line: Uint8Array): unknown {
