@@ -91,7 +91,7 @@ export const nbdClient: readonly Mutant[] = [
     name: 'NBD client: a server that refuses TLS is read in the clear',
     file: HANDSHAKE,
     text: "  if (!answer.ok) {\n    throw new BlockError(\n      'IO',\n      `the NBD server refuses TLS",
-    to: "  if (!answer.ok) return;\n  if (!answer.ok) {\n    throw new BlockError(\n      'IO',\n      `the NBD server refuses TLS",
+    to: "  if (!answer.ok) return;\n  if (!answer.ok) {\n    throw new BlockError('IO', `the NBD server refuses TLS",
     tests: [TLS],
   },
   {
