@@ -59,7 +59,7 @@ cat <<END
 
 The recovery point is unchanged; what the VM wrote is in the session listed above.
 
-  npm run -s holdfast -- recover --resume SESSION --boot   go on with it
+  npm run -s holdfast -- recover --resume SESSION --boot   continue it
   npm run -s holdfast -- session keep SESSION              make it a new recovery point
   npm run -s holdfast -- session discard SESSION           throw it away
 

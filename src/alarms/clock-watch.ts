@@ -39,10 +39,10 @@ function jumpOf(mark: ClockMark, now: Reading): string | undefined {
   }
   const aheadMs = wallMs - mark.lastWallMs;
   if (aheadMs < -BEHIND_MAX_MS) {
-    return `the machine started with a clock that is ${duration(aheadMs)} behind its last known time`;
+    return `the host started with a clock that is ${duration(aheadMs)} behind its last known time`;
   }
   if (aheadMs <= AHEAD_MAX_MS) return undefined;
-  return `the machine started ${duration(aheadMs)} after it was last seen, if its clock is right`;
+  return `the host started ${duration(aheadMs)} after it was last seen, if its clock is right`;
 }
 
 /**

@@ -25,9 +25,9 @@ export async function olderState(
   const found = await whatIsThere(store, { point: known, ...of }, key);
   if (found === undefined) return undefined;
   const reason =
-    `the last recovery point of ${of.machine} that this box made in set "${of.set}" is ${known.id}, number ` +
-    `${known.sequence}, and the store ${found}: its files are older, or were altered. Look for a newer copy of the ` +
-    'store; if you have put back an older one yourself: "holdfast store adopt"';
+    `the last recovery point of ${of.machine} that this box created in set "${of.set}" is ${known.id}, ` +
+    `number ${known.sequence}, and the store ${found}: its files are older, or were altered. Look for a ` +
+    'newer copy of the store; if you have put back an older one yourself: "holdfast store adopt"';
   return { path: headPath(store, of), reason };
 }
 

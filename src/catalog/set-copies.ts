@@ -23,7 +23,7 @@ const RECORD = 'set.json';
 const COPY = 'set.copy.json';
 
 export const RECORD_MISSING =
-  'both copies of the record are missing: "set import-key" makes it again from a key on paper';
+  'both copies of the record are missing: "set import-key" recreates it from a key on paper';
 
 export interface RecordProblem {
   readonly path: string;

@@ -4,7 +4,7 @@ import type { NfsResult, ReadySession } from '../operations/nouns/session.ts';
 /** `serving` says how the session ends. */
 export function readyText(
   ready: ReadySession,
-  serving = 'Ctrl-C ends it; it can be resumed.',
+  serving = 'Ctrl-C stops it; it can be resumed.',
 ): string {
   const { session, point } = ready;
   return `Session ${session} of ${point} is running. ${serving}\n\n${attachText(ready)}`;

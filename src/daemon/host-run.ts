@@ -24,7 +24,7 @@ export async function main(words: readonly string[]): Promise<number> {
   }
   return exitCodeOf(log, async () => {
     if (reverts) {
-      log('warning', 'a change of the network was not confirmed and is being reverted');
+      log('warning', 'a change of the network was not confirmed and is being rolled back');
       return revertNetwork(world, word === '--revert-files');
     }
     const handlers = hostHandlers(world);

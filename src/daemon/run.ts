@@ -23,7 +23,7 @@ Runs in the foreground: owns one store, and the sessions on it.
   --socket PATH   instead of what the settings, or HOLDFAST_SOCKET, say
   --check         says what is wrong with the settings, and runs nothing
 
-Where the settings are wrong when it starts, the last ones that were right are in force, and an alarm says so.
+If the settings are invalid when it starts, the last valid ones are in force, and an alarm says so.
 SIGHUP reads the settings again. SIGTERM and Ctrl-C flush everything and end it; sessions continue at the next start.`;
 
 const OPTIONS = {

@@ -77,7 +77,7 @@ export interface SettingsInForce {
 export async function settingsInForce(file: SettingsFile, log: Log): Promise<SettingsInForce> {
   let { settings, problem } = await file.readOrLast();
   const message = (wrong: string): string =>
-    `the settings are wrong, and the last valid ones are in force: ${wrong}`;
+    `the settings are invalid, and the last valid ones are in force: ${wrong}`;
   if (problem !== undefined) log('error', message(problem));
   return {
     now: () => settings,

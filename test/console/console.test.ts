@@ -42,7 +42,7 @@ for (const term of ['linux', 'xterm-256color', 'vt220']) {
     screen.keys('2');
     await screen.shows(/1 of 1/);
     screen.keys('Enter');
-    await screen.shows(/Run nightly\/vm-/);
+    await screen.shows(/Recover nightly\/vm-/);
     screen.keys('Enter');
     await screen.shows(/Session vm-\w+ runs/);
     deepEqual(await states(home.holdfast), ['running']);
@@ -67,7 +67,7 @@ for (const term of ['linux', 'xterm-256color', 'vt220']) {
     service.signal('SIGSTOP');
     await screen.shows(/has not answered for \d+ s/);
     screen.keys('8');
-    await screen.shows(/\[8 Log\].*run nightly\/vm-/s);
+    await screen.shows(/\[8 Log\].*recover nightly\/vm-/s);
     service.signal('SIGCONT');
     await screen.shows(/The service runs\./);
 
@@ -75,7 +75,7 @@ for (const term of ['linux', 'xterm-256color', 'vt220']) {
     await screen.shows(/^>vm-\w+ +stopped/m);
     deepEqual(await states(home.holdfast), ['ready']);
     screen.keys('d');
-    await screen.shows(/To go on, type discard/);
+    await screen.shows(/To continue, type discard/);
     screen.keys('-l', 'discard');
     screen.keys('Enter');
     await screen.shows(/No sessions\./);

@@ -277,11 +277,11 @@ test('keys that a screen names are those that it has', async () => {
     ...{ hostname: 'box', timezone: 'UTC', ntp: [], keyboard: null, isFirstBoot: false },
     ...{ system: 'Debian 13', kernel: '6.12', isSynchronized: false, hasPassword: true },
   });
-  const [, again, off] = /(\w) reboots the machine, (\w) switches it off/.exec(driven.text())!;
+  const [, again, off] = /(\w) reboots the host, (\w) powers it off/.exec(driven.text())!;
   driven.type(again!);
-  match(driven.text(), /Reboot the machine/);
+  match(driven.text(), /Reboot the host/);
   driven.type(`\u001b${off}`);
-  match(driven.text(), /Switch the machine off/);
+  match(driven.text(), /Power the host off/);
 });
 
 test('nothing that is damaged in one service is shown of the next', async () => {

@@ -80,7 +80,7 @@ test('what cannot be is refused before anything is touched', {
   skip,
 }, async () => {
   for (const [words, why] of [
-    [['v7', '--dhcp'], /v7 does not exist: this machine has v0, v0p, v1, v1p/],
+    [['v7', '--dhcp'], /v7 does not exist: this host has v0, v0p, v1, v1p/],
     [['../x', '--dhcp'], /name: not the name of an interface/],
     [['v0.5', '--vlan', '5', '--on', 'v0', '--dhcp'], /configure v0 first/],
   ] as const) {

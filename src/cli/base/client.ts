@@ -217,7 +217,7 @@ function localHandlers({ engine }: CallSettings) {
     const own: Handler<N> | undefined = onMachine[name];
     if (!own) throw silent();
     if (isSuperuser()) return own;
-    const what = 'no service answers, and without one only root sets up the machine';
+    const what = 'no service answers, and without one only root sets up the host';
     throw new SystemError('DENIED', what);
   };
 }

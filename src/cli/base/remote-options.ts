@@ -40,7 +40,8 @@ export function givenService(
 export function requireHere(named: HttpServerPlace | undefined): void {
   if (typeof named !== 'object') return;
   throw new UsageError(
-    `this is done by the command itself, on the machine that has the store: run it on ${named.host}, without --server`,
+    `this is done by the command itself, on the host that has the store: run it on ${named.host}, without` +
+      ' --server',
   );
 }
 

@@ -48,15 +48,15 @@ export const GENERAL: readonly Row[] = [
   option(
     'socket',
     'PATH',
-    'the service to ask; default: HOLDFAST_SOCKET, else /run/holdfast/control.sock if it has that store. Without a ' +
-      'service the command does it itself',
+    'the service to ask; default: HOLDFAST_SOCKET, else /run/holdfast/control.sock if it has that store. ' +
+      'Without a service the command itself does the work',
   ),
-  option('server', 'https://HOST:PORT', 'the service of another host instead, over TLS 1.3, with'),
-  option('token-file', 'FILE', 'the token that "token create" showed there, and'),
+  option('server', 'https://HOST:PORT', 'the service of another host, over TLS 1.3; needs a token'),
+  option('token-file', 'FILE', 'file with the token that "token create" showed there'),
   option(
     'cafile',
     'FILE',
-    'certificates (PEM) of its authority; default: those that this machine trusts',
+    'certificates (PEM) of its authority; default: those that this host trusts',
   ),
   flag('json', 'one object, or one event per line, on stdout'),
   option('passphrase-file', 'FILE', 'a file whose first line opens an encrypted set'),

@@ -69,8 +69,8 @@ function sentenceOf(says: string, result: object): string {
 }
 
 const QUEUE =
-  'as a job of the service: failures are retried, also after a restart; a key that is given is kept in memory ' +
-  'until it has ended';
+  'run as a job of the service: failures are retried, even after a restart; a given key is kept in ' +
+  'memory until it has ended';
 
 function placesOf({ request, cli, job }: Operation): readonly Place[] {
   const specs = cli?.options ?? {};

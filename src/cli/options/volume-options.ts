@@ -7,12 +7,12 @@ import { findVolumeKey } from '../base/secrets.ts';
 export const VOLUME_OPTIONS = [
   flag(
     'isolated',
-    'file systems are read in a VM only: for guests that are not trusted; journals are replayed there',
+    'read file systems only in a VM: for untrusted guests; journals are replayed there',
   ),
   option(
     'volume-key-file',
     'FILE',
-    'first line: the key of locked volumes (LUKS, BitLocker); else a prompt',
+    'its first line is the key of locked volumes (LUKS, BitLocker); default: a prompt',
   ),
 ];
 

@@ -14,12 +14,13 @@ const POINTS_MAX = 500;
 export const completionCommand = (nouns: readonly Noun[]): Command => ({
   summary: 'Print a completion script for a shell',
   about: [
-    'Where it is not installed, in ~/.bashrc: eval "$(holdfast completion bash)". With "words", the words that may ' +
-      'follow on a command line, one per line, with what they mean behind a tab; ":files" where a file may follow.',
+    'If completion is not installed, add to ~/.bashrc: eval "$(holdfast completion bash)". "words" prints' +
+      ' the words that may follow on a command line, one per line, each with a tab and its meaning, and ' +
+      '":files" if a file name may follow.',
   ],
   args: [
     argument('SHELL', 'bash, zsh or fish; or words', { words: ['bash', 'zsh', 'fish', 'words'] }),
-    argument('WORD', 'what is on the command line so far', { kind: 'list', isRequired: false }),
+    argument('WORD', 'the words of the command line so far', { kind: 'list', isRequired: false }),
   ],
   options: [],
   examples: ['completion bash', 'completion words -- session k'],

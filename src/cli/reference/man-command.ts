@@ -4,7 +4,7 @@ import { manPage } from './man-page.ts';
 
 export const manCommand = (nouns: readonly Noun[]): Command => ({
   summary: 'Print the manual page',
-  about: ['For man -l; appliance/install puts it where man finds it.'],
+  about: ['Read it with man -l. appliance/install installs it for "man holdfast".'],
   args: [],
   options: [],
   examples: ['man >holdfast.1'],

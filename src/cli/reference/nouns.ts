@@ -94,7 +94,7 @@ export const NOUNS: readonly Noun[] = [
     commands: jobs('job', 'list', 'show', 'log', 'attend', 'unlock', 'cancel'),
   },
   {
-    ...{ name: 'recover', group: 'Recovery', about: 'run a recovery point' },
+    ...{ name: 'recover', group: 'Recovery', about: 'run a machine from a recovery point' },
     commands: { '': byHand(() => import('../commands/sessions/recover.ts')) },
   },
   {
@@ -102,11 +102,11 @@ export const NOUNS: readonly Noun[] = [
     commands: sessions('session', 'list', 'show', 'log', 'resume', 'stop', 'keep', 'discard'),
   },
   {
-    ...{ name: 'export', group: 'Recovery', about: 'what running sessions export' },
+    ...{ name: 'export', group: 'Recovery', about: 'exports of running sessions' },
     commands: services('export', 'list'),
   },
   {
-    ...{ name: 'restore', group: 'Recovery', about: 'disks written back' },
+    ...{ name: 'restore', group: 'Recovery', about: 'disks written to files, devices or NBD' },
     commands: backups('restore', 'disk'),
   },
   {
@@ -141,7 +141,7 @@ export const NOUNS: readonly Noun[] = [
     },
   },
   {
-    ...{ name: 'notify', group: 'Service', about: 'messages about alarms' },
+    ...{ name: 'notify', group: 'Service', about: 'notifications of alarms' },
     commands: alarms('notify', 'test'),
   },
   {
@@ -153,7 +153,7 @@ export const NOUNS: readonly Noun[] = [
     commands: audits('audit', 'show', 'check'),
   },
   {
-    ...{ name: 'lockdown', group: 'Service', about: 'only what a recovery needs' },
+    ...{ name: 'lockdown', group: 'Service', about: 'queries, recoveries and checks only' },
     commands: tokens('lockdown', 'show', 'on', 'off'),
   },
   {
@@ -161,7 +161,7 @@ export const NOUNS: readonly Noun[] = [
     commands: { create: byHand(() => import('../commands/watch/support-create.ts')) },
   },
   {
-    ...{ name: 'network', group: 'This machine', about: 'interfaces and addresses' },
+    ...{ name: 'network', group: 'This host', about: 'interfaces and addresses' },
     commands: {
       ...networks('network', 'show'),
       change: byHand(() => import('../commands/network/network-change.ts')),
@@ -169,7 +169,7 @@ export const NOUNS: readonly Noun[] = [
     },
   },
   {
-    ...{ name: 'host', group: 'This machine', about: 'name, time, accounts and power' },
+    ...{ name: 'host', group: 'This host', about: 'name, time, accounts and power' },
     commands: {
       ...hosts('host', 'show'),
       set: byHand(() => import('../commands/host/host-set.ts')),
@@ -177,7 +177,7 @@ export const NOUNS: readonly Noun[] = [
     },
   },
   {
-    ...{ name: 'ssh', group: 'This machine', about: 'logins over SSH' },
+    ...{ name: 'ssh', group: 'This host', about: 'logins over SSH' },
     commands: {
       ...sshs('ssh', 'show', 'on', 'off'),
       shell: byHand(() => import('../commands/host/ssh-shell.ts')),
@@ -187,11 +187,11 @@ export const NOUNS: readonly Noun[] = [
     },
   },
   {
-    ...{ name: 'disk', group: 'This machine', about: 'disks and their health' },
+    ...{ name: 'disk', group: 'This host', about: 'disks and their health' },
     commands: disks('disk', 'list'),
   },
   {
-    ...{ name: 'pool', group: 'This machine', about: 'disks for backups' },
+    ...{ name: 'pool', group: 'This host', about: 'disks for backups' },
     commands: disks('pool', 'create'),
   },
   {

@@ -95,7 +95,7 @@ function downBody({ socket, host, size }: Model, reason: string): readonly Line[
     '  systemctl restart holdfastd',
     'In a checkout: npm run -s holdfastd',
     '',
-    'This screen keeps trying by itself.',
+    'This screen keeps trying.',
   ].join('\n');
   return ['', ...wrapped(text, size.columns - 3)].map((it) => line(` ${it}`));
 }
@@ -126,7 +126,7 @@ function foot(model: Model): Line {
   const moves = list.kind === 'none' ? '' : 'Up/Down PgUp/PgDn  ';
   const leave = `${leaving.key} ${leaving.word}`;
   // If there is no room for everything: users find out by themselves what arrows and digits do.
-  const fitting = [`${moves}1-9 Tab screens  `, '1-9 Tab screens  ', ''].find(
+  const fitting = [`${moves}1-9 Tab pages  `, '1-9 Tab pages  ', ''].find(
     (it) => own.length + it.length + leave.length < width,
   );
   const shown = dialog ? dialogHelp(dialog, model) : `${own}${fitting ?? ''}${leave}`;

@@ -42,7 +42,7 @@ function disksBody(model: Model): readonly Line[] {
   const list = listBody(model, {
     known: model.disks,
     heading: columns(['DISK', 'SIZE', 'MODEL', 'HEALTH', 'HOLDS'], WIDTHS),
-    none: 'This machine has no disks that can be written to.',
+    none: 'This host has no disks that can be written to.',
     text({ name, size, model: kind, health, holds }) {
       const cells = [name, formatSize(size), kind ?? '-', health.state];
       return columns([...cells, holds.join('; ') || 'nothing'], WIDTHS);
@@ -68,7 +68,7 @@ function poolForm({ name, serial, holds, model }: Disk): FormDialog {
     does: 'format it',
     asks: ['fileSystem', ...(isEmpty ? [] : ['erase'])],
     given: { disk: name },
-    fields: { erase: { note: `ALL DATA ON IT IS LOST: type ${word} to go on` } },
+    fields: { erase: { note: `ALL DATA ON IT IS LOST: type ${word} to continue` } },
     made: (request) =>
       isEmpty || request['erase'] === word ? request : `Type ${word}, or press Esc.`,
     task: () => `pool on ${name}`,

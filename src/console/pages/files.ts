@@ -56,7 +56,7 @@ export function openFiles(what: string): Work {
 
 function lookInto({ id, point, volume }: OpenVolume, model: Model): Outcome {
   if (!volume || volume.closed !== null) {
-    const why = volume?.closed ?? 'a command on the machine itself has it open';
+    const why = volume?.closed ?? 'a command on the host itself has it open';
     return `This volume cannot be opened: ${why}`;
   }
   const place = { id, point, volume: volume.volume, path: '' };

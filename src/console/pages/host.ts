@@ -67,7 +67,7 @@ function hostBody(model: Model): readonly Line[] {
     wide('Password', `of the administrator: ${password}`),
     ...lockdownLines(model),
     [],
-    line(' B reboots the machine, P switches it off: both ask for a reason.'),
+    line(' B reboots the host, P powers it off: both ask for a reason.'),
     line(' F resets it to its state at delivery. The store is never touched.'),
   ];
 }
@@ -125,19 +125,19 @@ export function settingsForm(
   asks: readonly SettingName[],
 ): FormDialog {
   return operationForm('host/set', {
-    title: 'This machine',
+    title: 'This host',
     does: 'set it',
     asks,
     values: { hostname, timezone, ntp: ntp.join(' '), keyboard: keyboard ?? '' },
     onlyChanged: true,
     made: (request) => (Object.keys(request).length === 0 ? 'No setting was changed.' : request),
-    task: () => 'settings of the machine',
+    task: () => 'settings of the host',
   });
 }
 
 function powerForm(how: 'reboot' | 'poweroff'): FormDialog {
   return operationForm(`host/${how}`, {
-    title: how === 'reboot' ? 'Reboot the machine' : 'Switch the machine off',
+    title: how === 'reboot' ? 'Reboot the host' : 'Power the host off',
     does: how === 'reboot' ? 'reboot' : 'power off',
     asks: ['reason'],
     task: () => how,

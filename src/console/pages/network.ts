@@ -61,7 +61,7 @@ function remove({ name }: InterfaceView): ConfirmDialog {
   return confirmation({
     title: `removal of ${name}`,
     question:
-      `This machine and its sessions can no longer be reached through ${name}. The interface comes back by ` +
+      `This host and its sessions can no longer be reached through ${name}. The interface comes back by ` +
       `itself unless the change is kept within ${REMOVAL_SECONDS} seconds.`,
     word: 'remove',
     call: { name: 'network/remove', request: { name, seconds: REMOVAL_SECONDS } },
@@ -89,7 +89,7 @@ function networkBody(model: Model): readonly Line[] {
   const list = listBody(model, {
     known: interfacesOf(model),
     heading: columns(['INTERFACE', 'STATE', 'BY', 'ADDRESSES'], WIDTHS),
-    none: 'This machine has no network interfaces.',
+    none: 'This host has no network interfaces.',
     text: interfaceText,
   });
   const facts = [

@@ -35,7 +35,7 @@ const onPoint = keysFor(({ points }) => chosenIn(points), 'No recovery point is 
 export const pointsPage: Page = {
   title: 'Points',
   keys: [
-    onPoint(['enter', 'r'], 'run it', (it) => runForm(nameOf(it))),
+    onPoint(['enter', 'r'], 'recover', (it) => runForm(nameOf(it))),
     onPoint('f', 'files', (it) => openFiles(nameOf(it))),
     key('/', 'search', ({ points }) => ({ kind: 'filter', typed: points.filter })),
     onPoint('b', 'back up again', jobForm),
@@ -91,8 +91,8 @@ export const filterKind: DialogKind<Extract<Dialog, { kind: 'filter' }>> = {
 /** The form that runs a recovery point. */
 function runForm(point: string): FormDialog {
   return operationForm('session/start', {
-    title: `Run ${point}`,
-    does: 'run it',
+    title: `Recover ${point}`,
+    does: 'recover',
     asks: [
       'listen',
       'tls.kind',
@@ -106,6 +106,6 @@ function runForm(point: string): FormDialog {
       'whenFull',
     ],
     given: { point },
-    task: () => `run ${point}`,
+    task: () => `recover ${point}`,
   });
 }

@@ -101,7 +101,7 @@ function sessionsBody(model: Model): readonly Line[] {
     known: sessions,
     heading: columns(['SESSION', 'STATE', 'STARTED (UTC)', 'TAKES', 'WHERE, UNDER WAY'], WIDTHS),
     note: damagedNote(damagedSessions),
-    none: 'No sessions. A session begins when a recovery point is run.',
+    none: 'No sessions. Press Enter on a recovery point to start one.',
     text(it) {
       const { session, waits, created, takenBytes, listen } = it;
       const [now] = underWay(session, model);

@@ -40,7 +40,7 @@ const STEPS: readonly Step[] = [
         const own = all.filter(({ from }) => from !== 'link').map(({ address }) => address);
         const text = own.join(' ') || 'no address';
         if (pending)
-          return { isDone: false, text: `${text}: press c on the screen Network to keep it` };
+          return { isDone: false, text: `${text}: press c on the page Network to keep it` };
         return { isDone: own.length > 0, text };
       }),
     open: turnTo('network'),
@@ -144,7 +144,7 @@ function setUpBody(model: Model): readonly Line[] {
   const states = STEPS.map((step) => step.now(model));
   const done = states.filter((it) => it?.isDone).length;
   return [
-    line(` Set-up of this machine: ${done} of ${STEPS.length} steps are done.`, 'strong'),
+    line(` Set-up of this host: ${done} of ${STEPS.length} steps are done.`, 'strong'),
     line(' Each step can be skipped (Down), and done at any time.'),
     [],
     ...STEPS.map(({ title }, at): Line => {

@@ -98,7 +98,7 @@ function sshForm(): FormDialog {
 function shellForm(): FormDialog {
   return operationForm('ssh/shell', {
     title: 'A shell over SSH',
-    does: 'go on',
+    does: 'continue',
     asks: ['seconds'],
     meanings: { seconds: { '30 minutes': HOUR / 2, '2 hours': 2 * HOUR, 'no longer': 0 } },
     task: () => 'shell over SSH',

@@ -180,7 +180,7 @@ function alarmsOf({ facts, sessions, damagedSessions, latest, standing }: Model)
 
 function noAlarms(acknowledged: number): Line {
   if (acknowledged === 0) return line(' No alarms.', 'good');
-  return line(` No new alarms; ${acknowledged} acknowledged, see the screen Alarms.`, 'warning');
+  return line(` No new alarms; ${acknowledged} acknowledged, see the page Alarms.`, 'warning');
 }
 
 function jobLines({ facts, active }: Model): Line[] {

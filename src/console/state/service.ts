@@ -9,7 +9,7 @@ import type { OperationName, RequestOf, ResultOf } from '../../operations/operat
 export type CallOf<N extends OperationName> = { readonly name: N; readonly request: RequestOf<N> };
 export type Call = { [N in OperationName]: CallOf<N> }[OperationName];
 
-/** Work that a user starts, and that changes something. `title`: as the log shows it, `run web1-...`. */
+/** Work that a user starts, and that changes something. `title`: as the log shows it, `recover web1-...`. */
 export interface Work {
   readonly title: string;
   readonly call: Call;

@@ -28,10 +28,10 @@ export const recoveryKeyKind: DialogKind<RecoveryKeyDialog> = {
   keys: (it) =>
     it.isHidden
       ? [
-          key('enter', 'go on', (model) => confirmed(it, model)),
+          key('enter', 'continue', (model) => confirmed(it, model)),
           escape('show the key again', () => ({ ...it, typed: '', isHidden: false })),
         ]
-      : [key('enter', 'go on', () => ({ ...it, isHidden: true }))],
+      : [key('enter', 'continue', () => ({ ...it, isHidden: true }))],
   typed: (it, model, key) =>
     it.isHidden
       ? withDialog(model, { ...it, typed: edited(it.typed, key, GROUP_MAX) })

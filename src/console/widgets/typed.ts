@@ -52,7 +52,9 @@ export function confirmation(
 
 export const confirmKind: DialogKind<ConfirmDialog> = {
   keys: ({ typed, word, title, call }) => [
-    key('enter', 'go on', () => (typed === word ? { title, call } : `Type ${word}, or press Esc.`)),
+    key('enter', 'continue', () =>
+      typed === word ? { title, call } : `Type ${word}, or press Esc.`,
+    ),
     escape('back'),
   ],
   typed: typing(),
@@ -62,7 +64,7 @@ export const confirmKind: DialogKind<ConfirmDialog> = {
     [],
     ...paragraph(question, model),
     [],
-    ...paragraph(`To go on, type ${word} and press Enter:`, model),
+    ...paragraph(`To continue, type ${word} and press Enter:`, model),
     ...input(typed, model),
   ],
 };
@@ -73,7 +75,7 @@ function secretOf(typed: string) {
 
 export const passphraseKind: DialogKind<PassphraseDialog> = {
   keys: ({ typed, title, call }) => [
-    key('enter', 'go on', () =>
+    key('enter', 'continue', () =>
       typed === ''
         ? 'Type the passphrase, or press Esc.'
         : { title, call, secret: secretOf(typed) },
@@ -101,7 +103,7 @@ export function askNewSecret(of: {
 }
 
 export const secretKind: DialogKind<SecretDialog> = {
-  keys: (it) => [key('enter', 'go on', () => secretEntered(it)), escape('back')],
+  keys: (it) => [key('enter', 'continue', () => secretEntered(it)), escape('back')],
   typed: (it, model, key) =>
     withDialog(model, { ...it, typed: edited(it.typed, key), problem: '' }),
   body: ({ title, question, typed, first, problem }, model) => [

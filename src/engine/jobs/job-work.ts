@@ -161,8 +161,8 @@ async function restoreOnce(
   const isFirst = failures + deaths === 0;
   if (!isFirst && !overwrite && (await options.engine.store.files.stat(to))?.kind === 'file') {
     const reason =
-      `${to} exists. If an earlier attempt of this job made it, it is whole: restored files appear under their ` +
-      'names only then. Otherwise restore to another name';
+      `${to} exists. If an earlier attempt of this job created it, it is complete: restored files appear ` +
+      'under their names only then. Otherwise restore to another name';
     return { kind: 'failed', reason, again: 'never' } as const;
   }
   return {

@@ -8,7 +8,7 @@ import { ownIds, type UnixPeer } from '../../sys/net/unix-peer.ts';
 export function checkLockdown(lockdown: Lockdown, name: OperationName): void {
   const { access, lockdown: inLockdown }: Operation = OPERATIONS[name];
   if (!lockdown.state() || access === 'view' || inLockdown === 'allowed') return;
-  const advice = 'only what a recovery needs is allowed until "holdfast lockdown off"';
+  const advice = 'only queries, recoveries and checks are allowed until "holdfast lockdown off"';
   throw new AlarmError('LOCKED', `the lockdown is on, and ${name} is refused: ${advice}`);
 }
 

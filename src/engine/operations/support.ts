@@ -110,7 +110,7 @@ function partsOf(
 ): readonly Part[] {
   function own(): ServiceContext {
     if (service) return service;
-    throw new SystemError('UNREACHABLE', 'no service answers: this process made the bundle');
+    throw new SystemError('UNREACHABLE', 'no service answers: this process created the bundle');
   }
   const json = (file: string, value: () => Promise<object>): Part => ({
     file,

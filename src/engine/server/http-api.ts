@@ -108,7 +108,7 @@ export async function admit(
     return refuse(http, 405, `${name} needs POST`);
   }
   if ('token' in who && remote) {
-    const here = 'is for root and the group holdfast, at the machine itself';
+    const here = 'is for root and the group holdfast, at the host itself';
     return refuse(http, 403, `${name} ${here}: ${remote.denied}`);
   }
   if (needed === 'change' && access !== 'change') {

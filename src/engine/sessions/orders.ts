@@ -24,8 +24,8 @@ export async function requireOwnSession(memory: StoreMemory, record: SessionReco
   if ((await memory.look()).isOurs(sessionOrder(record))) return;
   throw new SessionError(
     'IMPOSSIBLE',
-    `session ${record.id} is not adopted: its record was not made by this box, or was altered. ` +
-      'See what it would do, and decide: "holdfast store adopt"',
+    `session ${record.id} is not adopted: its record was not written by this box, or was altered. See ` +
+      'what it would do, and decide: "holdfast store adopt"',
   );
 }
 
@@ -49,8 +49,8 @@ export async function forgetSession(
   } catch (cause) {
     if (!(cause instanceof SystemError)) throw cause;
     tell(
-      `this box cannot record that session ${name} is over: ${cause.message}. It is over, but if an ` +
-        'old record of it were put back into the store, the box would obey it',
+      `this box cannot record that session ${name} has ended: ${cause.message}. It has ended, but if an old` +
+        ' record of it were put back into the store, the box would obey it',
     );
   }
 }

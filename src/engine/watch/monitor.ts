@@ -334,7 +334,7 @@ function wordsOf(event: AlarmNews['event'], { id, message }: AlarmNews['alarm'])
   const words = {
     raised: '',
     again: ' again',
-    ended: ' is over',
+    ended: ' has ended',
     acknowledged: ' is acknowledged',
   };
   return `alarm ${id}${words[event]}: ${message}`;

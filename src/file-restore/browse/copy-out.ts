@@ -248,7 +248,7 @@ async function destinationOf(
   const made = await runProgram('mkdir', ['--parents', '--', to], options);
   if (made.code !== 0) {
     const code = FULL.test(made.stderr) ? 'NO_SPACE' : 'DENIED';
-    throw new GranularError(code, `cannot make ${to}: ${lastWords(made.stderr)}`);
+    throw new GranularError(code, `cannot create ${to}: ${lastWords(made.stderr)}`);
   }
   return to.endsWith('/') ? to : `${to}/`;
 }

@@ -176,7 +176,7 @@ export async function makeDirectories(
   const options = { timeoutMs: MAKE_MS, ...(signal && { signal }) };
   const { code, stderr } = await runProgram('mkdir', ['--parents', '--', ...paths], options);
   if (code !== 0)
-    throw new GranularError('DENIED', `cannot make directories: ${lastWords(stderr)}`);
+    throw new GranularError('DENIED', `cannot create directories: ${lastWords(stderr)}`);
 }
 
 /** Removes the empty ones. */

@@ -24,7 +24,7 @@ export async function factoryReset(
 ): Promise<{ readonly reset: readonly string[]; readonly failed: readonly string[] }> {
   const { hostname } = await showHost(machine);
   if (confirm !== hostname) {
-    throw new HostError('REFUSED', `type the name of this machine to confirm: ${hostname}`);
+    throw new HostError('REFUSED', `type the name of this host to confirm: ${hostname}`);
   }
   const { run } = machine;
   const steps: readonly (readonly [string, () => Promise<unknown>])[] = [

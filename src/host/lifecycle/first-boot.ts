@@ -9,7 +9,7 @@ import { readText, removeText, writeText } from '../base/text-files.ts';
  * screen can set it up (systemd/console-line). The image contains this file; a factory reset creates it.
  */
 const FILE = '/etc/holdfast/first-boot';
-const TEXT = '# While this file is here, the screen of this machine asks for no login.\n';
+const TEXT = '# While this file is here, the screen of this host asks for no login.\n';
 /** Time to read the result for a person on one of these lines. */
 const READING_SECONDS = 10;
 

@@ -146,7 +146,7 @@ function checkKind(
   if (kind.kind === 'wired') {
     if (link?.kind === 'wired') return;
     const found = link ? 'is not a wired interface' : 'does not exist';
-    return bad(`${own} ${found}: this machine has ${wired.join(', ') || 'none'}`);
+    return bad(`${own} ${found}: this host has ${wired.join(', ') || 'none'}`);
   }
   // Otherwise networkd would not create it, and its addresses would go to another interface.
   if (link && link.kind !== kind.kind) bad(`${own} exists already, and is not a ${kind.kind}`);
@@ -188,7 +188,7 @@ function checkAddresses({ addresses, gateways, dns, domains, dhcp }: PlannedInte
     const isNear = networks.has(gateway) || /^fe80:/i.test(gateway);
     if (!isNear) bad(`the gateway ${gateway} is in none of the networks ${addresses.join(', ')}`);
     if (addresses.some((it) => it.split('/')[0] === gateway)) {
-      bad(`${gateway} is the address of this machine: give the gateway's address`);
+      bad(`${gateway} is the address of this host: give the gateway's address`);
     }
     if (gateways.some((it) => it !== gateway && addressFamily(it) === family)) {
       bad('give at most one gateway for IPv4 and one for IPv6');
@@ -205,7 +205,7 @@ function checkAddresses({ addresses, gateways, dns, domains, dhcp }: PlannedInte
 function checkUsable(shown: string, address: string, length: number): void {
   const value = address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
   const first = Math.floor(value / 2 ** 24);
-  if (first === 0 || first === 127 || first >= 224) bad(`${shown} is not a machine's address`);
+  if (first === 0 || first === 127 || first >= 224) bad(`${shown} is not the address of a host`);
   // RFC 3021: a network of two addresses has neither a network nor a broadcast address.
   if (length >= 31) return;
   const size = 2 ** (32 - length);

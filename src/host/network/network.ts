@@ -144,7 +144,7 @@ export function openNetwork(options: NetworkOptions): Network {
         if (!pending)
           throw new HostError(
             'NOT_FOUND',
-            'no change is pending: it was reverted, or there was none',
+            'no change is pending: it was rolled back, or there was none',
           );
         await own.end();
         await stopTimer(run);
@@ -233,7 +233,7 @@ async function mayChange({ files, run }: NetworkOptions, wanted: PlannedInterfac
   if (state.trim() === 'loaded') return;
   throw new HostError(
     'REFUSED',
-    `${REVERT}.service is not installed: a change could not be reverted; run appliance/install`,
+    `${REVERT}.service is not installed: a change could not be rolled back; run appliance/install`,
   );
 }
 
@@ -318,7 +318,7 @@ async function checkMade(run: RunProgram, plan: NetworkPlan): Promise<void> {
   if (missing === undefined) return;
   throw new HostError(
     'FAILED',
-    `${missing} could not be created, and the change was reverted: see journalctl -u systemd-networkd`,
+    `${missing} could not be created, and the change was rolled back: see journalctl -u systemd-networkd`,
   );
 }
 

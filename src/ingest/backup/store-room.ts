@@ -31,9 +31,9 @@ export function whileThereIsRoom(store: Store): (source: BlockDevice) => BlockDe
       if (!(cause instanceof BlockError) || cause.code !== 'NO_SPACE') throw cause;
       throw new StoreError(
         'NO_SPACE',
-        `the disk of the store is full for backups: its last ${formatSize(kept)} are kept for sessions and the ` +
-          'service. No recovery point was made. Make the disk larger, move other files off it, or discard sessions ' +
-          'that are no longer needed; forgetting recovery points does not free space yet',
+        `the disk of the store is full for backups: its last ${formatSize(kept)} are kept for sessions and ` +
+          'the service. No recovery point was created. Enlarge the disk, move other files off it, or discard ' +
+          'sessions that are no longer needed; forgetting recovery points does not free space yet',
         { cause },
       );
     }

@@ -11,7 +11,7 @@ import {
 import { count, MANY, nothing, prose, time, timeOrNull, word } from '../base/fields.ts';
 import { mutation, query } from '../base/operation.ts';
 
-const alarm = field(word, 'ID of the alarm: its kind, and after a colon what it is about', {
+const alarm = field(word, 'ID of the alarm: its kind, and after a colon its subject', {
   placeholder: 'ALARM',
 });
 
@@ -19,8 +19,8 @@ const alarm = field(word, 'ID of the alarm: its kind, and after a colon what it 
 const alarmSummary = object({
   alarm,
   kind: field(word, 'what it is'),
-  level: field(oneOf('warning', 'critical'), 'how bad it is'),
-  about: field(nullable(word), 'the schedule, job or session that it is about; null: none'),
+  level: field(oneOf('warning', 'critical'), 'its severity'),
+  about: field(nullable(word), 'the schedule, job or session concerned; null: none'),
   message: field(prose, 'what is wrong, and what to do'),
   times: field(count, 'how often it has happened since it was raised'),
   raised: time('when it was raised'),
@@ -35,7 +35,7 @@ export type AlarmSummary = Of<typeof alarmSummary>;
 
 const list_ = query('alarm/list', {
   summary: 'List alarms',
-  description: 'The one that changed last comes first.',
+  description: 'The alarm that changed last comes first.',
   runs: 'service',
   request: object({ all: field(withDefault(flag(), false), 'include alarms that have ended') }),
   result: object({ alarms: field(list(alarmSummary, MANY), 'alarms') }),
@@ -51,8 +51,8 @@ const acknowledge = mutation('alarm/acknowledge', {
 });
 
 const test = mutation('notify/test', {
-  summary: 'Send a test message to all who are notified of alarms',
-  description: 'To the webhook and by mail, as the settings of the service say.',
+  summary: 'Send a test notification through every channel',
+  description: 'The settings of the service name the channels: a webhook, and mail.',
   runs: 'service',
   changes: [],
   request: nothing,
@@ -69,7 +69,7 @@ const test = mutation('notify/test', {
       'the channels that the settings name',
     ),
   }),
-  cli: { notes: 'Exit code 1 if a message was not delivered.', examples: ['notify test'] },
+  cli: { notes: 'Exit code 1 if a notification was not delivered.', examples: ['notify test'] },
 });
 
 export const operations = [list_, acknowledge, test] as const;

@@ -15,7 +15,7 @@ const auditEntry = object({
   number: field(count, 'number of the entry'),
   time: time('when'),
   what: field(word, 'name of the operation'),
-  uid: field(nullable(count), 'user ID of the process that asked'),
+  uid: field(nullable(count), 'user ID of the requesting process'),
   gid: field(nullable(count), 'its group ID'),
   pid: field(nullable(count), 'its process ID'),
   token: field(nullable(word), 'the token of a request from another host'),
@@ -42,7 +42,8 @@ const show = query('audit/show', {
 const check = query('audit/check', {
   summary: 'Check whether the audit log was altered',
   description:
-    'Each entry holds the hash of all before it. If you keep the last hash elsewhere, a cut at the end shows too.',
+    'Each entry holds the hash of all entries before it. If you keep the last hash elsewhere, you also ' +
+    'notice if the end was cut off.',
   runs: 'service',
   shows: [],
   request: nothing,

@@ -59,7 +59,8 @@ const create = mutation('job/create', {
 const createSchedule = mutation('schedule/create', {
   summary: 'Back up or check at certain times',
   description:
-    'What came due while no service ran is made up for once. While the last job has not ended, no new one is created.',
+    'All times that came due while no service ran are made up for by one job. While the last job has not ' +
+    'ended, no new one is created.',
   runs: 'service',
   changes: ['schedule'],
   key: 'opens',

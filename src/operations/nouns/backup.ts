@@ -53,8 +53,8 @@ const summary = {
   point: field(word, 'ID of the recovery point'),
   set: field(word, 'name of the backup set'),
   machine: field(word, 'name of the machine'),
-  created: time('when it was made'),
-  origin: field(oneOf('backup', 'session'), 'what it was made from'),
+  created: time('when it was created'),
+  origin: field(oneOf('backup', 'session'), 'what it was created from'),
   parent: field(nullable(word), 'the recovery point on which it is based; null: none'),
   disks: field(disks, 'its disks'),
   readBytes: field(count, 'bytes that were read'),
@@ -122,8 +122,8 @@ export type Damage = MadePoint['damage'][number];
 
 const format = field(
   optional(line(32)),
-  'of the images: raw, qcow2, vmdk, vdi, vhd or vhdx (default: as the image itself says; refused if it ' +
-    'consists of several files)',
+  'format of the images: raw, qcow2, vmdk, vdi, vhd or vhdx (default: as the image itself states; ' +
+    'refused if it consists of several files)',
   { placeholder: 'FORMAT', suggests: FORMATS },
 );
 const backup = {
@@ -145,8 +145,9 @@ const backup = {
   format,
   changed: field(
     optional(line(PATH_MAX)),
-    'JSON: [{"offset": 0, "length": 65536}, ...] or {"vda": [...], ...}: read only what changed since the newest ' +
-      'backup of the machine, or with {"since": "POINT", "disks": ...} since that one',
+    'read only these changed blocks; JSON: [{"offset": 0, "length": 65536}, ...] or {"vda": [...], ...} ' +
+      'counts from the newest backup of the machine, {"since": "POINT", "disks": ...} from that recovery ' +
+      'point',
     { placeholder: 'FILE', hostFile: true, label: 'Changed blocks' },
   ),
 };
@@ -171,9 +172,9 @@ const retained = {
 const create = mutation('backup/create', {
   summary: 'Create a recovery point',
   description:
-    'The disks of an image, a device or an NBD server make one recovery point. If interrupted, it publishes nothing; ' +
-    'if repeated, it finds again what was stored. Disks of which the list of changes cannot say what ' +
-    'changed are read whole, and named with the reason.',
+    'The disks of an image, a device or an NBD server make up one recovery point. If interrupted, the command ' +
+    'publishes nothing; if repeated, it reuses what was stored. If the list of changes cannot be used for a disk, the ' +
+    'disk is read whole, and named with the reason.',
   runs: 'worker',
   changes: ['backup'],
   key: 'opens',
@@ -314,8 +315,8 @@ const page = query('backup/page', {
 const show = query('backup/show', {
   summary: 'Show a recovery point',
   description:
-    'With the key of its set: what is shown is authentic, and the description of the machine is encrypted. Without ' +
-    'the key, "backup list --json" shows the rest, also the run and the consistency.',
+    'Needs the key of its set: the record is authenticated before it is shown, and the description of the machine is ' +
+    'encrypted. "backup list --json" shows the rest without a key, also the run and the consistency.',
   runs: 'store',
   key: 'opens',
   request: object({
@@ -334,10 +335,11 @@ const show = query('backup/show', {
 });
 
 const forget = mutation('backup/forget', {
-  summary: 'Remove a recovery point',
+  summary: 'Forget a recovery point',
   description:
-    'Its blocks stay in the store until a sweep. Refused while a session runs from it. If the point was deleted by ' +
-    'other means, "store check" no longer reports it after this command.',
+    'Its blocks stay in the store until a sweep. The command is refused while a session runs from the ' +
+    'point. If the point was deleted by other means, "store check" no longer reports it after this ' +
+    'command.',
   runs: 'store',
   changes: ['backup'],
   request: object({
@@ -354,11 +356,11 @@ const forget = mutation('backup/forget', {
 });
 
 const retain = mutation('backup/retain', {
-  summary: 'Remove recovery points by age',
+  summary: 'Forget recovery points by age',
   description:
-    "Days, weeks, months and years are those of UTC, of the machine's backups. Recovery points that no rule " +
-    'keeps are ' +
-    'forgotten, unless a session runs from them. Kept sessions stay.',
+    'The rules apply to the backups of each machine; days, weeks, months and years are in UTC. Backups ' +
+    'that no rule keeps are forgotten, unless a session runs from them. Recovery points that were kept ' +
+    'from sessions stay.',
   runs: 'store',
   changes: ['backup'],
   request: object({

@@ -20,13 +20,13 @@ const disk = object({
   model: field(nullable(prose), 'its model'),
   serial: field(nullable(prose), 'its serial number'),
   size: field(count, 'its size in bytes'),
-  bus: field(nullable(word), 'how it is connected'),
+  bus: field(nullable(word), 'its state connected'),
   spins: field(flag(), 'whether it spins'),
   holds: field(list(prose, MANY), 'what is on it'),
   inUse: field(flag(), 'whether it is in use'),
   health: field(
     object({
-      state: field(oneOf('good', 'failing', 'unknown'), 'how it is'),
+      state: field(oneOf('good', 'failing', 'unknown'), 'its state'),
       detail: field(prose, 'what smartctl says'),
     }),
     'its health',
@@ -45,11 +45,12 @@ const list_ = query('disk/list', {
 const createPool = mutation('pool/create', {
   summary: 'Format a disk to keep backups on',
   description:
-    'Makes a file system on the whole disk, mounted at /var/lib/holdfast from now on. Next: "store create".',
+    'Creates a file system on the whole disk, mounted at /var/lib/holdfast from now on. Next: "store ' +
+    'create".',
   runs: 'hostd',
   changes: ['disk', 'store'],
   // Every disk is a file of the machine, and the contents of this one are lost.
-  remote: { denied: 'it destroys what a disk of the machine holds' },
+  remote: { denied: 'it erases a disk of the host' },
   request: object({
     disk: field(word, 'name of the disk, as "disk list" shows it', { placeholder: 'NAME' }),
     fileSystem: field(withDefault(oneOf('xfs', 'ext4'), 'xfs'), 'the file system'),

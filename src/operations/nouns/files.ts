@@ -23,7 +23,7 @@ const PATHS_MAX = 1000;
 const PAGE_MAX = 500;
 const MANY = 10_000;
 const path = text({ max: PATH_MAX });
-const id = field(word, 'ID of what is open, as "files opened" shows it', { placeholder: 'ID' });
+const id = field(word, 'ID of the open volumes, as "files opened" shows it', { placeholder: 'ID' });
 const volumeName = field(word, 'name of the volume: vda1, or vg-lv', { placeholder: 'VOLUME' });
 
 const volumeSummary = object({
@@ -144,9 +144,9 @@ const browse = mutation('files/browse', {
 const copy = mutation('files/copy', {
   summary: 'Copy files out of an open volume',
   description:
-    'Copies out of a volume that the service has open ("files open"), to where the service keeps restored files: ' +
-    `"restores" in its settings. Set-uid and set-gid are left out: a guest's programs get no rights here. After an ` +
-    'interruption the same command continues.',
+    'Copies from a volume that the service has open ("files open") to its directory for restored files ' +
+    `("restores" in the settings). Set-uid and set-gid bits are not copied, so that a guest's programs ` +
+    'gain no rights here. After an interruption, repeat the command: it continues.',
   runs: 'filesd',
   changes: [],
   lockdown: 'allowed',
@@ -161,12 +161,12 @@ const copy = mutation('files/copy', {
         ...{ max: 128, pattern: /^[\w][\w. -]*$/ },
         words: 'a name of letters, digits, ".", "_", "-" and blanks',
       }),
-      'a directory where the service keeps restored files; created if necessary',
+      'a directory in the one for restored files; created if necessary',
       { placeholder: 'NAME' },
     ),
     overwrite: field(
       withDefault(flag(), false),
-      'replace files that differ; without it nothing is copied where a file would be replaced',
+      'replace files that differ; without it nothing is copied if a file would be replaced',
     ),
   }),
   result: copiedFiles,

@@ -8,7 +8,7 @@ const MANY = 10_000;
 const ntp = list(word, 16);
 
 const hostView = object({
-  hostname: field(prose, 'name of the machine'),
+  hostname: field(prose, 'name of the host'),
   timezone: field(word, 'time zone'),
   ntp: field(ntp, 'time servers'),
   keyboard: field(nullable(word), 'layout of the keyboard, as XKB calls it'),
@@ -19,11 +19,11 @@ const hostView = object({
     nullable(flag()),
     'whether the administrator has a password; null: there is no such account',
   ),
-  isFirstBoot: field(flag(), 'whether the screen lets anyone set the machine up, without a login'),
+  isFirstBoot: field(flag(), 'whether anyone at the screen can set the host up, without a login'),
 });
 
 const show = query('host/show', {
-  summary: 'Show name, time, keyboard and accounts of this machine',
+  summary: 'Show name, time, keyboard and accounts of this host',
   runs: 'hostd',
   request: nothing,
   result: hostView,
@@ -32,11 +32,11 @@ const show = query('host/show', {
 
 const set = mutation('host/set', {
   summary: 'Set name, time zone, time servers and keyboard',
-  description: 'Settings that are not named stay as they are.',
+  description: 'Other settings do not change.',
   runs: 'hostd',
   changes: ['host', 'network', 'ssh'],
   request: object({
-    hostname: field(optional(word), 'name of the machine: letters, digits and hyphens', {
+    hostname: field(optional(word), 'name of the host: letters, digits and hyphens', {
       placeholder: 'NAME',
       label: 'Name',
     }),
@@ -56,10 +56,10 @@ const set = mutation('host/set', {
 });
 
 const finishSetUp = mutation('host/finish-set-up', {
-  summary: 'End the set-up: the screen of this machine asks for a login',
+  summary: 'End the set-up: the screen of this host asks for a login',
   description:
-    'Until then, the screen of a new machine lets anyone set it up, without a login. Refused while the administrator ' +
-    'has no password.',
+    'Until then, anyone at the screen of a new host can set it up without a login. Refused while the ' +
+    'administrator has no password.',
   runs: 'hostd',
   changes: ['host'],
   request: nothing,
@@ -70,18 +70,18 @@ const finishSetUp = mutation('host/finish-set-up', {
 const password = mutation('host/password', {
   summary: "Set the administrator's password",
   description:
-    'That of the user admin, at the screen of this machine. At least 10 characters. Without one, no login by ' +
-    'password is possible.',
+    'The password of the user admin at the screen of this host, with at least 10 characters. Until it is ' +
+    'set, no login by password is possible.',
   runs: 'hostd',
   changes: ['host'],
   key: 'new',
-  remote: { denied: 'who can log in is at the machine' },
+  remote: { denied: 'a user who can log in is at the host' },
   request: nothing,
   result: object({ isSet: field(flag(), 'true') }),
   cli: {
     notes:
-      'The password is asked for twice, or is the first line of --passphrase-file, or of --passphrase-fd (0: ' +
-      'standard input).',
+      'The command asks for the password twice, or takes the first line of --passphrase-file or ' +
+      '--passphrase-fd (0: standard input).',
     says: "The administrator's password is set.",
     examples: ['host password', 'host password --passphrase-file admin.password'],
   },
@@ -98,42 +98,42 @@ const asked = object({ reason: field(prose, 'why') });
 const description = 'Sessions are flushed and continue at the next start.';
 
 const reboot = mutation('host/reboot', {
-  summary: 'Reboot the machine',
+  summary: 'Reboot the host',
   description,
   runs: 'hostd',
   changes: [],
   request: reason,
   result: asked,
   cli: {
-    says: 'The machine starts again: {reason}',
+    says: 'The host reboots: {reason}',
     examples: ["host reboot --reason 'a new kernel'"],
   },
 });
 
 const poweroff = mutation('host/poweroff', {
-  summary: 'Switch the machine off',
+  summary: 'Power the host off',
   description,
   runs: 'hostd',
   changes: [],
   request: reason,
   result: asked,
   cli: {
-    says: 'The machine goes off: {reason}',
+    says: 'The host powers off: {reason}',
     examples: ["host poweroff --reason 'a new disk'"],
   },
 });
 
 const factoryReset = mutation('host/factory-reset', {
-  summary: 'Reset the machine to how it was delivered; never the store',
+  summary: 'Reset the host to its state at delivery; never the store',
   description:
-    "Network (DHCP), name, time, SSH and its keys, the administrator's password: as they came. Where the service " +
-    'listens for other hosts, tokens are revoked. If one part cannot be reset, the others are. Never: the store, its ' +
-    'disk, the settings of the service, or passphrases that it has.',
+    "Resets network (to DHCP), name, time, SSH with its keys, and the administrator's password. If the " +
+    'service listens for other hosts, all tokens are revoked. If one part cannot be reset, the others ' +
+    'are. The store, its disk, and the settings and passphrases of the service do not change.',
   runs: 'hostd',
   changes: ['host', 'network', 'ssh', 'token'],
   remote: { denied: 'it ends what the request came through' },
   request: object({
-    confirm: field(word, 'name of this machine, typed out', { placeholder: 'HOSTNAME' }),
+    confirm: field(word, 'name of this host, typed out', { placeholder: 'HOSTNAME' }),
   }),
   result: object({
     reset: field(list(prose, MANY), 'what was reset'),

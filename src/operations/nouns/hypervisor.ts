@@ -26,7 +26,7 @@ import { mutation, query } from '../base/operation.ts';
 /* Managed hosts that run machines: where they are, by what they are recognized, whether a backup could begin. */
 
 const remote = {
-  denied: 'credentials of hypervisors are made and changed at the machine',
+  denied: 'credentials of hypervisors are created and changed at the host',
 } as const;
 
 /** It becomes the name of files and of a systemd credential, and stands before "/" in front of a machine. */
@@ -177,7 +177,7 @@ const test = query('hypervisor/test', {
   runs: 'store',
   request: object({
     hypervisor: hypervisorName,
-    machine: field(optional(line(256)), 'this machine of it too', {
+    machine: field(optional(line(256)), 'also check this machine', {
       ...{ placeholder: 'MACHINE', names: 'hosted' },
     }),
   }),

@@ -33,13 +33,13 @@ export const REQUEST = 'the request of the operation';
 const job = field(name, 'ID of the job', { placeholder: 'JOB', names: 'jobs' });
 const kind = field(oneOf('backup', 'backup-machine', 'check', 'keep', 'restore'), 'what it does');
 const request = field(anyObject(MANY), REQUEST);
-const adopted = field(flag(), 'whether this machine knows it: it does nothing otherwise');
+const adopted = field(flag(), 'whether this host knows it; otherwise it is not run');
 
 export const jobSummary = object({
   job: field(word, 'ID of the job'),
   kind,
   state: field(oneOf('waiting', 'running', 'done', 'failed', 'canceled'), 'its state'),
-  schedule: field(nullable(word), 'the schedule that made it; null: none'),
+  schedule: field(nullable(word), 'the schedule that created it; null: none'),
   created: time('when it was created'),
   started: timeOrNull('when it was started last; null: never'),
   ended: timeOrNull('when it ended; null: it has not'),
@@ -66,8 +66,8 @@ export type JobSummary = Of<typeof jobSummary>;
 const unlock = mutation('job/unlock', {
   summary: 'Give a job the key that it waits for',
   description:
-    'The service keeps the key in memory: until the job has ended, or, where a schedule made the job, for the jobs ' +
-    'of that schedule until the service ends.',
+    'The service keeps the key in memory: until the job has ended or, if a schedule created the job, for ' +
+    'all jobs of that schedule until the service ends.',
   runs: 'service',
   changes: ['job'],
   key: 'opens',
@@ -75,7 +75,7 @@ const unlock = mutation('job/unlock', {
   result: jobSummary,
   cli: {
     args: ['job'],
-    notes: 'Without an option, the passphrase is asked for.',
+    notes: 'Without an option, the command asks for the passphrase.',
     says: 'Job {job} has its key. "holdfast job attend {job}"',
     examples: ['job unlock 3f9c2a', 'job unlock 3f9c2a --passphrase-file web.pass'],
   },
@@ -87,7 +87,7 @@ const list_ = query('job/list', {
   runs: 'service',
   request: object({
     first: first('how many newer ones to skip'),
-    count: field(optional(integer(1, PAGE_MAX)), 'only so many of the newest', {
+    count: field(optional(integer(1, PAGE_MAX)), 'only this many of the newest', {
       placeholder: 'N',
     }),
     active: field(withDefault(flag(), false), 'only those that wait or run'),
@@ -130,14 +130,14 @@ const attend = query('job/attend', {
   result: jobSummary,
   cli: {
     args: ['job'],
-    notes: 'Ctrl-C only ends the watching. Exit code 1 if the job failed.',
+    notes: 'Ctrl-C ends only this command, not the job. Exit code 1 if the job failed.',
     examples: ['job attend 3f9c2a'],
   },
 });
 
 const cancel = mutation('job/cancel', {
   summary: 'Cancel a job that waits or runs',
-  description: 'A job that runs ends soon after; "job attend" waits for that.',
+  description: 'A running job ends soon afterwards; "job attend" waits for that.',
   runs: 'service',
   changes: ['job'],
   request: object({ job }),
@@ -155,12 +155,12 @@ export type ScheduleOutcome = Of<typeof outcome>;
 
 export const scheduleSummary = object({
   schedule: field(word, 'name of the schedule'),
-  at: field(word, 'when it makes jobs'),
+  at: field(word, 'when it creates jobs'),
   kind,
   request,
   created: time('when it was created'),
   adopted,
-  next: timeOrNull('when it makes its next job; null: never again'),
+  next: timeOrNull('when it creates its next job; null: never again'),
   last: field(
     nullable(outcome),
     'how the newest of its jobs that has ended did so; null: none has',
@@ -187,7 +187,8 @@ const schedule = field(name, 'name of the schedule', {
 const runSchedule = mutation('schedule/run', {
   summary: 'Run a schedule now',
   description:
-    'Creates its job at once, besides those that come at their times. While its last job has not ended, it is refused.',
+    'Creates a job of the schedule at once, in addition to those at its times. The command is refused ' +
+    'while the last job of the schedule has not ended.',
   runs: 'service',
   changes: ['schedule', 'job'],
   request: object({ schedule }),

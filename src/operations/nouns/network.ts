@@ -27,7 +27,7 @@ const name = field(interfaceName, 'name of the interface', { placeholder: 'INTER
 const words = list(word, MANY);
 const seconds = field(
   withDefault(integer(5, 600), 60),
-  'roll back after this time unless confirmed, even if the machine or Holdfast goes down in the meantime',
+  'roll back after this time unless confirmed, even if the host or Holdfast goes down in the meantime',
   { placeholder: 'SECONDS', label: 'Confirm within' },
 );
 
@@ -49,7 +49,7 @@ const kind = variants('kind', {
 });
 
 const settings = {
-  kind: field(withDefault(kind, { kind: 'wired' }), 'what the interface is made of'),
+  kind: field(withDefault(kind, { kind: 'wired' }), 'kind of the interface'),
   dhcp: field(withDefault(flag(), false), 'addresses from the network'),
   addresses: field(
     withDefault(words, []),
@@ -159,7 +159,7 @@ const confirm = mutation('network/confirm', {
 
 const revert = mutation('network/revert', {
   summary: 'Roll back the last change of the network now',
-  description: 'At once, without waiting for an unconfirmed change to time out.',
+  description: 'Rolls it back at once, without waiting until its time is up.',
   runs: 'hostd',
   changes: ['network'],
   request: nothing,
@@ -197,8 +197,8 @@ const test = query('network/test', {
 const reset = mutation('network/reset', {
   summary: 'Emergency: use DHCP on all wired interfaces',
   description:
-    'All settings by Holdfast are removed, VLANs and bonds too, and every wired interface asks for an address by ' +
-    'DHCP. It need not be confirmed, and is not rolled back.',
+    'Removes all settings made by Holdfast, even VLANs and bonds; every wired interface then requests an ' +
+    'address by DHCP. The reset need not be confirmed, and is not rolled back.',
   runs: 'hostd',
   changes: ['network'],
   request: nothing,

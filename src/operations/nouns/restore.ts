@@ -8,7 +8,7 @@ import { disk, FORMATS, NOT_A_FILE } from './backup.ts';
 const restore = mutation('restore/disk', {
   summary: 'Write a disk to a file, a device or an NBD server',
   description:
-    'A file appears when it is complete; holes stay holes. What was written is read back and compared.',
+    'A file appears when it is complete; holes stay holes. The written data is read back and compared.',
   runs: 'worker',
   changes: [],
   key: 'opens',
@@ -25,7 +25,7 @@ const restore = mutation('restore/disk', {
       'raw, qcow2, vmdk, vdi, vhd or vhdx (default: the ending of the name, else raw); only raw for devices and NBD',
       { placeholder: 'FORMAT', suggests: FORMATS },
     ),
-    overwrite: field(withDefault(flag(), false), 'replace a file that exists'),
+    overwrite: field(withDefault(flag(), false), 'replace an existing file'),
     erase: field(
       optional(line(256)),
       'overwrite the contents of a device: its serial number (its name, if it has none), typed out',
@@ -35,7 +35,7 @@ const restore = mutation('restore/disk', {
   result: object({
     point: field(word, 'ID of the recovery point'),
     disk: field(word, 'name of the disk'),
-    to: field(prose, 'where it is'),
+    to: field(prose, 'where it was written'),
     format: field(word, 'its format'),
     size: field(count, 'size of the disk in bytes'),
     writtenBytes: field(count, 'bytes that were written'),

@@ -31,8 +31,8 @@ export const storeSpace = object({
 });
 
 const hostFacts = object({
-  name: field(word, 'name of the machine that the service runs on'),
-  addresses: field(list(word, MANY), 'addresses at which other machines may reach it'),
+  name: field(word, 'name of the host that the service runs on'),
+  addresses: field(list(word, MANY), 'addresses at which other hosts may reach it'),
 });
 export type HostFacts = Of<typeof hostFacts>;
 
@@ -52,17 +52,17 @@ const show = query('service/show', {
     store,
     storeId: field(nullable(word), 'ID of the store; null: there is no store yet'),
     space: field(nullable(storeSpace), 'the file system of the store; null: there is no store yet'),
-    host: field(hostFacts, 'the machine'),
+    host: field(hostFacts, 'the host'),
     sessions: field(queue, 'recovery sessions'),
     jobs: field(queue, 'jobs'),
     lockdown: timeOrNull('since when the lockdown is on; null: it is off'),
-    notAdopted: field(list(prose, MANY), 'orders in the store that this machine does not obey'),
+    notAdopted: field(list(prose, MANY), 'orders in the store that this host does not obey'),
     alarms: field(
       object({
         critical: field(count, 'open critical alarms'),
         warning: field(count, 'open warnings'),
         acknowledged: field(count, 'open alarms that are acknowledged'),
-        untold: field(count, 'messages that wait to be sent'),
+        untold: field(count, 'notifications that wait to be sent'),
       }),
       'alarms',
     ),
@@ -138,7 +138,7 @@ export interface Traffic {
 }
 
 const client = object({
-  address: field(nullable(word), 'address of the client; null: this machine, over a unix socket'),
+  address: field(nullable(word), 'address of the client; null: this host, over a unix socket'),
   since: time('since when it is connected'),
   ...traffic,
 });

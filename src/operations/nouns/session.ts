@@ -56,7 +56,7 @@ const tls = variants(
 const nfs = object({
   allow: field(
     optional(list(line(128), NETWORKS_MAX, 1)),
-    'addresses and networks that may use it; default: this machine only',
+    'addresses and networks that may use it; default: this host only',
     { label: 'NFS networks' },
   ),
   host: field(
@@ -69,9 +69,9 @@ const nfs = object({
       object({ nfs: port('NFS'), mount: port('MOUNT'), portmap: port('the portmapper') }),
       { nfs: undefined, mount: undefined, portmap: undefined },
     ),
-    'ports; default: 2049, 20048 and 111 where the service may, else 12049, 12048 and 10111',
+    'ports; default: 2049, 20048 and 111 if the service may use them, else 12049, 12048 and 10111',
   ),
-  readOnly: field(withDefault(flag(), false), 'nothing can be written over NFS'),
+  readOnly: field(withDefault(flag(), false), 'allow no writes over NFS'),
   squash: field(
     withDefault(oneOf('none', 'root', 'all'), 'root'),
     'users who are mapped to user 65534; hypervisors connect as root and need none',
@@ -80,7 +80,7 @@ const nfs = object({
   privilegedPorts: field(withDefault(flag(), true), 'only from ports below 1024'),
   points: field(
     withDefault(flag(), false),
-    'the recovery points of the set too, read-only, in /holdfast/points',
+    'also show the recovery points of the set, read-only, in /holdfast/points',
     { label: 'NFS points too' },
   ),
 });
@@ -97,7 +97,7 @@ const reached = {
     },
   ),
   tls: field(optional(tls), 'TLS of NBD', { label: 'NBD with TLS' }),
-  nfs: field(optional(nfs), 'as a directory of the NFS export /holdfast too', {
+  nfs: field(optional(nfs), 'also export over NFS, as a directory of /holdfast', {
     label: 'NFS datastore',
   }),
 };
@@ -117,7 +117,7 @@ const summary = {
     oneOf('running', 'preparing', 'ready', 'keeping', 'cleaning'),
     'running: a process serves it; otherwise what has to be done next: "ready" waits for people',
   ),
-  holder: field(nullable(prose), 'who has it open; null: no process'),
+  holder: field(nullable(prose), 'the process that has it open; null: none'),
   takenBytes: field(count, 'bytes that its disks take'),
   listen: field(prose, 'where it was exported last'),
   addresses: field(
@@ -125,10 +125,7 @@ const summary = {
     "its other addresses: its directory over NFS, its disks on the service's NBD server",
   ),
   waits: field(nullable(prose), 'why the service cannot run it yet; null: it does not wait'),
-  adopted: field(
-    flag(),
-    'whether this machine knows its record: otherwise it is not resumed or kept',
-  ),
+  adopted: field(flag(), 'whether this host knows its record: otherwise it is not resumed or kept'),
 };
 const sessionSummary = object(summary);
 export type SessionSummary = Of<typeof sessionSummary>;
@@ -205,8 +202,9 @@ const list_ = query('session/list', {
   result: object({ sessions: field(list(sessionSummary, MANY), 'sessions'), damaged }),
   cli: {
     notes:
-      'STATE: "waits" is to run and cannot: "session show" says why. "not adopted": see "store adopt". "keeping" and ' +
-      '"cleaning" were cut off: repeat "session keep" or "session discard". TAKES: space on the disk of the store.',
+      'STATE "waits": the session cannot run yet, "session show" gives the reason; "not adopted": see ' +
+      '"store adopt"; "keeping", "cleaning": repeat "session keep" or "session discard", which was ' +
+      'interrupted. TAKES: space on the disk of the store.',
     examples: ['session list'],
   },
 });

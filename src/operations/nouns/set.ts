@@ -50,7 +50,10 @@ const create = mutation('set/create', {
     set,
     created: time('when it was created'),
     encrypted,
-    recoveryKey: field(nullable(word), 'opens the set too, shown this once; null: not encrypted'),
+    recoveryKey: field(
+      nullable(word),
+      'also opens the set, and is shown only this once; null: not encrypted',
+    ),
   }),
 });
 
@@ -65,7 +68,7 @@ const importKey = mutation('set/import-key', {
     set: field(name, 'name of the set', { placeholder: 'SET' }),
     key: field(text({ max: 1024 }), 'the key, as "set export-key" printed it, or as it was typed'),
   }),
-  result: object({ set, recoveryKey: field(word, 'its new recovery key, shown this once') }),
+  result: object({ set, recoveryKey: field(word, 'its new recovery key, shown only this once') }),
 });
 
 export const operations = [list_, create, importKey] as const;

@@ -16,7 +16,7 @@ import { mutation, query } from '../base/operation.ts';
 
 const MANY = 10_000;
 const DAY = 86_400;
-const remote = { denied: 'a user who logs in is at the machine' } as const;
+const remote = { denied: 'a user who can log in is at the host' } as const;
 
 const users = oneOf('admin', 'restore');
 const user = field(withDefault(users, 'admin'), 'admin: the console; restore: SFTP');
@@ -54,7 +54,7 @@ const on = mutation('ssh/on', {
   request: object({
     seconds: field(
       optional(integer(60, 30 * DAY)),
-      'for this time, in seconds, even if the machine was off in the meantime; default: until "ssh off"',
+      'for this time, in seconds, even if the host was off in the meantime; default: until "ssh off"',
       { placeholder: 'TIME', label: 'For' },
     ),
   }),
@@ -66,7 +66,7 @@ const on = mutation('ssh/on', {
 });
 
 const off = mutation('ssh/off', {
-  summary: 'Stop allowing logins over SSH',
+  summary: 'Refuse new logins over SSH',
   description: 'Open connections stay open.',
   runs: 'hostd',
   changes: ['ssh'],

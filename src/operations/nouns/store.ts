@@ -34,7 +34,7 @@ const IN_STORE = ['store', 'set', 'backup', 'session', 'job', 'schedule', 'alarm
 
 const create = mutation('store/create', {
   summary: 'Create a store',
-  description: 'The one that the settings of the service name.',
+  description: 'Creates the store that the settings of the service name.',
   runs: 'service',
   changes: IN_STORE,
   request: nothing,
@@ -45,12 +45,12 @@ const order = { request: field(anyObject(REQUEST_MAX), 'what it is to do') };
 const kind = field(word, 'what it does');
 
 const adopt = mutation('store/adopt', {
-  summary: 'Show orders that this machine did not give, and accept them',
-  description: 'Without "plan", shows them; with the plan that was shown, accepts exactly these.',
+  summary: 'Show orders that this host did not give, and adopt them',
+  description: 'Without "plan", shows them; with the plan that was shown, adopts exactly these.',
   runs: 'store',
   changes: IN_STORE,
   // Sessions show decrypted disks, jobs read files of this machine.
-  remote: { denied: 'adopted orders may read files of the machine' },
+  remote: { denied: 'adopted orders may read files of the host' },
   request: object({
     plan: field(optional(line(128)), 'the plan that was shown', { placeholder: 'PLAN' }),
   }),
@@ -58,7 +58,7 @@ const adopt = mutation('store/adopt', {
     store,
     plan: field(word, 'names what is shown: a request with it adopts exactly that'),
     adopted: field(flag(), 'whether it was adopted'),
-    memory: field(nullable(prose), 'why the machine remembers nothing at all; null: it does'),
+    memory: field(nullable(prose), 'why the host remembers nothing at all; null: it does'),
     lost: field(
       list(word, MANY),
       'features that the store had when it was used last, and lacks now',
@@ -83,7 +83,7 @@ const adopt = mutation('store/adopt', {
       list(
         object({
           schedule: field(word, 'name of the schedule'),
-          at: field(word, 'when it makes jobs'),
+          at: field(word, 'when it creates jobs'),
           kind,
           ...order,
         }),
@@ -96,7 +96,7 @@ const adopt = mutation('store/adopt', {
         object({
           set: field(word, 'name of the backup set'),
           encrypted: field(flag(), 'whether it is encrypted now'),
-          wasEncrypted: field(flag(), 'whether it was when this machine used it last'),
+          wasEncrypted: field(flag(), 'whether it was encrypted when this host used it last'),
         }),
         MANY,
       ),
@@ -107,11 +107,11 @@ const adopt = mutation('store/adopt', {
         object({
           set: field(word, 'name of the backup set'),
           machine: field(word, 'name of the machine'),
-          point: field(word, 'the newest recovery point that was made here'),
+          point: field(word, 'the newest recovery point that was created here'),
         }),
         MANY,
       ),
-      'machines whose recovery points are older than what was made here',
+      'machines whose recovery points are older than those created here',
     ),
   }),
 });
@@ -143,8 +143,9 @@ export type StoreUsage = Of<typeof storeUsage>;
 const usage = query('store/usage', {
   summary: 'Show how full the store is, when it will be full, and what it saves',
   description:
-    'The forecast is a straight line through the last seven days, and needs one day at least. The saving is that of ' +
-    'the newest 300 recovery points: the bytes read from their machines, against the new ones, stored compressed.',
+    'The forecast is a straight line through the last seven days, and needs one day at least. The saving ' +
+    'compares, for the newest 300 recovery points, the bytes read from the machines with the new bytes, ' +
+    'stored compressed.',
   runs: 'store',
   shows: ['store', 'backup'],
   request: nothing,
@@ -191,8 +192,9 @@ const check = mutation('store/check', {
 const upgrade = mutation('store/upgrade', {
   summary: 'Give an older store the features of new ones, or show which it lacks',
   description:
-    'A store is never upgraded automatically. Earlier releases can no longer use an upgraded store. The keys of its ' +
-    'encrypted sets are needed, and sessions have to be stopped. May be interrupted, and repeated.',
+    'A store is never upgraded automatically. Earlier releases can no longer use an upgraded store. The ' +
+    'upgrade needs the keys of all encrypted sets, and all sessions stopped. It can be interrupted, and ' +
+    'repeated.',
   runs: 'store',
   changes: ['store'],
   key: 'opens',
@@ -224,7 +226,7 @@ const upgrade = mutation('store/upgrade', {
 
 const rebuildIndex = mutation('store/rebuild-index', {
   summary: 'Rebuild the index from the packs',
-  description: 'The index only says what the packs hold: it can be rebuilt at any time.',
+  description: 'The index only lists the contents of the packs: it can be rebuilt at any time.',
   runs: 'worker',
   changes: ['store'],
   lockdown: 'allowed',

@@ -22,7 +22,7 @@ const token = field(text({ max: 64 }), 'name of the token', {
 const shown = {
   token: field(word, 'name of the token'),
   may: field(oneOf('look', 'manage'), 'what it allows'),
-  files: field(flag(), 'whether its requests may name files of the machine'),
+  files: field(flag(), 'whether its requests may name files of the host'),
   created: time('when it was created'),
   expires: timeOrNull('when it expires; null: never'),
   expired: field(flag(), 'whether it has expired'),
@@ -31,8 +31,8 @@ const shown = {
 const create = mutation('token/create', {
   summary: 'Create a token for remote access',
   description:
-    'For requests from other hosts, if the settings have "listen". The token is shown once, here: put it into a file ' +
-    'that only its user may read, for holdfast --server URL --token-file FILE.',
+    'The token allows requests from other hosts, if the settings have "listen". It is shown only this ' +
+    'once: save it in a file that only its user can read, for holdfast --server URL --token-file FILE.',
   runs: 'service',
   changes: ['token'],
   remote,
@@ -40,11 +40,12 @@ const create = mutation('token/create', {
     token: field(text({ max: 64 }), 'name of the token', { placeholder: 'NAME' }),
     may: field(
       oneOf('look', 'manage'),
-      'look: as the group holdfast-view; manage: as the group holdfast, except tokens and files of the machine',
+      'look: rights of the group holdfast-view; manage: rights of the group holdfast, except tokens and ' +
+        'files of the host',
     ),
     files: field(
       withDefault(flag(), false),
-      "its requests may name files of the machine: as good as being the service's user",
+      "its requests may name files of the host: this gives the rights of the service's user",
     ),
     expiresDays: field(optional(integer(1, LIFETIME_MAX_DAYS)), 'lifetime in days', {
       placeholder: 'DAYS',
@@ -69,7 +70,7 @@ const list_ = query('token/list', {
 
 const revoke = mutation('token/revoke', {
   summary: 'Revoke a token',
-  description: 'Takes effect at once: requests that use the token are ended too.',
+  description: 'Takes effect at once: running requests that use the token are ended, too.',
   runs: 'service',
   changes: ['token'],
   // It may have been stolen.
@@ -101,10 +102,12 @@ const showLockdown = query('lockdown/show', {
 });
 
 const lock = mutation('lockdown/on', {
-  summary: 'Allow only what a recovery needs',
+  summary: 'Allow queries, recoveries and checks only',
   description:
-    'Viewing, sessions, restores and checks stay allowed. Nothing is forgotten; schedules go on with their backups. ' +
-    'To end it: "lockdown off", by two different users if the settings say so.',
+    'Use it if a login may have been stolen. Until the lockdown ends, recovery points cannot be ' +
+    'forgotten, settings cannot be changed, and no new shell can be opened. Sessions, restores and checks' +
+    ' are allowed; schedules continue their backups. To end it: "lockdown off", by two different users if' +
+    ' the settings say so.',
   runs: 'service',
   changes: ['lockdown'],
   remote: locks,
@@ -116,7 +119,7 @@ const lock = mutation('lockdown/on', {
 const unlock = mutation('lockdown/off', {
   summary: 'End the lockdown, or approve its end',
   description:
-    'If the settings ask for two persons, another user must give this command too, within an hour.',
+    'If the settings require two users, another user must give this command, too, within an hour.',
   runs: 'service',
   changes: ['lockdown'],
   lockdown: 'allowed',

@@ -43,5 +43,5 @@ export async function linkProblems({ files, directory }: Store): Promise<Problem
 }
 
 const REASON =
-  'is a symbolic link: writes to the store would go elsewhere, so nothing was written. Remove the link; ' +
-  'if you made it to use another disk, mount that disk there instead';
+  'is a symbolic link: writes to the store would go elsewhere, so nothing was written. Remove the link;' +
+  ' if you created it to use another disk, mount that disk there instead';

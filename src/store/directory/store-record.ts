@@ -46,7 +46,7 @@ export async function readStoreRecord(
     if (error) throw error;
     throw new StoreError(
       'NOT_A_STORE',
-      `${directory} is not a Holdfast store: make one with "holdfast store create ${directory}"`,
+      `${directory} is not a Holdfast store: create one with "holdfast store create ${directory}"`,
     );
   }
   const differ = first.record && copy.record && !isSame(first.record, copy.record);

@@ -98,6 +98,6 @@ function refuse(directory: string, feature: string | undefined, whom: 'readers' 
   throw new StoreError(
     'UNSUPPORTED',
     `${directory} has the feature "${feature}", which this release does not know: the store ${what}; ` +
-      'install the release that made it, or a later one',
+      'install the release that wrote it, or a later one',
   );
 }

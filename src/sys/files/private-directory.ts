@@ -13,7 +13,7 @@ export async function privateDirectory(): Promise<PrivateDirectory> {
   try {
     path = await mkdtemp(join(tmpdir(), 'holdfast-'));
   } catch (cause) {
-    throw systemError(cause, 'make a temporary directory');
+    throw systemError(cause, 'create a temporary directory');
   }
   return {
     path,

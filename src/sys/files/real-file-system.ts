@@ -71,7 +71,7 @@ export function realFileSystem(): FileSystem {
     removeTree: (path) =>
       doing(`remove ${path}`, () => promises.rm(path, { recursive: true, force: true })),
     async makeDirectory(path, access = 'private') {
-      await doing(`make directory ${path}`, async () => {
+      await doing(`create directory ${path}`, async () => {
         // Other users need the parents, too: they are not made private.
         await promises.mkdir(dirname(path), { recursive: true });
         const mode = access === 'private' ? 0o700 : 0o755;

@@ -18,7 +18,7 @@ export function socketDirectory(): string | undefined {
     // The umask of this process may hide it from others.
     if (mkdirSync(OF_ROOT, { recursive: true }) !== undefined) chmodSync(OF_ROOT, MODE);
   } catch (cause) {
-    throw systemError(cause, `make ${OF_ROOT}`);
+    throw systemError(cause, `create ${OF_ROOT}`);
   }
   return OF_ROOT;
 }

@@ -28,7 +28,7 @@ export async function enterPrivateMounts(place: string): Promise<void> {
     mkdirSync(dirname(place), { recursive: true });
     mkdirSync(place, { recursive: true, mode: 0o700 });
   } catch (cause) {
-    throw systemError(cause, `make ${place}`);
+    throw systemError(cause, `create ${place}`);
   }
   if (libc().unshare(CLONE_NEWNS) !== 0) {
     throw new SystemError('DENIED', `mounts of its own: errno ${libc().errno()}; run this as root`);

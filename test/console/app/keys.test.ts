@@ -90,7 +90,7 @@ function footOf(model: Model): string {
   return foot;
 }
 
-/** `Enter` and `r` of `Enter/r run it`. */
+/** `Enter` and `r` of `Enter/r recover`. */
 function shownIn(model: Model): string[] {
   return footOf(model)
     .split('  ')
@@ -137,11 +137,11 @@ test('a page shows every key that does something there, and none that does not',
 test('what is shown in the place of a page has its keys at the bottom too', async () => {
   for (const [screen, keys, shown] of [
     ['sessions', '\r', 'Up/Down/PgUp/PgDn/Home/End log  Enter/Esc back'],
-    ['sessions', 'd', 'Enter go on  Esc back'],
+    ['sessions', 'd', 'Enter continue  Esc back'],
     ['alarms', '\r', 'Up/Down/PgUp/PgDn/Home/End scroll  Enter/Esc back'],
     ['points', '/', 'Enter search  Esc back'],
-    ['points', '\r', 'Up/Down/Tab field  Enter run it  Esc back'],
-    ['points', '\r\t', 'Up/Down/Tab field  Left/Right/Space change  Enter run it  Esc back'],
+    ['points', '\r', 'Up/Down/Tab field  Enter recover  Esc back'],
+    ['points', '\r\t', 'Up/Down/Tab field  Left/Right/Space change  Enter recover  Esc back'],
   ] as const) {
     let model = full(screen);
     for (const key of parseKeys(keys, true).keys) [model] = update(model, { kind: 'key', key });

@@ -150,7 +150,7 @@ test('a search sends a new request, and Escape shows all again', async () => {
 test('a recovery point is run with its options', async () => {
   const driven = browsing();
   driven.type('\u001b[B\r');
-  match(driven.text(), /Run nightly\/web-20261121T180000Z-000001/);
+  match(driven.text(), /Recover nightly\/web-20261121T180000Z-000001/);
   const down = '\u001b[B';
   driven.type(`tcp:0:10809${down}${down} ${down}10.0.0.0/24, 10.1.0.0/16${down}${down} `);
   driven.type(`${down} ${down} \r`);
@@ -164,7 +164,7 @@ test('a recovery point is run with its options', async () => {
   deepEqual([allow, squash, points], [['10.0.0.0/24', '10.1.0.0/16'], 'none', true]);
   const message = '3 MiB of the last boot are in memory';
   driven.send({ kind: 'report', id: ask.id, event: { event: 'notice', message } });
-  match(driven.text(), /run nightly\/web-\S+: 3 MiB of the last boot/);
+  match(driven.text(), /recover nightly\/web-\S+: 3 MiB of the last boot/);
   driven.answer('session/start', READY);
   match(driven.text(), /Session web-1a2b3c runs.*nbd\+unix/s);
   equal(driven.model().screen, 'sessions');

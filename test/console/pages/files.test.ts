@@ -65,7 +65,7 @@ test('f on a recovery point opens it; what cannot be opened says why', async () 
   driven.type('\u001b[B\r');
   match(driven.text(), /cannot be opened: swap space holds no files/);
   driven.type('\u001b[B\r');
-  match(driven.text(), /a command on the machine itself has it open/);
+  match(driven.text(), /a command on the host itself has it open/);
   equal(requestsOf(driven, 'files/browse').length, 0);
   driven.type('x');
   deepEqual(requestsOf(driven, 'files/close'), [{ id: 'other' }]);

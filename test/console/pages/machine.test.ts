@@ -190,7 +190,7 @@ function fresh(): Driven {
 
 test('a new machine begins with its set-up; a step that was done leads to the next', async () => {
   const driven = fresh();
-  match(driven.text(), /Set-up of this machine: 0 of 11 steps are done/);
+  match(driven.text(), /Set-up of this host: 0 of 11 steps are done/);
   match(driven.text(), /^>- +Name +holdfast$/m);
   driven.type('\r');
   driven.type(`${'\b'.repeat(8)}box1\r`);

@@ -240,7 +240,7 @@ test('a session is stopped and discarded also where the box cannot note it', asy
   const told: string[] = [];
   await discard(fullBox, session, (message) => void told.push(message));
   equal(readdirSync(join(store, 'sessions')).includes(session), false);
-  match(told[0]!, new RegExp(`session ${session} is over: the disk of the box is full`));
+  match(told[0]!, new RegExp(`session ${session} has ended: the disk of the box is full`));
   await supervisor[Symbol.asyncDispose]();
 });
 

@@ -36,15 +36,15 @@ const bond = (...members: string[]): PlannedInterface => ({
 
 test('a plan that could lock the administrator out by a slip is refused, and says why', async () => {
   const cases: readonly (readonly [PlannedInterface, RegExp])[] = [
-    [{ ...WIRED, name: 'eth7' }, /eth7 does not exist: this machine has eth0, eth1/],
+    [{ ...WIRED, name: 'eth7' }, /eth7 does not exist: this host has eth0, eth1/],
     [{ ...WIRED, name: 'wlan0' }, /wlan0 is not a wired interface/],
     [fixed('10.0.0.255/24'), /broadcast address/],
-    [fixed('127.0.0.1/8'), /not a machine.s address/],
+    [fixed('127.0.0.1/8'), /not the address of a host/],
     [fixed('10.0.0.5/33'), /not an address with its prefix length/],
     [fixed('10.0.0.5/24\nGateway=1.1.1.1'), /not an address with its prefix length/],
     [fixed('fe80::1%eth0/64'), /not an address with its prefix length/],
     [fixed('fd00::5/64', { gateways: ['fe80::1%eth0'] }), /not a gateway.s address/],
-    [fixed('10.0.0.5/24', { gateways: ['10.0.0.5'] }), /address of this machine/],
+    [fixed('10.0.0.5/24', { gateways: ['10.0.0.5'] }), /address of this host/],
     [fixed('10.0.0.5/24', { gateways: ['10.0.0.1', '10.0.0.2'] }), /one gateway for IPv4/],
     [fixed('10.0.0.5/24', { dhcp: true, gateways: ['10.0.0.1'] }), /the server gives the gateway/],
     [fixed('10.0.0.5/24', { domains: ['a b'] }), /not a domain/],

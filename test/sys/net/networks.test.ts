@@ -60,7 +60,7 @@ test('without IPv6 in the kernel all addresses are those of IPv4, and no other t
     const udp = await answerDatagrams({ host: '::', port: 0 }, () => undefined);
     await udp[Symbol.asyncDispose]();
     const six = listen({ kind: 'tcp', host: 'fd00::5', port: 0 }, () => {});
-    await rejects(six, /tcp:\[fd00::5\]:0: this machine has no addresses of that kind/);
+    await rejects(six, /tcp:\[fd00::5\]:0: this host has no addresses of that kind/);
   } finally {
     mock.restoreAll();
   }

@@ -6,11 +6,14 @@ const PAGE = 500;
 
 export const command: Command = {
   summary: 'List a directory of an open volume',
-  about: ['Of a volume that the service has open: see "files open". Times are in UTC.'],
+  about: ['The service must have the volume open: see "files open". Times are in UTC.'],
   args: [
-    argument('ID', 'of what is open, as "files opened" shows it'),
+    argument('ID', 'ID of the open volumes, as "files opened" shows it'),
     argument('VOLUME', 'name of the volume'),
-    argument('PATH', 'a directory in it; default: the top', { isRequired: false, files: false }),
+    argument('PATH', 'a directory in the volume; default: the root', {
+      isRequired: false,
+      files: false,
+    }),
   ],
   options: [],
   examples: ['files browse 3f9c2a vda1 /etc'],

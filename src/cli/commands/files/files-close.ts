@@ -5,8 +5,10 @@ import { UsageError } from '../../base/command-errors.ts';
 export const command: Command = {
   summary: 'Unmount open volumes',
   about: ['Also unmounts volumes with open files, and those of killed processes.'],
-  args: [argument('ID', 'the ID that "files opened" shows', { isRequired: false })],
-  options: [flag('all', 'all that is open')],
+  args: [
+    argument('ID', 'ID of the open volumes, as "files opened" shows it', { isRequired: false }),
+  ],
+  options: [flag('all', 'close all open volumes')],
   examples: ['files close 3f9c2a', 'files close --all'],
   async run(input, { output, service, call }) {
     const { closeFiles } = await import('../../../engine/files/open-files.ts');

@@ -9,11 +9,11 @@ export const command: Command = {
   args: [
     argument('POINT|SESSION', 'the recovery point or session', { names: ['points', 'sessions'] }),
     argument('DISK', 'name of the disk', { names: ['disks'] }),
-    argument('PATH', 'where to begin; default: the top', { isRequired: false, files: false }),
+    argument('PATH', 'where to begin; default: the root', { isRequired: false, files: false }),
   ],
   options: [
     option('name', 'GLOB', 'names that match; default: all'),
-    option('volume', 'NAME', 'where several have the path'),
+    option('volume', 'NAME', 'the volume to search, if several have the path'),
     ...VOLUME_OPTIONS,
   ],
   examples: ["files find web1@latest vda /home --name '*.docx'"],

@@ -8,8 +8,8 @@ import { UsageError } from '../../base/command-errors.ts';
 export const command: Command = {
   summary: "Copy files out of a recovery point's disk",
   about: [
-    'Names, times, owners, holes, hard links and attributes are kept. Files that exist are not copied again: after ' +
-      'an interruption the same command continues.',
+    'Names, times, owners, holes, hard links and attributes are preserved. Existing files are not copied ' +
+      'again: after an interruption, repeat the command, and it continues.',
   ],
   args: [
     argument('POINT|SESSION', 'the recovery point or session', { names: ['points', 'sessions'] }),
@@ -20,18 +20,18 @@ export const command: Command = {
     option(
       'to',
       'DIRECTORY|FILE|-',
-      'a directory, created if necessary; one file, under another name; - is standard output',
+      'a directory, created if necessary; for a single file also a new name; - is standard output',
       {
         isRequired: true,
       },
     ),
     flag(
       'overwrite',
-      'replace files that differ; without it nothing is copied where one would be replaced',
+      'replace files that differ; without it nothing is copied if one would be replaced',
     ),
     flag('tar', 'one archive, to standard output'),
     flag('zip', 'one archive, to standard output'),
-    option('volume', 'NAME', 'where several have the paths'),
+    option('volume', 'NAME', 'the volume to copy from, if several have the paths'),
     ...VOLUME_OPTIONS,
   ],
   examples: [

@@ -10,11 +10,14 @@ export const command: Command = {
   args: [
     argument('POINT|SESSION', 'the recovery point or session', { names: ['points', 'sessions'] }),
     argument('DISK', 'name of the disk', { names: ['disks'] }),
-    argument('PATH', 'a directory or a file; default: the volumes of the disk are listed', {
+    argument('PATH', 'a directory or a file; default: list the volumes of the disk', {
       ...{ isRequired: false, files: false },
     }),
   ],
-  options: [option('volume', 'NAME', 'where several have the path'), ...VOLUME_OPTIONS],
+  options: [
+    option('volume', 'NAME', 'the volume to list, if several have the path'),
+    ...VOLUME_OPTIONS,
+  ],
   examples: ['files list web1@latest vda', 'files list web1@latest vda /etc'],
   async run(input, { output, engine, secrets, signal }) {
     const { visitDisk, volumesOf } = await import('../../../engine/files/files.ts');

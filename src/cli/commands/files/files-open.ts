@@ -8,15 +8,16 @@ import { VOLUME_OPTIONS, volumeOptions } from '../../options/volume-options.ts';
 export const command: Command = {
   summary: 'Open the volumes of a recovery point or session as directories',
   about: [
-    'Mounts every volume read-only, for the whole host: by the service, until "files close"; where none runs, and ' +
-      'with --at or a volume key, by this command (root only), until it is interrupted as well.',
+    'Mounts every volume read-only, for the whole host. The service keeps the mounts until "files close".' +
+      ' Without a service, and with --at or a volume key, this command keeps them (root only), until "files' +
+      ' close" or an interruption.',
   ],
   args: [
     argument('POINT|SESSION', 'the recovery point or session', { names: ['points', 'sessions'] }),
     argument('DISK', 'only this disk', { isRequired: false, names: ['disks'] }),
   ],
   options: [
-    option('at', 'DIRECTORY', 'an empty one, or none yet; volumes appear in it under their names'),
+    option('at', 'DIRECTORY', 'an empty or new directory; volumes appear in it under their names'),
     ...VOLUME_OPTIONS,
   ],
   examples: ['files open web1@latest'],

@@ -3,7 +3,10 @@ import { table } from '../../base/output.ts';
 
 export const command: Command = {
   summary: 'List open volumes',
-  about: ['Lists volumes that "files open" has open on this host; "left": its process was killed.'],
+  about: [
+    'Lists volumes that "files open" has open on this host; "left": the process that opened them was ' +
+      'killed.',
+  ],
   args: [],
   options: [],
   examples: ['files opened'],

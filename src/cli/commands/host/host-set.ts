@@ -8,10 +8,10 @@ export const command: Command = {
   about: ['Other settings do not change.'],
   args: [],
   options: [
-    option('hostname', 'NAME', 'name of the machine'),
+    option('hostname', 'NAME', 'name of the host'),
     option('timezone', 'ZONE', 'as Europe/Berlin; "timedatectl list-timezones" has them all'),
     option('ntp', 'SERVER', 'a time server; none: those that Debian comes with', { kind: 'list' }),
-    option('keyboard', 'LAYOUT', 'of the screen: us, gb, de, ch, fr ...'),
+    option('keyboard', 'LAYOUT', 'keyboard layout of the screen: us, gb, de, ch, fr ...'),
   ],
   examples: ['host set --hostname box7 --timezone Europe/Berlin'],
   async run(input, { output, call }) {

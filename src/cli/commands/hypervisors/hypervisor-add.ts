@@ -8,10 +8,10 @@ import { addedText } from '../../render/hypervisor.ts';
 export const command: Command = {
   summary: 'Add a hypervisor',
   about: [
-    'URI is qemu:///system for the libvirt of this machine, or qemu+ssh://ACCOUNT@HOST/system. For that one a key ' +
-      'is made for this hypervisor alone, and the command prints the line by which the account there accepts it; ' +
-      'it allows nothing but what backups need. The host key is shown and pinned: from then on nothing else is ' +
-      'taken for this hypervisor. Nothing is changed on the hypervisor itself.',
+    'URI is qemu:///system for the libvirt of this host, or qemu+ssh://ACCOUNT@HOST/system. For that one ' +
+      'a key is created for this hypervisor alone, and the command prints the line by which the account ' +
+      'there accepts it; it allows nothing but what backups need. The host key is shown and pinned: from ' +
+      'then on nothing else is taken for this hypervisor. Nothing is changed on the hypervisor itself.',
   ],
   args: [
     argument('NAME', 'its name from now on'),

@@ -11,17 +11,18 @@ const CHECK = await declared('store/check');
 export const command: Command = {
   summary: 'Back up or check at certain times',
   about: [
-    'Either --backup or --check. An encrypted set needs a key that the service finds by itself ("passphraseFiles" ' +
-      'of the settings, or its credential); one that is given here is kept in memory until the service ends. What ' +
-      'came due while no service ran is made up for once. While its last job has not ended, no new one is created.',
+    'Either --backup or --check. An encrypted set needs a key that the service finds by itself ' +
+      '("passphraseFiles" of the settings, or its credential); a key given here is kept in memory until the' +
+      ' service ends. All times that came due while no service ran are made up for by one job. While the ' +
+      'last job has not ended, no new one is created.',
   ],
   args: [argument('NAME', 'name of the schedule')],
   options: [
     option(
       'at',
       'WHEN',
-      "as of systemd.time(7): daily, hourly, 'Mon..Fri 02:30', '*-*-01 04:00', '*:0/15'; in local time, or with " +
-        'UTC behind it',
+      "as of systemd.time(7): daily, hourly, 'Mon..Fri 02:30', '*-*-01 04:00', '*:0/15'; in local time, or " +
+        'in UTC if "UTC" follows',
       { isRequired: true },
     ),
     option('backup', 'SET', 'back up to this set, with:', { names: ['sets'] }),

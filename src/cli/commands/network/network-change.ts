@@ -19,19 +19,21 @@ export const command: Command = {
     option('address', 'ADDRESS/LENGTH', 'a fixed address: 10.0.0.5/24, fd00::5/64', {
       kind: 'list',
     }),
-    option('gateway', 'GATEWAY', 'of a fixed address', { kind: 'list' }),
-    flag('off', 'no address, as below a VLAN'),
+    option('gateway', 'GATEWAY', 'gateway of the fixed addresses', { kind: 'list' }),
+    flag('off', 'no address, as for an interface below a VLAN'),
     option('dns', 'SERVER', 'a name server', { kind: 'list' }),
     option('domain', 'NAME', 'appended to names without a dot', { kind: 'list' }),
-    option('vlan', 'ID', 'it is this VLAN (1 to 4094)'),
-    option('on', 'INTERFACE', 'of a VLAN: the interface below, which must be set up'),
-    option('bond', 'INTERFACE', 'it is made of this interface', { kind: 'list' }),
-    option('mode', 'MODE', `of a bond: ${MODES.join(', ')}; default: the first`, { words: MODES }),
+    option('vlan', 'ID', 'create a VLAN with this ID (1 to 4094)'),
+    option('on', 'INTERFACE', 'the interface below the VLAN, which must be set up'),
+    option('bond', 'INTERFACE', 'create a bond of this interface and others', { kind: 'list' }),
+    option('mode', 'MODE', `mode of the bond: ${MODES.join(', ')}; default: the first`, {
+      words: MODES,
+    }),
     option(
       'within',
       'SECONDS',
       'roll back after 5 to 600 seconds (default: 60) unless confirmed ("network confirm"), even if the ' +
-        'machine or Holdfast goes down in the meantime',
+        'host or Holdfast goes down in the meantime',
     ),
   ],
   examples: [

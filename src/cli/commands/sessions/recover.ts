@@ -11,10 +11,14 @@ const NFS_OPTIONS = [
   option('allow', 'NETWORK', 'an address or a network (10.0.0.0/24); default: this host only', {
     kind: 'list',
   }),
-  option('nfs-listen', 'ADDR', 'default: all addresses with --allow, else 127.0.0.1'),
-  option('nfs-port', 'N', '2049 where it may, else 12049'),
-  option('mount-port', 'N', '20048 where it may, else 12048'),
-  option('portmap-port', 'N', '111 where it may, else 10111'),
+  option(
+    'nfs-listen',
+    'ADDR',
+    'address of the NFS server; default: all with --allow, else 127.0.0.1',
+  ),
+  option('nfs-port', 'N', 'default: 2049 if permitted, else 12049'),
+  option('mount-port', 'N', 'default: 20048 if permitted, else 12048'),
+  option('portmap-port', 'N', 'default: 111 if permitted, else 10111'),
   option(
     'squash',
     'none|root|all',
@@ -23,22 +27,28 @@ const NFS_OPTIONS = [
       words: ['none', 'root', 'all'],
     },
   ),
-  flag('any-port', 'also from ports above 1023, which any user of a host may use'),
-  flag('nfs-read-only', 'nothing can be written over NFS'),
-  flag('nfs-points', 'the recovery points of the set too, to be read, in /holdfast/points'),
+  flag('any-port', 'also allow ports of clients above 1023, which any user of a host can use'),
+  flag('nfs-read-only', 'allow no writes over NFS'),
+  flag('nfs-points', 'also show the recovery points of the set, read-only, in /holdfast/points'),
 ];
 
 export const command: Command = {
-  summary: 'Run a recovery point: export its disks over NBD',
+  summary: 'Recover a machine: run it from a recovery point',
   about: [
-    'Runs until interrupted, which keeps the session: "recover --resume" continues it, "session keep" ' +
-      'saves it as a recovery point, "session discard" discards it. Beyond this host use TLS.',
+    'Exports the disks of the recovery point over NBD until interrupted. The session stays afterwards: ' +
+      '"recover --resume" resumes it, "session keep" saves it as a new recovery point, "session discard" ' +
+      'discards it. For clients on other hosts use TLS.',
   ],
   args: [
-    argument('POINT', 'the recovery point; or --resume', { isRequired: false, names: ['points'] }),
+    argument('POINT', 'the recovery point, unless --resume is given', {
+      isRequired: false,
+      names: ['points'],
+    }),
   ],
   options: [
-    option('resume', 'SESSION', 'instead of a point: resume a session', { names: ['sessions'] }),
+    option('resume', 'SESSION', 'resume this session, instead of a recovery point', {
+      names: ['sessions'],
+    }),
     option(
       'nbd',
       'ADDRESS',
@@ -50,16 +60,25 @@ export const command: Command = {
       'server-cert.pem, server-key.pem; with ca-cert.pem clients need certificates',
     ),
     option('tls-psk', 'FILE', 'lines of identity:key'),
-    flag('nfs', 'as a directory of the NFS export /holdfast too'),
+    flag('nfs', 'also export over NFS, as a directory of /holdfast'),
     ...NFS_OPTIONS,
-    option('when-full', 'pause|refuse', 'guests wait (the default), or get an error', {
-      words: ['pause', 'refuse'],
+    option(
+      'when-full',
+      'pause|refuse',
+      'if the disk is full, guests wait (the default) or get an error',
+      {
+        words: ['pause', 'refuse'],
+      },
+    ),
+    flag('boot', 'boot the machine in this terminal with QEMU, without a network'),
+    option('memory', 'MIB', 'with --boot: memory of the guest; default: 1024'),
+    option('accel', 'tcg|kvm', 'with --boot: emulation (the default) or hardware', {
+      words: ['tcg', 'kvm'],
     }),
-    flag('boot', 'boot it in this terminal with QEMU, without a network'),
-    option('memory', 'MIB', 'of that guest; default: 1024'),
-    option('accel', 'tcg|kvm', 'emulation (the default), or hardware', { words: ['tcg', 'kvm'] }),
-    option('firmware', 'bios|uefi', 'of that guest', { words: ['bios', 'uefi'] }),
-    flag('detach', 'the service runs it; the command does not wait'),
+    option('firmware', 'bios|uefi', 'with --boot: firmware of the guest', {
+      words: ['bios', 'uefi'],
+    }),
+    flag('detach', 'let the service run the session, and do not wait for its end'),
   ],
   examples: [
     'recover web1@latest --boot',

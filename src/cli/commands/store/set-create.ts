@@ -10,7 +10,7 @@ export const command: Command = {
   options: [
     flag(
       'encrypt',
-      'the set can be read only with its passphrase or its recovery key; the recovery key is shown once, here: ' +
+      'the set can be read only with its passphrase or its recovery key, which is shown only this once: ' +
         'keep it away from the backups',
     ),
   ],
@@ -30,7 +30,7 @@ export const command: Command = {
 function text({ set, recoveryKey }: ResultOf<'set/create'>): string {
   if (recoveryKey === null) return `Backup set "${set}" created. It is not encrypted.`;
   return [
-    `Backup set "${set}" created. Its recovery key, shown this once:`,
+    `Backup set "${set}" created. Its recovery key, shown only this once:`,
     '',
     `  ${recoveryKey}`,
     '',

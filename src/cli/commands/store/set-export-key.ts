@@ -4,9 +4,10 @@ import type { Command } from '../../base/command.ts';
 export const command: Command = {
   summary: 'Print the key of a set, to keep on paper',
   about: [
-    'The key opens the set without a passphrase: keep it away from the store, and from people who may not read the ' +
-      'set. If both copies of the record of the set are lost, or the passphrase is forgotten, "set import-key" makes ' +
-      'the record again from the key. This command itself prints the key, never a service.',
+    'The key opens the set without a passphrase: keep it away from the store, and from people who may not' +
+      ' read the set. If both copies of the record of the set are lost, or the passphrase is forgotten, ' +
+      '"set import-key" recreates the record from the key. Only this command prints the key, never a ' +
+      'service.',
   ],
   args: [argument('SET', 'name of the set', { names: ['sets'] })],
   options: [],

@@ -5,7 +5,7 @@ import type { Command } from '../../base/command.ts';
 export const command: Command = {
   summary: 'Recreate a lost record of a set from its key',
   about: [
-    'From the key that "set export-key" printed. The set gets a new passphrase (asked for twice, or ' +
+    'Uses the key that "set export-key" printed. The set gets a new passphrase (asked for twice, or ' +
       '--passphrase-file, --passphrase-fd) and a new recovery key; the former ones no longer open it.',
   ],
   args: [argument('SET', 'name of the set', { names: ['sets'] })],
@@ -25,7 +25,7 @@ export const command: Command = {
     const made = await call('set/import-key', { set: input.args[0]!, key }, { ask: 'new' });
     output.result(made, () =>
       [
-        `Backup set "${made.set}" has its key again. Its new recovery key, shown this once:`,
+        `Backup set "${made.set}" has its key again. Its new recovery key, shown only this once:`,
         '',
         `  ${made.recoveryKey}`,
         '',

@@ -3,22 +3,21 @@ import type { Command } from '../../base/command.ts';
 import { table } from '../../base/output.ts';
 
 export const command: Command = {
-  summary: 'Show orders that this machine did not give, and accept them',
+  summary: 'Show orders that this host did not give, and adopt them',
   about: [
-    'Shows sessions, jobs, schedules and sets in the store that this machine does not know, and machines ' +
-      'whose recovery ' +
-      'points are older than it remembers: the store came from another machine, was away or restored from a ' +
-      'copy, or an attacker has written to it. None of the orders is obeyed until it is adopted. Read them first: a ' +
-      'session exports decrypted disks, a job reads files of this machine.',
+    'Shows sessions, jobs, schedules and sets in the store that this host does not know, and machines ' +
+      'whose recovery points are older than it remembers: the store came from another host, was away or ' +
+      'restored from a copy, or an attacker has written to it. None of the orders is obeyed until it is ' +
+      'adopted. Read them first: a session exports decrypted disks, a job reads files of this host.',
   ],
   args: [],
   options: [
-    flag('yes', 'from now on obey all that is shown, and take the older points for the newest'),
+    flag('yes', 'adopt all that is shown, and accept the older recovery points as the newest'),
     option(
       'plan',
       'PLAN',
-      'the plan as it was shown before: if anything has changed since, nothing is adopted; default: what ' +
-        'is in the store now',
+      'the plan that was shown: if anything has changed since, nothing is adopted; default: the store as it' +
+        ' is now',
     ),
   ],
   examples: ['store adopt', 'store adopt --yes --plan 3f9c2a'],

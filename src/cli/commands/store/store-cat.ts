@@ -6,18 +6,20 @@ import { UsageError } from '../../base/command-errors.ts';
 export const command: Command = {
   summary: 'Show a record or a file of the store as JSON',
   about: [
-    'pack NUMBER: its header and contents. manifest POINT DISK: the nodes of a disk, from the root down. point ' +
-      'POINT: the record of a recovery point. set SET: the record of a backup set. profile SET MACHINE: what a ' +
-      'machine reads when it boots. session SESSION: the journal of a session. overlay SESSION DISK: the places of ' +
-      'what a session wrote.',
+    'pack NUMBER: its header and contents. manifest POINT DISK: the nodes of a disk, from the root down. ' +
+      'point POINT: the record of a recovery point. set SET: the record of a backup set. profile SET ' +
+      'MACHINE: what a machine reads when it boots. session SESSION: the journal of a session. overlay ' +
+      'SESSION DISK: where the writes of a session lie.',
     'Always JSON, one object per line.',
   ],
   args: [
     argument('KIND', 'pack, manifest, point, set, profile, session or overlay', {
       words: ['pack', 'manifest', 'point', 'set', 'profile', 'session', 'overlay'],
     }),
-    argument('NAME', 'of what kind it is', { names: ['points', 'sets', 'sessions'] }),
-    argument('DISK|MACHINE', 'of manifest and overlay; of profile', {
+    argument('NAME', 'of this pack, point, set or session', {
+      names: ['points', 'sets', 'sessions'],
+    }),
+    argument('DISK|MACHINE', 'DISK for manifest and overlay, MACHINE for profile', {
       isRequired: false,
       names: ['disks', 'machines'],
     }),

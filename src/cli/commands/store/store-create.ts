@@ -6,9 +6,10 @@ import { UsageError } from '../../base/command-errors.ts';
 export const command: Command = {
   summary: 'Create a store',
   about: [
-    'Without DIR: the store of --store or HOLDFAST_STORE, or the one that the settings of the service name.',
+    'Without DIR, the place is that of --store or HOLDFAST_STORE, or the one in the settings of the ' +
+      'service.',
   ],
-  args: [argument('DIR', 'is created, or must be empty', { isRequired: false })],
+  args: [argument('DIR', 'a new or an empty directory', { isRequired: false })],
   options: [],
   examples: ['store create', 'store create /srv/holdfast'],
   async run({ args }, { output, storeDirectory, named, service, call }) {

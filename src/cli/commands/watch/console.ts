@@ -17,8 +17,8 @@ export const command: Command = {
   about: ['Status, recovery points and sessions of the service, in this terminal (80x24 or more).'],
   args: [],
   options: [
-    flag('set-up', 'begin with the steps that set a new machine up'),
-    flag('login', 'key l leaves the console for a login; for terminal lines before any login'),
+    flag('set-up', 'begin with the set-up of a new host'),
+    flag('login', 'key l ends the console for a login: for terminals without a login'),
   ],
   examples: ['console'],
   async prepare() {

@@ -2,7 +2,7 @@ import type { Command } from '../../base/command.ts';
 
 export const command: Command = {
   summary: 'Report events of sessions and jobs, and alarms, as they happen',
-  about: ['Until interrupted.'],
+  about: ['The command runs until interrupted.'],
   args: [],
   options: [],
   examples: ['service follow', 'service follow --json'],

@@ -8,9 +8,10 @@ import { UsageError } from '../../base/command-errors.ts';
 export const command: Command = {
   summary: 'Collect logs and settings for a support request, without secrets',
   about: [
-    'A tar.gz with versions, settings, sessions, jobs and their logs, the end of the audit log, metrics, disks and ' +
-      'the journal; contents.json lists it. No data, and no secrets as far as they are known or look like one: names ' +
-      'of machines, hosts and paths are in it. Read it before you give it away.',
+    'Writes a tar.gz with versions, settings, sessions, jobs and their logs, the end of the audit log, ' +
+      'metrics, disks and the journal; contents.json lists the files. It has no data, and no secrets as far' +
+      ' as Holdfast recognizes them, but names of machines and hosts, and paths. Read it before you pass it' +
+      ' on.',
   ],
   args: [],
   options: [
