@@ -1,5 +1,6 @@
 import type { JobSummary } from '../../operations/nouns/job.ts';
 import type { SessionSummary } from '../../operations/nouns/session.ts';
+import type { ResultOf } from '../../operations/operations.ts';
 import { type Call, type Known, UNKNOWN, type Work } from './service.ts';
 
 /* Dialogs: questions and messages that replace a screen. */
@@ -131,10 +132,7 @@ export interface FollowedLog {
   readonly back: number;
 }
 
-export interface LogLine {
-  readonly time: string;
-  readonly message: string;
-}
+type LogLine = ResultOf<'job/log'>['lines'][number];
 
 export const NO_LOG: FollowedLog = { lines: [], count: 0, atMs: undefined, back: 0 };
 

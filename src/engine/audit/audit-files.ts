@@ -1,3 +1,4 @@
+import type { ResultOf } from '../../operations/operations.ts';
 import { join } from 'node:path/posix';
 import { FormatError } from '../../formats/format-error.ts';
 import {
@@ -171,14 +172,7 @@ async function linesAtEnd(file: File, length: number, max: number): Promise<stri
   return tail.length < length ? lines.slice(1) : lines;
 }
 
-export interface AuditCheck {
-  readonly entries: number;
-  /** The number of the first entry: not 1 if older files were removed. */
-  readonly first: number;
-  /** The hash of the newest entry: if it is kept elsewhere, earlier entries cannot be altered unnoticed. */
-  readonly hash: AuditHash;
-  readonly problem: string | null;
-}
+export type AuditCheck = ResultOf<'audit/check'>;
 
 /** Checks all files; the chain continues across them. */
 export async function checkFiles(of: AuditFiles): Promise<AuditCheck> {

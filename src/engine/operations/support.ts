@@ -40,11 +40,7 @@ interface Part {
   readonly text: () => Promise<string>;
 }
 
-interface Written {
-  readonly file: string;
-  readonly bytes: number;
-  readonly cut: boolean;
-}
+type Written = ResultOf<'support/create'>['contents'][number];
 
 export async function supportBundle(context: StoreContext): Promise<ResultOf<'support/create'>> {
   const world = realWorld();

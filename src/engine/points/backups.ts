@@ -8,6 +8,7 @@ import { formatName, parseImageFormat } from '../../ingest/source/image-format.t
 import { checkTarget, restoreDisk } from '../../ingest/restore/restore.ts';
 import type { IsSecret } from '../../ingest/source/image-source.ts';
 import type { MadePoint, PointSummary } from '../../operations/nouns/backup.ts';
+import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import type { DamagedPoint } from '../../operations/base/fields.ts';
 import { openBlockReader } from '../../store/read/block-reader.ts';
 import { manifestDisk } from '../../store/read/manifest-disk.ts';
@@ -27,14 +28,8 @@ import {
 } from '../base/engine.ts';
 import type { PointPlace } from '../../catalog/point-places.ts';
 
-export interface BackupRequest {
-  readonly set: string;
-  readonly machine: string;
-  readonly disks: readonly { readonly name: string; readonly where: string }[];
-  readonly format: string | undefined;
-  /** The file of a changed-block list. */
-  readonly changed: string | undefined;
-}
+type BackupRequest = RequestOf<'backup/create'>;
+type RestoreRequest = RequestOf<'restore/disk'>;
 
 export async function createBackup(
   engine: Engine,
@@ -149,24 +144,6 @@ async function placeOf({ store }: Engine, query: string): Promise<PointPlace | u
   }
 }
 
-export interface RestoreRequest {
-  readonly point: string;
-  readonly disk: string;
-  readonly to: string;
-  readonly format: string | undefined;
-  readonly overwrite: boolean;
-  readonly erase: string | undefined;
-}
-
-export interface RestoreResult {
-  readonly point: string;
-  readonly disk: string;
-  readonly to: string;
-  readonly format: string;
-  readonly size: number;
-  readonly writtenBytes: number;
-}
-
 /** Each block is read once: a large cache would not help. */
 const RESTORE_CACHE_LENGTH = 64 * MiB;
 
@@ -174,7 +151,7 @@ export async function restore(
   engine: Engine,
   request: RestoreRequest,
   { secrets, signal, report }: WorkOptions,
-): Promise<RestoreResult> {
+): Promise<ResultOf<'restore/disk'>> {
   const { store, workers } = engine;
   const { set, point, root, said } = await whatToRestore(engine, request, secrets);
   const { disk, to, overwrite, erase } = request;

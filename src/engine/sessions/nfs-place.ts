@@ -1,4 +1,5 @@
-import type { NfsPlace, SessionRecord, Squash } from '../../formats/store/sessions/session.ts';
+import type { NfsPlace, SessionRecord } from '../../formats/store/sessions/session.ts';
+import type { RequestOf } from '../../operations/operations.ts';
 import type { NfsResult } from '../../operations/nouns/session.ts';
 import { nfsSnippets } from '../../sessions/guest/nfs-snippets.ts';
 import type { SessionMachine } from '../../sessions/guest/session-machine.ts';
@@ -6,18 +7,7 @@ import { isAnyAddress, LOOPBACK, parseNetworks } from '../../sys/net/networks.ts
 import { reachableAt } from '../../sys/net/this-host.ts';
 import { mayListenOnLowPorts } from '../../sys/process/run.ts';
 
-export interface NfsRequest {
-  /** Undefined: this host only. */
-  readonly allow: readonly string[] | undefined;
-  /** Undefined: this host's own address, or all addresses where others are allowed. */
-  readonly host: string | undefined;
-  /** Undefined: the standard ports, or the alternatives that this user may use. */
-  readonly ports: Readonly<Record<'nfs' | 'mount' | 'portmap', number | undefined>>;
-  readonly readOnly: boolean;
-  readonly squash: Squash;
-  readonly privilegedPorts: boolean;
-  readonly points: boolean;
-}
+export type NfsRequest = NonNullable<RequestOf<'session/start'>['nfs']>;
 
 /** The ports that clients use by default; listening there needs root or CAP_NET_BIND_SERVICE. */
 const STANDARD_PORTS = { nfs: 2049, mount: 20_048, portmap: 111 };

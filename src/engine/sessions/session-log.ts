@@ -1,3 +1,4 @@
+import type { ResultOf } from '../../operations/operations.ts';
 import type { Clock } from '../../sys/base/clock.ts';
 
 /** Events of sessions, kept while the service runs. */
@@ -7,10 +8,7 @@ export interface SessionLog {
   lines(session: string): readonly LogLine[];
 }
 
-export interface LogLine {
-  readonly time: string;
-  readonly message: string;
-}
+export type LogLine = ResultOf<'session/log'>['lines'][number];
 
 /**
  * Limit per session; a session that waits for space reports that only now and then. The first lines stay: they show
