@@ -5,6 +5,7 @@ import { guard } from './guard.ts';
 import { hypervisorRuns } from './hypervisor-runs.ts';
 import { hypervisors } from './hypervisors.ts';
 import { jobs } from './jobs.ts';
+import { libvirt } from './libvirt.ts';
 import type { Mutant } from './mutant.ts';
 import { nbdClient } from './nbd-client.ts';
 import { network } from './network.ts';
@@ -35,4 +36,5 @@ export const mutants: readonly Mutant[] = [
   ...network,
   ...hypervisors,
   ...hypervisorRuns,
+  ...libvirt,
 ];

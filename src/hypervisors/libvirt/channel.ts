@@ -18,7 +18,7 @@ export interface LibvirtChannel {
 }
 
 /** In libvirt since 6.8 (October 2020): it passes its input and output to the socket of the daemon there. */
-const LIBVIRT_HELPER = 'virt-ssh-helper qemu:///system';
+export const LIBVIRT_HELPER = 'virt-ssh-helper qemu:///system';
 
 /** Rejects UNREACHABLE, DENIED. Through SSH the first call says whether there is a host at the other end. */
 export function openChannel(place: LibvirtPlace): Promise<LibvirtChannel> {

@@ -24,15 +24,24 @@ export async function programStream(
 
 function streamOf(tool: Tool): ProgramStream {
   const { stdin, stdout, ended } = tool;
+  // Node reads and drops what a program has left when it ends, unless it is listened to.
+  let early: Uint8Array[] | undefined = [];
+  let isOver = false;
   stdout.on('error', () => {});
+  stdout.on('data', (bytes: Uint8Array) => {
+    if (early) early.push(bytes);
+    else stream.onBytes(bytes);
+  });
   stdout.pause();
   const stream: ProgramStream = {
     onBytes() {},
     onClose() {},
     ended,
     start() {
-      stdout.on('data', (bytes: Uint8Array) => stream.onBytes(bytes));
+      for (const bytes of early ?? []) stream.onBytes(bytes);
+      early = undefined;
       stdout.resume();
+      if (isOver) stream.onClose(undefined);
     },
     write(bytes, sent) {
       if (stdin.writable) stdin.write(bytes, sent && ((cause) => void (cause || sent())));
@@ -40,6 +49,9 @@ function streamOf(tool: Tool): ProgramStream {
     end: () => void stdin.end(),
     destroy: () => tool.kill(),
   };
-  void ended.then(() => stream.onClose(undefined));
+  void ended.then(() => {
+    isOver = true;
+    if (!early) stream.onClose(undefined);
+  });
   return stream;
 }

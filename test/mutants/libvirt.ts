@@ -1,0 +1,58 @@
+import type { Mutant } from './mutant.ts';
+
+const LINK = 'test/hypervisors/libvirt/link.test.ts';
+const ADDRESS = 'test/hypervisors/libvirt/uri.test.ts';
+const CODEC = 'test/formats/wire/libvirt.test.ts';
+const CALLS = 'src/hypervisors/libvirt/calls.ts';
+
+export const libvirt: readonly Mutant[] = [
+  {
+    name: 'libvirt: as many calls are sent as there are',
+    file: CALLS,
+    text: 'const RUNNING_MAX = 3;',
+    to: 'const RUNNING_MAX = 30;',
+    tests: [LINK],
+  },
+  {
+    name: 'libvirt: an urgent call waits for the others',
+    file: CALLS,
+    text: '(isUrgent ? urgent : waiting).add(call);',
+    to: 'waiting.add(call);',
+    tests: [LINK],
+  },
+  {
+    name: 'libvirt: an aborted call frees its place before libvirt has ended it',
+    file: CALLS,
+    text: '    leave(call);\n    if (isIdle()) onIdle();',
+    to: '    leave(call);\n    for (const [it, one] of running) if (one === call) running.delete(it);\n    proceed();',
+    tests: [LINK],
+  },
+  {
+    name: 'libvirt: a host that has gone without a word is never noticed',
+    file: 'src/hypervisors/libvirt/link.ts',
+    text: 'if (pings >= PINGS_MAX) return true;',
+    to: '',
+    tests: [LINK],
+  },
+  {
+    name: 'libvirt: memory is taken for what a packet says of its length',
+    file: 'src/formats/wire/libvirt.ts',
+    text: 'Math.max(FIRST_LENGTH, 2 * kept.length, filled + bytes.length)',
+    to: 'packetLength(bytes)',
+    tests: [CODEC],
+  },
+  {
+    name: 'libvirt: ssh asks its user whether to trust a host key',
+    file: 'src/hypervisors/base/ssh.ts',
+    text: "'StrictHostKeyChecking=yes',",
+    to: "'StrictHostKeyChecking=accept-new',",
+    tests: [ADDRESS],
+  },
+  {
+    name: 'libvirt: an address without SSH leads to another host',
+    file: 'src/hypervisors/libvirt/uri.ts',
+    text: "if (host !== undefined) throw refused(uri, 'another host is reached through SSH');",
+    to: '',
+    tests: [ADDRESS],
+  },
+];
