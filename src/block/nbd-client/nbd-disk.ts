@@ -11,7 +11,7 @@ import type { WritableBlockDevice } from '../block-device.ts';
 import { BlockError } from '../block-error.ts';
 import { writeLayer, type WriteOps } from '../layer.ts';
 import { type Chosen, chooseExport, type RemoteExport } from './nbd-handshake.ts';
-import { type NbdRequests, nbdRequests } from './nbd-requests.ts';
+import { type NbdRequests, nbdRequests, type RequestsOptions } from './nbd-requests.ts';
 import { allocation, type ByteRange, marked } from './nbd-status.ts';
 import { tlsServer } from './nbd-tls.ts';
 import { type NbdPlace, parseNbdUri } from './nbd-uri.ts';
@@ -38,7 +38,7 @@ export interface NbdOptions {
   readonly tls?: TlsServer;
   /** For the files that a URI names. */
   readonly files?: Pick<FileSystem, 'readFile' | 'stat'>;
-  /** Ends the connection: requests under way fail. */
+  /** Ends the connection: requests under way reject with its reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -68,7 +68,7 @@ export async function openNbdDisk(uri: string, options: NbdOptions = {}): Promis
     signal?.throwIfAborted();
     stream.limitSilence(silenceMs);
     const chosen = await chooseExport(stream, { name: place.name, tls, bitmaps });
-    return diskOf(uri, stream, { ...chosen, silenceMs }, () =>
+    return diskOf(uri, stream, { ...chosen, silenceMs, signal }, () =>
       signal?.removeEventListener('abort', leave),
     );
   } catch (cause) {
@@ -101,13 +101,13 @@ function ofExport(uri: string, cause: unknown): unknown {
 function diskOf(
   uri: string,
   stream: ByteStream,
-  { remote, rest, silenceMs }: Chosen & { readonly silenceMs: number },
+  { remote, rest, silenceMs, signal }: Chosen & Pick<RequestsOptions, 'silenceMs' | 'signal'>,
   onClose: () => void,
 ): NbdDisk {
   const { size, blockSize, contexts } = remote;
   const { allocation: allocated, bitmaps, others } = contexts;
   const known = new Set([...(allocated === undefined ? [] : [allocated]), ...bitmaps.values()]);
-  const requests = nbdRequests(stream, { uri, rest, contexts: known, silenceMs });
+  const requests = nbdRequests(stream, { uri, rest, contexts: known, silenceMs, signal });
   const device = writeLayer(uri, { size, blockSize }, opsOf(requests, remote, onClose));
   return {
     ...device,

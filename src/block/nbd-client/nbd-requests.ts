@@ -24,6 +24,8 @@ export interface RequestsOptions {
   /** The numbers of the contexts that the server may use. */
   readonly contexts: ReadonlySet<number>;
   readonly silenceMs: number;
+  /** Where it ended the connection, requests reject with its reason. */
+  readonly signal: AbortSignal | undefined;
 }
 
 interface Waiting extends Asked {
@@ -35,13 +37,13 @@ const COOKIES = 2 ** 32;
 
 export function nbdRequests(
   stream: ByteStream,
-  { uri, rest, contexts, silenceMs }: RequestsOptions,
+  { uri, rest, contexts, silenceMs, signal }: RequestsOptions,
 ): NbdRequests {
   const waiting = new Map<number, Waiting>();
   let cookie = 0;
-  let failure: BlockError | undefined;
+  let failure: Error | undefined;
 
-  function fail(error: BlockError): void {
+  function fail(error: Error): void {
     failure ??= error;
     for (const { reject } of waiting.values()) reject(failure);
     waiting.clear();
@@ -66,11 +68,12 @@ export function nbdRequests(
   stream.limitSilence(undefined);
   stream.onBytes = receive;
   stream.onClose = (cause) => {
+    if (signal?.aborted) return fail(signal.reason as Error);
     const reason = cause ? ` (${cause.message})` : '';
     const message =
       `${uri}: the NBD server ended the connection${reason}: check that it still runs, that the export is still ` +
       'there, and that the network holds; then repeat';
-    fail(new BlockError('IO', message, { cause }));
+    return fail(new BlockError('IO', message, { cause }));
   };
   if (rest.length > 0) receive(rest);
 

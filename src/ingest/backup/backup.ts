@@ -78,13 +78,13 @@ export type BackupEvent =
  * finds that data again. If a source cannot be read to its end, rejects and publishes nothing.
  */
 export async function backup(store: Store, options: BackupOptions): Promise<PointRecord> {
-  const { set, machine, disks, isSecret, workers, onEvent } = options;
+  const { set, machine, disks, isSecret, workers, signal, onEvent } = options;
   await using stack = new AsyncDisposableStack();
   // Sources first: their errors should be reported before anything is locked.
   const sources: NamedSource[] = [];
   const limited = whileThereIsRoom(store);
   for (const { name, where, format } of disks) {
-    const source = stack.use(await openSource(store, where, { format, isSecret }));
+    const source = stack.use(await openSource(store, where, { format, isSecret, signal }));
     sources.push({ ...source, name, device: limited(source.device) });
   }
   const writing = {

@@ -46,7 +46,8 @@ export async function restoreDisk(
 ): Promise<RestoredDisk> {
   const { to } = options;
   if (isNbdUri(to)) {
-    await using target = await openNbdDisk(to);
+    const { signal } = options;
+    await using target = await openNbdDisk(to, { files: world.files, signal });
     return await overwriteRaw(disk, target, to, options);
   }
   const { files } = world;

@@ -1,3 +1,4 @@
+import type { NbdOptions } from '../../block/nbd-client/nbd-disk.ts';
 import { isNbdUri } from '../../block/nbd-client/nbd-uri.ts';
 import type { World } from '../../sys/world.ts';
 import { type ImageOptions, imageSource } from './image-source.ts';
@@ -9,10 +10,12 @@ import type { Source } from './source.ts';
 export async function openSource(
   world: Pick<World, 'files' | 'clock'>,
   where: string,
-  options: ImageOptions,
+  options: ImageOptions & Pick<NbdOptions, 'signal'>,
 ): Promise<Source> {
   if (!isNbdUri(where)) return imageSource(world, where, options);
-  const { format } = options;
-  if (format === undefined || format === 'raw') return nbdSource(where);
+  const { format, signal } = options;
+  if (format === undefined || format === 'raw') {
+    return nbdSource(where, { files: world.files, signal });
+  }
   throw new IngestError('UNSUPPORTED', `${where}: an NBD export is raw, not ${format}`);
 }

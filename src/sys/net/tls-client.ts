@@ -108,7 +108,8 @@ function requireTrusted(
   const asked = error === 'ERR_TLS_CERT_ALTNAME_INVALID' ? ` than ${name}: ${names}` : '';
   throw new SystemError(
     'DENIED',
-    `the server's certificate is not trusted: ${reason}${asked}. Its SHA-256 fingerprint is ${found}`,
+    `the server's certificate is not trusted: ${reason}${asked}. Its SHA-256 fingerprint is ${found}: name this one ` +
+      'after comparing it on the server, or an authority that vouches for it',
   );
 }
 

@@ -166,12 +166,15 @@ test('a server that is silent in the middle of TLS is given up', async () => {
   });
   await new Promise<void>((resolve) => server.listen(path, resolve));
   const uri = `nbds+unix:///?socket=${path}&tls-fingerprint=${KEY}${KEY}`;
-  await rejects(openNbdDisk(uri, { silenceMs: 100 }), {
-    code: 'UNREACHABLE',
-    message: /does not answer during TLS/,
-  });
-  for (const socket of sockets) socket.destroy();
-  server.close();
+  try {
+    await rejects(openNbdDisk(uri, { silenceMs: 100 }), {
+      code: 'UNREACHABLE',
+      message: /does not answer during TLS/,
+    });
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  }
 });
 
 test('after TLS a server may be silent as long as it owes nothing', { skip }, async () => {

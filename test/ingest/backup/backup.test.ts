@@ -1,4 +1,4 @@
-import { deepEqual, equal } from 'node:assert/strict';
+import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
@@ -8,8 +8,10 @@ import { backup } from '../../../src/ingest/backup/backup.ts';
 import { keepSession } from '../../../src/sessions/finish/keep-session.ts';
 import { startSession } from '../../../src/sessions/state/held-session.ts';
 import { createStore, openStore } from '../../../src/store/directory/store.ts';
+import { COMMANDS } from '../../../src/formats/wire/nbd.ts';
 import { realWorld } from '../../../src/sys/world.ts';
 import type { World } from '../../../src/sys/world.ts';
+import { fakeNbdServer, usual } from '../../support/fake-nbd-server.ts';
 import { noise } from '../../support/random.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
 
@@ -56,4 +58,31 @@ test('recovery points are published while the store is locked', async () => {
   const { point } = await keepSession(engine.store, session.record.id, kept);
   equal((await readPoint(store, set, point)).parent, id);
   deepEqual(holders, ['backup create set of vm', `session keep ${session.record.id}`]);
+});
+
+test('a canceled backup does not wait for an NBD server that is silent', async () => {
+  const root = temporaryDirectory();
+  const socket = join(root, 'silent.sock');
+  const canceling = new AbortController();
+  let reads = 0;
+  await using _server = await fakeNbdServer(socket, {
+    option: usual(2 ** 20, {}),
+    request({ command }) {
+      if (command === COMMANDS.read && ++reads === 1) canceling.abort(new Error('canceled'));
+      return undefined;
+    },
+  });
+  const world = realWorld();
+  await createStore(world, join(root, 'store'));
+  await using store = await openStore(world, join(root, 'store'));
+  const { record } = await createSet(store, 'set', {});
+  const set = await unlockSet(record, undefined);
+  const where = `nbd+unix:///?socket=${socket}`;
+  await rejects(
+    backup(store, {
+      ...{ set, machine: 'vm', disks: [{ name: 'vda', where, format: undefined }] },
+      ...{ isSecret: () => false, workers: 1, onEvent() {}, signal: canceling.signal },
+    }),
+    { message: 'canceled' },
+  );
 });
