@@ -4,14 +4,18 @@ import { checksConform } from './checks.ts';
 import { interruptionsConform } from './interruptions.ts';
 import { livesConform } from './lives.ts';
 import { listsConform } from './lists.ts';
-import type { Test, TestHost } from './rig.ts';
+import type { SuiteOptions, Test, TestHost } from './rig.ts';
 
 /** What every driver promises. `open` gives a fresh host. */
-export function hypervisorConforms(test: Test, open: () => Promise<TestHost>): void {
-  listsConform(test, open);
+export function hypervisorConforms(
+  test: Test,
+  open: () => Promise<TestHost>,
+  options: SuiteOptions = {},
+): void {
+  listsConform(test, open, options);
   checksConform(test, open);
   backupsConform(test, open);
   changesConform(test, open);
-  interruptionsConform(test, open);
-  livesConform(test, open);
+  interruptionsConform(test, open, options);
+  livesConform(test, open, options);
 }

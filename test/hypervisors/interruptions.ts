@@ -3,17 +3,21 @@ import { BlockError } from '../../src/block/block-error.ts';
 import type { Hypervisor } from '../../src/hypervisors/base/hypervisor.ts';
 import { noise } from '../support/random.ts';
 import { madeMachine, NAMES } from './backups.ts';
-import type { Mishap, Test, TestHost, TestMachine } from './rig.ts';
+import type { Mishap, SuiteOptions, Test, TestHost, TestMachine } from './rig.ts';
 import { begin, endless, failureOf, type Point, same, take, truth } from './taking.ts';
 
 const FAULTS = ['FAILED', 'BUSY', 'LOST', 'DENIED', 'UNREACHABLE'] as const;
 
-export function interruptionsConform(test: Test, open: () => Promise<TestHost>): void {
+export function interruptionsConform(
+  test: Test,
+  open: () => Promise<TestHost>,
+  { stride = 1 }: SuiteOptions,
+): void {
   for (const mishap of ['cut-before', 'cut-after'] as const) {
     const when = mishap === 'cut-before' ? 'before' : 'after';
     test(`whatever call is the last of a process, ${when} its effect, the next tidies and goes on`, async () => {
       await forEachCall(
-        open,
+        { open, stride },
         () => mishap,
         async ({ rig, machine, foreign, points }) => {
           await using host = await rig.connect();
@@ -31,7 +35,7 @@ export function interruptionsConform(test: Test, open: () => Promise<TestHost>):
   for (const code of FAULTS) {
     test(`${code} at any call leaves no guest frozen, and nothing that the next one cannot tidy`, async () => {
       await forEachCall(
-        open,
+        { open, stride },
         () => code,
         async ({ rig, machine, points }) => {
           equal(await machine.isFrozen(), false);
@@ -44,7 +48,7 @@ export function interruptionsConform(test: Test, open: () => Promise<TestHost>):
 
   test('one failure in the middle of a backup, and nothing of it is left even before tidying', async () => {
     await forEachCall(
-      open,
+      { open, stride },
       () => 'FAILED',
       async ({ machine, call, foreign, points }) => {
         // A removal that failed is what tidying is for.
@@ -57,7 +61,7 @@ export function interruptionsConform(test: Test, open: () => Promise<TestHost>):
   test('a signal at any call ends the backup with its reason, and leaves nothing', async () => {
     await using first = await open();
     const { calls } = await prepared(first, () => undefined);
-    for (let at = 1; at <= calls.length; at++) {
+    for (let at = 1; at <= calls.length; at += stride) {
       await using rig = await open();
       const controller = new AbortController();
       const reason = new Error(`canceled at ${at}`);
@@ -83,7 +87,7 @@ export function interruptionsConform(test: Test, open: () => Promise<TestHost>):
     }
   });
 
-  test('a host that goes away while a disk is read: its device rejects, and all else is tidied later', async () => {
+  test('a host that goes away while a disk is read: what cannot be ended is reported, and tidied later', async () => {
     await using rig = await open();
     const machine = await madeMachine(rig);
     await using host = await rig.connect();
@@ -95,10 +99,9 @@ export function interruptionsConform(test: Test, open: () => Promise<TestHost>):
     });
     await rig.setUp(false);
     const [disk] = snapshot.disks;
-    await disk!.device.read(new Uint8Array(512), 0).then(
-      () => ok(false),
-      (cause: unknown) => ok(cause instanceof BlockError),
-    );
+    // Where the machine itself serves its disks, they can still be read.
+    const read = disk!.device.read(new Uint8Array(512), 0);
+    equal(await failureOf(read, (cause) => cause instanceof BlockError), undefined);
     await snapshot[Symbol.asyncDispose]();
     ok(notices.length > 0);
     await rig.setUp(true);
@@ -187,11 +190,11 @@ async function prepared(
 
 /** Lets it happen to the first call of a backup, then in a fresh host to the second, until a backup ends before. */
 async function forEachCall(
-  open: () => Promise<TestHost>,
+  { open, stride }: { readonly open: () => Promise<TestHost>; readonly stride: number },
   mishap: () => Mishap,
   judge: (after: Aftermath & { readonly call: string }) => Promise<void>,
 ): Promise<void> {
-  for (let at = 1; ; at++) {
+  for (let at = 1; ; at += stride) {
     await using rig = await open();
     const after = await prepared(rig, (count) => (count === at ? mishap() : undefined));
     const call = after.calls[at - 1];

@@ -3,7 +3,7 @@ import { BlockError } from '../../src/block/block-error.ts';
 import type { Hypervisor } from '../../src/hypervisors/base/hypervisor.ts';
 import { below, noise, seeded } from '../support/random.ts';
 import { SIZE } from './backups.ts';
-import type { Mishap, Test, TestHost, TestMachine } from './rig.ts';
+import type { Mishap, SuiteOptions, Test, TestHost, TestMachine } from './rig.ts';
 import { endless, failureOf, type Point, same, take, truth } from './taking.ts';
 
 /** How many things happen to one machine. */
@@ -13,14 +13,18 @@ const MISHAPS: readonly Mishap[] = ['cut-before', 'cut-after', 'FAILED', 'BUSY',
 const CALLS = 24;
 
 /** Whatever happens to a machine, in any order: each point that is published has the disks as they were. */
-export function livesConform(test: Test, open: () => Promise<TestHost>): void {
+export function livesConform(
+  test: Test,
+  open: () => Promise<TestHost>,
+  { events = EVENTS }: SuiteOptions,
+): void {
   const seeds = Number(process.env['SEEDS'] ?? 5);
   const first = Number(process.env['SEED'] ?? 1);
   for (let seed = first; seed < first + seeds; seed++) {
     test(`a machine to which anything happens has true points only (SEED=${seed})`, async () => {
       await using rig = await open();
       const life = await born(rig, seeded(seed));
-      for (let n = 0; n < EVENTS; n++) await happen(life);
+      for (let n = 0; n < events; n++) await happen(life);
       // In the end all goes well.
       await backUp(life, undefined);
       await backUp(life, undefined);

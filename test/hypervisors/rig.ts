@@ -9,6 +9,16 @@ import type { MachineId } from '../../src/hypervisors/base/machines.ts';
 
 export type Test = (name: string, body: () => Promise<void>) => unknown;
 
+/** For drivers of real hosts. */
+export interface SuiteOptions {
+  /** What the host has no way to do: promises about that are not tested. */
+  readonly cannot?: readonly (keyof TestHost | keyof TestMachine)[] | undefined;
+  /** Something happens at each call of a backup, or only at each so many, to take less time. Default: 1. */
+  readonly stride?: number | undefined;
+  /** How many things happen in each life of a machine. Default: 60. */
+  readonly events?: number | undefined;
+}
+
 /** A fresh host without machines. */
 export interface TestHost extends AsyncDisposable {
   connect(options?: Connecting): Promise<Hypervisor>;
@@ -56,6 +66,7 @@ export interface TestMachine {
   traces(): Promise<readonly string[]>;
   shutDown(): Promise<void>;
   start(): Promise<void>;
+  /** It is off. */
   rename(name: string): Promise<void>;
   /** Undefined and defined again: it is the same machine, and nothing on the host remembers its checkpoints. */
   redefine(): Promise<void>;
@@ -63,7 +74,7 @@ export interface TestMachine {
   addDisk(disk: string, size: number): Promise<void>;
   removeDisk(disk: string): Promise<void>;
   growDisk(disk: string, size: number): Promise<void>;
-  /** As after a power loss of the host: checkpoints are listed, and count nothing. */
+  /** As after a power loss of the host: checkpoints may be listed, and count nothing. It runs again. */
   loseTracking(): Promise<void>;
   makeInternalSnapshot(): Promise<void>;
   /** Another product's, which tracks changes. */

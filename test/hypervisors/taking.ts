@@ -12,7 +12,7 @@ import type { TestMachine } from './rig.ts';
 /** All disks, crash-consistent or better. */
 export const WISH: BackupWish = {
   ...{ only: undefined, exclude: [] },
-  ...{ consistency: 'application', fallBack: true },
+  ...{ consistency: 'file-system', fallBack: true },
 };
 
 /** What a store would keep of one backup. */

@@ -79,6 +79,11 @@ export const hypervisors: readonly Mutant[] = [
     text: '    await undo(running);\n',
     to: '',
   }),
+  changed('a backup that finds another one ends it', {
+    file: BACKUP,
+    text: 'if (found.job !== undefined) {',
+    to: 'if (found.job !== undefined) {\n    endJob(link.host, id, found.job);',
+  }),
   changed('less consistency than is accepted', {
     file: BACKUP,
     text: 'if (why !== undefined && !wish.fallBack) {',

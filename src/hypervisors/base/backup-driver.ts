@@ -17,7 +17,8 @@ export interface BackupDriver {
    * count from there come without `changed`, and say why. `since` counts as before until `accept`: a backup that was
    * not published is begun again from the same point. Rejects BUSY if another backup runs there, UNSUPPORTED if there
    * is less consistency than the wish allows, and NOT_FOUND for a machine or a wished disk that is not there. A
-   * rejected `begin` leaves no guest frozen, and whatever it could still reach as it was.
+   * rejected `begin` leaves whatever it could still reach as it was: also a backup that made it BUSY, whose ever. No
+   * single call that fails leaves a guest frozen: a thaw is tried again.
    */
   begin(
     id: MachineId,
@@ -27,7 +28,8 @@ export interface BackupDriver {
   ): Promise<MachineSnapshot>;
   /**
    * Ends and removes what earlier attempts have left: everything with our mark, except what `keep` names. Returns in
-   * words what that was. Thaws a guest that an attempt left frozen. For when no backup of ours runs there.
+   * words what that was. Thaws a guest that an attempt left frozen. For when no backup of ours runs there. A machine
+   * that is gone has nothing left.
    */
   tidy(id: MachineId, keep: readonly Tracking[], signal: AbortSignal): Promise<readonly string[]>;
 }
