@@ -173,8 +173,8 @@ const create = mutation('backup/create', {
   summary: 'Create a recovery point',
   description:
     'The disks of an image, a device or an NBD server make up one recovery point. If interrupted, the command ' +
-    'publishes nothing; if repeated, it reuses what was stored. If the list of changes cannot be used for a disk, the ' +
-    'disk is read whole, and named with the reason.',
+    'publishes nothing; if repeated, it reuses what was stored. If the list of changes cannot be used for a disk, ' +
+    'the disk is read whole, and named with the reason.',
   runs: 'worker',
   changes: ['backup'],
   key: 'opens',
