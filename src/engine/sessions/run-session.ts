@@ -17,7 +17,7 @@ import {
   startSession,
 } from '../../sessions/state/held-session.ts';
 import { sessionStatus } from '../../sessions/state/listed-sessions.ts';
-import { tryBoot, type TryBootOptions } from '../../sessions/guest/try-boot.ts';
+import type { TryBootOptions } from '../../sessions/guest/try-boot.ts';
 import { PAGE_LENGTH } from '../../formats/store/sessions/overlay-log.ts';
 import type { WhenFull } from '../../formats/store/sessions/session.ts';
 import { isOpenSocket } from '../../sessions/state/session-sockets.ts';
@@ -70,13 +70,18 @@ export interface RunningSession extends AsyncDisposable {
 
 export type GuestOptions = Omit<TryBootOptions, 'disks'>;
 
+async function boot(options: TryBootOptions): Promise<void> {
+  const { tryBoot } = await import('../../sessions/guest/try-boot.ts');
+  await tryBoot(options);
+}
+
 /** Boots, in this terminal, a session that another process runs. */
 export async function bootReady({ exports }: ReadySession, options: GuestOptions): Promise<void> {
   const disks = exports.map(({ disk, uri, sectorSize }): AttachedDisk => {
     const { address } = parseNbdUri(uri);
     return { disk, address, tls: undefined, ...(sectorSize && { sectorSize }) };
   });
-  await tryBoot({ ...options, disks });
+  await boot({ ...options, disks });
 }
 
 /** Starts a session; one that cannot be served is removed. */
@@ -207,7 +212,7 @@ async function run(
     exports: served.shown,
     damage,
     overlay: () => figuresOf(served.overlays()),
-    boot: (options) => tryBoot({ ...options, disks: attachedHere(served) }),
+    boot: (options) => boot({ ...options, disks: attachedHere(served) }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

@@ -2,7 +2,7 @@ import { join } from 'node:path/posix';
 import type { BlockDevice, Extent, WritableBlockDevice } from '../../block/block-device.ts';
 import { BlockError } from '../../block/block-error.ts';
 import { readLayer } from '../../block/layer.ts';
-import { openOverlay, type Overlay } from '../../block/overlay/overlay.ts';
+import type { Overlay } from '../../block/overlay/overlay.ts';
 import {
   openSealedOverlay,
   prepareSealedOverlay,
@@ -234,5 +234,7 @@ async function openPlain(
     const what = `session ${id} has lost the overlay of disk ${disk.name} (${disk.name}.map)`;
     throw new SessionError('CORRUPT', `${what}. ${restoreOrDiscard(id)}`);
   }
+  // Only sessions of an earlier release have one.
+  const { openOverlay } = await import('../../block/overlay/overlay.ts');
   return openOverlay({ files, clock, directory, disk: disk.name, space }, base);
 }

@@ -9,7 +9,6 @@ import {
   type PackHeader,
 } from '../../formats/store/packs/pack.ts';
 import type { File } from '../../sys/files/file-system.ts';
-import { walkFrames } from './frame-walk.ts';
 import type { PackContents, PackFooter } from './pack-store.ts';
 
 /** The bytes of a pack, wherever they are. */
@@ -28,6 +27,7 @@ export async function readFooter(pack: PackBytes): Promise<PackFooter> {
 
 /** The same for a damaged footer or header; `damage` describes the defect. */
 export async function walkedContents(pack: PackBytes, damage: string): Promise<PackContents> {
+  const { walkFrames } = await import('./frame-walk.ts');
   const { entries } = await walkFrames(pack, 'end');
   return { size: await pack.size(), header: await readHeader(pack), entries, damage };
 }

@@ -8,7 +8,6 @@ import { readFooter, walkedContents } from './pack-contents.ts';
 import { listPacks, packPath } from './pack-path.ts';
 import { packReads } from './pack-reads.ts';
 import type { PackFooter, PackStore } from './pack-store.ts';
-import { salvageOpenPacks } from './salvage.ts';
 import { wantedMarks } from './wanted-marks.ts';
 
 /** Sizes requested at once. */
@@ -59,7 +58,8 @@ export function packFiles(files: FileSystem, directory: string): PackStore {
     },
     build: (header) => packBuilder(files, packPath(directory, header.number), header),
     unsealed: () => listPacks(files, directory, 'pack.open'),
-    salvage: () => salvageOpenPacks(files, directory),
+    // Loaded only where a process was killed: the start of a guest waits for all the others.
+    salvage: async () => (await import('./salvage.ts')).salvageOpenPacks(files, directory),
     async settle(packs) {
       const groups = new Set([...packs].map((pack) => dirname(packPath(directory, pack))));
       for (const path of [directory, ...groups]) await files.syncDirectory(path);
