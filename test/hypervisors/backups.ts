@@ -10,7 +10,7 @@ export const NAMES = ['vda', 'vdb'];
 /** A machine with two disks that have something on them, and one that no backup can read. */
 export async function madeMachine(rig: TestHost, hasAgent = true): Promise<TestMachine> {
   const disks = { vda: SIZE, vdb: SIZE };
-  const machine = await rig.machine({ name: 'web1', disks, excluded: ['cd'], hasAgent });
+  const machine = await rig.machine({ name: 'web1', disks, excluded: ['sda'], hasAgent });
   for (const name of NAMES) await machine.write(name, 12_288, noise(30_000, name.charCodeAt(2)));
   return machine;
 }
@@ -158,9 +158,9 @@ function choicesConform(test: Test, open: () => Promise<TestHost>): void {
       );
       const { disks } = snapshot.described.machine;
       const reasons = new Map(disks.map(({ name, excluded }) => [name, excluded?.reason]));
-      deepEqual([...reasons.keys()].sort(), ['cd', ...NAMES]);
+      deepEqual([...reasons.keys()].sort(), ['sda', ...NAMES]);
       deepEqual([reasons.get('vda'), reasons.get('vdb')], [undefined, 'chosen']);
-      ok(reasons.get('cd') !== undefined && reasons.get('cd') !== 'chosen');
+      ok(reasons.get('sda') !== undefined && reasons.get('sda') !== 'chosen');
     }
   });
 

@@ -37,18 +37,18 @@ export function listsConform(
     const { id } = await rig.machine({
       name: 'web1',
       disks: { vda: 262_144, vdb: 1_048_576 },
-      excluded: ['cd'],
+      excluded: ['sda'],
     });
     await using host = await rig.connect();
     const { machine, files } = await host.describe(id, endless());
     deepEqual([machine.from.id, machine.from.name, machine.from.kind], [id, 'web1', host.kind]);
-    deepEqual(machine.disks.map(({ name }) => name).sort(), ['cd', 'vda', 'vdb']);
+    deepEqual(machine.disks.map(({ name }) => name).sort(), ['sda', 'vda', 'vdb']);
     const sizes = new Map(machine.disks.map(({ name, size }) => [name, size]));
     deepEqual([sizes.get('vda'), sizes.get('vdb')], [262_144, 1_048_576]);
     const left = machine.disks.filter(({ excluded }) => excluded);
     deepEqual(
       left.map(({ name }) => name),
-      ['cd'],
+      ['sda'],
     );
     ok(left[0]!.excluded!.detail.length > 0);
     const definition = files.find(({ kind }) => kind === 'definition');

@@ -48,7 +48,7 @@ export interface MadeMachine {
   readonly name: string;
   /** Their sizes in bytes, by name. */
   readonly disks: Readonly<Record<string, number>>;
-  /** Names of disks, besides, that no backup can read. */
+  /** Names of disks, besides, that no backup can read; any host may call a disk so. */
   readonly excluded?: readonly string[] | undefined;
   /** Default: yes. */
   readonly hasAgent?: boolean | undefined;

@@ -31,7 +31,7 @@ for library in $(ldd "$agent" | grep -oE '/[^ )]+'); do
 done
 
 # A module after those that it needs. What a kernel has built in has no line.
-for module in virtio_pci virtio_blk virtio_scsi sd_mod virtio_console ext4 efivarfs button evdev; do
+for module in virtio_pci virtio_blk virtio_scsi sd_mod virtio_console ext4 loop efivarfs button evdev; do
   line=$(grep "/$module\.ko[.a-z]*:" "$modules/modules.dep") || continue
   for file in $(printf '%s\n' "${line#*:}" | tr ' ' '\n' | tac) "${line%%:*}"; do
     name=$(basename "$file" .xz)

@@ -5,6 +5,8 @@
 # once its bytes are on the disk. A record goes to all disks in their order, and is durable on one before it goes to the
 # next: of two disks at one moment, the first has the same last record as the second, or one more. The last 64 stay.
 #
+# With "still" on the kernel's command line it leaves all disks alone, and has a file system in memory for its agent.
+#
 # ttyS0  the kernel's messages
 # ttyS1  reports: GUEST UP · CHECKED vda first=3 last=66 bad=0 journal=clean|recovered · BLANK vdb · DURABLE 67 ·
 #        ERROR vda 68 · CHECKED ALL (checks=N on the kernel's command line: N disks are checked, and the guest ends)
@@ -124,6 +126,17 @@ case " $line " in
   *' agent=silent '*) ;;
   *) [ ! -e /dev/virtio-ports/org.qemu.guest_agent.0 ] || qemu-ga -m virtio-serial -d -t /run -f /run/qemu-ga.pid \
     -p /dev/virtio-ports/org.qemu.guest_agent.0 ;;
+esac
+
+case " $line " in
+  *' still '*)
+    mkdir /still
+    dd if=/dev/zero of=/run/image bs=1k count=256 2>/dev/null
+    mke2fs -F /run/image
+    losetup /dev/loop0 /run/image && mount -t ext4 /dev/loop0 /still
+    say STILL
+    while :; do sleep 3600; done
+    ;;
 esac
 
 while :; do

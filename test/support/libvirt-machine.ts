@@ -52,6 +52,8 @@ export interface MachinePlan {
   readonly isUefi?: boolean;
   readonly hasTpm?: boolean;
   readonly uuid?: string;
+  /** The guest leaves the disks alone: others write to them. */
+  readonly isStill?: boolean;
 }
 
 interface Host {
@@ -161,15 +163,19 @@ function shell(socket: string, line: string, call: string): Promise<string> {
   return promise;
 }
 
-function diskXml({ target, path, format = 'qcow2' }: MachineDisk): string {
+export function diskXml({ target, path, format = 'qcow2' }: MachineDisk): string {
   const bus = target.startsWith('sd') ? 'scsi' : 'virtio';
   return `<disk type='file' device='disk'><driver name='qemu' type='${format}' discard='unmap'/>
       <source file='${path}'/><target dev='${target}' bus='${bus}'/><serial>${target}</serial></disk>`;
 }
 
-function definitionOf(directory: string, plan: MachinePlan): string {
+export function definitionOf(directory: string, plan: MachinePlan): string {
   const { name, agent = 'on' } = plan;
-  const words = [GUEST_WORDS, ...(agent === 'silent' ? ['agent=silent'] : [])].join(' ');
+  const words = [
+    GUEST_WORDS,
+    ...(agent === 'silent' ? ['agent=silent'] : []),
+    ...(plan.isStill ? ['still'] : []),
+  ].join(' ');
   const serial = (kind: string, port: number): string =>
     `<serial type='file'><source path='${directory}/${name}.${kind}'/><target port='${port}'/></serial>`;
   const port = (kind: string): string => `<target type='virtio' name='${kind}'/>`;
@@ -189,6 +195,7 @@ function definitionOf(directory: string, plan: MachinePlan): string {
   <os${plan.isUefi ? " firmware='efi'" : ''}>
     <type arch='x86_64' machine='${plan.isUefi ? 'q35' : 'pc'}'>hvm</type>
     ${plan.isUefi ? "<firmware><feature enabled='no' name='secure-boot'/></firmware>" : ''}
+    ${plan.isUefi ? `<nvram>${directory}/${name}.nvram</nvram>` : ''}
     <kernel>${directory}/vmlinuz</kernel><initrd>${directory}/initrd</initrd><cmdline>${words}</cmdline>
   </os>
   <features><acpi/><apic/></features>

@@ -30,6 +30,8 @@ export interface LibvirtHost extends AsyncDisposable {
   virsh(...args: readonly string[]): Promise<string>;
   /** What runs a program in there, beside libvirtd: `virt-ssh-helper`, an sshd. */
   command(...words: readonly string[]): readonly string[];
+  /** A path in there, as it is called here: of a TPM's state, of a log. */
+  path(path: string): string;
   /** Starts libvirtd again while its machines run on. Resolves when it answers. */
   restart(how: 'stop' | 'kill'): Promise<void>;
   /** Makes a disk image in `directory`, with ext4 for the guest's records unless it is blank; returns its path. */
@@ -53,6 +55,14 @@ export const libvirtMissing =
   checkedGuestMissing ||
   (spawnSync('unshare', ['--mount', '--pid', '--fork', '--mount-proc', 'true']).status !== 0 &&
     'this machine gives root no mounts and processes of its own');
+
+/** Directories of this one that cover others, in there: boot-libvirt.sh. */
+const COVERED = [
+  ['lib', /^\/var\/lib\/libvirt(?=\/|$)/],
+  ['log', /^\/var\/log\/libvirt(?=\/|$)/],
+  ['etc', /^\/etc\/libvirt(?=\/|$)/],
+  ['run', /^\/run(?=\/|$)/],
+] as const;
 
 const LIBVIRTD = `
 auth_unix_ro = "none"
@@ -114,6 +124,8 @@ export async function libvirtHost(): Promise<LibvirtHost> {
   }
   const host: LibvirtHost = {
     ...{ directory, sockets, socket, uri, virsh, command },
+    path: (path) =>
+      COVERED.reduce((it, [name, over]) => it.replace(over, join(directory, name)), path),
     async restart(how) {
       const pid = readFileSync(join(directory, 'run', 'libvirtd.pid'), 'utf8').trim();
       const signal = how === 'kill' ? '-KILL' : '-TERM';
