@@ -8,6 +8,9 @@ import type { BlockError } from '../../../src/block/block-error.ts';
 import { memoryDevice } from '../../../src/block/memory.ts';
 import { openNbdDisk } from '../../../src/block/nbd-client/nbd-disk.ts';
 import { encodeOptionReply, OPTION_REPLIES, OPTIONS } from '../../../src/formats/wire/nbd.ts';
+import { openNbdTarget } from '../../../src/servers/nbd/server.ts';
+import { guestMemory } from '../../../src/sessions/serve/guest-memory.ts';
+import { systemClock } from '../../../src/sys/base/clock.ts';
 import { certificateDirectory } from '../../support/certificates.ts';
 import { fakeNbdServer, usual } from '../../support/fake-nbd-server.ts';
 import { serveOne } from '../../support/nbd-server.ts';
@@ -183,6 +186,37 @@ test('after TLS a server may be silent as long as it owes nothing', { skip }, as
   await using disk = await openNbdDisk(uri, { silenceMs: 1500 });
   await new Promise((resolve) => setTimeout(resolve, 2000));
   await disk.read(new Uint8Array(4096), 0);
+});
+
+test('over TCP the host of the URI is the name, and our own server may demand a certificate', {
+  skip: without('openssl'),
+}, async () => {
+  const file = (name: string) => readFileSync(join(trusted, name));
+  const credentials = {
+    kind: 'x509',
+    ...{ key: file('server-key.pem'), certificate: file('server-cert.pem') },
+    authority: file('ca-cert.pem'),
+  } as const;
+  await using target = await openNbdTarget({
+    ...{ clock: systemClock(), memory: guestMemory() },
+    listen: { kind: 'tcp', host: '127.0.0.1', port: 0 },
+    tls: { mode: 'require', credentials },
+  });
+  await using served = target.export('vda', memoryDevice(bytes), {
+    description: 'a disk',
+    readOnly: true,
+  });
+  match(served.uri, /^nbds:\/\/127\.0\.0\.1:/);
+  await requireRead(`${served.uri}?tls-certificates=${trusted}`);
+  const elsewhere = served.uri.replace('127.0.0.1', 'localhost');
+  await rejects(openNbdDisk(`${elsewhere}?tls-certificates=${trusted}`), {
+    code: 'DENIED',
+    message: /is for another name than localhost/,
+  });
+  await rejects(openNbdDisk(`${served.uri}?tls-certificates=${noClient}`), {
+    code: 'DENIED',
+    message: /does it demand a certificate/,
+  });
 });
 
 test('keys in place of certificates: our own server, and libnbd’s', {
