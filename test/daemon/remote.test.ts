@@ -131,7 +131,7 @@ test('the command line works from another host, as the token may, and the audit 
     ['lockdown', 'on'],
     ['pool', 'create', '--disk', 'sdb', '--erase', 'S3'],
   ]) {
-    match((await remote(manage, ...words)).stderr, /at the machine itself/);
+    match((await remote(manage, ...words)).stderr, /at the host itself/);
   }
   const { result } = await expectDone(home.holdfast('audit', 'show'));
   const made = (result['entries'] as Record<string, unknown>[]).find(

@@ -53,7 +53,7 @@ test('a restored file that a later attempt finds is kept, and the job ends', asy
   const job: JobRecord = { ...KEEP, kind: 'restore', request, deaths: 1 };
   const ended = await work(job, options);
   deepEqual([ended.kind, 'again' in ended && ended.again, attempts], ['failed', 'never', 0]);
-  match('reason' in ended ? ended.reason : '', /\/vda\.raw exists.* it is whole/);
+  match('reason' in ended ? ended.reason : '', /\/vda\.raw exists.* it is complete/);
   const replaced = { ...job, request: { ...request, overwrite: true } };
   deepEqual([(await work(replaced, options)).kind, attempts], ['done', 1]);
 });
