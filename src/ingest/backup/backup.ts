@@ -99,6 +99,9 @@ export async function backup(store: Store, options: BackupOptions): Promise<Poin
   );
 }
 
+/** Hides the latency of sources; their memory is that of one disk, which they share. */
+const DISKS_AT_ONCE = 4;
+
 /** A disk of the machine that is open for reading; lent. */
 export interface NamedSource extends Omit<Source, keyof AsyncDisposable> {
   readonly name: string;
@@ -114,12 +117,9 @@ export async function storeSources(
   const { files, consistency, run, tracking } = options;
   const { sources, writer } = parts;
   const base = await baseOf(store, options);
-  const starts = new Map<string, number>();
-  let total = 0;
-  for (const { name, device } of sources) {
-    starts.set(name, total);
-    total += device.geometry.size;
-  }
+  const total = sources.reduce((sum, { device }) => sum + device.geometry.size, 0);
+  const positions = new Map<string, number>();
+  let reached = 0;
   return storeMachine(store, parts, {
     ...{ files, consistency, run, tracking },
     id,
@@ -129,10 +129,12 @@ export async function storeSources(
     parent: base.parent?.id,
     origin: 'backup',
     disks: plannedDisks(store, options, { ...parts, base }),
+    atOnce: DISKS_AT_ONCE,
     onProgress(disk, position, readBytes) {
       const { storedBytes } = writer.stats;
-      const at = starts.get(disk)! + position;
-      onEvent({ kind: 'progress', total, position: at, readBytes, storedBytes });
+      reached += position - (positions.get(disk) ?? 0);
+      positions.set(disk, position);
+      onEvent({ kind: 'progress', total, position: reached, readBytes, storedBytes });
     },
     async onStored(disks) {
       // The parts that the store had lost were read again.

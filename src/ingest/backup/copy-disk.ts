@@ -56,10 +56,25 @@ export async function copyDisk(
     writer.segment(segment, slot, length);
     onProgress(segment * SEGMENT_LENGTH + length, readBytes);
   }
+  /** Hands over what has been read while it waits: of several disks, each could hold what another waits for. */
+  async function lease(): Promise<Slot> {
+    const leased = writer.lease();
+    try {
+      while (reading.length > 0) {
+        const slot = await Promise.race([leased, reading[0]!.done.then(() => undefined)]);
+        if (slot) return slot;
+        await handOver();
+      }
+    } catch (cause) {
+      leased.then(writer.release, () => {});
+      throw cause;
+    }
+    return await leased;
+  }
   async function read(segment: number): Promise<void> {
     signal?.throwIfAborted();
     if (reading.length >= READS_MAX) await handOver();
-    const slot = await writer.lease();
+    const slot = await lease();
     const start = segment * SEGMENT_LENGTH;
     const length = Math.min(SEGMENT_LENGTH, size - start);
     const done = device.read(slot.input.subarray(0, length), start);

@@ -69,9 +69,11 @@ export interface NewPoint extends Pick<PointRecord, 'machine' | 'parent' | 'orig
   readonly id?: string | undefined;
   /** The machine's newest point as something outside of the store remembers it: see `publishPoint`. */
   readonly known: PointLink | undefined;
-  /** Each is stored before the next one is asked for, and is lent until then. */
+  /** Lent until they are stored. */
   readonly disks: AsyncIterable<MachineDisk>;
-  /** How far on the disk that is being stored; bytes read so far of all disks. */
+  /** How many are stored at the same time; by default each is stored before the next one is asked for. */
+  readonly atOnce?: number;
+  /** How far on this disk, at last its size; bytes read so far of all disks. */
   readonly onProgress: (disk: string, position: number, readBytes: number) => void;
   /** Called once all disks are durable, before the point is there. */
   readonly onStored: (disks: readonly PointDisk[]) => Promise<void>;
@@ -112,23 +114,10 @@ export async function storeMachine(
   writing: MachineWriting,
   point: NewPoint,
 ): Promise<PointRecord> {
-  const { id, machine, parent, origin, known, disks, onProgress, onStored, signal } = point;
+  const { id, machine, parent, origin, known, onStored } = point;
   const { consistency, run, tracking } = point;
   const { set, writer } = writing;
-  const stored: PointDisk[] = [];
-  let readBytes = 0;
-  for await (const disk of disks) {
-    const { name, sectorSize, from: source, device } = disk;
-    const { size } = device.geometry;
-    const before = readBytes;
-    const made = await storeDisk(store, writing, disk, {
-      signal,
-      onProgress: (position, read) => onProgress(name, position, before + read),
-    });
-    readBytes += made.readBytes;
-    const { reference } = made;
-    stored.push({ name, size, reference, source, ...(sectorSize && { sectorSize }) });
-  }
+  const { stored, readBytes } = await storeDisks(store, writing, point);
   const files = await storeFiles(store, writing, point);
   // What the recovery point refers to is durable before the point is there.
   await writer.commit();
@@ -147,6 +136,58 @@ export async function storeMachine(
     ...(tracking && { tracking }),
   };
   return publishPoint(store, set, draft, known);
+}
+
+/** The first failure ends all. */
+async function storeDisks(
+  store: Store,
+  writing: MachineWriting,
+  { disks, atOnce = 1, onProgress, signal }: NewPoint,
+): Promise<{ readonly stored: PointDisk[]; readonly readBytes: number }> {
+  const ending = new AbortController();
+  const until = AbortSignal.any([ending.signal, ...(signal ? [signal] : [])]);
+  const all: Promise<PointDisk>[] = [];
+  const under = new Set<Promise<void>>();
+  let readBytes = 0;
+
+  async function storeOne(disk: MachineDisk): Promise<PointDisk> {
+    const { name, sectorSize, from: source, device } = disk;
+    const { size } = device.geometry;
+    let before = 0;
+    const { reference } = await storeDisk(store, writing, disk, {
+      signal: until,
+      onProgress(position, read) {
+        readBytes += read - before;
+        before = read;
+        onProgress(name, position, readBytes);
+      },
+    });
+    onProgress(name, size, readBytes);
+    return { name, size, reference, source, ...(sectorSize && { sectorSize }) };
+  }
+  function begin(disk: MachineDisk): void {
+    const work = storeOne(disk);
+    all.push(work);
+    const ended = work
+      .then(
+        () => {},
+        (cause: unknown) => ending.abort(cause),
+      )
+      .finally(() => under.delete(ended));
+    under.add(ended);
+  }
+  try {
+    for await (const disk of disks) {
+      begin(disk);
+      if (under.size >= atOnce) await Promise.race(under);
+      ending.signal.throwIfAborted();
+    }
+  } catch (cause) {
+    ending.abort(cause);
+  }
+  await Promise.allSettled(all);
+  ending.signal.throwIfAborted();
+  return { stored: await Promise.all(all), readBytes };
 }
 
 /** As small disks: what an earlier recovery point has too is found again. */
@@ -207,7 +248,6 @@ async function storeDisk(
     parent,
     rewritten,
   });
-  const readBytes = await copyDisk(device, disk, { scope, signal, onProgress });
-  const { reference } = await disk.finish();
-  return { readBytes, reference };
+  await copyDisk(device, disk, { scope, signal, onProgress });
+  return await disk.finish();
 }
