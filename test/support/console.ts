@@ -4,6 +4,7 @@ import type { Answer, Failure } from '../../src/console/state/service.ts';
 import { update } from '../../src/console/app/update.ts';
 import { view } from '../../src/console/app/view.ts';
 import type { PointSummary } from '../../src/operations/nouns/backup.ts';
+import type { ShownHypervisor } from '../../src/operations/nouns/hypervisor.ts';
 import type { JobSummary } from '../../src/operations/nouns/job.ts';
 import type { SessionExport } from '../../src/operations/nouns/service.ts';
 import type { SessionSummary } from '../../src/operations/nouns/session.ts';
@@ -179,4 +180,13 @@ export function onSessions(exports: readonly SessionExport[] | 'unknown' = []): 
   driven.type('3');
   if (exports !== 'unknown') driven.answer('export/list', { exports });
   return driven;
+}
+
+export function hypervisor(of: Partial<ShownHypervisor> = {}): ShownHypervisor {
+  return {
+    ...{ hypervisor: 'kvm1', kind: 'libvirt', uri: 'qemu+ssh://holdfast@kvm1/system' },
+    ...{ fingerprint: 'SHA256:x', sockets: null, scratch: null, added: TIME },
+    ...{ contact: TIME, product: 'QEMU 7.2', host: 'kvm1', failed: null, failure: null },
+    ...of,
+  };
 }

@@ -4,6 +4,7 @@ import { browsePage } from '../pages/browse.ts';
 import { disksPage } from '../pages/disks.ts';
 import { exportsPage } from '../pages/exports.ts';
 import { filesPage } from '../pages/files.ts';
+import { hypervisorsPage } from '../pages/hypervisors.ts';
 import { hostPage } from '../pages/host.ts';
 import { jobsPage } from '../pages/jobs.ts';
 import { logPage } from '../pages/log.ts';
@@ -29,6 +30,7 @@ export const PAGES: Readonly<Record<ScreenName, Page>> = {
   log: logPage,
   files: filesPage,
   browse: browsePage,
+  hypervisors: hypervisorsPage,
   alarms: alarmsPage,
   network: networkPage,
   machine: hostPage,

@@ -16,6 +16,7 @@ import {
   type Task,
 } from '../state/model.ts';
 import { type Answer, type Failure, UNKNOWN } from '../state/service.ts';
+import { addedDialog, testedDialog } from '../pages/hypervisors.ts';
 import { stepOn } from '../pages/set-up.ts';
 import { utc } from '../terminal/times.ts';
 import { recoveryKeyDialog } from '../widgets/recovery-key.ts';
@@ -87,7 +88,7 @@ function lost(model: Model, reason: string): Model {
     ...model,
     service: { kind: 'down', reason, sinceMs },
     ...NOTHING_KNOWN,
-    ...{ damagedSessions: [], damagedSets: [] },
+    ...{ damagedSessions: [], damagedSets: [], hosted: undefined },
     ...NO_PLACE,
     points: { ...noPoints(points.filter), ...place(points) },
     jobs: { ...NO_ROWS, ...place(jobs) },
@@ -147,6 +148,8 @@ function shownAfter(
     const title = isFailure ? 'Something does not work' : 'The network works';
     return textDialog(title, lines.join('\n'), isFailure);
   }
+  if (name === 'hypervisor/add') return addedDialog(result);
+  if (name === 'hypervisor/test') return testedDialog(result);
   if (name !== 'host/factory-reset' || result.failed.length === 0) return undefined;
   return textDialog('Not everything could be reset', result.failed.join('\n'), true);
 }
@@ -157,6 +160,9 @@ function failureIn({ name, result }: Answer): string | undefined {
     const failed = result.checks.filter(({ ok }) => !ok);
     if (failed.length === 0) return undefined;
     return failed.map(({ what, detail }) => `${what}: ${detail}`).join('; ');
+  }
+  if (name === 'hypervisor/test') {
+    return result.ready ? undefined : 'a backup cannot begin';
   }
   if (name === 'session/keep' && result.damage.length > 0) {
     const places = result.damage.map(({ where, what }) => `${where}: ${what}`);

@@ -82,6 +82,10 @@ export function workText({ kind, request }: Pick<JobSummary, 'kind' | 'request'>
     return typeof value === 'string' ? value : '?';
   };
   if (kind === 'backup') return `backup of ${text('machine')} to ${text('set')}`;
+  if (kind === 'backup-machine') {
+    const { from } = request;
+    return `backup of ${Array.isArray(from) ? from.join(', ') : '?'} to ${text('set')}`;
+  }
   if (kind === 'restore') return `restore of ${text('disk')} of ${text('point')} to ${text('to')}`;
   if (kind === 'keep') return `keep session ${text('session')}`;
   return request['readData'] === true ? `${kind} of all data` : kind;
@@ -148,6 +152,8 @@ export interface JobHints {
   readonly set?: string;
   readonly machine?: string;
   readonly disks?: readonly { readonly name: string; readonly source: string }[];
+  /** Machines of a hypervisor. */
+  readonly from?: string;
 }
 
 type Job = RequestOf<'job/create'>;
@@ -156,9 +162,12 @@ type Job = RequestOf<'job/create'>;
 const JOB_FIELDS = [
   'kind',
   'request.set',
+  'request.from',
   'request.machine',
   'request.disks',
   'request.changed',
+  'request.exclude',
+  'request.consistency',
   'request.retention.last',
   'request.retention.daily',
   'request.retention.weekly',
@@ -168,17 +177,22 @@ const JOB_FIELDS = [
 ];
 
 /** The questions of a form for a job. `at` precedes the names of the fields if the job is a part of the request. */
-export function jobQuestions({ set = '', machine = '', disks = [] }: JobHints, at = '') {
+export function jobQuestions({ set = '', machine = '', disks = [], from }: JobHints, at = '') {
   return {
     asks: JOB_FIELDS.map((it) => `${at}${it}`),
     // Other kinds are started from a session, or from a disk.
-    meanings: { [`${at}kind`]: { backup: 'backup', check: 'check' } },
+    meanings: {
+      [`${at}kind`]: { backup: 'backup', 'backup-machine': 'backup-machine', check: 'check' },
+    },
     fields: {
       [`${at}kind`]: {
-        note: 'backup: create a recovery point; check: look for damage in the store',
+        note:
+          'backup: of disk images; backup-machine: of machines of a hypervisor; check: look for damage in the ' +
+          'store',
       },
     },
     values: {
+      ...(from !== undefined && { [`${at}kind`]: 'backup-machine', [`${at}request.from`]: from }),
       [`${at}request.set`]: set,
       [`${at}request.machine`]: machine,
       [`${at}request.disks`]: disks.map(({ name, source }) => `${name}=${source}`).join(', '),
@@ -188,7 +202,11 @@ export function jobQuestions({ set = '', machine = '', disks = [] }: JobHints, a
 
 export function jobForm(hints: JobHints = {}): FormDialog {
   const workOf = (job: Job): string =>
-    job.kind === 'backup' ? `backup of ${job.request.machine}` : job.kind;
+    job.kind === 'backup'
+      ? `backup of ${job.request.machine}`
+      : job.kind === 'backup-machine'
+        ? `backup of ${job.request.from.join(', ')}`
+        : job.kind;
   return operationForm('job/create', {
     title: 'A new job',
     does: 'start it',

@@ -60,6 +60,8 @@ export interface Model {
   readonly lockdown: Known<ResultOf<'lockdown/show'>>;
   readonly ssh: Known<ResultOf<'ssh/show'>>;
   readonly disks: Known<ResultOf<'disk/list'>['disks']>;
+  readonly hypervisors: Known<ResultOf<'hypervisor/list'>>;
+  readonly hosted: HostedMachines | undefined;
   readonly points: PointsList;
   readonly opened: Known<readonly OpenFilesSummary[]>;
   /** The directory that is shown, its entries, and the marked files of its volume. */
@@ -101,6 +103,7 @@ export const SCREENS = [
   'log',
   'files',
   'browse',
+  'hypervisors',
   'alarms',
   'network',
   'machine',
@@ -136,6 +139,14 @@ export interface FilesPlace {
   readonly volume: string;
   /** Without a leading `/`. */
   readonly path: string;
+}
+
+/** Machines of the hypervisor that is looked at. */
+export interface HostedMachines {
+  readonly hypervisor: string;
+  /** A text: why it did not answer. */
+  readonly answer: ResultOf<'hypervisor/machines'> | string;
+  readonly atMs: number;
 }
 
 export interface OpenVolume {
@@ -248,6 +259,7 @@ export function firstModel(of: {
     ...NOTHING_KNOWN,
     damagedSessions: [],
     damagedSets: [],
+    hosted: undefined,
     points: noPoints(''),
     jobs: NO_ROWS,
     ...NO_PLACE,
@@ -282,6 +294,7 @@ export const NOTHING_KNOWN = {
   lockdown: UNKNOWN,
   ssh: UNKNOWN,
   disks: UNKNOWN,
+  hypervisors: UNKNOWN,
 };
 
 export const NO_ROWS: PagedList<never> = {

@@ -219,7 +219,7 @@ const fromHypervisors = {
     ...{ placeholder: 'DISK', label: 'Only disks' },
   }),
   exclude: field(optional(list(name, DISKS_MAX)), 'leave out these disks', {
-    ...{ placeholder: 'DISK', label: 'Leave out disks' },
+    ...{ placeholder: 'DISK', label: 'Without disks' },
   }),
   consistency: field(
     withDefault(oneOf(...CONSISTENCY), 'file-system'),

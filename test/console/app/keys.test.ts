@@ -4,7 +4,7 @@ import { update } from '../../../src/console/app/update.ts';
 import { view } from '../../../src/console/app/view.ts';
 import { type Model, type ScreenName, SCREENS } from '../../../src/console/state/model.ts';
 import { type Key, type KeyName, parseKeys } from '../../../src/console/terminal/keys.ts';
-import { driveUp, EXPORT, job, pointAt, session, TIME } from '../../support/console.ts';
+import { driveUp, EXPORT, hypervisor, job, pointAt, session, TIME } from '../../support/console.ts';
 
 // What stands at the bottom of the screen is what can be pressed, and nothing else can.
 
@@ -33,6 +33,7 @@ function full(screen: ScreenName): Model {
     schedules: known([
       { ...{ schedule: 'web', at: 'daily', kind: 'check', request: {}, created: TIME }, ...NEVER },
     ]),
+    hypervisors: known({ hypervisors: [hypervisor()], damaged: [] }),
     exports: known([EXPORT]),
     sessions: known([session()]),
     standing: known([

@@ -1,0 +1,198 @@
+import type { ShownFinding, ShownHypervisor } from '../../operations/nouns/hypervisor.ts';
+import type { ResultOf } from '../../operations/operations.ts';
+import type { FormDialog, TextDialog } from '../state/dialog.ts';
+import { chosenOf, idsOf } from '../state/lists.ts';
+import type { HostedMachines, Model, Query } from '../state/model.ts';
+import { COSTLY_MS, whole } from '../state/queries.ts';
+import type { AnswerOf, Known } from '../state/service.ts';
+import { columns, type Line, line, wrapped } from '../terminal/screen.ts';
+import { utc } from '../terminal/times.ts';
+import { damagedLines, listBody } from '../widgets/list-body.ts';
+import { operationForm } from '../widgets/operation-form.ts';
+import { key, keysFor, type Page } from '../widgets/page.ts';
+import { textDialog } from '../widgets/scrolled.ts';
+import { confirmation, textWidth } from '../widgets/typed.ts';
+import { jobForm } from './jobs.ts';
+import { scheduleForm } from './schedules.ts';
+
+/* Hosts from which machines are backed up; below, the machines of the chosen one with their last backups. */
+
+const HYPERVISORS = whole('hypervisors', 'hypervisor/list', { everyMs: COSTLY_MS });
+
+/** Each answer is a connection to the hypervisor: seldom, and only while it is looked at. */
+const MACHINES_MS = 60_000;
+
+type Machines = ResultOf<'hypervisor/machines'>;
+
+const MACHINES: Query = {
+  call(model) {
+    const it = model.screen === 'hypervisors' ? chosen(model) : undefined;
+    return (
+      it && { name: 'hypervisor/machines', request: { hypervisor: it.hypervisor, check: false } }
+    );
+  },
+  isDue: (model) => model.nowMs - (hosted(model)?.atMs ?? -Infinity) >= MACHINES_MS,
+  answered: (model, answer) =>
+    withHosted(model, (answer as unknown as AnswerOf<'hypervisor/machines'>).result),
+  // Asked again after the same time: a hypervisor that is away is not asked without end.
+  refused: (model, message) => withHosted(model, message),
+};
+
+const WIDTHS = [18, 9, 16];
+const onHypervisor = keysFor(chosen, 'No hypervisor is chosen.');
+
+export const hypervisorsPage: Page = {
+  title: 'Hypervisors',
+  keys: [
+    onHypervisor('enter', 'machines', (it, model) => machinesDialog(it, hosted(model)?.answer)),
+    onHypervisor('t', 'test', ({ hypervisor }) => ({
+      title: `test ${hypervisor}`,
+      call: { name: 'hypervisor/test', request: { hypervisor, machine: undefined } },
+    })),
+    onHypervisor('b', 'back up', ({ hypervisor }) => jobForm({ from: `${hypervisor}/` })),
+    onHypervisor('s', 'schedule', ({ hypervisor }) => scheduleForm({ from: `${hypervisor}/*` })),
+    key('n', 'new', addForm),
+    onHypervisor('d', 'remove', ({ hypervisor }) =>
+      confirmation({
+        title: `remove hypervisor ${hypervisor}`,
+        question: `Our key for ${hypervisor} is gone then. Its machines and their recovery points stay.`,
+        word: 'remove',
+        call: { name: 'hypervisor/remove', request: { hypervisor, force: false } },
+      }),
+    ),
+  ],
+  queries: [HYPERVISORS, MACHINES],
+  list: { kind: 'rows', ids: (model) => idsOf(listed(model), (it) => it.hypervisor) },
+  body: hypervisorsBody,
+};
+
+function listed({ hypervisors: it }: Model): Known<readonly ShownHypervisor[]> {
+  return it.kind === 'known' ? { ...it, value: it.value.hypervisors } : it;
+}
+
+function chosen(model: Model): ShownHypervisor | undefined {
+  return chosenOf(listed(model), model.chosen.hypervisors);
+}
+
+/** The machines of the chosen hypervisor, once they are known. */
+function hosted(model: Model): HostedMachines | undefined {
+  const { hosted: it } = model;
+  return it && it.hypervisor === chosen(model)?.hypervisor ? it : undefined;
+}
+
+function withHosted(model: Model, answer: Machines | string): Model {
+  const it = chosen(model);
+  const { nowMs: atMs } = model;
+  return it ? { ...model, hosted: { hypervisor: it.hypervisor, answer, atMs } } : model;
+}
+
+/** Rows for the machines, with the lines that separate them. */
+const MACHINE_ROWS = 9;
+
+function hypervisorsBody(model: Model): readonly Line[] {
+  const { size, hypervisors } = model;
+  const it = chosen(model);
+  const above = { ...model, size: { ...size, rows: size.rows - MACHINE_ROWS } };
+  const list = listBody(above, {
+    known: listed(model),
+    heading: columns(['HYPERVISOR', 'STATE', 'ANSWERED (UTC)', 'ADDRESS'], WIDTHS),
+    none: 'No hypervisors: n adds one.',
+    text: ({ hypervisor, uri, contact, failure }) => {
+      const state = failure !== null ? 'FAILS' : contact === null ? 'not tried' : 'answers';
+      return columns([hypervisor, state, contact === null ? '' : utc(contact), uri], WIDTHS);
+    },
+  });
+  const damaged = hypervisors.kind === 'known' ? hypervisors.value.damaged : [];
+  return [
+    ...list,
+    ...damagedLines(damaged, model),
+    ...(it ? [[], ...machineLines(it, hosted(model)?.answer, model)] : []),
+  ];
+}
+
+function machineLines(
+  { hypervisor, product }: ShownHypervisor,
+  answer: HostedMachines['answer'] | undefined,
+  model: Model,
+): Line[] {
+  const runs = product === null ? '' : ` (${product})`;
+  const title = line(` Machines of ${hypervisor}${runs}:`, 'strong');
+  if (answer === undefined) return [title, line(' asking ...')];
+  if (typeof answer === 'string') {
+    const text = wrapped(answer, textWidth(model)).slice(0, MACHINE_ROWS - 2);
+    return [title, ...text.map((it) => line(` ${it}`, 'bad'))];
+  }
+  const rows = machineTexts(answer);
+  const shown = rows.slice(0, MACHINE_ROWS - 3);
+  const more = rows.length - shown.length;
+  return [
+    title,
+    ...(rows.length === 0 ? [line(' none')] : shown.map((it) => line(` ${it}`))),
+    ...(more > 0 ? [line(` ... and ${more} more: Enter`)] : []),
+  ];
+}
+
+const MACHINE_WIDTHS = [24, 10, 17, 12];
+
+function machineTexts({ machines }: Machines): readonly string[] {
+  return machines.map(({ machine, power, last }) =>
+    columns(
+      last === null
+        ? [machine, power, 'no backup']
+        : [machine, power, utc(last.created), last.consistency ?? '', last.set],
+      MACHINE_WIDTHS,
+    ),
+  );
+}
+
+function machinesDialog(
+  { hypervisor, uri, fingerprint, failure }: ShownHypervisor,
+  answer: HostedMachines['answer'] | undefined,
+): TextDialog {
+  const machines =
+    answer === undefined ? ['asking ...'] : typeof answer === 'string' ? [] : machineTexts(answer);
+  return textDialog(
+    `Machines of ${hypervisor}`,
+    [
+      uri,
+      ...(fingerprint === null ? [] : [fingerprint]),
+      ...(failure === null ? [] : [`failed: ${failure}`]),
+      '',
+      ...machines,
+    ].join('\n'),
+  );
+}
+
+/** Without a host key the answer names the one that is shown there: the form stays, and the user compares it. */
+function addForm(): FormDialog {
+  return operationForm('hypervisor/add', {
+    title: 'A new hypervisor',
+    does: 'add it',
+    asks: ['hypervisor', 'uri', 'hostKey', 'scratch'],
+    task: ({ hypervisor }) => `hypervisor ${hypervisor}`,
+  });
+}
+
+/** What is left to do there. */
+export function addedDialog({ hypervisor, steps }: ResultOf<'hypervisor/add'>): TextDialog {
+  const todo =
+    steps.length === 0
+      ? ['Press t to see whether backups can begin.']
+      : ['On the hypervisor, as root, once:', '', ...steps, '', 'Then press t here.'];
+  return textDialog(`Hypervisor ${hypervisor} is added`, todo.join('\n'));
+}
+
+export function testedDialog({
+  hypervisor,
+  ready,
+  findings,
+}: ResultOf<'hypervisor/test'>): TextDialog {
+  const title = ready ? `Backups from ${hypervisor} can begin` : `${hypervisor} is not ready`;
+  return textDialog(title, findings.map(findingText).join('\n'), !ready);
+}
+
+function findingText({ level, code, disk, message, remedy }: ShownFinding): string {
+  const about = disk === null ? code : `${code} (${disk})`;
+  const advice = remedy === null ? '' : `: ${remedy}`;
+  return `${(level === 'blocker' ? 'BLOCKER' : level).padEnd(8)}${about}: ${message}${advice}`;
+}
