@@ -90,7 +90,7 @@ export interface NbdTargetOptions {
 const HANDSHAKE_MS = 30_000;
 const FINISH_MS = 5000;
 const RECEIVE_LENGTH = 256 * KiB;
-/** What busy connections have under way; what is larger gets memory of its own. */
+/** As many payloads as busy connections have under way; larger ones get memory of their own. */
 const SPARE_PAYLOADS = 16;
 const PAYLOAD_MAX = MiB;
 
@@ -106,7 +106,7 @@ interface Served {
 interface Shared {
   readonly awake: StayAwake;
   readonly slabs: SlabPool;
-  /** For what is to be written: fresh memory for each request costs more, in garbage collections, than the write. */
+  /** For data to write: fresh memory for each request costs more, in garbage collections, than the write. */
   readonly payloads: BufferPool;
 }
 

@@ -43,7 +43,7 @@ interface Payload {
   readonly isWanted: boolean;
   readonly length: number;
   received: number;
-  /** Memory for what comes next: for all of it, where there is enough. */
+  /** Memory for the next bytes: for all of them if there is enough. */
   part: Uint8Array<ArrayBuffer> | undefined;
   partFilled: number;
   write: PartialWrite | undefined;

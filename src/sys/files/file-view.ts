@@ -26,7 +26,7 @@ export async function hiddenDirectory(path: string): Promise<string | undefined>
   return root !== undefined && HIDING.test(root) ? at : undefined;
 }
 
-/** Also false where the file system is read-only for this process. */
+/** Also false if the file system is read-only for this process. */
 export async function mayWrite(path: string): Promise<boolean> {
   return may(path, constants.W_OK);
 }

@@ -122,7 +122,7 @@ export async function clearDeadMount(directory: string): Promise<boolean> {
   return true;
 }
 
-/** Does not look at what is mounted there: its server may not answer. */
+/** Does not touch the mounted file system: its server may not answer. */
 function umount(directory: string, ...how: string[]) {
   return run('umount', [...how, '-c', '-i', directory], { timeoutMs: MOUNT_TIMEOUT_MS });
 }

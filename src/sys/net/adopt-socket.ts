@@ -3,7 +3,7 @@ import { Socket } from 'node:net';
 /**
  * Moves the connection to a socket that reads into `memory`. Node has an option for that (`onread`) but no way to
  * give it to a socket that a server accepted, so its handle moves to a new socket. This relies on internals of Node,
- * whose version is pinned; where they are not as expected, the old socket stays in use.
+ * whose version is pinned; if they are not as expected, the old socket stays in use.
  */
 export function adoptSocket(
   old: Socket,

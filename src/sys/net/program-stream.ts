@@ -7,7 +7,7 @@ export type ByteChannel = Pick<
   'onBytes' | 'onClose' | 'start' | 'write' | 'end' | 'destroy'
 >;
 
-/** What is written is the program's input, and what it prints is received. */
+/** Writes go to the program's standard input; its standard output is received. */
 export interface ProgramStream extends ByteChannel {
   /** Never rejects: how the program ended, with what it has written to its standard error. */
   readonly ended: Promise<ToolEnd>;

@@ -30,7 +30,7 @@ export function socketOption(fd: number, name: number, lengthMax: number): numbe
 }
 
 /**
- * A peer counts as gone when for so long it acknowledged nothing of what was sent to it, or had no room for it
+ * A peer counts as gone if for this time it acknowledged none of the data sent to it, or had no room for it
  * (tcp(7)). Probes of silent peers (SO_KEEPALIVE) do not cover a peer to which data is on its way.
  */
 export function limitUnacknowledged(fd: number, ms: number): void {

@@ -55,7 +55,7 @@ export function askSecretly(question: string): Typed {
   return ask(question, false);
 }
 
-/** As `askSecretly`, but what is typed is shown. */
+/** As `askSecretly`, but echoes the answer. */
 export function askOpenly(question: string): Typed {
   return ask(question, true);
 }
