@@ -182,13 +182,13 @@ export function jobQuestions({ set = '', machine = '', disks = [], from }: JobHi
     asks: JOB_FIELDS.map((it) => `${at}${it}`),
     // Other kinds are started from a session, or from a disk.
     meanings: {
-      [`${at}kind`]: { backup: 'backup', 'backup-machine': 'backup-machine', check: 'check' },
+      [`${at}kind`]: { backup: 'backup', check: 'check', 'backup-machine': 'backup-machine' },
     },
     fields: {
       [`${at}kind`]: {
         note:
-          'backup: of disk images; backup-machine: of machines of a hypervisor; check: look for damage in the ' +
-          'store',
+          'backup: of disk images; check: look for damage in the store; backup-machine: of machines of a ' +
+          'hypervisor',
       },
     },
     values: {
