@@ -5,10 +5,9 @@ import { backup } from '../../src/ingest/backup/backup.ts';
 import type { MachineNotes } from '../../src/ingest/backup/store-machine.ts';
 import { MACHINE } from './machine-description.ts';
 
-const KEY: SecretSource = async () => ({
-  kind: 'passphrase',
-  passphrase: Buffer.from('correct horse'),
-});
+const keyOf =
+  (passphrase: string): SecretSource =>
+  async () => ({ kind: 'passphrase', passphrase: Buffer.from(passphrase) });
 
 /** A definition as libvirt has it, with what must not lie about in the clear. */
 export const DEFINITION =
@@ -32,10 +31,14 @@ export function notesOf(machine: MachineDescription = MACHINE): MachineNotes {
 export async function backUpDescribed(
   store: string,
   machine: string,
-  { image, notes = notesOf() }: { readonly image: string; readonly notes?: MachineNotes },
+  {
+    image,
+    notes = notesOf(),
+    passphrase = 'correct horse',
+  }: { readonly image: string; readonly notes?: MachineNotes; readonly passphrase?: string },
 ): Promise<PointRecord> {
   await using engine = await openEngine(store);
-  const set = await openSet(engine, 'nightly', KEY);
+  const set = await openSet(engine, 'nightly', keyOf(passphrase));
   const disks = [{ name: 'vda', where: image, format: undefined }];
   return await backup(engine.store, {
     ...{ set, machine, disks, workers: 1, onEvent() {}, ...notes },

@@ -173,9 +173,10 @@ function addPoint(
 }
 
 /** The description of the machine: its disks, and their sources. */
-function machineOf({ id, set, machine, created, origin, parent, disks }: PointRecord) {
+function machineOf(point: PointRecord) {
+  const { id, set, machine, created, origin, parent, disks, run, consistency } = point;
   return {
-    ...{ point: id, set, machine, created, origin, parent },
+    ...{ point: id, set, machine, created, origin, parent, run, consistency },
     disks: disks.map(({ name, size, source }) => ({ name, size, source })),
   };
 }

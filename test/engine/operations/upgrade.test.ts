@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { endsWithSum } from '../../../src/formats/store/base/json-record.ts';
 import { expectDone, runCli } from '../../support/cli.ts';
-import { makeRawDisk } from '../../support/images.ts';
+import { backUpDescribed, DEFINITION, notesOf } from '../../support/described-points.ts';
+import { makeRawDisk, sameFiles } from '../../support/images.ts';
 import { oldRelease } from '../../support/old-release.ts';
 import { serviceHome } from '../../support/service.ts';
 import { STORE_1, storeOfRelease1 } from '../../support/store-1.ts';
@@ -72,6 +73,31 @@ test('an upgrade is shown first; with --yes every record gets what new stores ha
   if (!old) return;
   const refused = old('backup', 'list', '--store', store, '--passphrase-file', passphrase);
   match(refused.stderr, /version 2, this release reads 1/);
+});
+
+test('the release of 22 November restores what knows its machine, and an upgrade keeps the machine', async () => {
+  const { store, holdfast, passphrase } = place();
+  const image = join(store, '..', 'disk.raw');
+  const key = { passphrase: STORE_1.passphrase };
+  const { id } = await backUpDescribed(store, 'web1', { image, ...key });
+  const old = oldRelease();
+  const to = join(store, '..', 'restored.raw');
+  for (const words of old
+    ? [
+        ['backup', 'show', id],
+        ['restore', 'disk', id, 'vda', '--to', to],
+        ['store', 'check', '--read-data'],
+      ]
+    : []) {
+    const { code, stderr } = old!(...words, '--store', store, '--passphrase-file', passphrase);
+    equal(code, 0, `${words.join(' ')}: ${stderr}`);
+  }
+  if (old) ok(sameFiles(image, to));
+  await expectDone(holdfast('store', 'upgrade', '--yes'));
+  const { result } = await expectDone(holdfast('backup', 'show', id, '--definition'));
+  equal(result['definition'], DEFINITION);
+  deepEqual([result['run'], result['consistency']], ['run-1', notesOf().consistency]);
+  await expectDone(holdfast('store', 'check', '--read-data'));
 });
 
 test('an upgrade that lacks the key of a set says of which, and has changed nothing', async () => {
