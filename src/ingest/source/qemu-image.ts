@@ -1,8 +1,6 @@
-import { join } from 'node:path/posix';
-import { openNbdDisk, type NbdDisk } from '../../block/nbd-client/nbd-disk.ts';
+import { type QemuNbd, startQemuNbd } from '../../block/nbd-client/qemu-nbd.ts';
 import { printable } from '../../lib/printable.ts';
-import { privateDirectory } from '../../sys/files/private-directory.ts';
-import { run, runOrFail, start } from '../../sys/process/run.ts';
+import { run, runOrFail } from '../../sys/process/run.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type { Clock } from '../../sys/base/clock.ts';
 import type { ImageFormat } from './image-format.ts';
@@ -14,46 +12,22 @@ import { IngestError } from './ingest-error.ts';
  * they are kept separate from the files that they may name.
  */
 
-/** A device served by a program of ours; closing it ends the program. */
-export interface ServedImage extends AsyncDisposable {
-  readonly disk: NbdDisk;
-  /** The process ID of that program. */
-  readonly pid: number;
-}
-
-const START_MS = 15_000;
-const POLL_MS = 10;
-
+/** Rejects BAD_IMAGE. */
 export async function serveImage(
   clock: Clock,
   path: string,
   { format, access, isDevice = false }: ServeOptions,
-): Promise<ServedImage> {
-  await using stack = new AsyncDisposableStack();
-  const directory = stack.use(await privateDirectory());
-  const socket = join(directory.path, 'image.sock');
-  const program = stack.use(
-    await start(
-      'qemu-nbd',
-      [
-        ...['--socket', socket, '--export-name', 'disk', '--persistent', '--cache=writeback'],
-        ...(access === 'read' ? ['--read-only'] : ['--discard=unmap']),
-        ...imageWords(path, { format, isDevice }),
-      ],
-      { output: 'capture' },
-    ),
-  );
-  let ended = false;
-  const watched = program.exited.then(({ stderr }) => {
-    ended = true;
-    return stderr;
-  });
-  const disk = await connected(clock, `nbd+unix:///disk?socket=${socket}`, () => ended);
-  if (!disk)
-    throw new IngestError('BAD_IMAGE', `${path} cannot be opened: ${lastLine(await watched)}`);
-  stack.use(disk);
-  const owned = stack.move();
-  return { disk, pid: program.pid, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+): Promise<QemuNbd> {
+  const words = [
+    ...(access === 'read' ? ['--read-only'] : ['--discard=unmap']),
+    ...imageWords(path, { format, isDevice }),
+  ];
+  try {
+    return await startQemuNbd(clock, words);
+  } catch (cause) {
+    if (!(cause instanceof SystemError) || cause.code !== 'FAILED') throw cause;
+    throw new IngestError('BAD_IMAGE', `${path} cannot be opened: ${cause.message}`, { cause });
+  }
 }
 
 interface ServeOptions {
@@ -72,22 +46,6 @@ function imageWords(
   const file = `file.driver=${isDevice ? 'host_device' : 'file'}`;
   const name = `file.filename=${path.replaceAll(',', ',,')}`;
   return ['--image-opts', '--', `driver=vpc,force_size_calc=current_size,${file},${name}`];
-}
-
-async function connected(
-  clock: Clock,
-  uri: string,
-  ended: () => boolean,
-): Promise<NbdDisk | undefined> {
-  for (let waited = 0; !ended(); waited += POLL_MS) {
-    try {
-      return await openNbdDisk(uri);
-    } catch (cause) {
-      if (waited > START_MS || !(cause instanceof SystemError)) throw cause;
-      await clock.sleep(POLL_MS);
-    }
-  }
-  return undefined;
 }
 
 interface ImageInfo {

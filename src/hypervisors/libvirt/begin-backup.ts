@@ -1,0 +1,272 @@
+import { BlockError } from '../../block/block-error.ts';
+import { type NbdDisk, openNbdDisk } from '../../block/nbd-client/nbd-disk.ts';
+import type { LibvirtDomain } from '../../formats/wire/libvirt.ts';
+import { LIBVIRT_CALLS } from '../../formats/wire/libvirt-calls.ts';
+import { LIBVIRT_ERRORS } from '../../formats/wire/libvirt.ts';
+import type { Consistency, Tracking } from '../../formats/store/catalog/machine.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+import { asError } from '../../lib/as-error.ts';
+import type {
+  BackupWish,
+  BeginOptions,
+  ChangedRange,
+  MachineSnapshot,
+  SnapshotDisk,
+} from '../base/backup-driver.ts';
+import { HypervisorError } from '../base/hypervisor-error.ts';
+import { backupXml, bitmapOf, checkpointXml, type DiskInBackup } from './backup-xml.ts';
+import { chooseDisks } from './chosen-disks.ts';
+import { type Domain, type DomainDisk, readDomain } from './domain.ts';
+import type { LibvirtHost } from './libvirt-host.ts';
+import { isNumber } from './libvirt-error.ts';
+import { socketFor } from './data-way.ts';
+import { describedBy } from './machines.ts';
+import { whileQuiet } from './quiet-guest.ts';
+import { checkpointName, type DiskTracking, planTracking } from './tracking.ts';
+import { endBackup, removeCheckpoint } from './tidy.ts';
+
+/*
+ * A backup in pull mode (libvirt.org/kbase/live_full_disk_backup.html): QEMU serves all disks over NBD as they are at
+ * one moment, together with what has changed since an earlier checkpoint, and keeps what the guest overwrites until
+ * the job is ended.
+ */
+
+interface Wanted {
+  readonly domain: LibvirtDomain;
+  readonly wish: BackupWish;
+  readonly since: Tracking | undefined;
+  readonly options: BeginOptions;
+}
+
+/** For a machine that runs. Rejects as BackupDriver.begin does. */
+export async function beginBackup(host: LibvirtHost, wanted: Wanted): Promise<MachineSnapshot> {
+  const { domain, wish, since, options } = wanted;
+  const { signal, onNotice, point } = options;
+  const described = readDomain(
+    await host.link.call(LIBVIRT_CALLS.domainXml, { domain, flags: 0 }, signal),
+  );
+  requireStill(described);
+  await requireIdle(host, domain, signal);
+  const { read, left } = chooseDisks(described, wish);
+  const plan = await planTracking(host, { domain, disks: read, since, signal });
+  const name = checkpointName(host, point);
+  const socket = socketFor(host, domain, name);
+  const job: Job = { domain, name, socket, read, left: left.map((it) => it.name) };
+  try {
+    const { result, consistency } = await whileQuiet(
+      host,
+      { domain, described, wish, signal, onNotice },
+      () => start(host, job, plan, signal),
+    );
+    return await openSnapshot(host, { wanted, job, plan: result, consistency });
+  } catch (cause) {
+    // It may have begun, and its answer been lost or not waited for.
+    await undo(host, job, onNotice);
+    throw cause;
+  }
+}
+
+/** Never rejects: what it cannot do, the next `tidy` does. */
+async function undo(
+  host: LibvirtHost,
+  { domain, name, socket }: Job,
+  onNotice: (message: string) => void,
+): Promise<void> {
+  try {
+    const signal = AbortSignal.timeout(END_MS);
+    await endBackup(host, domain, { socket, signal });
+    await removeCheckpoint(host, domain, { name, signal });
+  } catch (cause) {
+    onNotice(
+      `what was begun could not be ended (${asError(cause).message}): the next backup does that`,
+    );
+  }
+}
+
+interface Job {
+  readonly domain: LibvirtDomain;
+  /** The new checkpoint's. */
+  readonly name: string;
+  readonly socket: string;
+  readonly read: readonly DomainDisk[];
+  /** Names of disks that are not read. */
+  readonly left: readonly string[];
+}
+
+type Plan = ReadonlyMap<string, DiskTracking>;
+
+function requireStill({ name, disks }: Domain): void {
+  const moving = disks.find(({ isMirrored }) => isMirrored);
+  if (!moving) return;
+  const what = `disk ${moving.name} of ${name} is being copied or merged on the hypervisor`;
+  throw new HypervisorError('BUSY', `${what}: back it up when that has ended`);
+}
+
+/** Asked first, since libvirt would wait for half a minute and then say little. */
+async function requireIdle(
+  { link }: LibvirtHost,
+  domain: LibvirtDomain,
+  signal: AbortSignal,
+): Promise<void> {
+  const { type } = await link.call(LIBVIRT_CALLS.jobInfo, { domain }, signal);
+  if (type !== 'bounded' && type !== 'unbounded') return;
+  throw new HypervisorError(
+    'BUSY',
+    `another job runs on ${domain.name}, a backup or a migration: see "virsh domjobinfo"`,
+  );
+}
+
+/** Begins the job and its checkpoint; resolves with what is really counted. */
+async function start(host: LibvirtHost, job: Job, plan: Plan, signal: AbortSignal): Promise<Plan> {
+  try {
+    await call(host, job, plan, signal);
+    return plan;
+  } catch (cause) {
+    signal.throwIfAborted();
+    // A bitmap is missing, or was in use when QEMU was killed. Which one it is, only a text says.
+    const isLost =
+      isNumber(cause, LIBVIRT_ERRORS.checkpointInconsistent) ||
+      isNumber(cause, LIBVIRT_ERRORS.invalidCheckpoint);
+    if (!isLost) throw cause;
+    const why = `the hypervisor has lost what it counted: ${asError(cause).message}`;
+    const whole = new Map(
+      [...plan].map(([disk, { isTracked, ...it }]) => [
+        disk,
+        { since: undefined, isTracked, why: it.since === undefined ? it.why : why },
+      ]),
+    );
+    await call(host, job, whole, signal);
+    return whole;
+  }
+}
+
+async function call(
+  { link, scratch }: LibvirtHost,
+  { domain, name, socket, read, left }: Job,
+  plan: Plan,
+  signal: AbortSignal,
+): Promise<void> {
+  const disks = read.map((disk): DiskInBackup => {
+    const { since, isTracked } = plan.get(disk.name)!;
+    return { name: disk.name, since, isTracked, scratch: scratchOf(disk, name, scratch) };
+  });
+  await link.call(
+    LIBVIRT_CALLS.beginBackup,
+    {
+      domain,
+      backup: backupXml(disks, left, socket),
+      checkpoint: disks.some(({ isTracked }) => isTracked)
+        ? checkpointXml(name, disks, left)
+        : undefined,
+      flags: 0,
+    },
+    signal,
+  );
+}
+
+/** Beside the image, unless another place is named. Throws UNSUPPORTED. */
+function scratchOf(
+  { name, type, path }: DomainDisk,
+  mark: string,
+  directory: string | undefined,
+): string {
+  if (directory !== undefined) return `${directory}/${mark}-${name}.scratch`;
+  if (type === 'file' && path !== undefined) return `${path}.${mark}.scratch`;
+  throw new HypervisorError(
+    'UNSUPPORTED',
+    `disk ${name} is not a file, so the hypervisor has no place beside it for what the guest overwrites during the ` +
+      'backup: name a directory on it ("holdfast hypervisor change NAME --scratch DIR")',
+  );
+}
+
+interface Begun {
+  readonly wanted: Wanted;
+  readonly job: Job;
+  readonly plan: Plan;
+  readonly consistency: Consistency;
+}
+
+async function openSnapshot(
+  host: LibvirtHost,
+  { wanted, job, plan, consistency }: Begun,
+): Promise<MachineSnapshot> {
+  const { since, wish, options } = wanted;
+  const { domain, name } = job;
+  const { signal, onNotice } = options;
+  const isTracked = [...plan.values()].some((it) => it.isTracked);
+  let isAccepted = false;
+  await using stack = new AsyncDisposableStack();
+  const { socket } = stack.use(await host.way.open(job.socket, signal));
+  const disks: SnapshotDisk[] = [];
+  for (const disk of job.read) {
+    const counted = plan.get(disk.name)!;
+    const device = stack.use(await openDisk(socket, disk.name, counted, signal));
+    disks.push(await snapshotDisk(disk, device, counted));
+  }
+  const described = await describedBy(host, { domain, wish, signal, onNotice });
+  const open = stack.move();
+  return {
+    ...{ consistency, disks, described },
+    tracking: isTracked ? { kind: 'libvirt', checkpoint: name } : undefined,
+    async accept() {
+      isAccepted = true;
+      if (since?.kind !== 'libvirt' || !isTracked) return;
+      const limit = AbortSignal.timeout(END_MS);
+      await endBackup(host, domain, { socket: job.socket, signal: limit });
+      await removeCheckpoint(host, domain, { name: since.checkpoint, signal: limit });
+    },
+    async [Symbol.asyncDispose]() {
+      await open.disposeAsync();
+      if (!isAccepted) return undo(host, job, onNotice);
+      try {
+        const limit = AbortSignal.timeout(END_MS);
+        await endBackup(host, domain, { socket: job.socket, signal: limit });
+      } catch (cause) {
+        onNotice(
+          `the backup's job could not be ended (${asError(cause).message}): the next backup does that`,
+        );
+      }
+    },
+  };
+}
+
+/** To end a job takes as long as QEMU needs to remove a scratch file. */
+const END_MS = 60_000;
+
+async function openDisk(
+  socket: string,
+  disk: string,
+  { since }: DiskTracking,
+  signal: AbortSignal,
+): Promise<NbdDisk> {
+  const uri = `nbd+unix:///${encodeURIComponent(disk)}?socket=${encodeURIComponent(socket)}`;
+  try {
+    return await openNbdDisk(uri, { signal, bitmaps: since === undefined ? [] : [bitmapOf(disk)] });
+  } catch (cause) {
+    if (!(cause instanceof SystemError) && !(cause instanceof BlockError)) throw cause;
+    const code = cause.code === 'DENIED' ? 'DENIED' : 'UNREACHABLE';
+    throw new HypervisorError(
+      code,
+      `QEMU offers disk ${disk}, but it cannot be reached: ${cause.message}. What the way to it needs ` +
+        'is shown by "holdfast hypervisor test"',
+      { cause },
+    );
+  }
+}
+
+async function snapshotDisk(
+  { name, path, type, described }: DomainDisk,
+  device: NbdDisk,
+  { since, why }: DiskTracking,
+): Promise<SnapshotDisk> {
+  const { sectorBytes, source } = described;
+  const changed: ChangedRange[] = [];
+  if (since !== undefined) {
+    for await (const range of device.dirtyRanges(bitmapOf(name))) changed.push(range);
+  }
+  return {
+    ...{ name, device, sectorBytes, why },
+    where: path ?? source ?? type,
+    changed: since === undefined ? undefined : changed,
+  };
+}

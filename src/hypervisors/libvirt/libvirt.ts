@@ -1,0 +1,119 @@
+import { LIBVIRT_ERRORS } from '../../formats/wire/libvirt.ts';
+import { LIBVIRT_CALLS } from '../../formats/wire/libvirt-calls.ts';
+import type { Clock } from '../../sys/base/clock.ts';
+import type { FileSystem } from '../../sys/files/file-system.ts';
+import type { BackupDriver } from '../base/backup-driver.ts';
+import type { Finding } from '../base/finding.ts';
+import type { Hypervisor, HypervisorOptions } from '../base/hypervisor.ts';
+import type { HypervisorTarget } from '../base/target.ts';
+import { beginBackup } from './begin-backup.ts';
+import { checkMachine } from './check.ts';
+import { localWay, noWay } from './data-way.ts';
+import { readDomain } from './domain.ts';
+import { localFiles, noFiles } from './host-files.ts';
+import { isNumber } from './libvirt-error.ts';
+import type { LibvirtHost } from './libvirt-host.ts';
+import { openLink } from './link.ts';
+import { describedBy, listMachines, machineById, powerOf } from './machines.ts';
+import { openStopped } from './stopped-machine.ts';
+import { tidyMachine } from './tidy.ts';
+
+export interface LibvirtOptions extends HypervisorOptions {
+  readonly target: HypervisorTarget;
+  readonly clock: Clock;
+  readonly files: Pick<FileSystem, 'readFile'>;
+  /** A directory of the host for the sockets of backups; undefined: the usual one. */
+  readonly sockets: string | undefined;
+  /** A directory of the host for what guests overwrite during a backup; undefined: beside each image. */
+  readonly scratch: string | undefined;
+}
+
+/** Enough to tell stores apart: names of checkpoints and paths of sockets are short. */
+const OWNER_LENGTH = 8;
+
+/** QEMU through libvirt. Rejects HypervisorError. */
+export async function openLibvirt(
+  options: LibvirtOptions,
+  signal: AbortSignal,
+): Promise<Hypervisor> {
+  const { target, name, scratch, clock } = options;
+  const owner = options.owner.slice(0, OWNER_LENGTH);
+  const link = await openLink(target, { clock, signal });
+  try {
+    const qemu = versionText(await link.call(LIBVIRT_CALLS.version, undefined, signal));
+    const libvirt = versionText(await link.call(LIBVIRT_CALLS.libVersion, undefined, signal));
+    const hostname = await link.call(LIBVIRT_CALLS.hostname, undefined, signal);
+    const host: LibvirtHost = {
+      ...{ link, name, owner, scratch, clock },
+      product: `QEMU ${qemu}, libvirt ${libvirt}`,
+      way: target.ssh ? noWay() : localWay(options.sockets),
+      files: target.ssh ? noFiles() : localFiles(options.files),
+      isLocal: target.ssh === undefined,
+    };
+    return {
+      kind: 'libvirt',
+      facts: { product: host.product, host: hostname },
+      machines: (until) => listMachines(host, until),
+      async describe(id, until) {
+        const domain = await machineById(host, id, until);
+        return describedBy(host, { domain, signal: until, onNotice: () => {} });
+      },
+      check: async (until) => checkHost(host, until),
+      backup: backupDriver(host),
+      run: undefined,
+      [Symbol.asyncDispose]: () => link[Symbol.asyncDispose](),
+    };
+  } catch (cause) {
+    await link[Symbol.asyncDispose]();
+    throw cause;
+  }
+}
+
+/** As libvirt counts: 1,000,000 major + 1000 minor + release. */
+function versionText(it: number): string {
+  return [Math.floor(it / 1e6), Math.floor(it / 1000) % 1000, it % 1000].join('.');
+}
+
+function backupDriver(host: LibvirtHost): BackupDriver {
+  return {
+    async check(id, wish, signal) {
+      return checkMachine(host, await machineById(host, id, signal), { wish, signal });
+    },
+    async begin(id, wish, since, options) {
+      const { signal } = options;
+      const domain = await machineById(host, id, signal);
+      const wanted = { domain, wish, since, options };
+      if ((await powerOf(host, domain, signal)) !== 'off') return beginBackup(host, wanted);
+      const xml = await host.link.call(LIBVIRT_CALLS.domainXml, { domain, flags: 0 }, signal);
+      return openStopped(host, { ...wanted, described: readDomain(xml) });
+    },
+    async tidy(id, keep, signal) {
+      try {
+        return await tidyMachine(host, await machineById(host, id, signal), { keep, signal });
+      } catch (cause) {
+        // Nothing of ours is left of a machine that is gone.
+        if (isNumber(cause, LIBVIRT_ERRORS.noDomain)) return [];
+        throw cause;
+      }
+    },
+  };
+}
+
+/** What backups of any machine there need. */
+async function checkHost(host: LibvirtHost, signal: AbortSignal): Promise<readonly Finding[]> {
+  const version = await host.link.call(LIBVIRT_CALLS.libVersion, undefined, signal);
+  if (version >= BACKUPS_SINCE) {
+    return [{ level: 'note', code: 'version', message: host.product }];
+  }
+  return [
+    {
+      level: 'blocker',
+      code: 'version',
+      message: `${host.product}: incremental backups need libvirt ${versionText(BACKUPS_SINCE)}`,
+      remedy: 'upgrade the hypervisor',
+    },
+  ];
+}
+
+/** Incremental backups are on by default from then on (libvirt.org/news.html). */
+const BACKUPS_SINCE = 7_002_000;

@@ -1,0 +1,133 @@
+import type { LibvirtDomain } from '../../formats/wire/libvirt.ts';
+import { LIBVIRT_CALLS, LIBVIRT_FLAGS } from '../../formats/wire/libvirt-calls.ts';
+import type { MachineDescription, PointFileKind } from '../../formats/store/catalog/machine.ts';
+import { utf8 } from '../../lib/bytes.ts';
+import type { BackupWish } from '../base/backup-driver.ts';
+import type {
+  DescribedMachine,
+  MachineFile,
+  MachineId,
+  MachinePower,
+  MachineSummary,
+} from '../base/machines.ts';
+import { chooseDisks } from './chosen-disks.ts';
+import { HypervisorError } from '../base/hypervisor-error.ts';
+import { type Domain, readDomain } from './domain.ts';
+import { tpmStatePath } from './host-files.ts';
+import type { LibvirtHost } from './libvirt-host.ts';
+
+const DEFINITION = 'machine.xml';
+const VARIABLES = 'firmware-variables';
+const TPM = 'tpm-state';
+
+/** Two calls for all of them, however many there are. */
+export async function listMachines(
+  { link }: LibvirtHost,
+  signal: AbortSignal,
+): Promise<readonly MachineSummary[]> {
+  const { active, inactive } = LIBVIRT_FLAGS.listDomains;
+  const list = (flags: number) =>
+    link.call(LIBVIRT_CALLS.listDomains, { wanted: 1, flags }, signal);
+  const [on, off] = await Promise.all([list(active), list(inactive)]);
+  const machines = [
+    ...on.domains.map((it) => summary(it, 'on')),
+    ...off.domains.map((it) => summary(it, 'off')),
+  ];
+  return machines.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function summary({ uuid, name }: LibvirtDomain, power: MachinePower): MachineSummary {
+  return { id: uuid, name, power };
+}
+
+/** Rejects NOT_FOUND. */
+export function machineById(
+  { link }: LibvirtHost,
+  id: MachineId,
+  signal: AbortSignal,
+): Promise<LibvirtDomain> {
+  return link.call(LIBVIRT_CALLS.domainByUuid, { uuid: id }, signal);
+}
+
+const POWER: Readonly<Record<string, MachinePower>> = {
+  ...{ running: 'on', blocked: 'on', 'shutting-down': 'on' },
+  ...{ paused: 'paused', suspended: 'suspended', off: 'off', crashed: 'off' },
+};
+
+export async function powerOf(
+  { link }: LibvirtHost,
+  domain: LibvirtDomain,
+  signal: AbortSignal,
+): Promise<MachinePower> {
+  const { state } = await link.call(LIBVIRT_CALLS.domainState, { domain, flags: 0 }, signal);
+  return POWER[state] ?? 'unknown';
+}
+
+interface Described {
+  readonly domain: LibvirtDomain;
+  /** Which disks are left out by choice; undefined: none. */
+  readonly wish?: BackupWish | undefined;
+  readonly signal: AbortSignal;
+  /** Called for a file of the machine that cannot be had. */
+  readonly onNotice: (message: string) => void;
+}
+
+export async function describedBy(
+  host: LibvirtHost,
+  { domain, wish, signal, onNotice }: Described,
+): Promise<DescribedMachine> {
+  const { link, name: hypervisor, product } = host;
+  const { secure, inactive } = LIBVIRT_FLAGS.domainXml;
+  // What it is started with the next time, with its passwords: a restored machine would lack them otherwise.
+  const xml = await link.call(
+    LIBVIRT_CALLS.domainXml,
+    { domain, flags: secure | inactive },
+    signal,
+  );
+  const isAutostart = (await link.call(LIBVIRT_CALLS.autostart, { domain }, signal)) !== 0;
+  const described = readDomain(xml);
+  const { description, nvram, tpm, uuid } = described;
+  const fetch = async (name: string, kind: PointFileKind, path: string | undefined) => {
+    if (path === undefined) return undefined;
+    try {
+      const bytes = await host.files.read(path, signal);
+      return { name, kind, read: async () => bytes };
+    } catch (cause) {
+      if (!(cause instanceof HypervisorError)) throw cause;
+      onNotice(`${WHAT[kind]} not in the recovery point: ${cause.message}`);
+      return undefined;
+    }
+  };
+  const variables = await fetch(VARIABLES, 'firmware-vars', nvram);
+  const tpmPath = tpm && tpmStatePath(uuid, tpm.version);
+  const tpmState = await fetch(TPM, 'tpm-state', tpmPath);
+  const machine: MachineDescription = {
+    ...description,
+    disks: wish ? chosenDisks(described, wish) : description.disks,
+    from: { kind: 'libvirt', hypervisor, product, id: uuid, name: described.name },
+    firmware:
+      description.firmware.kind === 'uefi' && variables
+        ? { ...description.firmware, varsFile: VARIABLES }
+        : description.firmware,
+    ...(tpm && { tpm: { version: tpm.version, ...(tpmState && { stateFile: TPM }) } }),
+    autostart: isAutostart,
+    native: { format: 'libvirt-xml', file: DEFINITION },
+  };
+  const definition: MachineFile = {
+    name: DEFINITION,
+    kind: 'definition',
+    read: async () => utf8(xml),
+  };
+  return { machine, files: [definition, variables, tpmState].filter((it) => it !== undefined) };
+}
+
+const WHAT: Readonly<Partial<Record<PointFileKind, string>>> = {
+  'firmware-vars': 'the variables of its firmware are',
+  'tpm-state': 'the state of its TPM is',
+};
+
+function chosenDisks(domain: Domain, wish: BackupWish): MachineDescription['disks'] {
+  const { read, left } = chooseDisks(domain, wish);
+  const chosen = new Map([...read, ...left].map(({ name, described }) => [name, described]));
+  return domain.disks.map(({ name }) => chosen.get(name)!);
+}

@@ -1,0 +1,105 @@
+import { BlockError } from '../../block/block-error.ts';
+import { type QemuNbd, startQemuNbd } from '../../block/nbd-client/qemu-nbd.ts';
+import type { LibvirtDomain } from '../../formats/wire/libvirt.ts';
+import type { Tracking } from '../../formats/store/catalog/machine.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+import type {
+  BackupWish,
+  BeginOptions,
+  ChangedRange,
+  MachineSnapshot,
+  SnapshotDisk,
+} from '../base/backup-driver.ts';
+import { HypervisorError } from '../base/hypervisor-error.ts';
+import { chooseDisks } from './chosen-disks.ts';
+import { type Domain, type DomainDisk } from './domain.ts';
+import type { LibvirtHost } from './libvirt-host.ts';
+import { describedBy } from './machines.ts';
+import { type DiskTracking, planTracking } from './tracking.ts';
+
+/*
+ * libvirt backs up only machines that run. The images of one that is off are read by qemu-nbd, which keeps
+ * the machine from being started in the meantime; the bitmaps in them go on counting from where they did.
+ */
+export async function openStopped(
+  host: LibvirtHost,
+  {
+    domain,
+    described,
+    wish,
+    since,
+    options: { signal, onNotice },
+  }: {
+    readonly domain: LibvirtDomain;
+    readonly described: Domain;
+    readonly wish: BackupWish;
+    readonly since: Tracking | undefined;
+    readonly options: BeginOptions;
+  },
+): Promise<MachineSnapshot> {
+  const { read } = chooseDisks(described, wish);
+  const plan = await planTracking(host, { domain, disks: read, since, signal });
+  await using stack = new AsyncDisposableStack();
+  const disks: SnapshotDisk[] = [];
+  for (const disk of read) {
+    signal.throwIfAborted();
+    disks.push(await openImage(host, disk, { counted: plan.get(disk.name)!, stack }));
+  }
+  const open = stack.move();
+  // Only if every disk is still counted may the next backup count from there.
+  const isCounted = disks.every(({ changed }) => changed);
+  return {
+    consistency: { asked: wish.consistency, got: 'off' },
+    disks,
+    described: await describedBy(host, { domain, wish, signal, onNotice }),
+    tracking: isCounted ? since : undefined,
+    accept: async () => {},
+    [Symbol.asyncDispose]: () => open.disposeAsync(),
+  };
+}
+
+async function openImage(
+  host: LibvirtHost,
+  { name, type, path, format, described }: DomainDisk,
+  { counted, stack }: { readonly counted: DiskTracking; readonly stack: AsyncDisposableStack },
+): Promise<SnapshotDisk> {
+  if (!host.isLocal || path === undefined) {
+    throw new HypervisorError(
+      'UNSUPPORTED',
+      `the machine is off, and the image of disk ${name} (${path ?? type}) is not on this host: start the machine ` +
+        'for its backup, paused if it must not run ("virsh start --paused")',
+    );
+  }
+  const { sectorBytes } = described;
+  const { since } = counted;
+  const of = { name, sectorBytes, where: path };
+  if (since !== undefined) {
+    try {
+      const { disk } = stack.use(await serve(host, path, { format, bitmaps: [since] }));
+      const changed: ChangedRange[] = [];
+      for await (const range of disk.dirtyRanges(since)) changed.push(range);
+      return { ...of, device: disk, changed, why: undefined };
+    } catch (cause) {
+      if (!(cause instanceof HypervisorError) && !(cause instanceof BlockError)) throw cause;
+      // The bitmap is missing, or was in use when QEMU was killed: without it the image may open.
+      const why = `the hypervisor has lost what it counted: ${cause.message}`;
+      const { disk } = stack.use(await serve(host, path, { format, bitmaps: [] }));
+      return { ...of, device: disk, changed: undefined, why };
+    }
+  }
+  const { disk } = stack.use(await serve(host, path, { format, bitmaps: [] }));
+  return { ...of, device: disk, changed: undefined, why: counted.why };
+}
+
+async function serve(
+  { clock }: LibvirtHost,
+  path: string,
+  { format, bitmaps }: { readonly format: string; readonly bitmaps: readonly string[] },
+): Promise<QemuNbd> {
+  try {
+    return await startQemuNbd(clock, ['--read-only', '--format', format, '--', path], { bitmaps });
+  } catch (cause) {
+    if (!(cause instanceof SystemError)) throw cause;
+    throw new HypervisorError('FAILED', `${path} cannot be read: ${cause.message}`, { cause });
+  }
+}

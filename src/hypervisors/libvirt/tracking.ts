@@ -1,0 +1,188 @@
+import { LIBVIRT_ERRORS, type LibvirtDomain } from '../../formats/wire/libvirt.ts';
+import { LIBVIRT_CALLS, LIBVIRT_FLAGS } from '../../formats/wire/libvirt-calls.ts';
+import type { Tracking } from '../../formats/store/catalog/machine.ts';
+import { checkpointXml, readCheckpoint } from './backup-xml.ts';
+import type { DomainDisk } from './domain.ts';
+import { isNumber, LibvirtError } from './libvirt-error.ts';
+import type { LibvirtHost } from './libvirt-host.ts';
+
+/*
+ * libvirt counts changes by checkpoints: each disk has a bitmap of the checkpoint's name in its image. One is made with
+ * each backup, belongs to the recovery point of it, and goes when the next recovery point is published.
+ */
+
+/** What can be counted of one disk. */
+export interface DiskTracking {
+  /** The checkpoint from which its changes are counted; undefined: from none, for the reason `why`. */
+  readonly since: string | undefined;
+  readonly why: string | undefined;
+  /** Whether the next backup can count from this one. */
+  readonly isTracked: boolean;
+}
+
+const PREFIX = 'holdfast';
+
+/** The name of the checkpoint of a recovery point. */
+export function checkpointName({ owner }: Pick<LibvirtHost, 'owner'>, point: string): string {
+  return `${PREFIX}-${owner}-${point}`;
+}
+
+/** Whether a backup of ours made it. */
+export function isOurs({ owner }: Pick<LibvirtHost, 'owner'>, name: string): boolean {
+  return name.startsWith(`${PREFIX}-${owner}-`);
+}
+
+/** Why no disk of the machine is tracked; undefined: nothing stands against it. */
+function whyUntracked(internalSnapshots: readonly string[]): string | undefined {
+  if (internalSnapshots.length === 0) return undefined;
+  return (
+    `the machine has internal snapshots (${internalSnapshots.slice(0, 3).join(', ')}): with changes tracked, ` +
+    'QEMU would end the running machine when it is reverted to one'
+  );
+}
+
+/** Names of the snapshots that lie inside the machine's images. */
+export async function internalSnapshots(
+  { link }: LibvirtHost,
+  domain: LibvirtDomain,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const { all } = await link.call(
+    LIBVIRT_CALLS.snapshots,
+    { domain, wanted: 1, flags: LIBVIRT_FLAGS.snapshots.internal },
+    signal,
+  );
+  return all.map(({ name }) => name);
+}
+
+interface Asked {
+  readonly domain: LibvirtDomain;
+  readonly disks: readonly DomainDisk[];
+  readonly since: Tracking | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** By disk: what the backup can count, and from where. */
+export async function planTracking(
+  host: LibvirtHost,
+  { domain, disks, since, signal }: Asked,
+): Promise<ReadonlyMap<string, DiskTracking>> {
+  const blocked = whyUntracked(await internalSnapshots(host, domain, signal));
+  const counted = await countedBy(host, { domain, disks, since, signal });
+  return new Map(disks.map((disk) => [disk.name, trackingOf(disk, { since, counted, blocked })]));
+}
+
+function trackingOf(
+  { name, format }: DomainDisk,
+  {
+    since,
+    counted,
+    blocked,
+  }: {
+    readonly since: Tracking | undefined;
+    readonly counted: Counted;
+    readonly blocked: string | undefined;
+  },
+): DiskTracking {
+  const untracked = blocked ?? whyFormat(format);
+  const isTracked = untracked === undefined;
+  if (!since) return { since: undefined, why: undefined, isTracked };
+  const why = untracked ?? counted.why ?? (counted.disks.has(name) ? undefined : ADDED);
+  return { since: why === undefined ? counted.checkpoint : undefined, why, isTracked };
+}
+
+const ADDED =
+  'the machine has got it, or the hypervisor counts its changes, only since the last backup';
+
+function whyFormat(format: string): string | undefined {
+  if (format === 'qcow2') return undefined;
+  return `its image is ${format}: QEMU can keep track of changes only in qcow2 images`;
+}
+
+/** What a checkpoint counts. */
+interface Counted {
+  readonly checkpoint: string;
+  readonly disks: ReadonlySet<string>;
+  /** Why nothing can be counted from it; undefined: something can. */
+  readonly why: string | undefined;
+}
+
+async function countedBy(
+  host: LibvirtHost,
+  { domain, disks, since, signal }: Asked,
+): Promise<Counted> {
+  const checkpoint = since?.kind === 'libvirt' ? since.checkpoint : '';
+  const none = (why: string): Counted => ({ checkpoint, disks: new Set(), why });
+  if (!since) return none('');
+  if (since.kind !== 'libvirt')
+    return none('the last backup was made through another kind of hypervisor');
+  const found =
+    (await checkpointDisks(host, domain, { checkpoint, signal })) ??
+    (await redefined(host, domain, { checkpoint, disks, signal }));
+  if (found) return { checkpoint, disks: new Set(found), why: undefined };
+  return none(
+    `the hypervisor no longer has the checkpoint ${checkpoint}: the machine was defined again, moved, or reverted, ` +
+      'or the checkpoint was deleted',
+  );
+}
+
+/** The disks that a checkpoint counts; undefined: there is no such checkpoint. */
+async function checkpointDisks(
+  { link }: LibvirtHost,
+  domain: LibvirtDomain,
+  { checkpoint, signal }: { readonly checkpoint: string; readonly signal: AbortSignal },
+): Promise<readonly string[] | undefined> {
+  try {
+    const named = await link.call(
+      LIBVIRT_CALLS.checkpointByName,
+      { domain, name: checkpoint, flags: 0 },
+      signal,
+    );
+    const flags = LIBVIRT_FLAGS.checkpointXml.withoutDomain;
+    return readCheckpoint(await link.call(LIBVIRT_CALLS.checkpointXml, { named, flags }, signal))
+      .disks;
+  } catch (cause) {
+    if (isNumber(cause, LIBVIRT_ERRORS.noCheckpoint)) return undefined;
+    throw cause;
+  }
+}
+
+/**
+ * A machine that was undefined and defined again has lost the list of its checkpoints, but not the bitmaps in its
+ * images: libvirt takes the checkpoint back if all of them are there. Undefined: it does not.
+ */
+async function redefined(
+  { link }: LibvirtHost,
+  domain: LibvirtDomain,
+  {
+    checkpoint,
+    disks,
+    signal,
+  }: {
+    readonly checkpoint: string;
+    readonly disks: readonly DomainDisk[];
+    readonly signal: AbortSignal;
+  },
+): Promise<readonly string[] | undefined> {
+  const tracked = disks.filter(({ format }) => whyFormat(format) === undefined);
+  if (tracked.length === 0) return undefined;
+  const { redefine, validate } = LIBVIRT_FLAGS.createCheckpoint;
+  const xml = checkpointXml(
+    checkpoint,
+    tracked.map(({ name }) => ({ name, isTracked: true })),
+    [],
+  );
+  try {
+    await link.call(
+      LIBVIRT_CALLS.createCheckpoint,
+      { domain, xml, flags: redefine | validate },
+      signal,
+    );
+    return tracked.map(({ name }) => name);
+  } catch (cause) {
+    signal.throwIfAborted();
+    // Whatever it is that keeps it from being taken back: all can be read instead.
+    if (!(cause instanceof LibvirtError)) throw cause;
+    return undefined;
+  }
+}
