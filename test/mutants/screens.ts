@@ -73,4 +73,11 @@ export const screens: readonly Mutant[] = [
     to: 'if (byte === undefined) return Uint8Array.from(bytes);\n    if (byte === CONTROL_C)',
     tests: ['test/cli/base/secrets.test.ts'],
   },
+  {
+    name: 'console: what shows a changed noun stays as it was',
+    file: 'src/console/app/queries.ts',
+    text: 'OPERATIONS[call.name].shows.some((it) => nouns.includes(it))',
+    to: 'false',
+    tests: ['test/console/app/queries.test.ts'],
+  },
 ];
