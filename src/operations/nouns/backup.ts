@@ -59,18 +59,21 @@ const summary = {
   disks: field(disks, 'its disks'),
   readBytes: field(count, 'bytes that were read'),
   storedBytes: field(count, 'bytes of these that were new, compressed'),
-  run: field(optional(word), 'recovery points that one run made of several machines have the same'),
+  run: field(
+    optional(word),
+    'ID of the run; recovery points of several machines that one run created have the same',
+  ),
   consistency: field(
     optional(
       object({
-        asked: field(level, 'the state that was asked for'),
+        asked: field(level, 'the state that was requested'),
         got: field(level, 'the state in which the disks were read'),
-        why: field(optional(prose), 'why it is less'),
+        why: field(optional(prose), 'the reason, if it is less'),
       }),
     ),
-    'the state of the disks, where a hypervisor was asked: application (programs in the guest had written ' +
-      'everything out), file-system (its file systems were frozen), crash (as after a power cut), off (the machine ' +
-      'did not run)',
+    'the state of the disks, if a hypervisor was asked: application (programs in the guest had written ' +
+      'everything out), file-system (its file systems were frozen), crash (as after a power cut), off (the ' +
+      'machine did not run)',
   ),
 };
 const pointSummary = object(summary);

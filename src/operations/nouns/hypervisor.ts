@@ -52,21 +52,21 @@ const fingerprint = text({
 const directory = text({ max: 1024, pattern: /^\/[\w./+@-]*$/, words: 'a path like /var/lib/x' });
 const sockets = field(
   optional(directory),
-  'directory on the hypervisor in which sockets of backups are made, and which the account may open; default: the ' +
-    'usual one',
+  'directory on the hypervisor for the sockets of backups, which the account must be able to open; ' +
+    'default: the usual one',
   { placeholder: 'DIR' },
 );
 const scratch = field(
   optional(directory),
-  'directory on the hypervisor for what guests overwrite during a backup; default: beside the image of each disk. ' +
-    'Needed for disks that are block devices or on the network',
+  'directory on the hypervisor for data that guests overwrite during a backup; default: beside the ' +
+    'image of each disk. Needed for disks that are block devices or on the network',
   { placeholder: 'DIR' },
 );
 
 const hypervisor = {
   hypervisor: field(word, 'name of the hypervisor'),
-  kind: field(word, 'what it is: libvirt, qemu'),
-  uri: field(prose, 'where it is'),
+  kind: field(word, 'its kind: libvirt, qemu'),
+  uri: field(prose, 'its address'),
   fingerprint: field(
     nullable(word),
     'fingerprint of the key or certificate by which it is recognized; null: it is this host',
@@ -74,13 +74,13 @@ const hypervisor = {
   sockets: field(nullable(prose), 'directory there for sockets of backups; null: the usual one'),
   scratch: field(
     nullable(prose),
-    'directory there for what guests overwrite during a backup; null: beside each disk',
+    'directory there for data that guests overwrite during a backup; null: beside each disk',
   ),
   added: time('when it was added'),
   contact: timeOrNull('when it answered for the last time; null: never'),
-  product: field(nullable(prose), 'what it said then that it runs'),
-  host: field(nullable(prose), 'the name that it gave itself then'),
-  failed: timeOrNull('when it failed for the last time; null: it answered since'),
+  product: field(nullable(prose), 'the product and version that it reported then'),
+  host: field(nullable(prose), 'the name that it reported then'),
+  failed: timeOrNull('when it failed for the last time; null: it has answered since'),
   failure: field(nullable(prose), 'why it failed then'),
 };
 const shown = object(hypervisor);
@@ -96,15 +96,15 @@ const authorized = {
 };
 
 const identify = mutation('hypervisor/identify', {
-  summary: 'Ask an address for the keys by which it would be recognized',
+  summary: 'Ask an address for the host keys by which it would be recognized',
   description:
     'Nothing is stored. Compare a fingerprint with the one that the hypervisor itself shows.',
   runs: 'store',
   changes: [],
   remote,
-  request: object({ uri: field(uri, 'where it is') }),
+  request: object({ uri: field(uri, 'its address') }),
   result: object({
-    uri: field(prose, 'where it is'),
+    uri: field(prose, 'its address'),
     kind: field(word, 'what it is'),
     keys: field(
       list(
@@ -114,7 +114,7 @@ const identify = mutation('hypervisor/identify', {
         }),
         100,
       ),
-      'its host keys, the one that Holdfast prefers first; empty: the way to it needs none',
+      'its host keys, the one that Holdfast prefers first; empty: its address needs none',
     ),
   }),
 });
@@ -122,14 +122,14 @@ const identify = mutation('hypervisor/identify', {
 const add = mutation('hypervisor/add', {
   summary: 'Add a hypervisor',
   description:
-    'Makes a key for it, and pins its host key: from then on nothing else is taken for it. Credentials stay with the ' +
-    'service: they are in no store, log or support bundle.',
+    'Creates a key for it, and pins its host key: only a host with that key counts as this hypervisor ' +
+    'afterwards. Credentials stay with the service: they are in no store, log or support bundle.',
   runs: 'store',
   changes: ['hypervisor'],
   remote,
   request: object({
     hypervisor: field(ownName, 'name of the hypervisor', { placeholder: 'NAME' }),
-    uri: field(uri, 'where it is'),
+    uri: field(uri, 'its address'),
     hostKey: field(
       optional(fingerprint),
       'fingerprint of its host key, compared with the one that the hypervisor itself shows',
@@ -163,7 +163,7 @@ const finding = object({
     'warning: a backup does less than it could; blocker: it cannot begin',
   ),
   code: field(word, 'the condition: reachable, identity, rights, version, tracking, ...'),
-  disk: field(nullable(word), 'the disk that it is about; null: the whole'),
+  disk: field(nullable(word), 'the disk concerned; null: the whole machine or hypervisor'),
   message: field(prose, 'what was found'),
   remedy: field(nullable(prose), 'what to do about it'),
 });
@@ -173,7 +173,8 @@ const findings = field(list(finding, MANY), 'what was found');
 const test = query('hypervisor/test', {
   summary: 'Check whether backups from a hypervisor can begin',
   description:
-    'Changes nothing there. Each condition is named with its remedy; exit code 1 if one of them is a blocker.',
+    'Changes nothing there. Each condition is listed, with its remedy; exit code 1 if one of them is a ' +
+    'blocker.',
   runs: 'store',
   request: object({
     hypervisor: hypervisorName,
@@ -200,7 +201,7 @@ const disk = object({
 const lastBackup = object({
   set: field(word, 'the backup set'),
   point: field(word, 'ID of the recovery point'),
-  created: time('when it was made'),
+  created: time('when it was created'),
   consistency: field(
     nullable(word),
     'the state in which its disks were: application, file-system, crash, off; null: not known',
@@ -208,11 +209,11 @@ const lastBackup = object({
 });
 const machine = object({
   machine: field(word, 'name of the machine'),
-  id: field(word, 'by which the hypervisor knows it'),
-  power: field(oneOf('on', 'off', 'paused', 'suspended', 'unknown'), 'what it does now'),
+  id: field(word, 'the ID that the hypervisor uses for it'),
+  power: field(oneOf('on', 'off', 'paused', 'suspended', 'unknown'), 'its present state'),
   last: field(nullable(lastBackup), 'its newest recovery point; null: there is none'),
   disks: field(nullable(list(disk, 10_000)), 'its disks; null: not asked for'),
-  bytes: field(nullable(count), 'at most so much would be read by a full backup; null: not known'),
+  bytes: field(nullable(count), 'the most that a full backup would read; null: not known'),
   seconds: field(
     nullable(count),
     'how long that takes at 100 MB/s, about what a network of 1 Gbit/s carries; null: not known',
@@ -229,12 +230,12 @@ const machines = query('hypervisor/machines', {
     hypervisor: hypervisorName,
     check: field(
       withDefault(flag(), false),
-      'examine each: its disks, their size, and whatever stands in the way of a backup',
+      'examine each machine: its disks, their size, and anything that prevents a backup',
     ),
   }),
   result: object({
     hypervisor: field(word, 'name of the hypervisor'),
-    product: field(prose, 'what it runs'),
+    product: field(prose, 'its product and version'),
     machines: field(list(machine, MANY), 'its machines, by name'),
   }),
   cli: {
@@ -244,15 +245,15 @@ const machines = query('hypervisor/machines', {
 });
 
 const change = mutation('hypervisor/change', {
-  summary: 'Change where a hypervisor is, or how it is used',
+  summary: 'Change the address of a hypervisor, or how it is used',
   description:
-    'With a new address or host key, it must answer there with a key of that fingerprint.',
+    'If the address or the host key changes, the host there must show a key with that fingerprint.',
   runs: 'store',
   changes: ['hypervisor'],
   remote,
   request: object({
     hypervisor: hypervisorName,
-    uri: field(optional(uri), 'where it is now'),
+    uri: field(optional(uri), 'its new address'),
     hostKey: field(optional(fingerprint), 'fingerprint of its new host key', {
       placeholder: 'FINGERPRINT',
     }),
@@ -272,8 +273,8 @@ const change = mutation('hypervisor/change', {
 const remove = mutation('hypervisor/remove', {
   summary: 'Remove a hypervisor, and our key for it',
   description:
-    'Refused while a schedule backs up from it. Recovery points and the machines there stay; its line in ' +
-    'authorized_keys there has to be removed by hand.',
+    'The command is refused while a schedule backs up from the hypervisor. Recovery points and the ' +
+    'machines there stay. Remove the line from authorized_keys there by hand.',
   runs: 'store',
   changes: ['hypervisor'],
   remote,

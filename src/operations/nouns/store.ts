@@ -163,7 +163,7 @@ const checkResult = object({
   problems: damage,
   plainSessions: field(
     list(word, MANY),
-    'sessions of which data lies in plain text, written by an older version',
+    'sessions with data in plain text, written by an older version',
   ),
   strays: field(list(prose, MANY), 'paths that are not files of Holdfast; at most 100'),
 });

@@ -124,7 +124,7 @@ function tlsNotes(tls: AttachedDisk['tls']): string[] {
   if (tls === undefined) return [];
   return [
     `<!-- The host needs ca-cert.pem in ${CERTIFICATES} (or nbd_tls_x509_cert_dir in qemu.conf), and client-cert.pem`,
-    '     and client-key.pem where this server has a ca-cert.pem -->',
+    '     and client-key.pem if this server has a ca-cert.pem -->',
   ];
 }
 

@@ -8,31 +8,33 @@ import { addedText } from '../../render/hypervisor.ts';
 export const command: Command = {
   summary: 'Add a hypervisor',
   about: [
-    'URI is qemu:///system for the libvirt of this host, or qemu+ssh://ACCOUNT@HOST/system. For that one ' +
-      'a key is created for this hypervisor alone, and the command prints the line by which the account ' +
-      'there accepts it; it allows nothing but what backups need. The host key is shown and pinned: from ' +
-      'then on nothing else is taken for this hypervisor. Nothing is changed on the hypervisor itself.',
+    'URI is qemu:///system for the libvirt of this host, or qemu+ssh://ACCOUNT@HOST/system. For SSH the ' +
+      'command creates a key for this hypervisor alone, and prints the line for authorized_keys of the ' +
+      'account there, which allows only what backups need. It shows the host key and pins it: only a host ' +
+      'with that key counts as this hypervisor afterwards. It changes nothing on the hypervisor itself.',
   ],
   args: [
     argument('NAME', 'its name from now on'),
-    argument('URI', 'where it is, without a password'),
+    argument('URI', 'its address, without a password'),
   ],
   options: [
     option(
       'host-key',
       'FINGERPRINT',
-      'the fingerprint of its host key, as "ssh-keygen -lf" shows it there; default: shown, and asked about',
+      'the fingerprint of its host key, as "ssh-keygen -lf" shows it there; default: the command shows it ' +
+        'and asks',
     ),
     option(
       'sockets',
       'DIR',
-      'directory on the hypervisor in which sockets of backups are made; default: the usual one',
+      'directory on the hypervisor for the sockets of backups; default: the usual one',
       { files: false },
     ),
     option(
       'scratch',
       'DIR',
-      'directory on the hypervisor for what guests overwrite during a backup; default: beside the image of each disk',
+      'directory on the hypervisor for data that guests overwrite during a backup; default: beside the ' +
+        'image of each disk',
       { files: false },
     ),
   ],

@@ -15,7 +15,7 @@ export const command: Command = {
   ],
   args: [],
   options: [
-    option('to', 'FILE|-', 'where it is written; - is standard output', { isRequired: true }),
+    option('to', 'FILE|-', 'the file to write; - is standard output', { isRequired: true }),
   ],
   examples: ['support create --to bundle.tar.gz', 'support create --to - >bundle.tar.gz'],
   async run(input, { output, call }) {
