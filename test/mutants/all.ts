@@ -6,6 +6,7 @@ import { hypervisorRuns } from './hypervisor-runs.ts';
 import { hypervisors } from './hypervisors.ts';
 import { jobs } from './jobs.ts';
 import { libvirt } from './libvirt.ts';
+import { managed } from './managed.ts';
 import type { Mutant } from './mutant.ts';
 import { nbdClient } from './nbd-client.ts';
 import { network } from './network.ts';
@@ -36,5 +37,6 @@ export const mutants: readonly Mutant[] = [
   ...network,
   ...hypervisors,
   ...hypervisorRuns,
+  ...managed,
   ...libvirt,
 ];

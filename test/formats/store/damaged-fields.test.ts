@@ -4,6 +4,11 @@ import { FormatError } from '../../../src/formats/format-error.ts';
 import { keyedHash } from '../../../src/formats/store/base/digest.ts';
 import { FRAME_LENGTH_MAX } from '../../../src/formats/store/packs/frame.ts';
 import { decodeGrowth, encodeGrowth } from '../../../src/formats/store/service/growth.ts';
+import {
+  decodeHypervisor,
+  encodeHypervisor,
+  type HypervisorRecord,
+} from '../../../src/formats/store/service/hypervisor.ts';
 import { encodeJsonRecord, hex } from '../../../src/formats/store/base/json-record.ts';
 import { domainKeys } from '../../../src/formats/store/catalog/key-slot.ts';
 import {
@@ -57,6 +62,14 @@ const SERVED = { tls: { kind: 'psk', path: '/etc/holdfast/keys.psk' } } as const
 const GROWTH = [{ time: POINT.created, usedBytes: 1, totalBytes: 2 }];
 const PROFILE = { machine: 'vm1', disks: [{ name: 'vda', ranges: [{ offset: 0, length: 4096 }] }] };
 
+const HYPERVISOR: HypervisorRecord = {
+  ...{ name: 'kvm1', kind: 'libvirt', uri: 'qemu+ssh://holdfast@kvm1/system' },
+  identity: { kind: 'ssh-key', type: 'ssh-ed25519', key: 'AAAA' },
+  ...{ sockets: '/run/sockets', scratch: '/scratch', added: POINT.created },
+  contact: { time: POINT.created, product: 'QEMU 7.2', host: 'kvm1' },
+  failure: { time: POINT.created, message: 'away' },
+};
+
 interface Kind {
   readonly name: string;
   readonly bytes: Uint8Array;
@@ -84,6 +97,13 @@ const KINDS: readonly Kind[] = [
   { name: 'session', bytes: encodeSession(SESSION), value: SESSION, decode: decodeSession },
   { name: 'served', bytes: encodeServed(SERVED), value: SERVED, decode: decodeServed },
   { name: 'growth', bytes: encodeGrowth(GROWTH), value: GROWTH, decode: decodeGrowth },
+  {
+    name: 'hypervisor',
+    bytes: encodeHypervisor(HYPERVISOR),
+    value: HYPERVISOR,
+    decode: decodeHypervisor,
+    isNew: true,
+  },
 ];
 
 /** As the release of 22 November wrote it: no checksum, and the second line over what is left. */
