@@ -4,6 +4,7 @@ import type { RequestOf } from '../../operations/operations.ts';
 import { sessionStatus } from '../../sessions/state/listed-sessions.ts';
 import { mayWrite } from '../../sys/files/file-view.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
+import { ownHypervisorFiles } from '../../box/hypervisor-files.ts';
 import { checkName } from '../../catalog/names.ts';
 import { findPoint } from '../../catalog/points.ts';
 import { checkBackup, checkRestore } from '../points/backups.ts';
@@ -37,8 +38,11 @@ export async function checkJob(
     for (const where of files) await checkImage(engine, where);
   }
   if (job.kind === 'backup-machine') {
-    const { machine, retention } = job.request;
+    const { from, machine, retention } = job.request;
     if (machine !== undefined) checkName(machine, 'machine');
+    const known = ownHypervisorFiles(engine.store);
+    // The hypervisor itself may be away now: it is asked at the time of the job.
+    for (const it of from) await known.get(it.slice(0, it.indexOf('/')));
     if (retention) checkRetention(retention);
   }
   await openSet(engine, await setOf(engine, job), secrets);

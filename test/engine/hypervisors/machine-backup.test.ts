@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { readMachine } from '../../../src/catalog/point-files.ts';
 import { openPoint } from '../../../src/engine/base/engine.ts';
+import { checkJob } from '../../../src/engine/jobs/job-checks.ts';
 import { add } from '../../../src/engine/hypervisors/managed.ts';
 import { backupMachines } from '../../../src/engine/hypervisors/machine-backup.ts';
 import { forget, restore } from '../../../src/engine/points/backups.ts';
@@ -112,6 +113,17 @@ test('a machine that fails costs no other; alone it is an error', async ({ teard
   await rejects(backUp({ from: ['kvm1/busy'] }), { name: 'HypervisorError', code: 'BUSY' });
   await rejects(backUp({ from: ['kvm1/nope*'] }), /no machine "nope\*".*web1/);
   await rejects(backUp({ from: ['kvm2/web1'] }), /kvm2/);
+});
+
+test('a job for a hypervisor that was never added is refused when it is made', async ({
+  teardown: after,
+}) => {
+  const { engine } = await place(after);
+  const kept = process.env['XDG_CONFIG_HOME'];
+  after(async () => void (process.env['XDG_CONFIG_HOME'] = kept ?? ''));
+  process.env['XDG_CONFIG_HOME'] = temporaryDirectory();
+  const job = { kind: 'backup-machine', request: { ...ALL, retention: undefined } } as const;
+  await rejects(checkJob(engine, job, { secrets: KEY }), /there is no hypervisor "kvm1"/);
 });
 
 test('what cannot be counted is read whole, with the reason, and stores only what is new', async ({

@@ -57,3 +57,33 @@ test('a restored file that a later attempt finds is kept, and the job ends', asy
   const replaced = { ...job, request: { ...request, overwrite: true } };
   deepEqual([(await work(replaced, options)).kind, attempts], ['done', 1]);
 });
+
+test('machines that were not backed up make a job bad, and a window counts from when it was due', async () => {
+  const asked: unknown[] = [];
+  const inWorker = handlersFor(namesOf('worker'), async (_name, request) => {
+    asked.push(request);
+    const failed = [{ machine: 'kvm1/db', reason: 'another job runs there' }];
+    return { run: 'run-1', points: [], failed } as never;
+  });
+  let now = new Date('2026-11-21T12:10:00Z');
+  const keys = openJobKeys(() => Promise.reject(new Error()));
+  const store = { clock: { now: () => now } };
+  const work = jobWork({ store } as unknown as Engine, { keys, inWorker });
+  const options = { signal: new AbortController().signal, report: () => {} };
+  const request = { set: 'nightly', from: ['kvm1/*'], window: 3600 };
+  const job: JobRecord = { ...KEEP, kind: 'backup-machine', request };
+  const ended = await work(job, options);
+  deepEqual(ended, {
+    kind: 'bad',
+    reason: '1 machine was not backed up: kvm1/db: another job runs there',
+    result: {
+      ...{ run: 'run-1', points: [] },
+      failed: [{ machine: 'kvm1/db', reason: 'another job runs there' }],
+    },
+  });
+  const { window } = asked[0] as { window: number };
+  deepEqual(window, 3000);
+  now = new Date('2026-11-21T13:00:00Z');
+  const late = await work(job, options);
+  deepEqual([late.kind, 'again' in late && late.again, asked.length], ['failed', 'never', 1]);
+});
