@@ -6,7 +6,7 @@ import { lineLog } from './log.ts';
 import { runSmallService } from './small-service.ts';
 
 /**
- * Configures the machine (systemd/holdfast-hostd.service). Returns the exit code. `--revert` reverts an unconfirmed
+ * Configures the machine (systemd/holdfast-hostd.service). Returns the exit code. `--revert` rolls back an unconfirmed
  * change of the network, `--revert-files` does so before networkd runs.
  */
 export async function main(words: readonly string[]): Promise<number> {

@@ -43,7 +43,7 @@ async function addresses(name: string): Promise<string[]> {
 const until = (what: string, isSo: () => Promise<boolean>): Promise<void> =>
   eventually(what, isSo, () => host!.run('journalctl', '--no-pager', '-n', '80'));
 
-/** Kills all of Holdfast at once, so that no process of it can revert the change. */
+/** Kills all of Holdfast at once, so that no process of it can roll the change back. */
 async function killAll(): Promise<void> {
   await host!.run('systemctl', 'kill', '--signal=KILL', 'holdfastd.service');
   await host!.tryRun('systemctl', 'kill', '--signal=KILL', 'holdfast-hostd.service');

@@ -27,20 +27,20 @@ import {
 import { output, type RunProgram } from '../base/programs.ts';
 
 /*
- * Changes of the network that cannot lock the administrator out: a change takes effect at once, and reverts
+ * Changes of the network that cannot lock the administrator out: a change takes effect at once, and is rolled back
  * automatically unless it is confirmed in time. That does not depend on the process that made it: the old state is on
- * the disk before anything is changed, a timer of systemd's (not ours) reverts it, and so does a unit before networkd
+ * the disk before anything is changed, a timer of systemd's (not ours) rolls it back, and so does a unit before networkd
  * when the machine starts.
  */
 export interface Network {
   show(): Promise<NetworkView>;
   change(wanted: PlannedInterface, seconds: number): Promise<PendingView>;
   remove(name: string, seconds: number): Promise<PendingView>;
-  /** Rejects NOT_FOUND if no change is pending, or it was reverted. */
+  /** Rejects NOT_FOUND if no change is pending, or it was rolled back. */
   confirm(): Promise<{ readonly confirmed: string }>;
-  /** Reverts the pending change at once. */
+  /** Rolls the pending change back at once. */
   revert(): Promise<{ readonly reverted: string }>;
-  /** Reverts at the start of the machine: only files, since networkd does not run yet. */
+  /** Rolls back at the start of the host: only files, since networkd does not run yet. */
   revertFiles(): Promise<void>;
   /** DHCP on all wired interfaces, regardless of the former plan. */
   reset(): Promise<{ readonly interfaces: readonly string[] }>;
@@ -88,7 +88,7 @@ export function openNetwork(options: NetworkOptions): Network {
   const { files, clock, run, places } = options;
   const own = networkFiles(files, places);
 
-  /** Activates a new plan, which reverts unless it is confirmed. */
+  /** Activates a new plan, which is rolled back unless it is confirmed. */
   async function begin(
     what: string,
     next: NetworkPlan,
@@ -101,7 +101,7 @@ export function openNetwork(options: NetworkOptions): Network {
     // A plan that cannot be stored, or restored, is refused before anything is changed.
     const made = own.stateOf(next);
     const pending = own.pendingOf({ what, untilMs, before, byHand });
-    // In the other order, a crash between the two would leave a change that nothing reverts.
+    // In the other order, a crash between the two would leave a change that nothing rolls back.
     await startTimer(run, seconds);
     await own.begin(pending);
     try {
@@ -277,7 +277,7 @@ async function rollBack(options: NetworkOptions, own: NetworkFiles): Promise<voi
   await own.put(pending.before);
   const before = own.planIn(pending.before);
   const touched = touchedBy(now, before);
-  // The files are restored already: an earlier revert was interrupted, at an unknown point.
+  // The files are restored already: an earlier rollback was interrupted, at an unknown point.
   const isSecondTry = touched.size === 0;
   const all = new Set(before.interfaces.map(({ name }) => name));
   await activate(options, now, before, isSecondTry ? all : touched);
