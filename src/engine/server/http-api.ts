@@ -112,10 +112,23 @@ export async function admit(
     return refuse(http, 403, `${name} ${here}: ${remote.denied}`);
   }
   if (needed === 'change' && access !== 'change') {
-    const whose = 'token' in who ? 'tokens that may manage' : 'root and the group holdfast';
-    return refuse(http, 403, `${name} is for ${whose}`);
+    return refuse(http, 403, `${name} is for ${thoseWhoMayChange(who)}`);
   }
   await answerCall(http, name, { ...options, ...admitted });
+}
+
+function thoseWhoMayChange(who: Caller): string {
+  return 'token' in who ? 'tokens that may manage' : 'root and the group holdfast';
+}
+
+/** Throws DENIED. */
+function checkGuarded(name: OperationName, request: object, { who, access }: Admitted): void {
+  if (access === 'change') return;
+  const { guarded = [] }: Operation = OPERATIONS[name];
+  const field = guarded.find((it) => (request as JsonObject)[it]);
+  if (field === undefined) return;
+  const message = `"${field}" of ${name} is for ${thoseWhoMayChange(who)}`;
+  throw new SystemError('DENIED', message);
 }
 
 function isOperation(name: string): name is OperationName {
@@ -182,6 +195,7 @@ async function answerCall(
   try {
     const { request, given } = parsedBody(name, await http.body());
     if (!mayNameFiles) checkNoFiles(name, request);
+    checkGuarded(name, request, options);
     if (OPERATIONS[name].access === 'change')
       ended = await audited(who, name, withoutHidden(name, request));
     // After the try was recorded.

@@ -44,6 +44,8 @@ interface Facts<W extends Runs> {
   readonly lockdown?: 'allowed';
   /** Denied to requests from other hosts, with the reason. */
   readonly remote?: { readonly denied: string };
+  /** Fields of a query that only who may change things may set: what they ask for may be secret. */
+  readonly guarded?: readonly string[];
   /** Fields of the request that are secrets: the audit log omits them. */
   readonly hidden?: readonly string[];
   /** Set if it can be a job: there is `--queue`, and `job/create` and schedules accept it. */

@@ -322,11 +322,13 @@ const show = query('backup/show', {
     'encrypted. "backup list --json" shows the rest without a key, also the run and the consistency.',
   runs: 'store',
   key: 'opens',
+  guarded: ['definition'],
   request: object({
     point,
     definition: field(
       optional(flag()),
-      "the hypervisor's own definition of the machine, verbatim: it may contain passwords",
+      "the hypervisor's own definition of the machine, verbatim: it may contain passwords, so only who may manage " +
+        'Holdfast gets it',
     ),
   }),
   result: shownPoint,

@@ -101,6 +101,21 @@ test('root and the group holdfast may do all, holdfast-view may look, others may
   }
 });
 
+test('who may only look does not get the definition of a machine: it may contain passwords', async () => {
+  const asked = (peer: typeof ROOT, definition: boolean) =>
+    ask('/v1/backup/show', { peer, body: JSON.stringify({ point: 'x', definition }) });
+  const { status, text } = await asked(VIEWER, true);
+  equal(status, 403);
+  match(text, /\\"definition\\" of backup\/show is for root and the group holdfast/);
+  deepEqual(seen, []);
+  for (const [peer, definition] of [
+    [VIEWER, false],
+    [ADMIN, true],
+  ] as const) {
+    equal((await asked(peer, definition)).status, 404, 'as the handler says');
+  }
+});
+
 test('a request is not deeper than requests are, whatever its texts hold', async () => {
   const deep = (levels: number) => `${'['.repeat(levels)}${']'.repeat(levels)}`;
   const { status, text } = await ask('/v1/backup/list', { body: `{"set":${deep(400_000)}}` });
