@@ -272,8 +272,8 @@ function diskBoot(disk: XmlElement): string {
 
 /** What libosinfo calls it: `http://debian.org/debian/12`. */
 function osOf(domain: XmlElement): string | undefined {
-  const info = first(first(domain, 'metadata'), 'libosinfo');
-  return attribute(first(info, 'os'), 'id');
+  const info = first(first(domain, 'metadata'), 'libosinfo:libosinfo');
+  return attribute(first(info, 'libosinfo:os'), 'id');
 }
 
 function numberIn(text: string | undefined): number | undefined {
