@@ -29,8 +29,8 @@ import { output, type RunProgram } from '../base/programs.ts';
 /*
  * Changes of the network that cannot lock the administrator out: a change takes effect at once, and is rolled back
  * automatically unless it is confirmed in time. That does not depend on the process that made it: the old state is on
- * the disk before anything is changed, a timer of systemd's (not ours) rolls it back, and so does a unit before networkd
- * when the machine starts.
+ * the disk before anything is changed, a timer of systemd's (not ours) rolls the change back, and so does a unit
+ * before networkd when the host starts.
  */
 export interface Network {
   show(): Promise<NetworkView>;
