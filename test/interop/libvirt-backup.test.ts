@@ -62,6 +62,21 @@ test('a machine of libvirt is backed up while it runs', {
     equal(await web1.state(), 'running');
   });
 
+  await t.test('it is ready, and listed with its last backup', async () => {
+    const tested = await expectDone(holdfast('hypervisor', 'test', 'kvm1', 'web1'));
+    equal(tested.result['ready'], true);
+    const listed = await expectDone(holdfast('hypervisor', 'machines', 'kvm1', '--check'));
+    const [machine] = listed.result['machines'] as {
+      machine: string;
+      bytes: number;
+      last: { point: string };
+    }[];
+    deepEqual(
+      [machine?.machine, machine?.bytes, machine?.last.point],
+      ['web1', 128 * MIB, points.at(-1)?.point],
+    );
+  });
+
   await t.test('each recovery point has all records that were durable before it', async () => {
     for (const { point, durable } of points) {
       const files = [];

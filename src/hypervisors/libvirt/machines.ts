@@ -103,7 +103,10 @@ export async function describedBy(
   const tpmState = await fetch(TPM, 'tpm-state', tpmPath);
   const machine: MachineDescription = {
     ...description,
-    disks: wish ? chosenDisks(described, wish) : description.disks,
+    disks: await withSizes(host, domain, {
+      disks: wish ? chosenDisks(described, wish) : description.disks,
+      signal,
+    }),
     from: { kind: 'libvirt', hypervisor, product, id: uuid, name: described.name },
     firmware:
       description.firmware.kind === 'uefi' && variables
@@ -119,6 +122,28 @@ export async function describedBy(
     read: async () => utf8(xml),
   };
   return { machine, files: [definition, variables, tpmState].filter((it) => it !== undefined) };
+}
+
+/** As guests see them. A disk that cannot be backed up may have none, such as an empty drive. */
+function withSizes(
+  { link }: LibvirtHost,
+  domain: LibvirtDomain,
+  { disks, signal }: { readonly disks: MachineDescription['disks']; readonly signal: AbortSignal },
+): Promise<MachineDescription['disks']> {
+  return Promise.all(
+    disks.map(async (disk) => {
+      if (disk.excluded) return disk;
+      try {
+        const asked = { domain, disk: disk.name, flags: 0 };
+        const { capacity } = await link.call(LIBVIRT_CALLS.diskInfo, asked, signal);
+        return { ...disk, size: capacity };
+      } catch (cause) {
+        // Where it matters, a backup says what is wrong with the disk.
+        if (!(cause instanceof HypervisorError)) throw cause;
+        return disk;
+      }
+    }),
+  );
 }
 
 const WHAT: Readonly<Partial<Record<PointFileKind, string>>> = {
