@@ -23,14 +23,16 @@ end() {
   poweroff -f
 }
 
-# Wrong sums, and numbers that are missing between the first and the last.
+# Wrong sums, and numbers missing among the last. An older one may still be there: a power cut undoes its removal.
 check() {
   journal=clean
   dmesg | grep -q "EXT4-fs ($1): recovery complete" && journal=recovered
-  found=$(cd "/disks/$1/records" && set -- [0-9]*-* && [ -e "$1" ] && sha256sum "$@" | awk '
-    { split($2, name, "-"); number = name[1] + 0; if (name[2] != $1) bad++
-      if (!count || number < first) first = number; if (number > last) last = number; count++ }
-    END { print "first=" first " last=" last " bad=" bad + last - first + 1 - count }')
+  found=$(cd "/disks/$1/records" && set -- [0-9]*-* && [ -e "$1" ] && sha256sum "$@" | awk -v kept="$KEPT" '
+    { split($2, name, "-"); number = name[1] + 0; seen[number] = 1; if (name[2] != $1) bad++
+      if (!count++ || number < first) first = number; if (number > last) last = number }
+    END { if (first <= last - kept) first = last - kept + 1
+      for (number = first; number <= last; number++) if (!(number in seen)) bad++
+      print "first=" first " last=" last " bad=" bad + 0 }')
   last=${found#*last=}
   last=${last%% *}
   [ "${last:-0}" -le "$n" ] || n=$last

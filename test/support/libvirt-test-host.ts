@@ -1,36 +1,38 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Hypervisor } from '../../src/hypervisors/base/hypervisor.ts';
-import type { Connecting, TestHost } from '../hypervisors/rig.ts';
+import { parseHypervisorUri } from '../../src/hypervisors/base/target.ts';
+import { openLibvirt } from '../../src/hypervisors/libvirt/libvirt.ts';
+import { realWorld } from '../../src/sys/world.ts';
+import type { SuiteOptions, TestHost } from '../hypervisors/rig.ts';
 import type { LibvirtHost } from './libvirt.ts';
 import {
   excludedXml,
   type LibvirtTestMachine,
   libvirtTestMachine,
 } from './libvirt-test-machine.ts';
+import { libvirtWire } from './libvirt-wire.ts';
 import { savedDefinition, type SavedMachine } from './saved-machine.ts';
 
-/** How a driver is connected; what a way without SSH cannot show is left out. */
-export interface LibvirtWays {
-  connect(host: LibvirtHost, options: Connecting): Promise<Hypervisor>;
-  setUp?(isUp: boolean): Promise<void>;
-  changeCredentials?(): Promise<void>;
-  changeIdentity?(): Promise<void>;
-}
+/** A socket shows neither. */
+export const CANNOT: SuiteOptions['cannot'] = ['changeCredentials', 'changeIdentity'];
+const CONNECT_MS = 60_000;
 
-/** A real host, as the conformance suite sees it. Its machines begin from `saved`, which saves their boot. */
-export function libvirtTestHost(
-  host: LibvirtHost,
-  saved: SavedMachine,
-  ways: LibvirtWays,
-): TestHost {
+/** A real host behind a socket, as the conformance suite sees it. Its machines begin from `saved`, not with a boot. */
+export function libvirtTestHost(host: LibvirtHost, saved: SavedMachine): TestHost {
   const machines: LibvirtTestMachine[] = [];
-  const missing = (what: string) => async () => {
-    throw new Error(`this way to libvirt does not ${what}`);
+  const wire = libvirtWire(host);
+  const missing = async (): Promise<void> => {
+    throw new Error('a socket has neither credentials nor an identity');
   };
   return {
-    connect: (options = {}) => ways.connect(host, options),
+    async connect({ owner = 'store1', onCall } = {}) {
+      const uri = parseHypervisorUri(`qemu+unix:///system?socket=${await wire.socket(onCall)}`)!;
+      const { sockets } = host;
+      const options = { name: 'kvm1', owner, sockets, scratch: undefined };
+      const target = { uri, ssh: undefined };
+      return openLibvirt({ ...realWorld(), ...options, target }, AbortSignal.timeout(CONNECT_MS));
+    },
     async machine({ name, disks, excluded = [], hasAgent = true }) {
       const id = randomUUID();
       const directory = join(host.directory, id);
@@ -48,10 +50,14 @@ export function libvirtTestHost(
       await machine.start();
       return machine;
     },
-    setUp: ways.setUp ?? missing('go away'),
-    changeCredentials: ways.changeCredentials ?? missing('have credentials'),
-    changeIdentity: ways.changeIdentity ?? missing('have an identity'),
+    async setUp(isUp) {
+      wire.setUp(isUp);
+      if (!isUp) for (const machine of machines) await machine.stopServing();
+    },
+    changeCredentials: missing,
+    changeIdentity: missing,
     async [Symbol.asyncDispose]() {
+      await wire[Symbol.asyncDispose]();
       for (const machine of machines) await machine.remove();
     },
   };

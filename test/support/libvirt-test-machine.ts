@@ -11,6 +11,8 @@ import { until } from './until.ts';
 export interface LibvirtTestMachine extends TestMachine {
   /** Puts a device into its definition while it is off. */
   attachDefined(target: string, xml: string): Promise<void>;
+  /** Its disks in a backup can no longer be read, as if the host were away. */
+  stopServing(): Promise<void>;
   /** Whatever there still is of it. */
   remove(): Promise<void>;
 }
@@ -180,6 +182,10 @@ export function libvirtTestMachine(host: LibvirtHost, made: MadeFrom): LibvirtTe
     async attachDefined(target, xml) {
       await withDevice(xml, 'attach-device', '--config');
       devices.set(target, xml);
+    },
+    async stopServing() {
+      const stop = '{"execute":"nbd-server-stop"}';
+      await virsh('qemu-monitor-command', id, stop).catch(() => {});
     },
     async remove() {
       await machine.undefine().catch(() => {});

@@ -210,7 +210,8 @@ async function openSnapshot(
     tracking: isTracked ? { kind: 'libvirt', checkpoint: name } : undefined,
     async accept() {
       isAccepted = true;
-      if (since?.kind !== 'libvirt' || !isTracked) return;
+      // Also where nothing is tracked any longer: a bitmap ends a machine that is reverted to an internal snapshot.
+      if (since?.kind !== 'libvirt') return;
       const limit = AbortSignal.timeout(END_MS);
       await endBackup(host, domain, { socket: job.socket, signal: limit });
       await removeCheckpoint(host, domain, { name: since.checkpoint, signal: limit });

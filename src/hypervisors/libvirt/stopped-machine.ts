@@ -46,8 +46,8 @@ export async function openStopped(
     disks.push(await openImage(host, disk, { counted: plan.get(disk.name)!, stack }));
   }
   const open = stack.move();
-  // Only if every disk is still counted may the next backup count from there.
-  const isCounted = disks.every(({ changed }) => changed);
+  // Only if every disk that can be counted still is may the next backup count from there.
+  const isCounted = disks.every(({ name, changed }) => changed || !plan.get(name)!.isTracked);
   return {
     consistency: { asked: wish.consistency, got: 'off' },
     disks,
