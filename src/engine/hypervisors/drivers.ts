@@ -1,10 +1,9 @@
 import { openLibvirt } from '../../hypervisors/libvirt/libvirt.ts';
+import { REMOTE_SOCKETS } from '../../hypervisors/libvirt/ssh-way.ts';
 import { LIBVIRT_SCHEMES } from '../../hypervisors/libvirt/uri.ts';
 import { realWorld } from '../../sys/world.ts';
 import type { HypervisorDriver } from './hypervisors.ts';
 
-/** Where QEMU makes sockets on another host, if no other directory is named. */
-const REMOTE_SOCKETS = '/var/lib/libvirt/holdfast';
 /** QEMU's own account and group on Debian. */
 const QEMU = 'libvirt-qemu';
 
@@ -12,10 +11,7 @@ const libvirt: HypervisorDriver = {
   kind: 'libvirt',
   schemes: LIBVIRT_SCHEMES,
   example: 'qemu:///system',
-  async open({ target, sockets, ...options }, signal) {
-    const usual = target.ssh ? REMOTE_SOCKETS : undefined;
-    return openLibvirt({ ...options, ...realWorld(), target, sockets: sockets ?? usual }, signal);
-  },
+  open: (options, signal) => openLibvirt({ ...options, ...realWorld() }, signal),
   remoteCommand: () => 'virt-ssh-helper qemu:///system',
   prepare: (account, sockets = REMOTE_SOCKETS) => [
     `useradd --create-home --groups libvirt ${account}`,

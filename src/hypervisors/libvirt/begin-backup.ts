@@ -196,7 +196,7 @@ async function openSnapshot(
   const isTracked = [...plan.values()].some((it) => it.isTracked);
   let isAccepted = false;
   await using stack = new AsyncDisposableStack();
-  const { socket } = stack.use(await host.way.open(job.socket, signal));
+  const { socket } = stack.use(await host.way.open(job.socket, { signal, onNotice }));
   const disks: SnapshotDisk[] = [];
   for (const disk of job.read) {
     const counted = plan.get(disk.name)!;

@@ -9,7 +9,13 @@ export interface DataWay {
   /** Where QEMU makes sockets: a directory of the host. */
   directory(domain: RunningDomain): string;
   /** Opens the way to a socket of the host. Rejects HypervisorError. */
-  open(remote: string, signal: AbortSignal): Promise<OpenWay>;
+  open(remote: string, options: WayOptions): Promise<OpenWay>;
+}
+
+export interface WayOptions {
+  readonly signal: AbortSignal;
+  /** Told why, if the way is lost before it is closed: connections through it end then. */
+  readonly onNotice: (message: string) => void;
 }
 
 interface RunningDomain {
@@ -28,15 +34,6 @@ export function localWay(directory: string | undefined): DataWay {
     directory: (domain) => directory ?? ownDirectory(domain),
     open: async (remote) => ({ socket: remote, [Symbol.asyncDispose]: async () => {} }),
   };
-}
-
-/** Where the host is another one: its sockets are not reached yet. */
-export function noWay(): DataWay {
-  const unsupported = (): never => {
-    const what = 'disks of machines on other hosts cannot be read by this release';
-    throw new HypervisorError('UNSUPPORTED', `${what}: run Holdfast on the hypervisor itself`);
-  };
-  return { directory: unsupported, open: unsupported };
 }
 
 /** libvirt shortens names to this many characters there (virDomainDefGetShortName). */

@@ -8,13 +8,14 @@ import type { Hypervisor, HypervisorOptions } from '../base/hypervisor.ts';
 import type { HypervisorTarget } from '../base/target.ts';
 import { beginBackup } from './begin-backup.ts';
 import { checkMachine } from './check.ts';
-import { localWay, noWay } from './data-way.ts';
+import { type DataWay, localWay } from './data-way.ts';
 import { readDomain } from './domain.ts';
 import { localFiles, noFiles } from './host-files.ts';
 import { isNumber } from './libvirt-error.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
 import { openLink } from './link.ts';
 import { describedBy, listMachines, machineById, powerOf } from './machines.ts';
+import { REMOTE_SOCKETS, sshWay } from './ssh-way.ts';
 import { openStopped } from './stopped-machine.ts';
 import { tidyMachine } from './tidy.ts';
 
@@ -46,7 +47,7 @@ export async function openLibvirt(
     const host: LibvirtHost = {
       ...{ link, name, owner, scratch, clock },
       product: `QEMU ${qemu}, libvirt ${libvirt}`,
-      way: target.ssh ? noWay() : localWay(options.sockets),
+      way: wayTo(options),
       files: target.ssh ? noFiles() : localFiles(options.files),
       isLocal: target.ssh === undefined,
     };
@@ -67,6 +68,10 @@ export async function openLibvirt(
     await link[Symbol.asyncDispose]();
     throw cause;
   }
+}
+
+function wayTo({ target: { ssh }, sockets, clock }: LibvirtOptions): DataWay {
+  return ssh ? sshWay(ssh, sockets ?? REMOTE_SOCKETS, clock) : localWay(sockets);
 }
 
 /** As libvirt counts: 1,000,000 major + 1000 minor + release. */

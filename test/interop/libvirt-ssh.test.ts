@@ -1,0 +1,177 @@
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { join } from 'node:path';
+import { test } from 'tap';
+import type { SshTarget } from '../../src/hypervisors/base/target.ts';
+import { sshWay } from '../../src/hypervisors/libvirt/ssh-way.ts';
+import { systemClock } from '../../src/sys/base/clock.ts';
+import { checkDisks, expectSound } from '../support/checked-guest.ts';
+import { expectDone, runCli } from '../support/cli.ts';
+import { type LibvirtHost, libvirtHost, libvirtMissing } from '../support/libvirt.ts';
+import { libvirtSshd, libvirtSshdMissing } from '../support/libvirt-sshd.ts';
+import { enterOwnNetwork } from '../support/own-network.ts';
+import { program } from '../support/programs.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+import { until } from '../support/until.ts';
+
+// A machine of a host that is reached through SSH alone, by an account that may do what the printed steps give it: the
+// steps are carried out as they are printed.
+
+const MIB = 2 ** 20;
+const ACCOUNT = 'holdfast';
+const skip = libvirtMissing || libvirtSshdMissing || enterOwnNetwork();
+
+async function inside(host: LibvirtHost, script: string): Promise<string> {
+  const [enter = '', ...args] = host.command('sh', '-euc', script);
+  return program(enter, ...args);
+}
+
+/** Accounts of that host's own, and libvirt's socket as Debian has it. */
+async function likeAHost(host: LibvirtHost): Promise<void> {
+  const { directory } = host;
+  await inside(
+    host,
+    `cp -a /etc ${directory}/all-etc; mount --bind ${directory}/all-etc /etc
+    mkdir -m 755 ${directory}/home; mount --bind ${directory}/home /home
+    chgrp libvirt /run/libvirt/libvirt-sock; chmod 770 /run/libvirt/libvirt-sock`,
+  );
+}
+
+/** Its fingerprint. */
+async function hostKey(file: string): Promise<string> {
+  await program('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', file);
+  return (await program('ssh-keygen', '-lf', `${file}.pub`)).split(' ')[1]!;
+}
+
+/** Ports of this network on which a program listens. */
+function listening(): readonly number[] {
+  const LISTEN = '0A';
+  return ['tcp', 'tcp6'].flatMap((it) =>
+    readFileSync(`/proc/net/${it}`, 'utf8')
+      .split('\n')
+      .slice(1)
+      .map((line) => line.trim().split(/\s+/))
+      .filter(([, , , state]) => state === LISTEN)
+      .map(([, local = '']) => Number.parseInt(local.split(':').at(-1)!, 16)),
+  );
+}
+
+test('a machine on another host is backed up through SSH alone', {
+  skip,
+  timeout: 240_000,
+}, async (t) => {
+  await using host = await libvirtHost();
+  await likeAHost(host);
+  const root = temporaryDirectory();
+  const store = join(root, 'store');
+  const holdfast = (...words: readonly string[]) => runCli([...words, '--store', store, '--json']);
+  const file = (name: string): string => join(root, name);
+  const [ours, other] = [await hostKey(file('host')), await hostKey(file('other'))];
+  let sshd = await libvirtSshd(host, { Port: 22, HostKey: file('host') });
+  await expectDone(holdfast('store', 'create', store));
+  await expectDone(holdfast('set', 'create', 'nightly'));
+  const disk = await host.disk('web1-vda.qcow2', { size: 64 * MIB });
+  const web1 = await host.define({ name: 'web1', disks: [{ target: 'vda', path: disk }] });
+  await web1.start();
+  const add = (key: string) =>
+    holdfast(
+      ...['hypervisor', 'add', 'kvm1', `qemu+ssh://${ACCOUNT}@127.0.0.1/system`],
+      ...['--host-key', key],
+    );
+
+  await t.test('it is added by its host key, and prepared by the printed steps', async () => {
+    match((await add(other)).stderr, /no host key SHA256/);
+    const { result } = await expectDone(add(ours));
+    // Without PAM, sshd takes the account of a new user without a password for a locked one.
+    const steps = [...(result['steps'] as string[]), `usermod -p '*' ${ACCOUNT}`];
+    await inside(host, steps.join('\n'));
+  });
+
+  const points: { readonly point: string; readonly durable: number }[] = [];
+  async function backUp(): Promise<string> {
+    const durable = await web1.durable(2);
+    const { result } = await expectDone(
+      holdfast('backup', 'create', 'nightly', '--from', 'kvm1/web1'),
+    );
+    type Made = { readonly point: string; readonly scopes: readonly { readonly scope: string }[] };
+    const [made] = result['points'] as readonly Made[];
+    points.push({ point: made!.point, durable });
+    return made!.scopes.map(({ scope }) => scope).join();
+  }
+
+  await t.test('a full backup, and an increment; no port is open for them', async () => {
+    const seen = new Set<number>();
+    const look = setInterval(() => listening().forEach((it) => seen.add(it)), 20);
+    equal(await backUp(), 'all');
+    equal(await backUp(), 'changes');
+    clearInterval(look);
+    deepEqual([...seen], [22]);
+    // The way ends with its backup.
+    equal((await inside(host, `pgrep -u ${ACCOUNT} -l || true`)).trim(), '');
+  });
+
+  await t.test('each recovery point has all records that were durable before it', async () => {
+    for (const { point, durable } of points) {
+      const to = file(`${point}.raw`);
+      await expectDone(holdfast('restore', 'disk', point, 'vda', '--to', to));
+      expectSound(await checkDisks({ file: to, format: 'raw' }), durable);
+    }
+  });
+
+  const directory = join(process.env['HOLDFAST_STATE']!, 'hypervisors');
+  const ssh: SshTarget = {
+    ...{ account: ACCOUNT, host: '127.0.0.1', port: 22, alias: 'kvm1' },
+    key: join(directory, 'kvm1.key'),
+    knownHosts: join(directory, 'kvm1.known_hosts'),
+  };
+  const notices: string[] = [];
+  const options = {
+    signal: AbortSignal.timeout(60_000),
+    onNotice: (it: string) => void notices.push(it),
+  };
+  const way = (target: SshTarget) => sshWay(target, host.sockets, systemClock());
+
+  await t.test('what stands in the way is said, with what to do', async () => {
+    const missing = join(host.sockets, 'missing.sock');
+    await rejects(way(ssh).open(missing, options), {
+      code: 'DENIED',
+      message: /AllowStreamLocalForwarding/,
+    });
+    const knownHosts = file('wrong');
+    writeFileSync(knownHosts, `kvm1 ${readFileSync(file('other.pub'), 'utf8')}`);
+    await rejects(way({ ...ssh, knownHosts }).open(missing, options), { code: 'IDENTITY' });
+    await rejects(way({ ...ssh, key: file('other') }).open(missing, options), { code: 'AUTH' });
+    await rejects(way({ ...ssh, port: 23 }).open(missing, options), { code: 'UNREACHABLE' });
+    await rejects(way(ssh).open('/a:b', options), { code: 'UNSUPPORTED' });
+    await rejects(
+      way(ssh).open(missing, { ...options, signal: AbortSignal.abort(new Error('no')) }),
+      {
+        message: 'no',
+      },
+    );
+  });
+
+  await t.test('a connection that is lost is reported, and ends what goes through it', async () => {
+    const remote = join(host.sockets, 'speaks.sock');
+    const server = createServer((it) => it.on('error', () => {}).write('NBDMAGIC')).listen(remote);
+    await until('it listens', () => server.listening);
+    chmodSync(remote, 0o777);
+    await using open = await way(ssh).open(remote, options);
+    const stream = connect(open.socket).on('error', () => {});
+    stream.resume();
+    deepEqual(notices, []);
+    await inside(host, `pkill -KILL -u ${ACCOUNT}`);
+    await until('the notice', () => notices.length > 0 && stream.destroyed);
+    match(notices.join(), /the way to the disks is lost: .*127\.0\.0\.1/);
+    server.close();
+  });
+
+  await t.test('another host key is refused', async () => {
+    await sshd[Symbol.asyncDispose]();
+    sshd = await libvirtSshd(host, { Port: 22, HostKey: file('other') });
+    const { code, stderr } = await holdfast('backup', 'create', 'nightly', '--from', 'kvm1/web1');
+    ok(code !== 0);
+    match(stderr, /another host key/);
+  });
+});
