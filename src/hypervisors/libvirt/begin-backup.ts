@@ -22,7 +22,7 @@ import { isNumber } from './libvirt-error.ts';
 import { socketFor } from './data-way.ts';
 import { describedBy } from './machines.ts';
 import { whileQuiet } from './quiet-guest.ts';
-import { checkpointName, type DiskTracking, planTracking } from './tracking.ts';
+import { CHANGED_GAP, checkpointName, type DiskTracking, planTracking } from './tracking.ts';
 import { endBackup, removeCheckpoint } from './tidy.ts';
 
 /*
@@ -263,7 +263,8 @@ async function snapshotDisk(
   const { sectorBytes, source } = described;
   const changed: ChangedRange[] = [];
   if (since !== undefined) {
-    for await (const range of device.dirtyRanges(bitmapOf(name))) changed.push(range);
+    const ranges = device.dirtyRanges(bitmapOf(name), { gap: CHANGED_GAP });
+    for await (const range of ranges) changed.push(range);
   }
   return {
     ...{ name, device, sectorBytes, why },

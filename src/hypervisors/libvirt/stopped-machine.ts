@@ -15,7 +15,7 @@ import { chooseDisks } from './chosen-disks.ts';
 import { type Domain, type DomainDisk } from './domain.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
 import { describedBy } from './machines.ts';
-import { type DiskTracking, planTracking } from './tracking.ts';
+import { CHANGED_GAP, type DiskTracking, planTracking } from './tracking.ts';
 
 /*
  * libvirt backs up only machines that run. The images of one that is off are read by qemu-nbd, which keeps
@@ -77,7 +77,7 @@ async function openImage(
     try {
       const { disk } = stack.use(await serve(host, path, { format, bitmaps: [since] }));
       const changed: ChangedRange[] = [];
-      for await (const range of disk.dirtyRanges(since)) changed.push(range);
+      for await (const range of disk.dirtyRanges(since, { gap: CHANGED_GAP })) changed.push(range);
       return { ...of, device: disk, changed, why: undefined };
     } catch (cause) {
       if (!(cause instanceof HypervisorError) && !(cause instanceof BlockError)) throw cause;
