@@ -7,6 +7,7 @@ import { dataset } from './dataset.ts';
 import { benchFairness } from './fairness.ts';
 import { benchFiles } from './files.ts';
 import { benchFuse } from './fuse.ts';
+import { benchHypervisor } from './hypervisor.ts';
 import { benchIngest } from './ingest.ts';
 import { holdfastIn } from './holdfast.ts';
 import { benchLarge } from './large.ts';
@@ -17,12 +18,12 @@ import { benchService } from './service.ts';
 import { benchStart } from './start.ts';
 
 /*
- * npm run bench [-- ingest reads nfs fuse files start boot service large fairness overlay] [--image FILE] [--next FILE]
- *   [--before DIRECTORY]
+ * npm run bench [-- ingest reads nfs fuse files start boot service large fairness overlay hypervisor]
+ *   [--image FILE] [--next FILE] [--before DIRECTORY]
  *
- * `large`, `fairness` and `overlay` run only where they are named: one wants 3 GB and some minutes, one knows limits, no
- * peers, and one writes for minutes. `start` and `overlay` compare with the code before a change too, if --before says
- * in which checkout it is.
+ * `large`, `fairness`, `overlay` and `hypervisor` run only where they are named: one wants 3 GB and some minutes, one
+ * knows limits, no peers, one writes for minutes, and one wants root, a libvirtd and `virtnbdbackup`. `start` and
+ * `overlay` compare with the code before a change too, if --before says in which checkout it is.
  * Each figure is a ratio to a peer that was measured in turn in the same run; above 1 is in our favour. The
  * disk is the demo VM unless an image (raw, and another of a later day) is given.
  */
@@ -31,7 +32,7 @@ const { values, positionals } = parseArgs({
   options: { image: { type: 'string' }, next: { type: 'string' }, before: { type: 'string' } },
 });
 /** They make disks of their own. */
-const ALONE = new Set(['fairness', 'overlay', 'start']);
+const ALONE = new Set(['fairness', 'hypervisor', 'overlay', 'start']);
 const wanted = (part: string): boolean => positionals.length === 0 || positionals.includes(part);
 
 const work = mkdtempSync(join(tmpdir(), 'holdfast-bench-'));
@@ -43,6 +44,7 @@ try {
   );
   if (positionals.includes('fairness')) await benchFairness(work);
   if (positionals.includes('overlay')) await benchOverlay(work, values.before);
+  if (positionals.includes('hypervisor')) await benchHypervisor(work);
   if (wanted('start')) await benchStart(work, values.before);
   if (!positionals.every((part) => ALONE.has(part)) || positionals.length === 0) await benchPeers();
 } finally {
