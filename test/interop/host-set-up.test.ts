@@ -124,7 +124,7 @@ test('a new machine is set up at its screen, from its name to the recovery key',
   await shows(/new password/);
   type('correct horse');
   enter();
-  await shows(/Once more/);
+  await shows(/Type it again/);
   type('correct horse');
   enter();
   await shows(/^ done +Administrator/m);
@@ -153,7 +153,7 @@ test('a new machine is set up at its screen, from its name to the recovery key',
   await shows(/The passphrase of "nightly"/);
   type('battery staple');
   enter();
-  await shows(/Once more/);
+  await shows(/Type it again/);
   type('battery staple');
   enter();
   const shown = await shows(/The recovery key of "nightly"[^]*Press Enter once it is written down/);
