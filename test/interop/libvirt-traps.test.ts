@@ -50,6 +50,18 @@ test('whatever happens to a machine, its next backup is true, and the one after 
     deepEqual((await backUp()).scopes, { vda: 'changes' });
   });
 
+  await t.test(
+    'its agent hangs: it is backed up without it, and is not frozen when the agent wakes',
+    async () => {
+      await web1.run('kill -STOP $(pidof qemu-ga)');
+      const { consistency } = await backUp();
+      deepEqual([consistency.asked, consistency.got], ['file-system', 'crash']);
+      await web1.run('kill -CONT $(pidof qemu-ga)');
+      await web1.durable(3);
+      equal((await backUp()).consistency.got, 'file-system');
+    },
+  );
+
   await t.test('it grows: what was added is read, the rest by its changes', async () => {
     await host.virsh('blockresize', 'web1', vda.path, '48MiB');
     const { scopes, point } = await backUp();

@@ -19,6 +19,8 @@ import type { LibvirtHost } from './libvirt-host.ts';
 const THAW_TRIES = 5;
 const THAW_PAUSE_MS = 500;
 const THAW_MS = 30_000;
+/** An agent that runs answers at once; libvirt waits no less than this. */
+const PING_SECONDS = 5;
 /** A guest that does not freeze within this time is thawed again. */
 const FREEZE_MS = 30_000;
 
@@ -49,6 +51,11 @@ export async function whileQuiet<T>(
   if (asked === 'crash') return { result: await work(), consistency: { asked, got: 'crash' } };
   if (described.agent !== 'connected') {
     const consistency = loud(guest, AGENTS[described.agent]);
+    return { result: await work(), consistency };
+  }
+  const silent = await ping(host, domain, signal);
+  if (silent) {
+    const consistency = loud(guest, silent.message);
     return { result: await work(), consistency };
   }
   const got = asked === 'application' ? await reached(host, domain, signal) : 'file-system';
@@ -99,6 +106,26 @@ async function reached(
   } catch (cause) {
     if (!(cause instanceof LibvirtError)) throw cause;
     return 'file-system';
+  }
+}
+
+/**
+ * Why the agent does not answer; undefined: it does. An order to freeze waits in the channel of an agent that hangs, and
+ * is carried out when it wakes up, hours after the backup: such an agent gets none.
+ */
+async function ping(
+  { link }: LibvirtHost,
+  domain: LibvirtDomain,
+  signal: AbortSignal,
+): Promise<LibvirtError | undefined> {
+  try {
+    const command = '{"execute":"guest-ping"}';
+    const asked = { domain, command, timeoutSeconds: PING_SECONDS, flags: 0 };
+    await link.call(LIBVIRT_CALLS.agentCommand, asked, signal);
+    return undefined;
+  } catch (cause) {
+    if (cause instanceof LibvirtError) return cause;
+    throw cause;
   }
 }
 
