@@ -110,8 +110,8 @@ async function reached(
 }
 
 /**
- * Why the agent does not answer; undefined: it does. An order to freeze waits in the channel of an agent that hangs, and
- * is carried out when it wakes up, hours after the backup: such an agent gets none.
+ * Why the agent does not answer; undefined: it does. An order to freeze waits in the channel of an agent that hangs,
+ * and is carried out when it wakes up, hours after the backup: such an agent gets none.
  */
 async function ping(
   { link }: LibvirtHost,
