@@ -1,17 +1,19 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
-import { test } from 'tap';
-import type { SshTarget } from '../../src/hypervisors/base/target.ts';
+import { type Test, test } from 'tap';
+import { parseHypervisorUri, type SshTarget } from '../../src/hypervisors/base/target.ts';
+import { openLibvirt } from '../../src/hypervisors/libvirt/libvirt.ts';
 import { sshWay } from '../../src/hypervisors/libvirt/ssh-way.ts';
 import { systemClock } from '../../src/sys/base/clock.ts';
+import { realWorld } from '../../src/sys/world.ts';
 import { checkDisks, expectSound } from '../support/checked-guest.ts';
 import { expectDone, runCli } from '../support/cli.ts';
 import { type LibvirtHost, libvirtHost, libvirtMissing } from '../support/libvirt.ts';
 import { libvirtSshd, libvirtSshdMissing } from '../support/libvirt-sshd.ts';
 import { enterOwnNetwork } from '../support/own-network.ts';
-import { program } from '../support/programs.ts';
+import { program, without } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { until } from '../support/until.ts';
 
@@ -108,7 +110,8 @@ test('a machine on another host is backed up through SSH alone', {
     clearInterval(look);
     deepEqual([...seen], [22]);
     // The way ends with its backup.
-    equal((await inside(host, `pgrep -u ${ACCOUNT} -l || true`)).trim(), '');
+    const ended = async () => (await inside(host, `pgrep -u ${ACCOUNT} -l || true`)).trim() === '';
+    await until('they end', ended);
   });
 
   await t.test('each recovery point has all records that were durable before it', async () => {
@@ -125,6 +128,14 @@ test('a machine on another host is backed up through SSH alone', {
     key: join(directory, 'kvm1.key'),
     knownHosts: join(directory, 'kvm1.known_hosts'),
   };
+  await t.test(
+    'what the account cannot open there comes through libvirt',
+    {
+      skip: without('swtpm'),
+    },
+    (it) => throughLibvirt(it, { host, holdfast, ssh }),
+  );
+
   const notices: string[] = [];
   const options = {
     signal: AbortSignal.timeout(60_000),
@@ -175,3 +186,89 @@ test('a machine on another host is backed up through SSH alone', {
     match(stderr, /another host key/);
   });
 });
+
+interface There {
+  readonly host: LibvirtHost;
+  readonly ssh: SshTarget;
+  holdfast(...words: readonly string[]): ReturnType<typeof runCli>;
+}
+
+/** Variables of firmware and the state of a TPM are read, and what a crash has left is removed. */
+async function throughLibvirt(t: Test, { host, ssh, holdfast }: There): Promise<void> {
+  const path = await host.disk('uefi1-vda.qcow2', { size: MIB, isBlank: true });
+  const disks = [{ target: 'vda', path }];
+  await host.define({ name: 'uefi1', disks, isUefi: true, hasTpm: true, agent: 'none' });
+  // Its firmware would take longer than all the rest.
+  await host.virsh('start', '--paused', 'uefi1');
+  const uuid = (await host.virsh('domuuid', 'uefi1')).trim();
+  const mark = /^holdfast-[^-]+/.exec(await host.virsh('checkpoint-list', 'web1', '--name'))![0];
+  const variables = join(host.directory, 'uefi1.nvram');
+  const state = host.path(`/var/lib/libvirt/swtpm/${uuid}/tpm2/tpm2-00.permall`);
+
+  async function pool(name: string, directory: string): Promise<void> {
+    const file = join(host.directory, 'pool.xml');
+    const target = `<target><path>${directory}</path></target>`;
+    writeFileSync(file, `<pool type='dir'><name>${name}</name>${target}</pool>`);
+    await host.virsh('pool-create', file);
+  }
+  const backUp = () => holdfast('backup', 'create', 'nightly', '--from', 'kvm1/uefi1');
+  type Files = readonly { readonly name: string; readonly size: number }[];
+  async function filesOf(made: ReturnType<typeof backUp>): Promise<Files> {
+    const { result } = await expectDone(made);
+    const [{ point } = { point: '' }] = result['points'] as readonly { readonly point: string }[];
+    return (await expectDone(holdfast('backup', 'show', point))).result['files'] as Files;
+  }
+
+  await t.test('they are in the recovery point, byte by byte', async () => {
+    const files = await filesOf(backUp());
+    deepEqual(
+      files.slice(2).map(({ name, size }) => [name, size]),
+      [
+        ['firmware-variables', statSync(variables).size],
+        ['tpm-state', statSync(state).size],
+      ],
+    );
+    const options = { ...realWorld(), name: 'kvm1', owner: 'other', scratch: undefined };
+    const uri = parseHypervisorUri(`qemu+ssh://${ACCOUNT}@127.0.0.1/system`)!;
+    const signal = AbortSignal.timeout(60_000);
+    await using there = await openLibvirt(
+      { ...options, sockets: undefined, target: { uri, ssh } },
+      signal,
+    );
+    const described = await there.describe(uuid, signal);
+    const [, ...read] = await Promise.all(described.files.map((it) => it.read(signal)));
+    ok(readFileSync(variables).equals(read[0]!));
+    ok(readFileSync(state).equals(read[1]!));
+    equal((await host.virsh('pool-list', '--all', '--name')).trim(), '');
+  });
+
+  await t.test('left scratch files go, and those of others stay; so do left pools', async () => {
+    const left = `${path}.${mark}-x.scratch`;
+    const others = [
+      `${path}.holdfast-other-x.scratch`,
+      join(host.directory, `b.${mark}-x.scratch`),
+    ];
+    for (const file of [left, ...others]) writeFileSync(file, 'overwritten');
+    // A pool that a broken connection left for this machine, and one of another backup that runs.
+    await pool(`${mark}-files-${uuid}`, join(host.directory, 'sockets'));
+    await pool(`${mark}-files-another`, host.directory);
+    const made = backUp();
+    const { stdout } = await made;
+    match(stdout, /uefi1-vda\.qcow2\.holdfast-\S+-x\.scratch, which .* was removed/);
+    equal((await filesOf(made)).length, 4);
+    deepEqual([left, ...others].map(existsSync), [false, true, true]);
+    equal((await host.virsh('pool-list', '--name')).trim(), `${mark}-files-another`);
+    await host.virsh('pool-destroy', `${mark}-files-another`);
+  });
+
+  await t.test(
+    'a file that cannot be had is reported, and the backup is made without it',
+    async () => {
+      await inside(host, `rm /var/lib/libvirt/swtpm/${uuid}/tpm2/tpm2-00.permall`);
+      const made = backUp();
+      match((await made).stdout, /state of its TPM is not in the recovery point: libvirt does not/);
+      equal((await filesOf(made)).length, 3);
+    },
+  );
+  await host.virsh('destroy', 'uefi1');
+}

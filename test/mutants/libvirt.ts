@@ -5,7 +5,24 @@ const ADDRESS = 'test/hypervisors/libvirt/uri.test.ts';
 const CODEC = 'test/formats/wire/libvirt.test.ts';
 const CALLS = 'src/hypervisors/libvirt/calls.ts';
 
+const STREAMS = 'src/hypervisors/libvirt/streams.ts';
+const STREAMED = 'test/hypervisors/libvirt/streams.test.ts';
+
 export const libvirt: readonly Mutant[] = [
+  {
+    name: 'libvirt: a file has any length',
+    file: STREAMS,
+    text: 'if (length <= lengthMax) return',
+    to: 'return',
+    tests: [STREAMED],
+  },
+  {
+    name: 'libvirt: a stream that no one waits for goes on',
+    file: STREAMS,
+    text: "else signal?.addEventListener('abort', onAbort, { once: true });",
+    to: '',
+    tests: [STREAMED],
+  },
   {
     name: 'libvirt: as many calls are sent as there are',
     file: CALLS,

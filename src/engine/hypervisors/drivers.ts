@@ -16,6 +16,8 @@ const libvirt: HypervisorDriver = {
   prepare: (account, sockets = REMOTE_SOCKETS) => [
     `useradd --create-home --groups libvirt ${account}`,
     `install -d -o ${QEMU} -g ${account} -m 2770 ${sockets}`,
+    // A crash of the host leaves QEMU's sockets.
+    `echo 'r! ${sockets}/holdfast-*.nbd' >> /etc/tmpfiles.d/holdfast.conf`,
     // Where AppArmor confines QEMU, as on Debian.
     `echo '${sockets}/** rwk,' >> /etc/apparmor.d/local/abstractions/libvirt-qemu`,
   ],

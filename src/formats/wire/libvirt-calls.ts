@@ -18,6 +18,7 @@ import {
   U32,
   U64,
   UUID_TEXT,
+  type ValueOf,
   word,
 } from './xdr-layouts.ts';
 
@@ -81,7 +82,13 @@ const JOB_INFO = struct({
 const DISK_INFO = struct({ allocation: U64, capacity: U64, physical: U64 });
 
 const VOLUME = struct({ pool: TEXT, name: TEXT, key: TEXT });
+export type LibvirtVolume = ValueOf<typeof VOLUME>;
 const OF_VOLUME = struct({ volume: VOLUME });
+const OF_VOLUME_FLAGS = struct({ volume: VOLUME, flags: U32 });
+const POOL = struct({ name: TEXT, uuid: UUID_TEXT });
+export type LibvirtPool = ValueOf<typeof POOL>;
+const OF_POOL = struct({ pool: POOL });
+const OF_POOL_FLAGS = struct({ pool: POOL, flags: U32 });
 const VOLUME_INFO = struct({ type: word(VOLUMES), capacity: U64, allocation: U64 });
 
 export const LIBVIRT_CALLS = {
@@ -150,9 +157,38 @@ export const LIBVIRT_CALLS = {
   snapshotXml: procedure('snapshot-xml', 186, OF_NAMED_FLAGS, TEXT),
 
   // What libvirt knows of images that lie in its pools.
+  volumeByName: procedure('volume-by-name', 95, struct({ pool: POOL, name: TEXT }), VOLUME),
   volumeByPath: procedure('volume-by-path', 97, struct({ path: TEXT }), VOLUME),
   volumeInfo: procedure('volume-info', 98, OF_VOLUME, VOLUME_INFO),
-  volumeXml: procedure('volume-xml', 99, struct({ volume: VOLUME, flags: U32 }), TEXT),
+  volumeXml: procedure('volume-xml', 99, OF_VOLUME_FLAGS, TEXT),
+  deleteVolume: procedure('delete-volume', 94, OF_VOLUME_FLAGS, NOTHING),
+  /** A stream with its bytes follows. `length` 0: to its end. */
+  downloadVolume: procedure(
+    'download-volume',
+    209,
+    struct({ volume: VOLUME, offset: U64, length: U64, flags: U32 }),
+    NOTHING,
+  ),
+
+  // Pools: directories of the host, as libvirt knows them.
+  pools: procedure(
+    'pools',
+    281,
+    struct({ wanted: I32, flags: U32 }),
+    struct({ pools: list(POOL, LIST_COUNT_MAX), count: U32 }),
+  ),
+  poolXml: procedure('pool-xml', 88, OF_POOL_FLAGS, TEXT),
+  poolVolumes: procedure(
+    'pool-volumes',
+    282,
+    struct({ pool: POOL, wanted: I32, flags: U32 }),
+    struct({ volumes: list(VOLUME, LIST_COUNT_MAX), count: U32 }),
+  ),
+  /** One that lasts until it is destroyed, and of which nothing is kept. */
+  createPool: procedure('create-pool', 76, struct({ xml: TEXT, flags: U32 }), POOL),
+  refreshPool: procedure('refresh-pool', 83, OF_POOL_FLAGS, NOTHING),
+  /** Its files stay. */
+  destroyPool: procedure('destroy-pool', 80, OF_POOL, NOTHING),
 
   // The guest, through its agent.
   freeze: procedure('freeze', 335, FROZEN, I32),

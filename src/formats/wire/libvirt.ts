@@ -30,8 +30,8 @@ export const LIST_COUNT_MAX = 16_384;
 /** Each has version 1. */
 export const LIBVIRT_PROGRAMS = { remote: 0x2000_8086, qemu: 0x2000_8087, keepalive: 0x6b65_6570 };
 export const LIBVIRT_VERSION = 1;
-export const PACKET_TYPES = { call: 0, reply: 1, message: 2 } as const;
-export const PACKET_STATUS = { ok: 0, error: 1 } as const;
+export const PACKET_TYPES = { call: 0, reply: 1, message: 2, stream: 3 } as const;
+export const PACKET_STATUS = { ok: 0, error: 1, continue: 2 } as const;
 export const KEEPALIVE = { ping: 1, pong: 2 } as const;
 
 export interface PacketHeader {
@@ -83,6 +83,11 @@ export function decodeBody<T>(packet: Uint8Array, layout: Layout<T>): T {
   return body;
 }
 
+/** What a packet of a stream carries, without padding; empty: the stream's end. Lent as the packet is. */
+export function streamBytes(packet: Uint8Array): Uint8Array {
+  return packet.subarray(HEADER_LENGTH);
+}
+
 /** The failure that a reply with the status `error` carries. */
 export interface LibvirtFailure {
   /** virErrorNumber: see `LIBVIRT_ERRORS`. */
@@ -109,6 +114,7 @@ export const LIBVIRT_ERRORS = {
   operationDenied: 29,
   noDomain: 42,
   authFailed: 45,
+  noPool: 49,
   noVolume: 50,
   operationInvalid: 55,
   configUnsupported: 67,

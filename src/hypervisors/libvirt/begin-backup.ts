@@ -20,6 +20,7 @@ import { type Domain, type DomainDisk, readDomain } from './domain.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
 import { isNumber } from './libvirt-error.ts';
 import { socketFor } from './data-way.ts';
+import { scratchFor } from './left-scratch.ts';
 import { describedBy } from './machines.ts';
 import { whileQuiet } from './quiet-guest.ts';
 import { CHANGED_GAP, checkpointName, type DiskTracking, planTracking } from './tracking.ts';
@@ -141,16 +142,17 @@ async function start(host: LibvirtHost, job: Job, plan: Plan, signal: AbortSigna
 }
 
 async function call(
-  { link, scratch }: LibvirtHost,
+  host: LibvirtHost,
   { domain, name, socket, read, left }: Job,
   plan: Plan,
   signal: AbortSignal,
 ): Promise<void> {
   const disks = read.map((disk): DiskInBackup => {
     const { since, isTracked } = plan.get(disk.name)!;
-    return { name: disk.name, since, isTracked, scratch: scratchOf(disk, name, scratch) };
+    const scratch = scratchFor(host, disk, { mark: name, machine: domain.uuid });
+    return { name: disk.name, since, isTracked, scratch };
   });
-  await link.call(
+  await host.link.call(
     LIBVIRT_CALLS.beginBackup,
     {
       domain,
@@ -161,21 +163,6 @@ async function call(
       flags: 0,
     },
     signal,
-  );
-}
-
-/** Beside the image, unless another place is named. Throws UNSUPPORTED. */
-function scratchOf(
-  { name, type, path }: DomainDisk,
-  mark: string,
-  directory: string | undefined,
-): string {
-  if (directory !== undefined) return `${directory}/${mark}-${name}.scratch`;
-  if (type === 'file' && path !== undefined) return `${path}.${mark}.scratch`;
-  throw new HypervisorError(
-    'UNSUPPORTED',
-    `disk ${name} is not a file, so the hypervisor has no place beside it for what the guest overwrites during the ` +
-      'backup: name a directory on it ("holdfast hypervisor change NAME --scratch DIR")',
   );
 }
 

@@ -11,6 +11,7 @@ import {
 import type { LibvirtProcedure } from '../../formats/wire/libvirt-calls.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
 import { LibvirtError } from './libvirt-error.ts';
+import { openStreams, type Streams } from './streams.ts';
 
 /* Calls of one connection: those under way, and those that wait for their turn. */
 
@@ -19,6 +20,8 @@ export interface CallOptions {
   readonly timeoutMs?: number | undefined;
   /** Goes before those that wait, and has a place of its own: to thaw a guest, to end a job. */
   readonly isUrgent?: boolean | undefined;
+  /** Called with its serial once libvirt has done it, before the next packet is looked at: also if no caller waits. */
+  readonly onDone?: ((serial: number) => void) | undefined;
 }
 
 export interface Calls {
@@ -33,6 +36,17 @@ export interface Calls {
     signal?: AbortSignal,
     options?: CallOptions,
   ): Promise<R>;
+  /**
+   * As `call`, and resolves with the bytes of the stream that follows its reply. Rejects FAILED if there are more than
+   * `lengthMax`.
+   */
+  download<A>(
+    procedure: LibvirtProcedure<A, undefined>,
+    args: A,
+    options: { readonly lengthMax: number; readonly signal?: AbortSignal | undefined },
+  ): Promise<Uint8Array>;
+  /** A packet of a stream. */
+  readonly onStream: Streams['onPacket'];
   /** A reply; one to a call that does not exist is none of ours, and ignored. */
   onReply(header: PacketHeader, packet: Uint8Array): void;
   /** So much time has passed: rejects those whose time is over. */
@@ -77,7 +91,12 @@ export function openCalls(send: (packet: Uint8Array) => void): Calls {
   let onIdle = (): void => {};
 
   const isIdle = (): boolean =>
-    urgent.size + waiting.size === 0 && ![...running.values()].some((it) => it.isAwaited);
+    urgent.size + waiting.size === 0 &&
+    ![...running.values()].some((it) => it.isAwaited) &&
+    streams.isIdle();
+  const streams = openStreams(send, () => {
+    if (isIdle()) onIdle();
+  });
 
   function proceed(): void {
     for (const call of urgent) {
@@ -90,10 +109,7 @@ export function openCalls(send: (packet: Uint8Array) => void): Calls {
     }
     if (isIdle()) onIdle();
   }
-  function leave(call: Call): void {
-    urgent.delete(call);
-    waiting.delete(call);
-  }
+  const leave = (call: Call): boolean => urgent.delete(call) || waiting.delete(call);
   function onGone(call: Call): void {
     leave(call);
     if (isIdle()) onIdle();
@@ -121,19 +137,22 @@ export function openCalls(send: (packet: Uint8Array) => void): Calls {
     (isUrgent ? urgent : waiting).add(call);
     proceed();
   }
+  function begun<A, R>(
+    procedure: LibvirtProcedure<A, R>,
+    args: A,
+    signal?: AbortSignal,
+    options: CallOptions = {},
+  ): Promise<R> {
+    const { promise, resolve, reject } = Promise.withResolvers<R>();
+    const call = newCall({ procedure, args, signal, resolve, reject, onGone }, options);
+    if (signal?.aborted === true) call.reject(signal.reason);
+    else enter(call, options.isUrgent ?? false);
+    return promise;
+  }
   return {
-    call<A, R>(
-      procedure: LibvirtProcedure<A, R>,
-      args: A,
-      signal?: AbortSignal,
-      options: CallOptions = {},
-    ) {
-      const { promise, resolve, reject } = Promise.withResolvers<R>();
-      const call = newCall({ procedure, args, signal, resolve, reject, onGone }, options);
-      if (signal?.aborted === true) call.reject(signal.reason);
-      else enter(call, options.isUrgent ?? false);
-      return promise;
-    },
+    call: begun,
+    download: downloader(begun, streams),
+    onStream: streams.onPacket,
     onReply(header, packet) {
       const call = running.get(header.serial);
       if (!call) return;
@@ -142,12 +161,9 @@ export function openCalls(send: (packet: Uint8Array) => void): Calls {
       proceed();
     },
     onPassed(ms) {
-      for (const call of [...running.values(), ...urgent, ...waiting]) {
-        call.leftMs -= ms;
-        if (call.leftMs > 0) continue;
-        const isSent = !urgent.has(call) && !waiting.has(call);
-        call.reject(timedOut(call.name, isSent));
-      }
+      streams.onPassed(ms);
+      const waits = (it: Call): boolean => urgent.has(it) || waiting.has(it);
+      for (const it of [...running.values(), ...urgent, ...waiting]) pass(it, ms, !waits(it));
     },
     isIdle,
     async drained() {
@@ -160,8 +176,23 @@ export function openCalls(send: (packet: Uint8Array) => void): Calls {
       for (const call of running.values()) call.reject(cutOff(call.name, reason));
       for (const call of [...urgent, ...waiting]) call.reject(reason);
       running.clear();
+      streams.end(reason);
       onIdle();
     },
+  };
+}
+
+function downloader(call: Calls['call'], streams: Streams): Calls['download'] {
+  return async (procedure, args, { lengthMax, signal }) => {
+    let received: Promise<Uint8Array> | undefined;
+    await call(procedure, args, signal, {
+      onDone(serial) {
+        received = streams.receive(procedure, serial, { lengthMax, signal });
+        // If the caller has gone, it has ended already, and no one waits for it.
+        received.catch(() => {});
+      },
+    });
+    return received!;
   };
 }
 
@@ -177,7 +208,7 @@ interface NewCall<A, R> {
 
 function newCall<A, R>(
   { procedure, args, signal, resolve, reject, onGone }: NewCall<A, R>,
-  { timeoutMs = TIMEOUT_MS }: CallOptions,
+  { timeoutMs = TIMEOUT_MS, onDone }: CallOptions,
 ): Call {
   const call: Call = {
     name: procedure.name,
@@ -187,7 +218,9 @@ function newCall<A, R>(
     onPacket(header, packet) {
       signal?.removeEventListener('abort', onAbort);
       try {
-        resolve(resultOf(procedure, header, packet));
+        const result = resultOf(procedure, header, packet);
+        onDone?.(header.serial);
+        resolve(result);
       } catch (cause) {
         reject(cause);
       }
@@ -230,6 +263,11 @@ function resultOf<A, R>(
     const message = `the reply of libvirt to "${procedure.name}" cannot be read: ${cause.message}`;
     throw new HypervisorError('FAILED', message, { cause });
   }
+}
+
+function pass(call: Call, ms: number, isSent: boolean): void {
+  call.leftMs -= ms;
+  if (call.leftMs <= 0) call.reject(timedOut(call.name, isSent));
 }
 
 function timedOut(name: string, isSent: boolean): HypervisorError {

@@ -1,11 +1,21 @@
+import { basename, dirname } from 'node:path/posix';
+import { LIBVIRT_CALLS } from '../../formats/wire/libvirt-calls.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type { FileSystem } from '../../sys/files/file-system.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
+import type { Link } from './link.ts';
+import type { WithPool } from './pools.ts';
 
-/** Files of the host that belong to machines: libvirt's API does not give them. */
+/** Files of the host that belong to machines: libvirt's API of machines does not give them. */
 export interface HostFiles {
-  /** Rejects HypervisorError: DENIED, NOT_FOUND, UNSUPPORTED if no way leads to files of that host. */
-  read(path: string, signal: AbortSignal): Promise<Uint8Array>;
+  /** Rejects HypervisorError: DENIED, NOT_FOUND. */
+  read(path: string, reading: Reading): Promise<Uint8Array>;
+}
+
+interface Reading {
+  /** The machine's UUID. */
+  readonly machine: string;
+  readonly signal: AbortSignal;
 }
 
 /** Variables of UEFI take up to 4 MiB, the state of a TPM some KiB. */
@@ -26,14 +36,39 @@ export function localFiles(files: Pick<FileSystem, 'readFile'>): HostFiles {
   };
 }
 
-/** The host is another one. */
-export function noFiles(): HostFiles {
+/** Through libvirt, wherever it is. */
+export function pooledFiles(link: Link, withPool: WithPool): HostFiles {
   return {
-    async read(path) {
-      throw new HypervisorError(
-        'UNSUPPORTED',
-        `${path} lies on another host, to whose files no way leads`,
-      );
+    async read(path, { machine, signal }) {
+      try {
+        return await withPool({ directory: dirname(path), machine, signal }, async (pool) => {
+          const name = basename(path);
+          const volume = await link.call(LIBVIRT_CALLS.volumeByName, { pool, name }, signal);
+          const whole = { volume, offset: 0, length: 0, flags: 0 };
+          return link.download(LIBVIRT_CALLS.downloadVolume, whole, {
+            ...{ lengthMax: LENGTH_MAX, signal },
+          });
+        });
+      } catch (cause) {
+        if (!(cause instanceof HypervisorError)) throw cause;
+        const { code, message, native } = cause;
+        const words = `libvirt does not give ${path}: ${message}`;
+        throw new HypervisorError(code, words, { cause, native });
+      }
+    },
+  };
+}
+
+/** What one may not read, the other does. */
+export function eitherFiles(files: HostFiles, others: HostFiles): HostFiles {
+  return {
+    async read(path, reading) {
+      try {
+        return await files.read(path, reading);
+      } catch (cause) {
+        if (!(cause instanceof HypervisorError) || cause.code !== 'DENIED') throw cause;
+        return others.read(path, reading);
+      }
     },
   };
 }

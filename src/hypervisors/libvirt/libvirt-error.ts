@@ -19,6 +19,7 @@ const CODES: Readonly<Record<number, HypervisorErrorCode>> = {
   [LIBVIRT_ERRORS.operationDenied]: 'DENIED',
   [LIBVIRT_ERRORS.noDomain]: 'NOT_FOUND',
   [LIBVIRT_ERRORS.authFailed]: 'DENIED',
+  [LIBVIRT_ERRORS.noPool]: 'NOT_FOUND',
   [LIBVIRT_ERRORS.noVolume]: 'NOT_FOUND',
   [LIBVIRT_ERRORS.configUnsupported]: 'UNSUPPORTED',
   [LIBVIRT_ERRORS.operationTimeout]: 'BUSY',

@@ -3,12 +3,14 @@ import type { HypervisorOptions } from '../base/hypervisor.ts';
 import type { HostFiles } from './host-files.ts';
 import type { Link } from './link.ts';
 import type { DataWay } from './data-way.ts';
+import type { WithPool } from './pools.ts';
 
 /** What the parts of this driver share: lent to them. */
 export interface LibvirtHost extends HypervisorOptions {
   readonly link: Link;
   readonly way: DataWay;
   readonly files: HostFiles;
+  readonly withPool: WithPool;
   readonly clock: Clock;
   /** Whether its files are those of this machine. */
   readonly isLocal: boolean;

@@ -10,11 +10,13 @@ import { beginBackup } from './begin-backup.ts';
 import { checkMachine } from './check.ts';
 import { type DataWay, localWay } from './data-way.ts';
 import { readDomain } from './domain.ts';
-import { localFiles, noFiles } from './host-files.ts';
+import { eitherFiles, localFiles, pooledFiles } from './host-files.ts';
 import { isNumber } from './libvirt-error.ts';
+import { removeLeftScratch } from './left-scratch.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
 import { openLink } from './link.ts';
 import { describedBy, listMachines, machineById, powerOf } from './machines.ts';
+import { poolsOf } from './pools.ts';
 import { REMOTE_SOCKETS, sshWay } from './ssh-way.ts';
 import { openStopped } from './stopped-machine.ts';
 import { tidyMachine } from './tidy.ts';
@@ -44,11 +46,13 @@ export async function openLibvirt(
     const qemu = versionText(await link.call(LIBVIRT_CALLS.version, undefined, signal));
     const libvirt = versionText(await link.call(LIBVIRT_CALLS.libVersion, undefined, signal));
     const hostname = await link.call(LIBVIRT_CALLS.hostname, undefined, signal);
+    const withPool = poolsOf({ link, owner });
+    const pooled = pooledFiles(link, withPool);
     const host: LibvirtHost = {
-      ...{ link, name, owner, scratch, clock },
+      ...{ link, name, owner, scratch, clock, withPool },
       product: `QEMU ${qemu}, libvirt ${libvirt}`,
       way: wayTo(options),
-      files: target.ssh ? noFiles() : localFiles(options.files),
+      files: target.ssh ? pooled : eitherFiles(localFiles(options.files), pooled),
       isLocal: target.ssh === undefined,
     };
     return {
@@ -57,7 +61,7 @@ export async function openLibvirt(
       machines: (until) => listMachines(host, until),
       async describe(id, until) {
         const domain = await machineById(host, id, until);
-        return describedBy(host, { domain, signal: until, onNotice: () => {} });
+        return describedBy(host, { domain, signal: until, onNotice: undefined });
       },
       check: async (until) => checkHost(host, until),
       backup: backupDriver(host),
@@ -94,7 +98,10 @@ function backupDriver(host: LibvirtHost): BackupDriver {
     },
     async tidy(id, keep, signal) {
       try {
-        return await tidyMachine(host, await machineById(host, id, signal), { keep, signal });
+        const domain = await machineById(host, id, signal);
+        const done = await tidyMachine(host, domain, { keep, signal });
+        const xml = await host.link.call(LIBVIRT_CALLS.domainXml, { domain, flags: 0 }, signal);
+        return [...done, ...(await removeLeftScratch(host, readDomain(xml), signal))];
       } catch (cause) {
         // Nothing of ours is left of a machine that is gone.
         if (isNumber(cause, LIBVIRT_ERRORS.noDomain)) return [];

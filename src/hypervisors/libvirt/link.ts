@@ -32,6 +32,8 @@ import { type LibvirtDriver, libvirtPlace } from './uri.ts';
 export interface Link extends AsyncDisposable {
   /** See `Calls`. */
   readonly call: Calls['call'];
+  /** See `Calls`. */
+  readonly download: Calls['download'];
   /**
    * Calls `listener` for each event of that kind, of all machines, as long as the connection lasts or until the
    * returned function is called. What happened before it resolves may be missed.
@@ -125,6 +127,7 @@ function linkOver({ stream, explain }: LibvirtChannel, clock: Clock): EndableLin
     const header = decodeHeader(packet);
     if (header.program === LIBVIRT_PROGRAMS.keepalive) return life.onPacket(header.procedure);
     if (header.type === PACKET_TYPES.reply) return calls.onReply(header, packet);
+    if (header.type === PACKET_TYPES.stream) return calls.onStream(header, packet);
     const isEvent = header.type === PACKET_TYPES.message;
     if (!isEvent || header.program !== LIBVIRT_PROGRAMS.remote) return;
     const event = decodeEvent(header.procedure, packet);
@@ -157,6 +160,10 @@ function linkOver({ stream, explain }: LibvirtChannel, clock: Clock): EndableLin
     call(procedure, args, until, options) {
       if (calls.isIdle()) looking.wake();
       return calls.call(procedure, args, until, options);
+    },
+    download(procedure, args, options) {
+      if (calls.isIdle()) looking.wake();
+      return calls.download(procedure, args, options);
     },
     listen: events.listen,
     destroy: () => stream.destroy(),

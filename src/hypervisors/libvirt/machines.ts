@@ -68,8 +68,8 @@ interface Described {
   /** Which disks are left out by choice; undefined: none. */
   readonly wish?: BackupWish | undefined;
   readonly signal: AbortSignal;
-  /** Called for a file of the machine that cannot be had. */
-  readonly onNotice: (message: string) => void;
+  /** Called for a file of the machine that cannot be had; undefined: files are read only when they are asked for. */
+  readonly onNotice: ((message: string) => void) | undefined;
 }
 
 export async function describedBy(
@@ -89,8 +89,10 @@ export async function describedBy(
   const { description, nvram, tpm, uuid } = described;
   const fetch = async (name: string, kind: PointFileKind, path: string | undefined) => {
     if (path === undefined) return undefined;
+    const read = (until: AbortSignal) => host.files.read(path, { machine: uuid, signal: until });
+    if (!onNotice) return { name, kind, read };
     try {
-      const bytes = await host.files.read(path, signal);
+      const bytes = await read(signal);
       return { name, kind, read: async () => bytes };
     } catch (cause) {
       if (!(cause instanceof HypervisorError)) throw cause;

@@ -1,106 +1,32 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
-import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'tap';
 import {
   decodeBody,
-  decodeHeader,
   encodePacket,
   KEEPALIVE,
   LIBVIRT_PROGRAMS,
-  packetCutter,
   type PacketHeader,
 } from '../../../src/formats/wire/libvirt.ts';
 import { LIBVIRT_CALLS as CALLS } from '../../../src/formats/wire/libvirt-calls.ts';
 import { LIBVIRT_EVENTS } from '../../../src/formats/wire/libvirt-events.ts';
-import { type Layout, NOTHING } from '../../../src/formats/wire/xdr-layouts.ts';
+import { NOTHING } from '../../../src/formats/wire/xdr-layouts.ts';
 import { isNumber } from '../../../src/hypervisors/libvirt/libvirt-error.ts';
-import { type Link, openLink } from '../../../src/hypervisors/libvirt/link.ts';
-import { type Clock, systemClock } from '../../../src/sys/base/clock.ts';
+import type { Link } from '../../../src/hypervisors/libvirt/link.ts';
+import { systemClock } from '../../../src/sys/base/clock.ts';
 import { fakeClock } from '../../support/fake-clock.ts';
+import { libvirtPeer, openPeer } from '../../support/libvirt-peer.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
 import { until } from '../../support/until.ts';
 
 const domain = { name: 'web1', uuid: '5e1fc4ec-0000-4000-8000-000000000002', id: 1 };
 
-interface Peer extends AsyncDisposable {
-  readonly path: string;
-  /** All that came, in order. */
-  readonly heard: (PacketHeader & { readonly packet: Buffer })[];
-  /** What it does with calls besides those that open a connection; nothing at first. */
-  onCall: (header: PacketHeader, packet: Buffer) => void;
-  answerWays: readonly ('none' | 'sasl' | 'polkit')[];
-  reply<R>(header: PacketHeader, layout: Layout<R>, body: R): void;
-  send<T>(header: Partial<PacketHeader>, layout: Layout<T>, body: T): void;
-  raw(bytes: Uint8Array): void;
-  end(): void;
-}
-
-const directory = temporaryDirectory();
-let peers = 0;
-
-/** Speaks as libvirtd does, and does what a test says. */
-async function peer(): Promise<Peer> {
-  const path = join(directory, `sock-${++peers}`);
-  let socket: Socket | undefined;
-  const it: Peer = {
-    ...{ path, heard: [], answerWays: ['none'] },
-    onCall() {},
-    reply: (header, layout, body) => it.send({ ...header, type: 1 }, layout, body),
-    send(header, layout, body) {
-      const all = {
-        program: LIBVIRT_PROGRAMS.remote,
-        version: 1,
-        procedure: 0,
-        type: 2,
-        serial: 0,
-      };
-      socket?.write(encodePacket({ ...all, status: 0, ...header }, layout, body));
-    },
-    raw: (bytes) => void socket?.write(bytes),
-    end: () => socket?.destroy(),
-    async [Symbol.asyncDispose]() {
-      socket?.destroy();
-      server.close();
-    },
-  };
-  const server = createServer((next) => {
-    socket = next;
-    const cut = packetCutter((bytes) => {
-      const packet = Buffer.from(bytes);
-      const header = decodeHeader(packet);
-      it.heard.push({ ...header, packet });
-      if (header.procedure === CALLS.authList.number) {
-        return it.reply(header, CALLS.authList.result, it.answerWays);
-      }
-      const isOpening = [CALLS.open.number, CALLS.authPolkit.number].includes(header.procedure);
-      if (isOpening && header.program === LIBVIRT_PROGRAMS.remote) {
-        if (header.procedure === CALLS.open.number) return it.reply(header, NOTHING, undefined);
-        return it.reply(header, CALLS.authPolkit.result, 1);
-      }
-      it.onCall(header, packet);
-    });
-    next.on('data', cut);
-    next.on('error', () => {});
-  });
-  await new Promise<void>((resolve) => server.listen(path, resolve));
-  return it;
-}
-
-function open(path: string, clock: Clock = systemClock(), signal = new AbortController().signal) {
-  const uri = { scheme: 'qemu+unix', account: undefined, host: undefined, port: undefined };
-  return openLink(
-    { uri: { ...uri, path: '/system', socket: path }, ssh: undefined },
-    { clock, signal },
-  );
-}
-
 const hostname = (link: Link, signal?: AbortSignal) => link.call(CALLS.hostname, undefined, signal);
 
 test('a connection asks how to log in, logs in and opens QEMU', async () => {
-  await using server = await peer();
+  await using server = await libvirtPeer();
   server.answerWays = ['polkit'];
-  await using link = await open(server.path);
+  await using link = await openPeer(server.path);
   deepEqual(
     server.heard.map(({ procedure }) => procedure),
     [66, 70, 1],
@@ -111,14 +37,14 @@ test('a connection asks how to log in, logs in and opens QEMU', async () => {
 });
 
 test('a way to log in that is not spoken is refused in words', async () => {
-  await using server = await peer();
+  await using server = await libvirtPeer();
   server.answerWays = ['sasl'];
-  await rejects(open(server.path), { code: 'UNSUPPORTED', message: /\(sasl\)/ });
+  await rejects(openPeer(server.path), { code: 'UNSUPPORTED', message: /\(sasl\)/ });
 });
 
 test('replies in another order reach their callers', async () => {
-  await using server = await peer();
-  await using link = await open(server.path);
+  await using server = await libvirtPeer();
+  await using link = await openPeer(server.path);
   const calls: PacketHeader[] = [];
   server.onCall = (header) => void calls.push(header);
   const both = Promise.all([hostname(link), link.call(CALLS.version, undefined)]);
@@ -129,8 +55,8 @@ test('replies in another order reach their callers', async () => {
 });
 
 test('at most as many calls are sent at once as libvirtd reads, and an urgent one has a place', async () => {
-  await using server = await peer();
-  await using link = await open(server.path);
+  await using server = await libvirtPeer();
+  await using link = await openPeer(server.path);
   const calls: PacketHeader[] = [];
   server.onCall = (header) => void calls.push(header);
   const all = Array.from({ length: 10 }, () => hostname(link));
@@ -152,8 +78,8 @@ test('at most as many calls are sent at once as libvirtd reads, and an urgent on
 });
 
 test('a refusal is known by its number, and has a code of ours', async () => {
-  await using server = await peer();
-  await using link = await open(server.path);
+  await using server = await libvirtPeer();
+  await using link = await openPeer(server.path);
   const failure = Buffer.from(
     '0000002a0000000a000000010000000c6e6f2073756368207468696e67000000'.slice(0, 56),
     'hex',
@@ -177,8 +103,8 @@ test('a refusal is known by its number, and has a code of ours', async () => {
 });
 
 test('an aborted call rejects at once, and keeps its place until libvirt has ended it', async () => {
-  await using server = await peer();
-  await using link = await open(server.path);
+  await using server = await libvirtPeer();
+  await using link = await openPeer(server.path);
   const calls: PacketHeader[] = [];
   server.onCall = (header) => void calls.push(header);
   const abort = new AbortController();
@@ -197,8 +123,8 @@ test('an aborted call rejects at once, and keeps its place until libvirt has end
 
 test('a call without a reply is given up in time', async () => {
   const clock = fakeClock('2026-01-01T00:00:00Z');
-  await using server = await peer();
-  await using link = await open(server.path, clock);
+  await using server = await libvirtPeer();
+  await using link = await openPeer(server.path, clock);
   // It answers pings: it is there, and busy.
   server.onCall = ({ program }) => {
     if (program === LIBVIRT_PROGRAMS.keepalive) {
@@ -212,8 +138,8 @@ test('a call without a reply is given up in time', async () => {
 
 test('a host that has gone without a word is noticed, and all calls say so', async () => {
   const clock = fakeClock('2026-01-01T00:00:00Z');
-  await using server = await peer();
-  await using link = await open(server.path, clock);
+  await using server = await libvirtPeer();
+  await using link = await openPeer(server.path, clock);
   const waits = rejects(hostname(link), { code: 'UNREACHABLE', message: /silent for 30 seconds/ });
   let isOver = false;
   void link.ended.then(() => (isOver = true));
@@ -227,8 +153,8 @@ test('a host that has gone without a word is noticed, and all calls say so', asy
 });
 
 test('pings of libvirt are answered', async () => {
-  await using server = await peer();
-  await using _link = await open(server.path);
+  await using server = await libvirtPeer();
+  await using _link = await openPeer(server.path);
   const { keepalive: program } = LIBVIRT_PROGRAMS;
   server.send({ program, procedure: KEEPALIVE.ping }, NOTHING, undefined);
   const isPong = (it: PacketHeader): boolean => it.program === program && it.procedure === 2;
@@ -236,8 +162,8 @@ test('pings of libvirt are answered', async () => {
 });
 
 test('events reach those who listen to their kind, also before the registration is answered', async () => {
-  await using server = await peer();
-  await using link = await open(server.path);
+  await using server = await libvirtPeer();
+  await using link = await openPeer(server.path);
   const { procedure, layout } = LIBVIRT_EVENTS.lifecycle;
   const event = { callback: 7, domain, event: 'started', detail: 0 } as const;
   server.onCall = (header) => {
@@ -258,8 +184,8 @@ test('events reach those who listen to their kind, also before the registration 
 });
 
 test('when libvirtd ends the connection, calls say that their effect is not known', async () => {
-  await using server = await peer();
-  await using link = await open(server.path);
+  await using server = await libvirtPeer();
+  await using link = await openPeer(server.path);
   server.onCall = () => server.end();
   const [first, ...waiting] = await Promise.allSettled(
     Array.from({ length: 5 }, () => hostname(link)),
@@ -275,8 +201,8 @@ test('when libvirtd ends the connection, calls say that their effect is not know
 
 test('what does not speak as libvirt does is ended, in bounded memory', async () => {
   for (const bytes of [Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n'), Buffer.alloc(64)]) {
-    await using server = await peer();
-    await using link = await open(server.path);
+    await using server = await libvirtPeer();
+    await using link = await openPeer(server.path);
     server.onCall = () => server.raw(bytes);
     await rejects(hostname(link), { code: 'FAILED', message: /does not speak as libvirt does/ });
     equal((await link.ended)?.code, 'FAILED');
@@ -284,16 +210,16 @@ test('what does not speak as libvirt does is ended, in bounded memory', async ()
 });
 
 test('a reply that cannot be read fails its call, and only that', async () => {
-  await using server = await peer();
-  await using link = await open(server.path);
+  await using server = await libvirtPeer();
+  await using link = await openPeer(server.path);
   server.onCall = (header) => server.reply(header, CALLS.version.result, 1);
   await rejects(hostname(link), { code: 'FAILED', message: /reply of libvirt to "hostname"/ });
   equal(await link.call(CALLS.version, undefined), 1);
 });
 
 test('a text that is too long is never sent', async () => {
-  await using server = await peer();
-  await using link = await open(server.path);
+  await using server = await libvirtPeer();
+  await using link = await openPeer(server.path);
   const name = 'x'.repeat(5_000_000);
   await rejects(link.call(CALLS.domainByName, { name }), { code: 'UNSUPPORTED' });
   server.onCall = (header) => server.reply(header, CALLS.hostname.result, 'kvm1');
@@ -301,8 +227,8 @@ test('a text that is too long is never sent', async () => {
 });
 
 test('closing waits for calls under way, and refuses later ones', async () => {
-  await using server = await peer();
-  const link = await open(server.path);
+  await using server = await libvirtPeer();
+  const link = await openPeer(server.path);
   const calls: PacketHeader[] = [];
   server.onCall = (header) => void calls.push(header);
   const name = hostname(link);
@@ -318,8 +244,8 @@ test('closing waits for calls under way, and refuses later ones', async () => {
 
 test('closing does not wait for a call that never ends', async () => {
   const clock = fakeClock('2026-01-01T00:00:00Z');
-  await using server = await peer();
-  const link = await open(server.path, clock);
+  await using server = await libvirtPeer();
+  const link = await openPeer(server.path, clock);
   const call = rejects(hostname(link), /not known/);
   const closed = link[Symbol.asyncDispose]();
   for (let i = 0; i < 6; i++) await clock.advance(1000);
@@ -328,17 +254,17 @@ test('closing does not wait for a call that never ends', async () => {
 });
 
 test('a socket that is not there says how libvirtd is started', async () => {
-  await rejects(open(join(directory, 'none')), {
+  await rejects(openPeer(join(temporaryDirectory(), 'none')), {
     code: 'UNREACHABLE',
     message: /systemctl start libvirtd/,
   });
 });
 
 test('opening can be aborted', async () => {
-  await using server = await peer();
+  await using server = await libvirtPeer();
   server.answerWays = [];
   const abort = new AbortController();
-  const opening = open(server.path, systemClock(), abort.signal);
+  const opening = openPeer(server.path, systemClock(), abort.signal);
   abort.abort(new Error('stopped'));
   await rejects(opening, /stopped/);
 });
