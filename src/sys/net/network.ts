@@ -324,8 +324,10 @@ function streamOf(accepted: Socket, process?: UnixPeer): ByteStream {
       }
       const next = adoptSocket(old, memory, (bytes) => stream.onBytes(bytes));
       if (!next) return;
+      old.setTimeout(0);
       unwire();
       wire(next);
+      stream.limitSilence(silenceMs);
       next.resume();
     },
     async secure(credentials) {

@@ -1,4 +1,4 @@
-import { deepEqual, ok, rejects } from 'node:assert/strict';
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
@@ -59,4 +59,17 @@ test('a peer that went away without a word is asked whether it is there, and soo
   ok(seconds !== undefined && Number(seconds) <= 20, timers);
   client.destroy();
   stream.destroy();
+});
+
+test('a limit of silence holds from then on also where data is received into one memory', async () => {
+  const path = join(temporaryDirectory(), 'socket');
+  const accepted: ByteStream[] = [];
+  await using _listener = await listen({ kind: 'unix', path }, (stream) => accepted.push(stream));
+  const stream = await connect({ kind: 'unix', path });
+  const closed = new Promise<Error | undefined>((resolve) => (stream.onClose = resolve));
+  stream.limitSilence(50);
+  stream.start();
+  stream.receiveInto(new Uint8Array(64));
+  equal(String(await closed), 'SystemError: nothing was heard for 1 s');
+  for (const it of accepted) it.destroy();
 });
