@@ -34,6 +34,10 @@ export async function openMessages(
     const path = join(directory, name);
     try {
       const message = messageFile.decode(await files.readFile(path, LENGTH_MAX));
+      // Once it is sent the file of its ID is removed: that has to be this one.
+      if (message.id + RECORD !== name) {
+        throw new FormatError('CORRUPT', `it is the record of "${message.id}"`);
+      }
       messages.set(message.id, message);
     } catch (cause) {
       if (!(cause instanceof FormatError)) throw cause;

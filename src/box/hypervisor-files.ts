@@ -1,4 +1,5 @@
 import { isAbsolute, join } from 'node:path/posix';
+import { isName } from '../formats/store/base/names.ts';
 import { FormatError } from '../formats/format-error.ts';
 import {
   decodeHypervisor,
@@ -134,7 +135,9 @@ export function openHypervisorFiles(
       }),
     remove: (name) =>
       locked(async () => {
-        if (!(await files.stat(pathOf(name, RECORD)))) throw missing(name, directory);
+        if (!isName(name) || !(await files.stat(pathOf(name, RECORD)))) {
+          throw missing(name, directory);
+        }
         // The record goes first: half of a hypervisor is none.
         for (const suffix of [RECORD, KEY, KNOWN_HOSTS]) {
           const path = pathOf(name, suffix);
@@ -161,7 +164,10 @@ function readerOf(files: FileSystem, directory: string): Pick<HypervisorFiles, '
   async function read(path: string): Promise<HypervisorRecord> {
     requirePrivate(path);
     try {
-      return decodeHypervisor(await files.readFile(path, LENGTH_MAX));
+      const record = decodeHypervisor(await files.readFile(path, LENGTH_MAX));
+      // Under another name it would be used with the keys of that one, and change its files.
+      if (path === join(directory, record.name + RECORD)) return record;
+      throw new FormatError('CORRUPT', `it is the record of "${record.name}"`);
     } catch (cause) {
       if (!(cause instanceof FormatError)) throw cause;
       throw new SystemError('CORRUPT', `${path} cannot be used: ${cause.message}`, { cause });
@@ -170,7 +176,7 @@ function readerOf(files: FileSystem, directory: string): Pick<HypervisorFiles, '
   return {
     async get(name) {
       const path = join(directory, `${name}${RECORD}`);
-      if (!(await files.stat(path))) throw missing(name, directory);
+      if (!isName(name) || !(await files.stat(path))) throw missing(name, directory);
       requirePrivateDirectory(directory);
       return read(path);
     },

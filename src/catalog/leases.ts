@@ -1,5 +1,6 @@
 import { join } from 'node:path/posix';
 import { decodeSummed, encodeSummed } from '../formats/store/base/json-record.ts';
+import { idIn, nameIn } from '../formats/store/base/names.ts';
 import type { Store } from '../store/directory/store.ts';
 import { putDurably } from '../sys/files/write-atomically.ts';
 import { SystemError } from '../sys/base/system-error.ts';
@@ -118,8 +119,8 @@ export async function listLeases(store: Store): Promise<LeaseList> {
 
 function decodeLease(bytes: Uint8Array): Lease {
   return decodeSummed(bytes, (fields) => ({
-    set: fields.text('set'),
-    point: fields.text('point'),
+    set: nameIn(fields, 'set'),
+    point: idIn(fields, 'point'),
     holder: fields.text('holder'),
   }));
 }

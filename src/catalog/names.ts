@@ -1,10 +1,5 @@
+import { isName } from '../formats/store/base/names.ts';
 import { CatalogError } from './catalog-error.ts';
-
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
-
-export function isName(name: string): boolean {
-  return NAME.test(name);
-}
 
 /** Names of sets, machines and disks become file names and export names. Throws BAD_NAME. */
 export function checkName(name: string, what: string): void {
@@ -14,4 +9,11 @@ export function checkName(name: string, what: string): void {
     `"${name}" cannot be the name of a ${what}: up to 64 letters, digits, ".", "_", "-", ` +
       'a letter or digit first',
   );
+}
+
+/** Names of a machine's disks, or of its files: two of one name would be kept in one place. Throws BAD_NAME. */
+export function checkNames(names: readonly string[], what: 'disk' | 'file'): void {
+  for (const name of names) checkName(name, what);
+  if (new Set(names).size === names.length) return;
+  throw new CatalogError('BAD_NAME', `two ${what}s have the same name in ${names.join(', ')}`);
 }

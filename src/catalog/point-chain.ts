@@ -5,6 +5,7 @@ import type { Store } from '../store/directory/store.ts';
 import { putDurably } from '../sys/files/write-atomically.ts';
 import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
+import { isName } from '../formats/store/base/names.ts';
 import { checkName } from './names.ts';
 import { readRecord } from './read-record.ts';
 import { setDirectory } from './set-copies.ts';
@@ -93,5 +94,6 @@ export async function machinesWithHead(store: Store, set: string): Promise<strin
   const directory = headsDirectory(store, set);
   if (!(await files.stat(directory))) return [];
   const names = (await files.list(directory)).filter((name) => name.endsWith(SUFFIX));
-  return names.map((name) => name.slice(0, -SUFFIX.length));
+  // Any other file is none of ours, and must not end a check.
+  return names.map((name) => name.slice(0, -SUFFIX.length)).filter(isName);
 }

@@ -1,5 +1,6 @@
 import { join } from 'node:path/posix';
 import type { DomainKeys } from '../formats/store/packs/frame.ts';
+import { FormatError } from '../formats/format-error.ts';
 import { decodePoint, type PointRecord } from '../formats/store/catalog/point.ts';
 import type { Store } from '../store/directory/store.ts';
 import type { FileSystem } from '../sys/files/file-system.ts';
@@ -229,6 +230,23 @@ export async function readPointRecord(
   return readRecord({ files, store }, path, RECORD_LENGTH_MAX, (bytes) =>
     decodePoint(bytes, key, store.checks()),
   );
+}
+
+/**
+ * The record as it will be read: once it has the name of a recovery point, one that cannot be read would be a lost
+ * backup, and stop those that come after it. Throws CORRUPT.
+ */
+export function readWritten(store: Store, { name, keys }: OpenSet, bytes: Uint8Array): PointRecord {
+  try {
+    if (bytes.length > RECORD_LENGTH_MAX) {
+      throw new FormatError('CORRUPT', `${bytes.length} bytes, more than ${RECORD_LENGTH_MAX}`);
+    }
+    return decodePoint(bytes, keys.record, store.checks());
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    const what = 'no recovery point was made, since its record could not be read';
+    throw new CatalogError('CORRUPT', `set "${name}": ${what}: ${cause.message}`, { cause });
+  }
 }
 
 /** A record copied to another name would look like another point with the same contents. */

@@ -23,6 +23,7 @@ import {
   pointPath,
   pointsOfMachine,
   readPointRecord,
+  readWritten,
 } from './points.ts';
 import { byPublication } from './publication-order.ts';
 import { mendSetRecord } from './set-copies.ts';
@@ -56,8 +57,11 @@ export async function publishPoint(
   const { machine } = draft;
   const { previous, sequence, others } = await placeInChain(store, set, { machine, known });
   const created = clock.now().toISOString();
-  const point: PointRecord = { ...draft, set: set.name, created, sequence, previous };
-  const bytes = encodePoint(point, set.keys.record);
+  const bytes = encodePoint(
+    { ...draft, set: set.name, created, sequence, previous },
+    set.keys.record,
+  );
+  const point = readWritten(store, set, bytes);
   await putDurably(files, pointPath(store, point), bytes);
   // From now on this is the newest: if a power cut restores an older tombstone, that is outranked.
   if (store.has('point-chain')) {

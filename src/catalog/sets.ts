@@ -2,6 +2,7 @@ import { join } from 'node:path/posix';
 import type { DomainKeys } from '../formats/store/packs/frame.ts';
 import { domainKeys, publicKeys, type Secret } from '../formats/store/catalog/key-slot.ts';
 import { DOMAIN_LENGTH } from '../formats/store/packs/pack.ts';
+import { isName } from '../formats/store/base/names.ts';
 import {
   type Cutting,
   isSealedBy,
@@ -12,7 +13,7 @@ import { CUTTING_DEFAULT } from '../store/write/chunker.ts';
 import { lockStore } from '../store/directory/store-lock.ts';
 import type { Store } from '../store/directory/store.ts';
 import { CatalogError } from './catalog-error.ts';
-import { checkName, isName } from './names.ts';
+import { checkName } from './names.ts';
 import {
   checkSetRecords,
   hasSetRecord,

@@ -2,8 +2,13 @@ import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
 import { AlarmError } from '../../src/alarms/alarm-error.ts';
 import { openOutbox } from '../../src/alarms/outbox.ts';
-import type { AlarmNotice, MessageRecord } from '../../src/formats/store/service/alarm.ts';
+import {
+  type AlarmNotice,
+  messageFile,
+  type MessageRecord,
+} from '../../src/formats/store/service/alarm.ts';
 import { SystemError } from '../../src/sys/base/system-error.ts';
+import { putDurably } from '../../src/sys/files/write-atomically.ts';
 import { type CrashingFs, crashingFs, onlyPowerCuts } from '../support/crashing-fs.ts';
 import { fakeClock } from '../support/fake-clock.ts';
 import { seeded } from '../support/random.ts';
@@ -120,6 +125,26 @@ test('messages go in order and are bounded; without a channel none is kept', asy
   equal(none.outbox.size, 0);
   await outbox[Symbol.asyncDispose]();
   await none.outbox[Symbol.asyncDispose]();
+});
+
+test('a message under the name of another is not sent: then the file of that name would be removed', async () => {
+  const home = disk();
+  const told: string[] = [];
+  const at = '2026-11-21T12:00:00.000Z';
+  const message = { id: '../../precious', created: at, attempts: 0, notice: notice('a') };
+  const files = [
+    ['/store/outbox/webhook/forged.json', messageFile.encode(message as never, 'checked')],
+    ['/store/precious.json', Buffer.from('{}')],
+  ] as const;
+  await home.files.makeDirectory('/store/outbox/webhook');
+  for (const [path, bytes] of files) await putDurably(home.files, path, bytes);
+  const { outbox, clock, troubles } = await opened(home, async ({ id }) => void told.push(id));
+  outbox.start();
+  await clock.advance(1);
+  deepEqual(told, []);
+  match(troubles[0]!, /forged\.json: it is the record of "\.\.\/\.\.\/precious"/);
+  ok(await home.files.stat('/store/precious.json'));
+  await outbox[Symbol.asyncDispose]();
 });
 
 test('a power cut at any call: what was put is told', async () => {

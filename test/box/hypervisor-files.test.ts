@@ -87,6 +87,28 @@ test('what a removed hypervisor had is gone, and one that cannot be read can be 
   await rejects(open().remove('kvm1'), /there is no hypervisor "kvm1" in /);
 });
 
+test('a record under another name than it holds is refused: it would be used with the keys of another', async () => {
+  const { open, at } = place();
+  await open().add(RECORD, KEY);
+  const bytes = readFileSync(at('kvm1.json'));
+  writeFileSync(at('kvm2.json'), bytes, { mode: 0o600 });
+  await rejects(open().get('kvm2'), {
+    code: 'CORRUPT',
+    message: /kvm2\.json cannot be used: it is the record of "kvm1"/,
+  });
+  const { records, damaged } = await open().list();
+  deepEqual([records.length, damaged[0]?.path], [1, at('kvm2.json')]);
+  await rejects(
+    open().change('kvm2', (record) => record),
+    { code: 'CORRUPT' },
+  );
+  // A name that leads elsewhere is that of no hypervisor.
+  mkdirSync(join(at('..'), 'other'), { mode: 0o700 });
+  writeFileSync(at('../other/kvm1.json'), bytes, { mode: 0o600 });
+  await rejects(open().get('../other/kvm1'), { code: 'NOT_FOUND' });
+  await rejects(open().remove('../other/kvm1'), { code: 'NOT_FOUND' });
+});
+
 test('a host key that was changed in the files of ssh is put right from the record', async () => {
   const { open, at } = place();
   await open().add(RECORD, KEY);

@@ -194,3 +194,11 @@ test('a tombstone of a session, or of an older backup, does not make the newest 
   equal(found.point, undefined);
   ok(found.forgotten);
 });
+
+test('a file among the heads that has no name of a machine does not end a check', async () => {
+  const it = await place();
+  await it.publish('m-1');
+  copyFileSync(it.head, join(it.head, '../no name.head'));
+  await it.forget('m-1');
+  deepEqual(await it.problems(), []);
+});

@@ -2,11 +2,12 @@ import { checkName } from '../../catalog/names.ts';
 import { listPoints, newPointId } from '../../catalog/points.ts';
 import { newestBackup } from '../../catalog/publication.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
+import { FormatError } from '../../formats/format-error.ts';
 import { encodeMachine, type Tracking } from '../../formats/store/catalog/machine.ts';
 import { LARGE_SECTOR, type PointRecord } from '../../formats/store/catalog/point.ts';
 import type { BackupWish, MachineSnapshot } from '../../hypervisors/base/backup-driver.ts';
 import type { Hypervisor } from '../../hypervisors/base/hypervisor.ts';
-import type { MachineSummary } from '../../hypervisors/base/machines.ts';
+import type { DescribedMachine, MachineSummary } from '../../hypervisors/base/machines.ts';
 import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
 import { type NamedSource, storeSources } from '../../ingest/backup/backup.ts';
 import type { ChangedBlocks } from '../../ingest/backup/changed-blocks.ts';
@@ -246,7 +247,7 @@ async function backupMachine(run: Run, chosen: Chosen): Promise<Result['points']
         store,
         {
           ...{ set, machine, known, signal, id, run: run.id },
-          ...(await partsOf(snapshot, parent, signal)),
+          ...(await partsOf(snapshot, parent, { signal, tell })),
           onEvent: notes.onEvent,
         },
         { ...writing, sources: sourcesOf(store, snapshot) },
@@ -264,11 +265,9 @@ async function backupMachine(run: Run, chosen: Chosen): Promise<Result['points']
 async function partsOf(
   { described, consistency, tracking, disks }: MachineSnapshot,
   parent: PointRecord | undefined,
-  signal: AbortSignal,
+  { signal, tell }: { readonly signal: AbortSignal; readonly tell: (message: string) => void },
 ): Promise<MachineNotes & { readonly changed: ChangedBlocks }> {
-  const files: NewFile[] = [
-    { name: DESCRIPTION, kind: 'description', bytes: encodeMachine(described.machine) },
-  ];
+  const files: NewFile[] = [...descriptionOf(described, tell)];
   for (const { name, kind, read } of described.files) {
     files.push({ name, kind, bytes: await read(signal) });
   }
@@ -282,6 +281,21 @@ async function partsOf(
 }
 
 const DESCRIPTION = 'machine.json';
+
+/** A machine that no reader would take must not cost its disks: the hypervisor's own definition is kept too. */
+function descriptionOf(
+  { machine }: DescribedMachine,
+  tell: (message: string) => void,
+): readonly NewFile[] {
+  try {
+    return [{ name: DESCRIPTION, kind: 'description', bytes: encodeMachine(machine) }];
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    tell(`the description of the machine is not in the recovery point: ${cause.message}`);
+    return [];
+  }
+}
+
 const FIRST = 'there is no earlier recovery point of it';
 
 function sourcesOf(store: Store, { disks }: MachineSnapshot): NamedSource[] {

@@ -1,7 +1,7 @@
 import { findPoint, listPoints, type PageRequest, pageOfPoints } from '../../catalog/points.ts';
 import { forgetLost, forgetPoint } from '../../catalog/publication.ts';
 import { CatalogError } from '../../catalog/catalog-error.ts';
-import { checkName } from '../../catalog/names.ts';
+import { checkName, checkNames } from '../../catalog/names.ts';
 import { backup } from '../../ingest/backup/backup.ts';
 import { readChangedBlocks } from '../../ingest/backup/changed-blocks.ts';
 import { formatName, parseImageFormat } from '../../ingest/source/image-format.ts';
@@ -63,11 +63,8 @@ export function checkBackup({
   format,
 }: Pick<BackupRequest, 'machine' | 'disks' | 'format'>) {
   checkName(machine, 'machine');
-  for (const { name } of disks) checkName(name, 'disk');
   const names = disks.map(({ name }) => name);
-  if (new Set(names).size < names.length) {
-    throw new CatalogError('BAD_NAME', `two disks have the same name in ${names.join(', ')}`);
-  }
+  checkNames(names, 'disk');
   return { names, as: format === undefined ? undefined : parseImageFormat(format) };
 }
 

@@ -1,5 +1,5 @@
 import { join } from 'node:path/posix';
-import { isName } from '../../catalog/names.ts';
+import { isName } from '../../formats/store/base/names.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type { Engine } from '../base/engine.ts';
 
@@ -16,7 +16,7 @@ const FILES = new RegExp(
     String.raw`^packs/\d{5}/\d{8}\.(pack|pack\.open|moved)$`,
     String.raw`^sets/[^/]+/set(\.copy)?\.json$`,
     String.raw`^sets/[^/]+/points/[^/]+\.(point|forgotten)$`,
-    String.raw`^sets/[^/]+/(profiles/[^/]+\.profile|heads/[^/]+\.head)$`,
+    String.raw`^sets/[^/]+/(profiles/[A-Za-z0-9][\w.-]*\.profile|heads/[A-Za-z0-9][\w.-]*\.head)$`,
     String.raw`^leases/(lock|[^/]+\.json)$`,
     String.raw`^(jobs/[^/]+\.(json|log)|schedules/[^/]+\.json)$`,
     // Left by a write that a crash interrupted.

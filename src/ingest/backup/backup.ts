@@ -1,6 +1,7 @@
 import { SEGMENT_LENGTH } from '../../formats/store/packs/node.ts';
 import type { PointDisk, PointLink, PointRecord } from '../../formats/store/catalog/point.ts';
 import { CatalogError } from '../../catalog/catalog-error.ts';
+import { checkName } from '../../catalog/names.ts';
 import { olderState } from '../../catalog/older-state.ts';
 import { isPublished, readPoint } from '../../catalog/points.ts';
 import { newestBackup } from '../../catalog/publication.ts';
@@ -12,6 +13,7 @@ import { formatSize } from '../../lib/sizes.ts';
 import { type ChangedBlocks, requireWithin, touchedPieces } from './changed-blocks.ts';
 import type { Scope } from './copy-disk.ts';
 import {
+  checkDisks,
   type MachineDisk,
   type MachineNotes,
   type MachineWriting,
@@ -107,7 +109,7 @@ export interface NamedSource extends Omit<Source, keyof AsyncDisposable> {
   readonly name: string;
 }
 
-/** The backup itself, once everything it needs is open: all of it is lent. */
+/** The backup itself, once everything it needs is open: all of it is lent. Rejects BAD_NAME before it stores any. */
 export async function storeSources(
   store: Store,
   options: MachineOptions,
@@ -116,6 +118,8 @@ export async function storeSources(
   const { id, machine, known, signal, onEvent } = options;
   const { files, consistency, run, tracking } = options;
   const { sources, writer } = parts;
+  checkName(machine, 'machine');
+  checkDisks(sources.map(({ name }) => name));
   const base = await baseOf(store, options);
   const total = sources.reduce((sum, { device }) => sum + device.geometry.size, 0);
   const positions = new Map<string, number>();

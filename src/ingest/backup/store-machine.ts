@@ -1,15 +1,17 @@
 import type { BlockDevice } from '../../block/block-device.ts';
 import { memoryDevice } from '../../block/memory.ts';
+import { checkNames } from '../../catalog/names.ts';
 import { POINT_FILE_LENGTH_MAX } from '../../catalog/point-files.ts';
 import { newPointId } from '../../catalog/points.ts';
 import { publishPoint } from '../../catalog/publication.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
 import type { PointFile, PointFileKind } from '../../formats/store/catalog/machine.ts';
-import type {
-  PointDisk,
-  PointLink,
-  PointRecord,
-  SectorSize,
+import {
+  POINT_DISKS_MAX,
+  type PointDisk,
+  type PointLink,
+  type PointRecord,
+  type SectorSize,
 } from '../../formats/store/catalog/point.ts';
 import { frameCodec } from '../../formats/store/packs/frame.ts';
 import { formatSize } from '../../lib/sizes.ts';
@@ -108,7 +110,10 @@ export function machineWriting(
   return { ...parts, nodes: nodeReader(packs, frameCodec(parts.set.keys)) };
 }
 
-/** Rejects, and publishes nothing, if a disk cannot be read to its end. */
+/**
+ * Rejects, and publishes nothing, if a disk cannot be read to its end; BAD_NAME before it stores a disk or a file
+ * whose name is none, or is that of another one.
+ */
 export async function storeMachine(
   store: Store,
   writing: MachineWriting,
@@ -117,6 +122,10 @@ export async function storeMachine(
   const { id, machine, parent, origin, known, onStored } = point;
   const { consistency, run, tracking } = point;
   const { set, writer } = writing;
+  checkNames(
+    (point.files ?? []).map(({ name }) => name),
+    'file',
+  );
   const { stored, readBytes } = await storeDisks(store, writing, point);
   const files = await storeFiles(store, writing, point);
   // What the recovery point refers to is durable before the point is there.
@@ -138,6 +147,15 @@ export async function storeMachine(
   return publishPoint(store, set, draft, known);
 }
 
+/** Throws BAD_NAME, and UNSUPPORTED if there are more than a recovery point can have. */
+export function checkDisks(names: readonly string[]): void {
+  if (names.length > POINT_DISKS_MAX) {
+    const what = `more than ${POINT_DISKS_MAX} disks, which is the most that a recovery point has`;
+    throw new IngestError('UNSUPPORTED', `the machine has ${what}: leave some out (--exclude)`);
+  }
+  checkNames(names, 'disk');
+}
+
 /** The first failure ends all. */
 async function storeDisks(
   store: Store,
@@ -148,6 +166,7 @@ async function storeDisks(
   const until = AbortSignal.any([ending.signal, ...(signal ? [signal] : [])]);
   const all: Promise<PointDisk>[] = [];
   const under = new Set<Promise<void>>();
+  const names: string[] = [];
   let readBytes = 0;
 
   async function storeOne(disk: MachineDisk): Promise<PointDisk> {
@@ -166,6 +185,8 @@ async function storeDisks(
     return { name, size, reference, source, ...(sectorSize && { sectorSize }) };
   }
   function begin(disk: MachineDisk): void {
+    names.push(disk.name);
+    checkDisks(names);
     const work = storeOne(disk);
     all.push(work);
     const ended = work

@@ -7,7 +7,13 @@ import { SystemError } from '../../sys/base/system-error.ts';
 import { SessionError } from './session-error.ts';
 import { findSession } from './listed-sessions.ts';
 import { advance, type Steps } from './session-executor.ts';
-import { emptySession, sessionDirectory, sessionJournal, writeJournal } from './session-files.ts';
+import {
+  emptySession,
+  journalOf,
+  sessionDirectory,
+  sessionJournal,
+  writeJournal,
+} from './session-files.ts';
 import { openSocket } from './session-sockets.ts';
 import { sealSession } from './session-overlays.ts';
 import { clean, mendLease, prepare, sessionDisks } from './session-steps.ts';
@@ -45,25 +51,27 @@ export async function startSession(
   const tail = Buffer.from(store.random.bytes(ID_RANDOM_LENGTH)).toString('hex');
   const id = `${point.machine}-${tail}`;
   const directory = sessionDirectory(store, id);
+  const record: SessionRecord = {
+    id,
+    created: store.clock.now().toISOString(),
+    set: point.set,
+    point: point.id,
+    machine: point.machine,
+    disks: sessionDisks(point),
+    listen: listen ?? `unix:${sockets ? openSocket(sockets, id) : join(directory, 'nbd.sock')}`,
+    tls,
+    nfs,
+    whenFull,
+    phase: 'preparing',
+    keepAs: undefined,
+    sealed: store.has('sealed-overlay') ? { begun: [], overPlain: false } : undefined,
+  };
+  // Its names become paths: before anything is made.
+  journalOf(record);
   await refuseLinks(store);
   await store.files.makeDirectory(directory);
   const lock = await holdSession(store, id);
   try {
-    const record: SessionRecord = {
-      id,
-      created: store.clock.now().toISOString(),
-      set: point.set,
-      point: point.id,
-      machine: point.machine,
-      disks: sessionDisks(point),
-      listen: listen ?? `unix:${sockets ? openSocket(sockets, id) : join(directory, 'nbd.sock')}`,
-      tls,
-      nfs,
-      whenFull,
-      phase: 'preparing',
-      keepAs: undefined,
-      sealed: store.has('sealed-overlay') ? { begun: [], overPlain: false } : undefined,
-    };
     await writeJournal(store, record);
     return held(store, (await advance(store, record, undefined, stepsWithoutKeys(store)))!, lock);
   } catch (cause) {

@@ -31,7 +31,23 @@ export function sessionDirectory(store: Store, id: string): string {
 export async function writeJournal(store: Store, session: SessionRecord): Promise<void> {
   const { files } = store;
   const path = join(sessionDirectory(store, session.id), JOURNAL);
-  await putDurably(files, path, encodeSession(session));
+  await putDurably(files, path, journalOf(session));
+}
+
+/** The session's journal; one that could not be read again would lose the session. Throws CORRUPT. */
+export function journalOf(session: SessionRecord): Uint8Array {
+  const bytes = encodeSession(session);
+  try {
+    if (bytes.length > JOURNAL_LENGTH_MAX) {
+      throw new FormatError('CORRUPT', `${bytes.length} bytes, more than ${JOURNAL_LENGTH_MAX}`);
+    }
+    decodeSession(bytes);
+    return bytes;
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    const what = `the journal of session ${session.id} could not be read`;
+    throw new SessionError('CORRUPT', `${what}, and is not written: ${cause.message}`, { cause });
+  }
 }
 
 /** Undefined: there is no such session. Rejects CORRUPT. */

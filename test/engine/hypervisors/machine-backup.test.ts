@@ -100,6 +100,24 @@ test('a recovery point has the machine, and what was left out of it', async ({
   deepEqual(point.files?.map(({ kind }) => kind).slice(0, 2), ['description', 'definition']);
 });
 
+test('a machine that no description can hold is backed up without one, and that is said', async ({
+  teardown: after,
+}) => {
+  const { engine, host, notices, backUp } = await place(after);
+  const excluded = Array.from({ length: 1024 }, (_, n) => `cd${n}`);
+  await host.machine({ name: 'web1', disks: { vda: MiB }, excluded });
+  const { points } = await backUp({ from: ['kvm1/web1'] });
+  const { point } = await openPoint(engine, points[0]!.point, KEY);
+  deepEqual(
+    point.files?.map(({ kind }) => kind),
+    ['definition', 'firmware-vars'],
+  );
+  match(
+    notices.join('\n'),
+    /web1: the description of the machine is not in the recovery point: .*"disks"/,
+  );
+});
+
 test('a machine that fails costs no other; alone it is an error', async ({ teardown: after }) => {
   const { host, backUp } = await place(after);
   for (const name of ['web1', 'web2', 'db']) await host.machine({ name, disks: { vda: MiB } });

@@ -150,7 +150,24 @@ export interface Fields {
 }
 
 /** Longest text of any field; a disk's source may be a long path. */
-export const TEXT_LENGTH_MAX = 4096;
+const TEXT_LENGTH_MAX = 4096;
+
+/**
+ * As much of a text as a record may have, and at most as many bytes of it: what others say of themselves must not make
+ * a record unreadable.
+ */
+export function cutText(text: string): string {
+  const bytesOf = (part: string): number => Buffer.byteLength(JSON.stringify(part)) - 2;
+  if (text.length <= TEXT_LENGTH_MAX && bytesOf(text) <= TEXT_LENGTH_MAX) return text;
+  let end = 0;
+  let bytes = 0;
+  for (const sign of text) {
+    bytes += bytesOf(sign);
+    if (bytes > TEXT_LENGTH_MAX) break;
+    end += sign.length;
+  }
+  return text.slice(0, end);
+}
 
 function fieldsOf(value: unknown, where: string, objects: ReadObject[] | undefined): Fields {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {

@@ -1,4 +1,5 @@
 import { decodeJsonRecord, encodeJsonRecord, type Fields } from '../base/json-record.ts';
+import { nameIn } from '../base/names.ts';
 import { decodeLink, encodeLink, type PointLink } from './point.ts';
 
 // Names the newest recovery point of a machine in its set: the end of the chain of points. Grammar: head.md.
@@ -36,8 +37,8 @@ export function decodeHead(bytes: Uint8Array, key: Uint8Array | undefined): Head
 function headOf(fields: Fields): HeadRecord {
   fields.expect(FORMAT, VERSION);
   return {
-    set: fields.text('set'),
-    machine: fields.text('machine'),
+    set: nameIn(fields, 'set'),
+    machine: nameIn(fields, 'machine'),
     point: fields.has('point') ? decodeLink(fields.object('point')) : undefined,
     points: fields.list('points', HEAD_POINTS_MAX, decodeLink),
   };

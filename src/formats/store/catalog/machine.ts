@@ -1,6 +1,6 @@
 import { utf8 } from '../../../lib/bytes.ts';
 import { FormatError } from '../../format-error.ts';
-import { type Fields, parseFields, TEXT_LENGTH_MAX } from '../base/json-record.ts';
+import { cutText, type Fields, parseFields } from '../base/json-record.ts';
 import type { Reference } from '../packs/node.ts';
 
 /*
@@ -191,11 +191,16 @@ const NICS_MAX = 1024;
 const BOOT_MAX = 4096;
 const COUNT_MAX = 2 ** 20;
 
-/** The file of kind `description`. Texts are the host's: what no reader would take of a long one is cut off. */
+/**
+ * The file of kind `description`. Texts are the host's: what no reader would take of a long one is cut off. Throws
+ * FormatError for a machine with more of anything, or with numbers, that no reader would take.
+ */
 export function encodeMachine(machine: MachineDescription): Uint8Array {
   const cut = (_name: string, value: unknown) =>
-    typeof value === 'string' ? value.slice(0, TEXT_LENGTH_MAX) : value;
-  return utf8(`${JSON.stringify({ format: FORMAT, version: VERSION, ...machine }, cut)}\n`);
+    typeof value === 'string' ? cutText(value) : value;
+  const bytes = utf8(`${JSON.stringify({ format: FORMAT, version: VERSION, ...machine }, cut)}\n`);
+  decodeMachine(bytes);
+  return bytes;
 }
 
 /** Throws FormatError. */

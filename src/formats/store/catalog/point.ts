@@ -1,10 +1,11 @@
 import {
+  cutText,
   type Fields,
   decodeJsonRecord,
   encodeJsonRecord,
   hex,
-  TEXT_LENGTH_MAX,
 } from '../base/json-record.ts';
+import { idIn, nameIn, requireDistinct } from '../base/names.ts';
 import { DIGEST_LENGTH, keyedHash } from '../base/digest.ts';
 import { FRAME_LENGTH_MAX } from '../packs/frame.ts';
 import type { Reference } from '../packs/node.ts';
@@ -80,17 +81,18 @@ export interface PointStats {
 const FORMAT = 'holdfast-point';
 const VERSION = 1;
 /** More disks than any hypervisor allows a machine. */
-const DISKS_MAX = 256;
+export const POINT_DISKS_MAX = 256;
 /** A machine has a handful. */
 const FILES_MAX = 64;
 const U32_MAX = 2 ** 32 - 1;
 
+/** Texts that are for people are cut off at what a reader would take of them. */
 export function encodePoint(point: PointRecord, key: Uint8Array): Uint8Array {
-  const disks = point.disks.map(rooted);
+  const disks = point.disks.map((disk) => rooted({ ...disk, source: cutText(disk.source) }));
   const files = point.files?.map(rooted);
   const consistency = point.consistency && {
     ...point.consistency,
-    why: point.consistency.why?.slice(0, TEXT_LENGTH_MAX),
+    why: point.consistency.why && cutText(point.consistency.why),
   };
   const previous = point.previous && encodeLink(point.previous);
   const parts = { previous, disks, files, consistency };
@@ -112,7 +114,7 @@ export function encodeLink({ id, sequence, digest }: PointLink): object {
 
 export function decodeLink(fields: Fields): PointLink {
   return {
-    id: fields.text('id'),
+    id: idIn(fields, 'id'),
     sequence: fields.integer('sequence', 0, Number.MAX_SAFE_INTEGER),
     digest: fields.bytes('digest', DIGEST_LENGTH),
   };
@@ -134,15 +136,18 @@ function pointOf(fields: Fields, checks: Checks | undefined): PointRecord {
   fields.expect(FORMAT, VERSION);
   const stats = fields.object('stats');
   return {
-    id: fields.text('id'),
-    set: fields.text('set'),
-    machine: fields.text('machine'),
+    id: idIn(fields, 'id'),
+    set: nameIn(fields, 'set'),
+    machine: nameIn(fields, 'machine'),
     created: fields.text('created'),
     sequence: fields.has('sequence') ? fields.integer('sequence', 0, Number.MAX_SAFE_INTEGER) : 0,
     previous: fields.has('previous') ? decodeLink(fields.object('previous')) : undefined,
-    parent: fields.has('parent') ? fields.text('parent') : undefined,
+    parent: fields.has('parent') ? idIn(fields, 'parent') : undefined,
     origin: fields.oneOf('origin', ['backup', 'session']),
-    disks: fields.list('disks', DISKS_MAX, (disk) => diskOf(disk, checks)),
+    disks: requireDistinct(
+      fields.list('disks', POINT_DISKS_MAX, (disk) => diskOf(disk, checks)),
+      'disks',
+    ),
     stats: {
       readBytes: stats.integer('readBytes', 0, Number.MAX_SAFE_INTEGER),
       storedBytes: stats.integer('storedBytes', 0, Number.MAX_SAFE_INTEGER),
@@ -158,7 +163,9 @@ function machineOf(fields: Fields): OfMachine {
   const consistency = consistencyOf(fields);
   const tracking = trackingOf(fields);
   return {
-    ...(fields.has('files') && { files: fields.list('files', FILES_MAX, fileOf) }),
+    ...(fields.has('files') && {
+      files: requireDistinct(fields.list('files', FILES_MAX, fileOf), 'files'),
+    }),
     ...(consistency && { consistency }),
     ...(fields.has('run') && { run: fields.text('run') }),
     ...(tracking && { tracking }),
@@ -168,7 +175,7 @@ function machineOf(fields: Fields): OfMachine {
 function fileOf(fields: Fields): PointFile {
   fields.require('root');
   return {
-    name: fields.text('name'),
+    name: nameIn(fields, 'name'),
     kind: fields.text('kind'),
     size: fields.integer('size', 0, Number.MAX_SAFE_INTEGER),
     reference: fields.has('root') ? referenceOf(fields.object('root')) : undefined,
@@ -197,7 +204,7 @@ function trackingOf(record: Fields): Tracking | undefined {
 function diskOf(fields: Fields, checks: Checks | undefined): PointDisk {
   if (checks === 'checked') fields.require('root');
   return {
-    name: fields.text('name'),
+    name: nameIn(fields, 'name'),
     size: fields.integer('size', 1, Number.MAX_SAFE_INTEGER),
     ...sectorsOf(fields),
     source: fields.text('source'),

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { decodeSummed, encodeSummed, type Fields } from '../base/json-record.ts';
+import { cutText, decodeSummed, encodeSummed, type Fields } from '../base/json-record.ts';
+import { nameIn } from '../base/names.ts';
 import { HYPERVISOR_KINDS, type HypervisorKind } from '../catalog/machine.ts';
 
 // Hypervisors as this box knows them. Grammar: hypervisor.md.
@@ -42,8 +43,18 @@ export interface HypervisorFailure {
 const FORMAT = 'holdfast-hypervisor';
 const VERSION = 1;
 
+/** What the hypervisor said of itself is cut off at what a reader would take of it. */
 export function encodeHypervisor(record: HypervisorRecord): Uint8Array {
-  return encodeSummed({ format: FORMAT, version: VERSION, ...record });
+  const { contact, failure } = record;
+  const said = {
+    contact: contact && {
+      ...contact,
+      product: cutText(contact.product),
+      host: cutText(contact.host),
+    },
+    failure: failure && { ...failure, message: cutText(failure.message) },
+  };
+  return encodeSummed({ format: FORMAT, version: VERSION, ...record, ...said });
 }
 
 /** Throws FormatError. */
@@ -56,7 +67,7 @@ function recordOf(fields: Fields): HypervisorRecord {
   const part = <T>(name: string, read: (inner: Fields) => T): T | undefined =>
     fields.has(name) ? read(fields.object(name)) : undefined;
   return {
-    name: fields.text('name'),
+    name: nameIn(fields, 'name'),
     kind: fields.oneOf('kind', HYPERVISOR_KINDS),
     uri: fields.text('uri'),
     identity: part('identity', identityOf),

@@ -1,5 +1,5 @@
-import { FormatError } from '../../format-error.ts';
 import { decodeSummed, encodeSummed, type Fields } from '../base/json-record.ts';
+import { idIn, requireDistinct } from '../base/names.ts';
 import { type SectorSize, sectorsOf } from '../catalog/point.ts';
 
 // A recovery session's journal: what it is, and its phase. Grammar: session.md.
@@ -67,8 +67,6 @@ const FORMAT = 'holdfast-session';
 const VERSION = 1;
 const DISKS_MAX = 256;
 const NETWORKS_MAX = 256;
-/** The longest names are IDs: a machine's name, a time and random digits. */
-const FILE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const PORT_MAX = 65_535;
 
 export function encodeSession(session: SessionRecord): Uint8Array {
@@ -85,23 +83,27 @@ export function decodeSession(bytes: Uint8Array): SessionRecord {
 function sessionOf(fields: Fields): SessionRecord {
   fields.expect(FORMAT, VERSION);
   return {
-    id: fileName(fields, 'id'),
+    id: idIn(fields, 'id'),
     created: fields.text('created'),
-    set: fileName(fields, 'set'),
-    point: fileName(fields, 'point'),
-    machine: fileName(fields, 'machine'),
-    disks: fields.list('disks', DISKS_MAX, (disk) => ({
-      name: fileName(disk, 'name'),
-      size: disk.integer('size', 1, Number.MAX_SAFE_INTEGER),
-      ...sectorsOf(disk),
-    })),
+    set: idIn(fields, 'set'),
+    point: idIn(fields, 'point'),
+    machine: idIn(fields, 'machine'),
+    disks: requireDistinct(fields.list('disks', DISKS_MAX, diskOf), 'disks'),
     listen: fields.text('listen'),
     tls: fields.has('tls') && fields.flag('tls'),
     nfs: fields.has('nfs') ? decodePlace(fields.object('nfs')) : undefined,
     whenFull: fields.oneOf('whenFull', ['pause', 'refuse']),
     phase: fields.oneOf('phase', ['preparing', 'ready', 'keeping', 'cleaning']),
-    keepAs: fields.has('keepAs') ? fileName(fields, 'keepAs') : undefined,
+    keepAs: fields.has('keepAs') ? idIn(fields, 'keepAs') : undefined,
     sealed: fields.has('sealed') ? decodeSealed(fields.object('sealed')) : undefined,
+  };
+}
+
+function diskOf(fields: Fields): SessionDisk {
+  return {
+    name: idIn(fields, 'name'),
+    size: fields.integer('size', 1, Number.MAX_SAFE_INTEGER),
+    ...sectorsOf(fields),
   };
 }
 
@@ -110,16 +112,6 @@ function decodeSealed(fields: Fields): SealedOverlays {
     begun: fields.texts('begun', DISKS_MAX),
     overPlain: fields.flag('overPlain'),
   };
-}
-
-/** The name becomes a part of paths, and an attacker may have written it. */
-function fileName(fields: Fields, field: string): string {
-  const found = fields.text(field);
-  if (FILE_NAME.test(found)) return found;
-  throw new FormatError(
-    'CORRUPT',
-    `record's "${field}" is not a name: ${JSON.stringify(found.slice(0, 100))}`,
-  );
 }
 
 function decodePlace(fields: Fields): NfsPlace {
