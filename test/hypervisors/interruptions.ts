@@ -51,17 +51,16 @@ export function interruptionsConform(
       { open, stride },
       () => 'FAILED',
       async ({ machine, call, foreign, points }) => {
-        // A removal that failed is what tidying is for.
-        if (/end|remove|abort|delete/i.test(call)) return;
+        // A removal that failed is what tidying is for, and so is all that comes after the recovery point.
+        if (points.length > 1 || /end|remove|abort|delete/i.test(call)) return;
         equal((await machine.traces()).length, foreign.length + 1, `${points.length} points`);
       },
     );
   });
 
   test('a signal at any call ends the backup with its reason, and leaves nothing', async () => {
-    await using first = await open();
-    const { calls } = await prepared(first, () => undefined);
-    for (let at = 1; at <= calls.length; at += stride) {
+    const count = await callsOfBackup(open);
+    for (let at = 1; at <= count; at += stride) {
       await using rig = await open();
       const controller = new AbortController();
       const reason = new Error(`canceled at ${at}`);
@@ -186,6 +185,12 @@ async function prepared(
   equal(await machine.isRunning(), true);
   for (const { disks } of points.slice(1)) same(disks, then);
   return { rig, machine, calls, foreign, points };
+}
+
+/** Its host is gone before the next one comes: a real one has no two machines of one name. */
+async function callsOfBackup(open: () => Promise<TestHost>): Promise<number> {
+  await using rig = await open();
+  return (await prepared(rig, () => undefined)).calls.length;
 }
 
 /** Lets it happen to the first call of a backup, then in a fresh host to the second, until a backup ends before. */

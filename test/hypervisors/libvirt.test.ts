@@ -7,6 +7,7 @@ import { noise } from '../support/random.ts';
 import { savedMachine } from '../support/saved-machine.ts';
 import { backupsConform, madeMachine, NAMES } from './backups.ts';
 import { checksConform } from './checks.ts';
+import { libvirtDisksConform } from './libvirt-disks.ts';
 import type { Test } from './rig.ts';
 import { begin, endless, same, take, truth } from './taking.ts';
 
@@ -20,6 +21,7 @@ test('libvirt is as any hypervisor', { skip: libvirtMissing, timeout: 900_000 },
   const each: Test = (name, body) => tests.push(t.test(name, body));
   checksConform(each, open);
   backupsConform(each, open);
+  libvirtDisksConform(each, { host, saved });
 
   each(
     'a machine that is destroyed in the middle of a backup counts from its last point',

@@ -12,6 +12,10 @@ const MISHAPS: readonly Mishap[] = ['cut-before', 'cut-after', 'FAILED', 'BUSY',
 /** A backup of a few small disks makes about as many calls. */
 const CALLS = 24;
 
+/** Hosts take names of their own only: `vda`, `vdb`. */
+const diskName = (number: number): string => `vd${String.fromCharCode(97 + (number % LETTERS))}`;
+const LETTERS = 26;
+
 /** Whatever happens to a machine, in any order: each point that is published has the disks as they were. */
 export function livesConform(
   test: Test,
@@ -45,7 +49,7 @@ interface Life {
 }
 
 async function born(rig: TestHost, random: () => number): Promise<Life> {
-  const disks = new Map([['disk0', SIZE]]);
+  const disks = new Map([[diskName(0), SIZE]]);
   const machine = await rig.machine({ name: 'web1', disks: Object.fromEntries(disks) });
   return { rig, random, machine, disks, point: undefined, foreign: [], made: 1 };
 }
@@ -110,7 +114,7 @@ async function addOrRemove(life: Life): Promise<void> {
     disks.delete(name);
   } else {
     // Sometimes by the name of one that was there before.
-    const name = `disk${below(random, ++life.made)}`;
+    const name = diskName(below(random, ++life.made));
     if (disks.has(name)) return;
     await machine.addDisk(name, SIZE);
     disks.set(name, SIZE);

@@ -11,6 +11,8 @@ import { until } from './until.ts';
 export interface LibvirtTestMachine extends TestMachine {
   /** Puts a device into its definition while it is off. */
   attachDefined(target: string, xml: string): Promise<void>;
+  /** Puts a layer over the disk's image while it is off, by hand: libvirt makes none then. */
+  addLayer(disk: string): Promise<void>;
   /** Its disks in a backup can no longer be read, as if the host were away. */
   stopServing(): Promise<void>;
   /** Whatever there still is of it. */
@@ -41,6 +43,12 @@ export function libvirtTestMachine(host: LibvirtHost, made: MadeFrom): LibvirtTe
   let foreign = 0;
   const imageOf = (disk: string): string => join(directory, `${disk}.qcow2`);
   const isOn = async (): Promise<boolean> => (await virsh('domstate', id)).trim() !== 'shut off';
+  /** Where the disk's writes go: another file after a snapshot. */
+  async function topOf(disk: string): Promise<string> {
+    const list = await virsh('domblklist', id, ...((await isOn()) ? [] : ['--inactive']));
+    const found = new RegExp(`^ *${disk} +(/.*)$`, 'm').exec(list);
+    return found![1]!.trim();
+  }
   const scratchFile = join(host.directory, `${id}.scratch`);
 
   async function withDevice(xml: string, ...words: readonly string[]): Promise<void> {
@@ -66,7 +74,7 @@ export function libvirtTestMachine(host: LibvirtHost, made: MadeFrom): LibvirtTe
   /** By the guest's own device: a backup that is under way sees it as the guest's write. */
   async function io(disk: string, command: string): Promise<void> {
     if (!(await isOn())) {
-      await program('qemu-io', '-f', 'qcow2', '-c', command, imageOf(disk));
+      await program('qemu-io', '-f', 'qcow2', '-c', command, await topOf(disk));
       return;
     }
     const device = `/machine/peripheral/virtio-disk${disk.charCodeAt(2) - 97}/virtio-backend`;
@@ -87,7 +95,17 @@ export function libvirtTestMachine(host: LibvirtHost, made: MadeFrom): LibvirtTe
     async contents(disk) {
       if (await isOn()) await io(disk, 'flush');
       const file = join(host.directory, `${id}.contents`);
-      await program('qemu-img', 'convert', '-U', '-f', 'qcow2', '-O', 'raw', imageOf(disk), file);
+      await program(
+        'qemu-img',
+        'convert',
+        '-U',
+        '-f',
+        'qcow2',
+        '-O',
+        'raw',
+        await topOf(disk),
+        file,
+      );
       const bytes = new Uint8Array(readFileSync(file));
       rmSync(file);
       return bytes;
@@ -182,6 +200,12 @@ export function libvirtTestMachine(host: LibvirtHost, made: MadeFrom): LibvirtTe
     async attachDefined(target, xml) {
       await withDevice(xml, 'attach-device', '--config');
       devices.set(target, xml);
+    },
+    async addLayer(disk) {
+      const [below, above] = [imageOf(disk), imageOf(`${disk}-above`)];
+      await program('qemu-img', 'create', '-q', '-f', 'qcow2', '-b', below, '-F', 'qcow2', above);
+      await withDevice(devices.get(disk)!, 'detach-device', '--config');
+      await machine.attachDefined(disk, diskXml({ target: disk, path: above }));
     },
     async stopServing() {
       const stop = '{"execute":"nbd-server-stop"}';

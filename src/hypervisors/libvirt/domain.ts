@@ -34,6 +34,8 @@ export interface DomainDisk {
   /** The file or the device; undefined: it has none of its own. */
   readonly path: string | undefined;
   readonly format: string;
+  /** To the guest. */
+  readonly isReadOnly: boolean;
   /** Whether a block job runs on it: it is copied, moved or merged. */
   readonly isMirrored: boolean;
   readonly described: DescribedDisk;
@@ -93,6 +95,7 @@ function diskOf(disk: XmlElement): DomainDisk {
   return {
     ...{ name, type, path },
     format: attribute(first(disk, 'driver'), 'type') ?? 'raw',
+    isReadOnly: first(disk, 'readonly') !== undefined,
     isMirrored: first(disk, 'mirror') !== undefined,
     described: {
       name,

@@ -13,6 +13,7 @@ import type {
 import { HypervisorError } from '../base/hypervisor-error.ts';
 import { chooseDisks } from './chosen-disks.ts';
 import { type Domain, type DomainDisk } from './domain.ts';
+import { countingLayers } from './image-layers.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
 import { describedBy } from './machines.ts';
 import { CHANGED_GAP, type DiskTracking, planTracking } from './tracking.ts';
@@ -73,22 +74,60 @@ async function openImage(
   const { sectorBytes } = described;
   const { since } = counted;
   const of = { name, sectorBytes, where: path };
-  if (since !== undefined) {
-    try {
-      const { disk } = stack.use(await serve(host, path, { format, bitmaps: [since] }));
-      const changed: ChangedRange[] = [];
-      for await (const range of disk.dirtyRanges(since, { gap: CHANGED_GAP })) changed.push(range);
-      return { ...of, device: disk, changed, why: undefined };
-    } catch (cause) {
-      if (!(cause instanceof HypervisorError) && !(cause instanceof BlockError)) throw cause;
-      // The bitmap is missing, or was in use when QEMU was killed: without it the image may open.
-      const why = `the hypervisor has lost what it counted: ${cause.message}`;
-      const { disk } = stack.use(await serve(host, path, { format, bitmaps: [] }));
-      return { ...of, device: disk, changed: undefined, why };
+  // It keeps the machine from being started while its bitmaps are read, too.
+  const { disk } = stack.use(await serve(host, path, { format, bitmaps: [] }));
+  if (since === undefined) return { ...of, device: disk, changed: undefined, why: counted.why };
+  try {
+    const { size } = disk.geometry;
+    const changed = await changedIn(host, path, { format, bitmap: since, size });
+    return { ...of, device: disk, changed, why: undefined };
+  } catch (cause) {
+    if (!(cause instanceof HypervisorError) && !(cause instanceof BlockError)) throw cause;
+    // The bitmap is missing, or was in use when QEMU was killed.
+    const why = `the hypervisor has lost what it counted: ${cause.message}`;
+    return { ...of, device: disk, changed: undefined, why };
+  }
+}
+
+interface Counting {
+  readonly format: string;
+  readonly bitmap: string;
+  /** Of the disk. */
+  readonly size: number;
+}
+
+/** What has changed since the checkpoint of that name, in all layers of the image. Rejects HypervisorError, BlockError. */
+async function changedIn(
+  host: LibvirtHost,
+  path: string,
+  { format, bitmap, size }: Counting,
+): Promise<readonly ChangedRange[]> {
+  const found: ChangedRange[] = [];
+  for (const layer of await countingLayers(path, { format, bitmap })) {
+    await using served = await serve(host, layer.path, {
+      format: layer.format,
+      bitmaps: [bitmap],
+    });
+    const ranges = served.disk.dirtyRanges(bitmap, { gap: CHANGED_GAP });
+    for await (const range of ranges) found.push(range);
+  }
+  return unionOf(found, size);
+}
+
+/** Ascending, apart from each other, and within the disk: a layer below may be longer. */
+function unionOf(ranges: readonly ChangedRange[], size: number): readonly ChangedRange[] {
+  const union: ChangedRange[] = [];
+  for (const { offset, length } of ranges.toSorted((a, b) => a.offset - b.offset)) {
+    const end = Math.min(offset + length, size);
+    if (offset >= end) continue;
+    const last = union.at(-1);
+    if (!last || offset > last.offset + last.length) union.push({ offset, length: end - offset });
+    else {
+      const until = Math.max(last.offset + last.length, end);
+      union[union.length - 1] = { offset: last.offset, length: until - last.offset };
     }
   }
-  const { disk } = stack.use(await serve(host, path, { format, bitmaps: [] }));
-  return { ...of, device: disk, changed: undefined, why: counted.why };
+  return union;
 }
 
 async function serve(

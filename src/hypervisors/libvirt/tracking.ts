@@ -80,7 +80,7 @@ export async function planTracking(
 }
 
 function trackingOf(
-  { name, format }: DomainDisk,
+  disk: DomainDisk,
   {
     since,
     counted,
@@ -91,17 +91,19 @@ function trackingOf(
     readonly blocked: string | undefined;
   },
 ): DiskTracking {
-  const untracked = blocked ?? whyFormat(format);
+  const untracked = blocked ?? whyUncounted(disk);
   const isTracked = untracked === undefined;
   if (!since) return { since: undefined, why: undefined, isTracked };
-  const why = untracked ?? counted.why ?? (counted.disks.has(name) ? undefined : ADDED);
+  const why = untracked ?? counted.why ?? (counted.disks.has(disk.name) ? undefined : ADDED);
   return { since: why === undefined ? counted.checkpoint : undefined, why, isTracked };
 }
 
 const ADDED =
   'the machine has got it, or the hypervisor counts its changes, only since the last backup';
 
-function whyFormat(format: string): string | undefined {
+function whyUncounted({ format, isReadOnly }: DomainDisk): string | undefined {
+  if (isReadOnly)
+    return 'the guest may only read it: libvirt keeps track of no changes of such disks';
   if (format === 'qcow2') return undefined;
   return `its image is ${format}: QEMU can keep track of changes only in qcow2 images`;
 }
@@ -171,7 +173,7 @@ async function redefined(
     readonly signal: AbortSignal;
   },
 ): Promise<readonly string[] | undefined> {
-  const tracked = disks.filter(({ format }) => whyFormat(format) === undefined);
+  const tracked = disks.filter((it) => whyUncounted(it) === undefined);
   if (tracked.length === 0) return undefined;
   const { redefine, validate } = LIBVIRT_FLAGS.createCheckpoint;
   const xml = checkpointXml(
