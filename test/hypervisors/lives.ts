@@ -68,7 +68,7 @@ async function happen(life: Life): Promise<void> {
     case 14:
       return grow(life);
     case 15:
-      return machine.loseTracking();
+      return (await machine.isRunning()) ? machine.loseTracking() : machine.start();
     case 16:
       life.foreign = [];
       return machine.redefine();
@@ -84,6 +84,7 @@ async function happen(life: Life): Promise<void> {
 /** Another product comes only where no backup runs: ours that died is ended first. */
 async function addForeign(life: Life): Promise<void> {
   const { machine } = life;
+  if (!(await machine.isRunning())) return;
   await using host = await life.rig.connect();
   await tidied(life, host);
   const before = new Set(await machine.traces());

@@ -96,7 +96,7 @@ interface Counting {
   readonly size: number;
 }
 
-/** What has changed since the checkpoint of that name, in all layers of the image. Rejects HypervisorError, BlockError. */
+/** What has changed since the checkpoint of that name, in all layers. Rejects HypervisorError, BlockError. */
 async function changedIn(
   host: LibvirtHost,
   path: string,

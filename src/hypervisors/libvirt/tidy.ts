@@ -69,7 +69,12 @@ export async function endBackup(
   { socket, signal }: { readonly socket: string; readonly signal: AbortSignal },
 ): Promise<void> {
   if ((await backupSocket(host, domain, signal)) !== socket) return;
-  await host.link.call(LIBVIRT_CALLS.abortJob, { domain }, signal, { isUrgent: true });
+  try {
+    await host.link.call(LIBVIRT_CALLS.abortJob, { domain }, signal, { isUrgent: true });
+  } catch (cause) {
+    // One that is ending is still described, and is no job any longer.
+    if (!isNumber(cause, LIBVIRT_ERRORS.operationInvalid)) throw cause;
+  }
   // libvirt only asks QEMU to end it.
   while ((await backupSocket(host, domain, signal)) === socket) {
     await host.clock.sleep(END_POLL_MS, signal);
