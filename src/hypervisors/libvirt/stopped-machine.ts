@@ -92,7 +92,7 @@ async function openImage(
 interface Counting {
   readonly format: string;
   readonly bitmap: string;
-  /** Of the disk. */
+  /** The size of the disk in bytes. */
   readonly size: number;
 }
 
