@@ -1,11 +1,13 @@
 import { FormatError } from '../formats/format-error.ts';
 import {
   decodeMachine,
+  fileLengthMax,
   type MachineDescription,
   type PointFile,
   type PointFileKind,
 } from '../formats/store/catalog/machine.ts';
 import type { PointRecord } from '../formats/store/catalog/point.ts';
+import { CodedError } from '../lib/coded-error.ts';
 import { formatSize, MiB } from '../lib/sizes.ts';
 import type { Store } from '../store/directory/store.ts';
 import { openBlockReader } from '../store/read/block-reader.ts';
@@ -18,22 +20,21 @@ import type { OpenSet } from './sets.ts';
  * where the store has lost a part.
  */
 
-/** The variables of a firmware for ARM fill 64 MiB. */
-export const POINT_FILE_LENGTH_MAX = 128 * MiB;
 /** Each block is read once. */
 const CACHE_LENGTH = 2 * MiB;
 
-/** All bytes of the file, each block verified. Rejects CORRUPT for one that is larger than any can be. */
+/** All bytes of the file, each block verified. Rejects CORRUPT for one that is larger than any of its kind can be. */
 export async function readPointFile(
   store: Store,
   set: OpenSet,
   { id }: Pick<PointRecord, 'id'>,
   file: PointFile,
 ): Promise<Uint8Array> {
-  const { name, size, reference } = file;
+  const { name, kind, size, reference } = file;
   const where = `${id}/${name}`;
-  if (size > POINT_FILE_LENGTH_MAX) {
-    const what = `a file of ${formatSize(size)}, more than ${formatSize(POINT_FILE_LENGTH_MAX)}`;
+  const most = fileLengthMax(kind);
+  if (size > most) {
+    const what = `a file of ${formatSize(size)}, more than ${formatSize(most)}`;
     throw new CatalogError('CORRUPT', `${where}: ${what}`);
   }
   const bytes = new Uint8Array(size);
@@ -50,6 +51,14 @@ export function fileOfKind(
   kind: PointFileKind,
 ): PointFile | undefined {
   return files?.find((file) => file.kind === kind);
+}
+
+/**
+ * Whether the file cannot be read at all, since the store has lost or damaged it. A disk that fails, or a reader that
+ * was closed, says nothing about the file.
+ */
+export function isLost(cause: unknown): cause is CodedError<'CORRUPT'> {
+  return cause instanceof CodedError && cause.code === 'CORRUPT';
 }
 
 /** Undefined: nothing is known of the machine. Rejects CORRUPT. */

@@ -41,8 +41,15 @@ export async function* catManifest(
   secrets: SecretSource,
 ): AsyncGenerator<object> {
   const { set, point: record } = await openPoint(engine, point, secrets);
-  const root = [...record.disks, ...(record.files ?? [])].find(({ name }) => name === disk);
-  if (!root) throw new CatalogError('NOT_FOUND', `${record.id} has no disk "${disk}"`);
+  const parts = [...record.disks, ...(record.files ?? [])];
+  const root = parts.find(({ name }) => name === disk);
+  if (!root) {
+    const has = parts.map(({ name }) => name).join(', ');
+    throw new CatalogError(
+      'NOT_FOUND',
+      `${record.id} has no disk or file "${disk}": it has ${has}`,
+    );
+  }
   const nodes = nodeReader(engine.store.packs, frameCodec(set.keys));
 
   const followed = new Set<string>();

@@ -1,7 +1,6 @@
 import { CatalogError } from '../../catalog/catalog-error.ts';
-import { fileOfKind, readMachine, readPointFile } from '../../catalog/point-files.ts';
+import { fileOfKind, isLost, readMachine, readPointFile } from '../../catalog/point-files.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
-import { BlockError } from '../../block/block-error.ts';
 import type { MachineDescription } from '../../formats/store/catalog/machine.ts';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import type { PointSummary, ShownPoint } from '../../operations/nouns/backup.ts';
@@ -53,8 +52,7 @@ async function descriptionOf(
     const machine = await readMachine(store, set, point);
     return { description: machine && shown(machine), unreadable: undefined };
   } catch (cause) {
-    const isDamage = cause instanceof CatalogError || cause instanceof BlockError;
-    if (!isDamage || cause.code !== 'CORRUPT') throw cause;
+    if (!isLost(cause)) throw cause;
     return { description: undefined, unreadable: cause.message };
   }
 }

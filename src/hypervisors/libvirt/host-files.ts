@@ -1,4 +1,5 @@
 import { basename, dirname } from 'node:path/posix';
+import { fileLengthMax } from '../../formats/store/catalog/machine.ts';
 import { LIBVIRT_CALLS } from '../../formats/wire/libvirt-calls.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type { FileSystem } from '../../sys/files/file-system.ts';
@@ -18,8 +19,7 @@ interface Reading {
   readonly signal: AbortSignal;
 }
 
-/** Variables of UEFI take up to 4 MiB, the state of a TPM some KiB. */
-const LENGTH_MAX = 16 * 1024 * 1024;
+const LENGTH_MAX = fileLengthMax('firmware-vars');
 
 /** The host is this machine. */
 export function localFiles(files: Pick<FileSystem, 'readFile'>): HostFiles {

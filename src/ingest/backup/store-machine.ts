@@ -1,11 +1,14 @@
 import type { BlockDevice } from '../../block/block-device.ts';
 import { memoryDevice } from '../../block/memory.ts';
 import { checkNames } from '../../catalog/names.ts';
-import { POINT_FILE_LENGTH_MAX } from '../../catalog/point-files.ts';
 import { newPointId } from '../../catalog/points.ts';
 import { publishPoint } from '../../catalog/publication.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
-import type { PointFile, PointFileKind } from '../../formats/store/catalog/machine.ts';
+import {
+  fileLengthMax,
+  type PointFile,
+  type PointFileKind,
+} from '../../formats/store/catalog/machine.ts';
 import {
   POINT_DISKS_MAX,
   type PointDisk,
@@ -237,11 +240,12 @@ async function storeFile(
 ): Promise<PointFile> {
   const size = bytes.length;
   if (size === 0) return { name, kind, size, reference: undefined };
-  if (size > POINT_FILE_LENGTH_MAX) {
-    const most = formatSize(POINT_FILE_LENGTH_MAX);
+  const most = fileLengthMax(kind);
+  if (size > most) {
+    const limit = `a file like this has at most ${formatSize(most)}`;
     throw new IngestError(
       'UNSUPPORTED',
-      `${name} of the machine has ${formatSize(size)}: files of a machine have at most ${most}`,
+      `${name} of the machine has ${formatSize(size)}: ${limit}`,
     );
   }
   await using device = memoryDevice(bytes);

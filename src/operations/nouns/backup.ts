@@ -94,7 +94,7 @@ const shownPoint = object({
       }),
       FILES_MAX,
     ),
-    'files that belong to the machine, encrypted like the disks',
+    'files that belong to the machine; in an encrypted set they are encrypted, like its disks',
   ),
   description: field(optional(describedMachine), 'the machine, as its hypervisor described it'),
   unreadable: field(optional(prose), 'why the description of the machine cannot be read'),

@@ -2,7 +2,7 @@ import { BlockError } from '../../block/block-error.ts';
 import { isPublished, newPointId, readPoint } from '../../catalog/points.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
 import { SEGMENT_LENGTH } from '../../formats/store/packs/node.ts';
-import type { PointDisk, PointLink } from '../../formats/store/catalog/point.ts';
+import type { PointDisk, PointLink, PointRecord } from '../../formats/store/catalog/point.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import { touched } from '../../ingest/backup/changed-blocks.ts';
 import {
@@ -144,11 +144,14 @@ async function publish(store: Store, session: SessionRecord, parts: KeepParts): 
     origin: 'session',
     disks: writtenDisks(store, session, point.disks, parts),
     onProgress: (disk, position) => onProgress?.(disk, position),
-    onStored: (disks) => reportLoss(store, id, { ...parts, disks, before: point.disks }),
+    onStored: (disks) => reportLoss(store, id, { ...parts, disks, point }),
   });
 }
 
-/** The base of the session may have lost data that the guest has not written again: the new point lacks it too. */
+/**
+ * The session's recovery point may have lost data that the guest has not written again, or a part of a file of the
+ * machine: the new point lacks it too.
+ */
 async function reportLoss(
   { packs }: Store,
   id: string,
@@ -156,22 +159,24 @@ async function reportLoss(
     writer,
     nodes,
     disks,
-    before,
+    point,
     onDamage,
-  }: KeepParts & { readonly disks: readonly PointDisk[]; readonly before: readonly PointDisk[] },
+  }: KeepParts & { readonly disks: readonly PointDisk[]; readonly point: PointRecord },
 ): Promise<void> {
   if (!writer.hasLoss) return;
   for (const [at, disk] of disks.entries()) {
-    const base = before[at]?.reference;
+    const base = point.disks[at]?.reference;
     // Then only the written ranges are new.
     if (disk.reference && base && writer.isWhole(base.digest)) {
       await writer.markWhole(disk.reference.digest);
     }
-    const lost = await lostSegments(disk, { nodes, packs, writer });
+  }
+  for (const part of [...disks, ...(point.files ?? [])]) {
+    const lost = await lostSegments(part, { nodes, packs, writer });
     const bytes = lost.reduce((sum, { count }) => sum + count * SEGMENT_LENGTH, 0);
     if (bytes === 0) continue;
     const what = `the store has lost data within ${formatSize(bytes)} of the session's recovery point`;
-    onDamage?.(`${id}/${disk.name}`, what);
+    onDamage?.(`${id}/${part.name}`, what);
   }
 }
 

@@ -1,6 +1,4 @@
-import { BlockError } from '../../block/block-error.ts';
-import { CatalogError } from '../../catalog/catalog-error.ts';
-import { fileOfKind, readMachine, readPointFile } from '../../catalog/point-files.ts';
+import { fileOfKind, isLost, readMachine, readPointFile } from '../../catalog/point-files.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import type { Store } from '../../store/directory/store.ts';
@@ -16,8 +14,7 @@ export async function machineOf(
     try {
       return await read();
     } catch (cause) {
-      const isDamage = cause instanceof CatalogError || cause instanceof BlockError;
-      if (!isDamage || cause.code !== 'CORRUPT') throw cause;
+      if (!isLost(cause)) throw cause;
       onLost(cause.message);
       return undefined;
     }

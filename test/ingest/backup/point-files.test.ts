@@ -1,13 +1,24 @@
 import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { test } from 'tap';
-import { fileOfKind, readMachine, readPointFile } from '../../../src/catalog/point-files.ts';
+import { BlockError } from '../../../src/block/block-error.ts';
+import { CatalogError } from '../../../src/catalog/catalog-error.ts';
+import {
+  fileOfKind,
+  isLost,
+  readMachine,
+  readPointFile,
+} from '../../../src/catalog/point-files.ts';
 import { readPoint } from '../../../src/catalog/points.ts';
 import {
   type Consistency,
   encodeMachine,
+  fileLengthMax,
   type Tracking,
 } from '../../../src/formats/store/catalog/machine.ts';
 import type { NewFile } from '../../../src/ingest/backup/store-machine.ts';
+import { machineOf } from '../../../src/sessions/guest/read-machine.ts';
+import type { Store } from '../../../src/store/directory/store.ts';
+import { StoreError } from '../../../src/store/packs/store-error.ts';
 import { MACHINE } from '../../support/machine-description.ts';
 import { noise } from '../../support/random.ts';
 import { newStore, simulatedWorld, storePoint } from '../../support/store.ts';
@@ -84,6 +95,14 @@ test('what may be secret about a machine is not in the store in the clear', asyn
   equal(Buffer.from(await readPointFile(store, set, point, definition)).toString(), SECRET);
 });
 
+/** A store that reads no pack. */
+function unread(store: Store): Store {
+  const read = (): never => {
+    throw new Error('it is read');
+  };
+  return { ...store, packs: { ...store.packs, read } };
+}
+
 test('a file that is larger than any may be is refused, when it is stored and when it is read', async () => {
   const { store, set } = await newStore(simulatedWorld());
   const bytes = new Uint8Array(128 * 2 ** 20 + 1);
@@ -94,6 +113,55 @@ test('a file that is larger than any may be is refused, when it is stored and wh
   });
   const forged = { name: 'nvram.fd', kind: 'firmware-vars', size: 2 ** 40, reference: undefined };
   await rejects(readPointFile(store, set, { id: 'vm-1' }, forged), { code: 'CORRUPT' });
+});
+
+test('each kind of file has one limit, and more than that is refused before any of it is read', async () => {
+  const { store, set } = await newStore(simulatedWorld());
+  const bare = await storePoint(store, set, DISK);
+  const reference = bare.disks[0]!.reference!;
+  for (const [kind, most] of [
+    ['description', 2 ** 20],
+    ['definition', 2 ** 22],
+    ['firmware-vars', 2 ** 27],
+    ['tpm-state', 2 ** 27],
+    ['of a later release', 2 ** 27],
+  ] as const) {
+    equal(fileLengthMax(kind), most);
+    const file = { name: 'x', kind, size: most + 1, reference };
+    const message = /vm-.*\/x: a file of .*, more than/;
+    const refusal = { code: 'CORRUPT', message };
+    const point = { ...bare, files: [file] };
+    await rejects(readPointFile(unread(store), set, point, file), refusal);
+    if (kind === 'description') await rejects(readMachine(unread(store), set, point), refusal);
+  }
+  const long = { name: 'machine.json', kind: 'description', bytes: new Uint8Array(2 ** 20 + 1) };
+  const notes = { files: [long as NewFile] };
+  await rejects(storePoint(store, set, DISK, { notes }), { code: 'UNSUPPORTED' });
+});
+
+test('a machine is lost where the store has lost it, not where its disk fails or the reader was closed', async () => {
+  const { store, set } = await newStore(simulatedWorld());
+  const point = await storePoint(store, set, DISK, { notes: { files: described() } });
+  const told: string[] = [];
+  const read = (failure: Error) => {
+    const failing = { ...store.packs, read: async () => Promise.reject(failure) };
+    return machineOf({ ...store, packs: failing }, { set, point }, (what) => void told.push(what));
+  };
+  for (const code of ['IO', 'CLOSED'] as const) {
+    await rejects(read(new StoreError(code, 'not now')), { code: 'IO' });
+    deepEqual(told, []);
+  }
+  for (const code of ['MISSING', 'CORRUPT'] as const) {
+    equal((await read(new StoreError(code, 'gone'))).machine, undefined);
+    equal(told.splice(0).length, 1);
+  }
+  for (const code of ['CLOSED', 'IO', 'TIMEOUT'] as const) {
+    equal(isLost(new BlockError(code, '')), false);
+  }
+  for (const code of ['NOT_FOUND', 'WRONG_KEY'] as const) {
+    equal(isLost(new CatalogError(code, '')), false);
+  }
+  equal(isLost(new BlockError('CORRUPT', '')), true);
 });
 
 test('a recovery point without a machine says so, and a description that is not one is named', async () => {

@@ -136,6 +136,8 @@ export interface Fields {
   /** Checks that the record has this format and this version. */
   expect(format: string, version: number): void;
   text(name: string): string;
+  /** Undefined: it is absent. */
+  optionalText(name: string): string | undefined;
   oneOf<T extends string>(name: string, values: readonly T[]): T;
   integer(name: string, min: number, max: number): number;
   flag(name: string): boolean;
@@ -192,9 +194,11 @@ function fieldsOf(value: unknown, where: string, objects: ReadObject[] | undefin
     if (typeof found !== 'string' || found.length > TEXT_LENGTH_MAX) throw wrong(name);
     return found;
   }
+  const has = (name: string): boolean => get(name) !== undefined && get(name) !== null;
   return {
     text,
-    has: (name) => get(name) !== undefined && get(name) !== null,
+    optionalText: (name) => (has(name) ? text(name) : undefined),
+    has,
     require(name) {
       if (get(name) === undefined) throw wrong(name);
     },

@@ -1,5 +1,6 @@
 import { utf8 } from '../../../lib/bytes.ts';
 import { FormatError } from '../../format-error.ts';
+import { MiB } from '../../../lib/sizes.ts';
 import { cutText, type Fields, parseFields } from '../base/json-record.ts';
 import type { Reference } from '../packs/node.ts';
 
@@ -163,6 +164,19 @@ export interface PointFile {
 /** `description`: a MachineDescription; `definition`: the hypervisor's own. */
 export type PointFileKind = 'description' | 'definition' | 'firmware-vars' | 'tpm-state';
 
+/** A machine with all the disks and cards that any hypervisor allows takes a tenth of it. */
+const DESCRIPTION_LENGTH_MAX = MiB;
+/** As long as the longest text of libvirt. */
+const DEFINITION_LENGTH_MAX = 4 * MiB;
+/** The variables of a firmware for ARM fill 64 MiB. */
+const FILE_LENGTH_MAX = 128 * MiB;
+
+/** The most bytes that a file of this kind has, on its host and in a recovery point: it is held in memory whole. */
+export function fileLengthMax(kind: PointFile['kind']): number {
+  if (kind === 'description') return DESCRIPTION_LENGTH_MAX;
+  return kind === 'definition' ? DEFINITION_LENGTH_MAX : FILE_LENGTH_MAX;
+}
+
 /**
  * In what state the disks were when they were read. `application`: programs in the guest had written everything
  * out; `file-system`: its file systems were frozen; `crash`: as after a power cut; `off`: the machine did not run.
@@ -184,8 +198,6 @@ export type Tracking =
 
 const FORMAT = 'holdfast-machine';
 const VERSION = 1;
-/** A machine with all the disks and cards that any hypervisor allows takes a tenth of it. */
-const LENGTH_MAX = 1024 * 1024;
 const DISKS_MAX = 1024;
 const NICS_MAX = 1024;
 const BOOT_MAX = 4096;
@@ -205,8 +217,9 @@ export function encodeMachine(machine: MachineDescription): Uint8Array {
 
 /** Throws FormatError. */
 export function decodeMachine(bytes: Uint8Array): MachineDescription {
-  if (bytes.length > LENGTH_MAX) {
-    const what = `a machine's description of ${bytes.length} bytes, more than ${LENGTH_MAX}`;
+  const most = fileLengthMax('description');
+  if (bytes.length > most) {
+    const what = `a machine's description of ${bytes.length} bytes, more than ${most}`;
     throw new FormatError('CORRUPT', what);
   }
   const fields = parseFields(bytes);
@@ -217,7 +230,7 @@ export function decodeMachine(bytes: Uint8Array): MachineDescription {
     from: originOf(fields.object('from')),
     arch: fields.text('arch'),
     firmware: firmwareOf(fields.object('firmware')),
-    machineType: textOf(fields, 'machineType'),
+    machineType: fields.optionalText('machineType'),
     cpu: processorsOf(fields.object('cpu')),
     memory: present({
       bytes: bytesOf(memory, 'bytes'),
@@ -241,10 +254,6 @@ function present<T extends object>(value: T): T {
   return Object.fromEntries(Object.entries(value).filter(([, it]) => it !== undefined)) as T;
 }
 
-function textOf(fields: Fields, name: string): string | undefined {
-  return fields.has(name) ? fields.text(name) : undefined;
-}
-
 function bytesOf(fields: Fields, name: string): number {
   return fields.integer(name, 0, Number.MAX_SAFE_INTEGER);
 }
@@ -260,7 +269,7 @@ function originOf(fields: Fields): MachineOrigin {
     product: fields.text('product'),
     id: fields.text('id'),
     name: fields.text('name'),
-    folder: textOf(fields, 'folder'),
+    folder: fields.optionalText('folder'),
   });
 }
 
@@ -270,8 +279,8 @@ function firmwareOf(fields: Fields): Firmware {
   return present({
     kind,
     secureBoot: fields.flag('secureBoot'),
-    varsFile: textOf(fields, 'varsFile'),
-    varsTemplate: textOf(fields, 'varsTemplate'),
+    varsFile: fields.optionalText('varsFile'),
+    varsTemplate: fields.optionalText('varsTemplate'),
   });
 }
 
@@ -281,7 +290,7 @@ function processorsOf(fields: Fields): MachineProcessors {
     sockets: countOf(fields, 'sockets'),
     cores: countOf(fields, 'cores'),
     threads: countOf(fields, 'threads'),
-    model: textOf(fields, 'model'),
+    model: fields.optionalText('model'),
     maxCount: countOf(fields, 'maxCount'),
   });
 }
@@ -289,9 +298,9 @@ function processorsOf(fields: Fields): MachineProcessors {
 function idsOf(fields: Fields): MachineIds {
   return present({
     uuid: fields.text('uuid'),
-    smbiosUuid: textOf(fields, 'smbiosUuid'),
-    serial: textOf(fields, 'serial'),
-    generationId: textOf(fields, 'generationId'),
+    smbiosUuid: fields.optionalText('smbiosUuid'),
+    serial: fields.optionalText('serial'),
+    generationId: fields.optionalText('generationId'),
   });
 }
 
@@ -304,15 +313,15 @@ function diskOf(fields: Fields): DescribedDisk {
     controller:
       controller &&
       present({
-        model: textOf(controller, 'model'),
+        model: controller.optionalText('model'),
         index: controller.integer('index', 0, COUNT_MAX),
         unit: controller.integer('unit', 0, COUNT_MAX),
       }),
     size: fields.has('size') ? bytesOf(fields, 'size') : undefined,
-    serial: textOf(fields, 'serial'),
-    wwn: textOf(fields, 'wwn'),
+    serial: fields.optionalText('serial'),
+    wwn: fields.optionalText('wwn'),
     sectorBytes: sectorOf(fields),
-    source: textOf(fields, 'source'),
+    source: fields.optionalText('source'),
     excluded: excluded && {
       reason: excluded.oneOf('reason', EXCLUSIONS),
       detail: excluded.text('detail'),
@@ -342,9 +351,9 @@ function nicOf(fields: Fields): DescribedNic {
 
 function tpmOf(fields: Fields): MachineDescription['tpm'] {
   const version = fields.oneOf('version', ['1.2', '2.0']);
-  return present({ version, stateFile: textOf(fields, 'stateFile') });
+  return present({ version, stateFile: fields.optionalText('stateFile') });
 }
 
 function guestOf(fields: Fields): MachineDescription['guest'] {
-  return present({ os: textOf(fields, 'os'), agent: fields.flag('agent') });
+  return present({ os: fields.optionalText('os'), agent: fields.flag('agent') });
 }

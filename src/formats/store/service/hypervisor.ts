@@ -71,8 +71,8 @@ function recordOf(fields: Fields): HypervisorRecord {
     kind: fields.oneOf('kind', HYPERVISOR_KINDS),
     uri: fields.text('uri'),
     identity: part('identity', identityOf),
-    sockets: fields.has('sockets') ? fields.text('sockets') : undefined,
-    scratch: fields.has('scratch') ? fields.text('scratch') : undefined,
+    sockets: fields.optionalText('sockets'),
+    scratch: fields.optionalText('scratch'),
     added: fields.text('added'),
     contact: part('contact', (it) => ({
       time: it.text('time'),

@@ -41,7 +41,7 @@ function tokensOf(record: Fields): readonly TokenRecord[] {
     may: fields.oneOf('may', ['look', 'manage']),
     files: fields.flag('files'),
     created: fields.text('created'),
-    expires: fields.has('expires') ? fields.text('expires') : undefined,
+    expires: fields.optionalText('expires'),
     hash: fields.bytes('hash', DIGEST_LENGTH),
   }));
 }

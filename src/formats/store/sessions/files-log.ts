@@ -182,7 +182,6 @@ function decodeChange(fields: Fields): FilesChange {
 function decodeNode(fields: Fields): FileNode {
   const u32 = (name: string): number => fields.integer(name, 0, 2 ** 32 - 1);
   const size = (name: string): number => fields.integer(name, 0, Number.MAX_SAFE_INTEGER);
-  const text = (name: string) => (fields.has(name) ? fields.text(name) : undefined);
   return {
     id: fields.integer('id', 1, ID_MAX),
     kind: fields.oneOf('kind', ['directory', 'file', 'symlink']),
@@ -194,8 +193,8 @@ function decodeNode(fields: Fields): FileNode {
     accessedMs: size('accessed'),
     modifiedMs: size('modified'),
     changedMs: size('changed'),
-    target: text('target'),
-    disk: text('disk'),
-    exclusive: text('exclusive'),
+    target: fields.optionalText('target'),
+    disk: fields.optionalText('disk'),
+    exclusive: fields.optionalText('exclusive'),
   };
 }
