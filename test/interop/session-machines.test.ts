@@ -52,7 +52,11 @@ test('libvirt starts the domain of a session', {
       const isUefi = machine?.firmware.kind === 'uefi';
       if (isUefi) copyFileSync(VARIABLES, join(place, 'web1_VARS.fd'));
       const variables = isUefi ? 'web1_VARS.fd' : undefined;
-      const domain = libvirtDomain(session as unknown as SessionRecord, { machine, variables })
+      const domain = libvirtDomain(session as unknown as SessionRecord, {
+        machine,
+        variables,
+        tpmState: undefined,
+      })
         // Without KVM, without the mount, and on a file system that need not know direct I/O.
         .replace("type='kvm'", "type='qemu'")
         .replaceAll('/mnt/holdfast', host.directory)

@@ -1,10 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fstatSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { Writable } from 'node:stream';
+import { type Readable, Writable } from 'node:stream';
 import { inspect } from 'node:util';
 import { main } from '../../src/cli/run.ts';
 import { rememberApart } from './box-state.ts';
@@ -102,8 +102,20 @@ function collector(): { readonly stream: Writable; text(): string } {
 }
 
 /** The same as a process of its own. */
-export async function spawnCli(words: readonly string[]): Promise<Ended> {
-  const child = spawn(process.execPath, [MAIN, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
+export function spawnCli(words: readonly string[]): Promise<Ended> {
+  return collectedFrom(spawnCliIn([], words));
+}
+
+/** Starts one within another program, such as `nsenter`. */
+export function spawnCliIn(within: readonly string[], words: readonly string[]): CliProcess {
+  const [command = '', ...args] = [...within, process.execPath, MAIN, ...words];
+  return spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+export type CliProcess = ChildProcessByStdio<null, Readable, Readable>;
+
+/** What such a process has printed, once it has ended. */
+export async function collectedFrom(child: CliProcess): Promise<Ended> {
   const limit = setTimeout(() => child.kill('SIGKILL'), LIMIT_MS);
   const [stdout, stderr] = [collected(child.stdout), collected(child.stderr)];
   const [code] = (await once(child, 'close')) as [number | null];

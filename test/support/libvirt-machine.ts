@@ -48,12 +48,14 @@ export interface MachinePlan {
   readonly disks: readonly MachineDisk[];
   /** `silent`: it has a channel for its agent, and no agent answers. */
   readonly agent?: 'on' | 'silent' | 'none';
-  /** UEFI with an NVRAM of its own, on q35. */
-  readonly isUefi?: boolean;
+  /** UEFI with an NVRAM of its own, on q35; `secure`: that can check signatures, and has no keys yet. */
+  readonly isUefi?: boolean | 'secure';
   readonly hasTpm?: boolean;
   readonly uuid?: string;
   /** The guest leaves the disks alone: others write to them. */
   readonly isStill?: boolean;
+  /** What it is defined with instead: its guest is given `guestSystem` and `guestDevices` there. */
+  readonly definition?: string;
 }
 
 interface Host {
@@ -68,7 +70,7 @@ export async function libvirtMachine(host: Host, plan: MachinePlan): Promise<Lib
   const { name, agent = 'on' } = plan;
   const { virsh } = host;
   const file = (kind: string): string => join(host.directory, `${name}.${kind}`);
-  const definition = definitionOf(host.directory, plan);
+  const definition = plan.definition ?? definitionOf(host.directory, plan);
   writeFileSync(file('xml'), definition);
   await virsh('define', '--validate', file('xml'));
   const reports = (): string[] => reportsIn(file('reports'));
@@ -171,21 +173,11 @@ export function diskXml({ target, path, format = 'qcow2' }: MachineDisk): string
 
 export function definitionOf(directory: string, plan: MachinePlan): string {
   const { name, agent = 'on' } = plan;
-  const words = [
-    GUEST_WORDS,
-    ...(agent === 'silent' ? ['agent=silent'] : []),
-    ...(plan.isStill ? ['still'] : []),
-  ].join(' ');
-  const serial = (kind: string, port: number): string =>
-    `<serial type='file'><source path='${directory}/${name}.${kind}'/><target port='${port}'/></serial>`;
-  const port = (kind: string): string => `<target type='virtio' name='${kind}'/>`;
   const parts = [
     ...plan.disks.map(diskXml),
     plan.disks.some(({ target }) => target.startsWith('sd')) &&
       "<controller type='scsi' model='virtio-scsi'/>",
-    serial('console', 0),
-    serial('reports', 1),
-    `<channel type='unix'><source mode='bind' path='${directory}/${name}.shell'/>${port('shell')}</channel>`,
+    guestDevices(directory, name),
     agent !== 'none' && `<channel type='unix'>${port('org.qemu.guest_agent.0')}</channel>`,
     plan.hasTpm && "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>",
   ];
@@ -194,11 +186,11 @@ export function definitionOf(directory: string, plan: MachinePlan): string {
   <memory unit='MiB'>256</memory><vcpu>1</vcpu>
   <os${plan.isUefi ? " firmware='efi'" : ''}>
     <type arch='x86_64' machine='${plan.isUefi ? 'q35' : 'pc'}'>hvm</type>
-    ${plan.isUefi ? "<firmware><feature enabled='no' name='secure-boot'/></firmware>" : ''}
+    ${plan.isUefi ? FIRMWARE[plan.isUefi === 'secure' ? 'secure' : 'plain'] : ''}
     ${plan.isUefi ? `<nvram>${directory}/${name}.nvram</nvram>` : ''}
-    <kernel>${directory}/vmlinuz</kernel><initrd>${directory}/initrd</initrd><cmdline>${words}</cmdline>
+    ${guestSystem(directory, plan)}
   </os>
-  <features><acpi/><apic/></features>
+  <features><acpi/><apic/>${plan.isUefi === 'secure' ? "<smm state='on'/>" : ''}</features>
   <cpu mode='maximum'/>
   <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>
   <devices>
@@ -207,4 +199,31 @@ export function definitionOf(directory: string, plan: MachinePlan): string {
   </devices>
 </domain>
 `;
+}
+
+const FIRMWARE = {
+  plain: "<firmware><feature enabled='no' name='secure-boot'/></firmware>",
+  secure:
+    "<firmware><feature enabled='yes' name='secure-boot'/><feature enabled='no' name='enrolled-keys'/></firmware>",
+};
+
+const port = (kind: string): string => `<target type='virtio' name='${kind}'/>`;
+
+/** In `<os>`: the guest's kernel. */
+export function guestSystem(
+  directory: string,
+  { agent, isStill }: Pick<MachinePlan, 'agent' | 'isStill'> = {},
+): string {
+  const more = [...(agent === 'silent' ? ['agent=silent'] : []), ...(isStill ? ['still'] : [])];
+  const words = [GUEST_WORDS, ...more].join(' ');
+  return `<kernel>${directory}/vmlinuz</kernel><initrd>${directory}/initrd</initrd><cmdline>${words}</cmdline>`;
+}
+
+/** In `<devices>`: by which its guest reports, and is told what to do. */
+export function guestDevices(directory: string, name: string): string {
+  const serial = (kind: string, at: number): string =>
+    `<serial type='file'><source path='${directory}/${name}.${kind}'/><target port='${at}'/></serial>`;
+  return `${serial('console', 0)}
+    ${serial('reports', 1)}
+    <channel type='unix'><source mode='bind' path='${directory}/${name}.shell'/>${port('shell')}</channel>`;
 }

@@ -35,11 +35,16 @@ interface Scope {
   readonly reason?: string;
 }
 
-export async function libvirtStore(host: LibvirtHost, root: string): Promise<LibvirtStore> {
+/** `run`: of the command line; default: in this process, which sees this machine's files and not those of `host`. */
+export async function libvirtStore(
+  host: LibvirtHost,
+  root: string,
+  run: (words: readonly string[]) => Promise<Ended> = runCli,
+): Promise<LibvirtStore> {
   process.env['XDG_CONFIG_HOME'] = join(root, 'config');
   const store = join(root, 'store');
   const holdfast: LibvirtStore['holdfast'] = (...words) =>
-    runCli([...words, '--store', store, '--json']);
+    run([...words, '--store', store, '--json']);
   await expectDone(holdfast('store', 'create', store));
   await expectDone(holdfast('set', 'create', 'nightly'));
   await expectDone(holdfast('hypervisor', 'add', 'kvm1', host.uri, '--sockets', host.sockets));

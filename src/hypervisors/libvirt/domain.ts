@@ -151,9 +151,13 @@ function firmwareOf(os: XmlElement | undefined): Firmware {
   const isUefi = attribute(os, 'firmware') === 'efi' || attribute(loader, 'type') === 'pflash';
   if (!isUefi) return { kind: 'bios' };
   const nvram = first(os, 'nvram');
+  // libvirt chooses a loader only when the machine starts, if it is described by what it can do.
+  const wanted = all(first(os, 'firmware'), 'feature').find(
+    (it) => attribute(it, 'name') === 'secure-boot',
+  );
   return {
     kind: 'uefi',
-    secureBoot: attribute(loader, 'secure') === 'yes',
+    secureBoot: attribute(loader, 'secure') === 'yes' || attribute(wanted, 'enabled') === 'yes',
     varsTemplate: attribute(nvram, 'template'),
   };
 }

@@ -2,8 +2,8 @@ import { BlockError } from '../../block/block-error.ts';
 import { checkOverlay } from '../../block/overlay/overlay.ts';
 import { checkSealedOverlay } from '../../block/sealed/check.ts';
 import { CatalogError } from '../../catalog/catalog-error.ts';
-import { fileOfKind } from '../../catalog/point-files.ts';
 import { pointPath, readPointRecord } from '../../catalog/points.ts';
+import type { PointFileKind } from '../../formats/store/catalog/machine.ts';
 import type { DomainKeys } from '../../formats/store/packs/frame.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import type { Store } from '../../store/directory/store.ts';
@@ -57,8 +57,10 @@ export async function sessionDamage(
     });
   }
   await find(async () => {
-    const variables = (await hasVariables(store, session)) ? new Uint8Array(0) : undefined;
-    const first = machineFiles(session, { variables });
+    const kinds = await kindsOfFiles(store, session);
+    const some = (kind: PointFileKind) => (kinds.has(kind) ? new Uint8Array(0) : undefined);
+    const variables = some('firmware-vars');
+    const first = machineFiles(session, { variables, tpmState: some('tpm-state') });
     const key = keys && overlayKeyOf(keys);
     const seal = sealed && { session: id, takesPlain: sealed.overPlain, key };
     damage.push(...(await checkSessionTree(files, directory, { clock, first, seal })));
@@ -69,15 +71,18 @@ export async function sessionDamage(
   return now?.phase === phase ? damage : [];
 }
 
-/** Whether the recovery point has the variables of a firmware, which needs no key. False as well if it is damaged. */
-async function hasVariables(store: Store, { set, point }: SessionRecord): Promise<boolean> {
+/** The kinds of files that the recovery point has of its machine, which needs no key. None if it is damaged. */
+async function kindsOfFiles(
+  store: Store,
+  { set, point }: SessionRecord,
+): Promise<ReadonlySet<string>> {
   try {
     const path = pointPath(store, { set, id: point });
     const record = await readPointRecord(store.files, store, path, undefined);
-    return fileOfKind(record, 'firmware-vars') !== undefined;
+    return new Set(record.files?.map(({ kind }) => kind));
   } catch (cause) {
-    if (cause instanceof CatalogError) return false;
-    if (cause instanceof SystemError && cause.code === 'NOT_FOUND') return false;
+    if (cause instanceof CatalogError) return new Set();
+    if (cause instanceof SystemError && cause.code === 'NOT_FOUND') return new Set();
     throw cause;
   }
 }

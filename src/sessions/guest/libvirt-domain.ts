@@ -1,7 +1,8 @@
 import type { DescribedNic, MachineDescription } from '../../formats/store/catalog/machine.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
+import { sessionUuid } from '../../formats/store/sessions/session-uuid.ts';
 import { printable } from '../../lib/printable.ts';
-import { blockSizes, escapedXml } from './guest-config.ts';
+import { blockSizes, escapedXml, shellWords } from './guest-config.ts';
 import { modelOf, type TargetDisk, scsiController, targetsOf } from './libvirt-disks.ts';
 import { bootDisks } from './session-machine.ts';
 
@@ -17,15 +18,19 @@ export interface DomainOptions {
   readonly machine: MachineDescription | undefined;
   /** The name of the file with the variables of its firmware, beside the disks. */
   readonly variables: string | undefined;
+  /** The name of the file with the state of its TPM, beside the disks. */
+  readonly tpmState: string | undefined;
 }
 
 export function libvirtDomain(session: SessionRecord, options: DomainOptions): string {
-  const { machine } = options;
+  const { machine, tpmState } = options;
   const disks = targetsOf(session, machine);
   const boot = bootDisks(session, machine);
   return [
     "<domain type='kvm'>",
     `  <name>${escapedXml(`${session.machine}-recovered`)}</name>`,
+    // libvirt finds the state of a TPM by it.
+    ...(machine?.tpm && tpmState ? [`  <uuid>${sessionUuid(session)}</uuid>`] : []),
     ...processors(machine),
     ...system(session, options),
     `  <features><acpi/><apic/>${isSecure(machine) ? "<smm state='on'/>" : ''}</features>`,
@@ -34,7 +39,7 @@ export function libvirtDomain(session: SessionRecord, options: DomainOptions): s
     ...scsiController(disks).map((line) => `    ${line}`),
     ...disks.flatMap((disk) => diskElement(session, disk, boot.indexOf(disk.name))),
     ...(machine?.nics ?? []).flatMap(networkCard),
-    ...security(machine),
+    ...security(session, options),
     ...(machine ? SCREEN : []),
     "    <serial type='pty'/>",
     "    <console type='pty'/>",
@@ -110,14 +115,38 @@ function networkCard({ mac, model, network, connected }: DescribedNic): string[]
   ];
 }
 
-function security(machine: MachineDescription | undefined): string[] {
+function security(session: SessionRecord, { machine, tpmState }: DomainOptions): string[] {
   const { tpm } = machine ?? {};
   if (!tpm) return [];
+  const notes = tpmState
+    ? ['Its TPM has the state of the backup if this is done before it starts. It needs swtpm.']
+    : ['A new TPM: a system with an encrypted disk asks for its recovery key. It needs swtpm.'];
   return [
-    '    <!-- A new TPM: a system with an encrypted disk asks for its recovery key. It needs swtpm. -->',
+    ...[...notes, ...tpmSteps(session, { machine, tpmState })].map(
+      (line) => `    <!-- ${comment(line)} -->`,
+    ),
     `    <tpm model='${tpm.version === '2.0' ? 'tpm-crb' : 'tpm-tis'}'>`,
     `      <backend type='emulator' version='${tpm.version}'/>`,
     '    </tpm>',
+  ];
+}
+
+/** Where swtpm keeps the state (libvirt.org/formatdomain.html#tpm-device, src/qemu/qemu_tpm.c). */
+const TPM_STATES = '/var/lib/libvirt/swtpm';
+
+/** What puts the state of the machine's TPM where libvirt looks for it, which gives it to swtpm's account itself. */
+export function tpmSteps(
+  session: SessionRecord,
+  { machine, tpmState }: Pick<DomainOptions, 'machine' | 'tpmState'>,
+): readonly string[] {
+  const version = machine?.tpm?.version;
+  if (version === undefined || tpmState === undefined) return [];
+  const [kind, file] =
+    version === '2.0' ? ['tpm2', 'tpm2-00.permall'] : ['tpm1.2', 'tpm-00.permall'];
+  const directory = `${TPM_STATES}/${sessionUuid(session)}/${kind}`;
+  return [
+    shellWords(['mkdir', '-p', directory]),
+    shellWords(['cp', `${MOUNT_POINT}/${session.id}/${tpmState}`, `${directory}/${file}`]),
   ];
 }
 
@@ -128,5 +157,5 @@ const SCREEN: readonly string[] = [
 
 /** Two hyphens end a comment. */
 function comment(text: string): string {
-  return printable(text).replaceAll('-', '‐');
+  return printable(text).replaceAll('--', '‐‐');
 }

@@ -7,17 +7,19 @@ import { vmx } from './vmx.ts';
 
 /*
  * What a hypervisor needs besides the disks, in a session's directory: each disk as a flat file with a VMDK
- * descriptor for ESXi, a .vmx, a libvirt domain, and the variables of its firmware where the recovery point has them.
- * The files belong to the session: a hypervisor may change them. Which there are must not depend on the set's key: a
+ * descriptor for ESXi, a .vmx, a libvirt domain, and the variables of its firmware and the state of its TPM where the
+ * recovery point has them. The files belong to the session: a hypervisor may change them. Which there are must not depend on the set's key: a
  * check without it counts them.
  */
 export function machineFiles(
   session: SessionRecord,
-  { machine: described, variables }: Partial<SessionMachine> = {},
+  { machine: described, variables, tpmState }: Partial<SessionMachine> = {},
 ): FirstFiles {
   const { machine, disks } = session;
   const ofFirmware = variables && `${machine}_VARS.fd`;
-  const domain = libvirtDomain(session, { machine: described, variables: ofFirmware });
+  const ofTpm = tpmState && tpmStateName(session);
+  const options = { machine: described, variables: ofFirmware, tpmState: ofTpm };
+  const domain = libvirtDomain(session, options);
   return {
     disks: disks.map(({ name, size }) => ({
       disk: name,
@@ -32,8 +34,14 @@ export function machineFiles(
       { name: `${machine}.vmx`, contents: utf8(vmx(session, described)) },
       { name: `${machine}.xml`, contents: utf8(domain) },
       ...(variables && ofFirmware ? [{ name: ofFirmware, contents: variables }] : []),
+      ...(tpmState && ofTpm ? [{ name: ofTpm, contents: tpmState }] : []),
     ],
   };
+}
+
+/** The file with the state of the machine's TPM. */
+export function tpmStateName({ machine }: SessionRecord): string {
+  return `${machine}_TPM.permall`;
 }
 
 const SECTOR_LENGTH = 512;

@@ -2,8 +2,8 @@ import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import { EXPORT_PATH } from '../../servers/nfs/exports/export-path.ts';
 import type { NfsPorts } from '../../servers/nfs/listening.ts';
 import { inUri } from '../../sys/net/networks.ts';
-import { MOUNT_POINT } from './libvirt-domain.ts';
-import { machineFiles } from './machine-files.ts';
+import { MOUNT_POINT, tpmSteps } from './libvirt-domain.ts';
+import { machineFiles, tpmStateName } from './machine-files.ts';
 import { proxmoxCommands } from './proxmox.ts';
 import type { SessionMachine } from './session-machine.ts';
 
@@ -36,7 +36,7 @@ export function nfsSnippets(
     files: [...first.disks.flatMap(({ names }) => names), ...first.files.map(({ name }) => name)],
     snippets: {
       linux: asRoot(`mkdir -p ${MOUNT_POINT} && ${mount}`),
-      libvirt: asRoot(`${mount} && virsh create ${MOUNT_POINT}/${id}/${machine}.xml`),
+      libvirt: asRoot(...libvirtLines(session, { mount, about })),
       esxi: isStandard
         ? asRoot(
             `esxcli storage nfs add --host=${host} --share=${EXPORT_PATH} --volume-name=holdfast`,
@@ -58,6 +58,16 @@ export function nfsSnippets(
         : `QEMU's nfs driver ${standardOnly}`,
     },
   };
+}
+
+function libvirtLines(
+  session: SessionRecord,
+  { mount, about }: { readonly mount: string; readonly about: SessionMachine | undefined },
+): readonly string[] {
+  const create = `virsh create ${MOUNT_POINT}/${session.id}/${session.machine}.xml`;
+  const tpmState = about?.tpmState && tpmStateName(session);
+  const steps = tpmSteps(session, { machine: about?.machine, tpmState });
+  return steps.length === 0 ? [`${mount} && ${create}`] : [mount, ...steps, create];
 }
 
 /** A note, because the files belong to root, and hypervisors connect as root. */

@@ -1,5 +1,6 @@
 import { fileOfKind, isLost, readMachine, readPointFile } from '../../catalog/point-files.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
+import type { PointFileKind } from '../../formats/store/catalog/machine.ts';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import type { Store } from '../../store/directory/store.ts';
 import type { SessionMachine } from './session-machine.ts';
@@ -19,9 +20,13 @@ export async function machineOf(
       return undefined;
     }
   }
-  const variables = fileOfKind(point, 'firmware-vars');
+  const contents = async (kind: PointFileKind): Promise<Uint8Array | undefined> => {
+    const file = fileOfKind(point, kind);
+    return file && (await found(() => readPointFile(store, set, point, file)));
+  };
   return {
     machine: await found(() => readMachine(store, set, point)),
-    variables: variables && (await found(() => readPointFile(store, set, point, variables))),
+    variables: await contents('firmware-vars'),
+    tpmState: await contents('tpm-state'),
   };
 }

@@ -8,6 +8,8 @@ export interface SessionMachine {
   readonly machine: MachineDescription | undefined;
   /** The variables of its UEFI firmware. */
   readonly variables: Uint8Array | undefined;
+  /** The state of its TPM, as swtpm keeps it. */
+  readonly tpmState: Uint8Array | undefined;
 }
 
 /** A disk of a session with its place in the machine. */

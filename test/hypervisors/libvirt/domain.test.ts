@@ -94,3 +94,14 @@ test('a machine with as little as libvirt allows', async () => {
   deepEqual([agent, disks, description.boot], ['none', [], []]);
   throws(() => readDomain('<domain><name>a</name></domain>'), { code: 'FAILED' });
 });
+
+test('Secure Boot is what the domain asks for, where libvirt has not chosen a loader yet', async () => {
+  const secureBoot = (enabled: string): boolean => {
+    const { firmware } = readDomain(`<domain><uuid>5e1fc4ec-0000-4000-8000-000000000003</uuid>
+      <name>web1</name><os firmware='efi'><type>hvm</type><firmware>
+        <feature enabled='no' name='enrolled-keys'/><feature enabled='${enabled}' name='secure-boot'/>
+      </firmware></os></domain>`).description;
+    return firmware.kind === 'uefi' && firmware.secureBoot;
+  };
+  deepEqual([secureBoot('yes'), secureBoot('no')], [true, false]);
+});

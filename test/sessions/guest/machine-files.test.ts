@@ -1,13 +1,15 @@
-import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { deepEqual, equal, match, notEqual, ok } from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import type { DiskBus, MachineDescription } from '../../../src/formats/store/catalog/machine.ts';
 import type { SessionRecord } from '../../../src/formats/store/sessions/session.ts';
+import { sessionUuid } from '../../../src/formats/store/sessions/session-uuid.ts';
 import { libvirtXml, qemuArguments } from '../../../src/sessions/guest/guest-config.ts';
 import { libvirtDomain } from '../../../src/sessions/guest/libvirt-domain.ts';
 import { targetsOf } from '../../../src/sessions/guest/libvirt-disks.ts';
 import { machineFiles } from '../../../src/sessions/guest/machine-files.ts';
+import { nfsSnippets } from '../../../src/sessions/guest/nfs-snippets.ts';
 import { proxmoxCommands } from '../../../src/sessions/guest/proxmox.ts';
 import { placedDisks } from '../../../src/sessions/guest/session-machine.ts';
 import { vmx } from '../../../src/sessions/guest/vmx.ts';
@@ -35,6 +37,7 @@ function withBuses(...buses: DiskBus[]): MachineDescription {
   return { ...MACHINE, disks, boot: ['disk:disk1', 'disk:gone', 'disk:disk0'] };
 }
 
+const FILES = { variables: 'web1_VARS.fd', tpmState: undefined };
 const BUSES = ['virtio', 'scsi', 'sata', 'ide', 'nvme', 'usb', 'xvd', 'other'] as const;
 const NAMES = BUSES.map((_, at) => `disk${at}`);
 
@@ -47,7 +50,7 @@ async function validate(domain: string): Promise<void> {
 }
 
 test('a libvirt domain is the machine as it was, not connected, with a UUID of its own', async () => {
-  const domain = libvirtDomain(sessionOf('vda'), { machine: MACHINE, variables: 'web1_VARS.fd' });
+  const domain = libvirtDomain(sessionOf('vda'), { machine: MACHINE, ...FILES });
   for (const it of [
     "<memory unit='KiB'>4194304</memory>",
     '<vcpu>4</vcpu>',
@@ -70,6 +73,25 @@ test('a libvirt domain is the machine as it was, not connected, with a UUID of i
   ok(!domain.includes('<uuid>'));
 });
 
+test('with the state of its TPM, a domain has the UUID under which libvirt looks for it', async () => {
+  const files = { ...FILES, tpmState: 'web1_TPM.permall' };
+  const domain = libvirtDomain(sessionOf('vda'), { machine: MACHINE, ...files });
+  const [, uuid = ''] = /<uuid>(.*)<\/uuid>/.exec(domain)!;
+  match(uuid, /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  notEqual(uuid, MACHINE.ids.uuid);
+  const place = `/var/lib/libvirt/swtpm/${uuid}/tpm2`;
+  const state = '/mnt/holdfast/web1-3f9c2a/web1_TPM.permall';
+  const steps = [`mkdir -p ${place}`, `cp ${state} ${place}/tpm2-00.permall`];
+  for (const step of steps) ok(domain.includes(`<!-- ${step} -->`), domain);
+  const about = { machine: MACHINE, variables: undefined, tpmState: new Uint8Array(1) };
+  const ports = { nfs: 2049, mount: 20_048, portmap: 111 };
+  const { files: names, snippets } = nfsSnippets(sessionOf('vda'), { host: 'box', ports, about });
+  ok(names.includes('web1_TPM.permall'));
+  ok(snippets.libvirt.includes(`${steps.join('\n')}\nvirsh create`), snippets.libvirt);
+  equal(libvirtDomain(sessionOf('vda'), { machine: MACHINE, ...files }), domain);
+  notEqual(sessionUuid({ id: 'web1-000000', point: 'web1-1' }), uuid);
+});
+
 test("libvirt takes each machine by its own schema, whatever a machine's texts are", {
   skip: without('virsh'),
 }, async () => {
@@ -87,7 +109,7 @@ test("libvirt takes each machine by its own schema, whatever a machine's texts a
   ];
   for (const machine of machines) {
     const session = sessionOf('vda', ...NAMES, "it's -- & <that>");
-    await validate(libvirtDomain(session, { machine, variables: 'web1_VARS.fd' }));
+    await validate(libvirtDomain(session, { machine, ...FILES, tpmState: 'web1_TPM.permall' }));
     const disks = session.disks.map(({ name: disk }) => ({
       ...{ disk, address: { kind: 'tcp', host: 'box', port: 1 } as const, tls: undefined },
       place: targetsOf(session, machine).find(({ name }) => name === disk)!,

@@ -15,6 +15,7 @@ import { noise } from '../../support/random.ts';
 import { newStore, simulatedWorld, storePoint } from '../../support/store.ts';
 
 const VARIABLES = noise(528 * 1024, 8);
+const TPM_STATE = noise(6000, 9);
 
 async function place() {
   const world = simulatedWorld();
@@ -22,12 +23,13 @@ async function place() {
   const files = [
     { name: 'machine.json', kind: 'description', bytes: encodeMachine(MACHINE) },
     { name: 'nvram.fd', kind: 'firmware-vars', bytes: VARIABLES },
+    { name: 'tpm', kind: 'tpm-state', bytes: TPM_STATE },
   ] as const;
   const point = await storePoint(store, set, noise(2 ** 20, 1), { notes: { files } });
   return { world, store, set, point };
 }
 
-test('a session has the variables of the firmware beside its disks, and a check without the key knows', async () => {
+test('a session has variables of the firmware and the state of the TPM beside its disks, and a check without the key knows', async () => {
   const { world, store, set, point } = await place();
   const about = await machineOf(store, { set, point }, (what) => {
     throw new Error(what);
@@ -44,10 +46,17 @@ test('a session has the variables of the firmware beside its disks, and a check 
       ...{ seal: treeSealOf(record, set.keys) },
       disks: new Map([['vda', memoryDevice(noise(2 ** 20, 1))]]),
     });
-    const id = tree.lookup(tree.root, 'vm_VARS.fd')!;
-    const bytes = new Uint8Array(tree.node(id)!.size);
-    await tree.read(id, bytes, 0);
-    equal(Buffer.compare(bytes, VARIABLES), 0);
+    for (const [name, contents] of [
+      ['vm_VARS.fd', VARIABLES],
+      ['vm_TPM.permall', TPM_STATE],
+    ] as const) {
+      const id = tree.lookup(tree.root, name)!;
+      const bytes = new Uint8Array(tree.node(id)!.size);
+      await tree.read(id, bytes, 0);
+      equal(Buffer.compare(bytes, contents), 0);
+      // Only root reads it, where the export lets it.
+      equal(tree.node(id)!.mode & 0o777, 0o600);
+    }
   }
   deepEqual(await sessionDamage(store, record), []);
   // A crash before its log was there leaves only files that are made again.
