@@ -8,8 +8,8 @@ import { vmx } from './vmx.ts';
 /*
  * What a hypervisor needs besides the disks, in a session's directory: each disk as a flat file with a VMDK
  * descriptor for ESXi, a .vmx, a libvirt domain, and the variables of its firmware and the state of its TPM where the
- * recovery point has them. The files belong to the session: a hypervisor may change them. Which there are must not depend on the set's key: a
- * check without it counts them.
+ * recovery point has them. The files belong to the session: a hypervisor may change them. Which there are must not
+ * depend on the set's key: a check without it counts them.
  */
 export function machineFiles(
   session: SessionRecord,

@@ -29,7 +29,7 @@ async function place() {
   return { world, store, set, point };
 }
 
-test('a session has variables of the firmware and the state of the TPM beside its disks, and a check without the key knows', async () => {
+test('a session has the states of firmware and TPM beside its disks, and a check without the key knows', async () => {
   const { world, store, set, point } = await place();
   const about = await machineOf(store, { set, point }, (what) => {
     throw new Error(what);
