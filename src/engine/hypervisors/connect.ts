@@ -3,23 +3,14 @@ import type { HypervisorRecord } from '../../formats/store/service/hypervisor.ts
 import type { Hypervisor } from '../../hypervisors/base/hypervisor.ts';
 import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
 import type { HypervisorUri, SshTarget } from '../../hypervisors/base/target.ts';
-import type { Store } from '../../store/directory/store.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { type Hypervisors, isThroughSsh, readAddress } from './hypervisors.ts';
 import { SSH_PORT } from './ssh-keys.ts';
 
 export interface ConnectOptions {
-  /** See `ownerOf`. */
+  /** The ID of the store whose backups these are. */
   readonly owner: string;
   readonly signal: AbortSignal;
-}
-
-/** The beginning of a store's ID is enough to tell two stores apart, and short enough for any name. */
-const OWNER_LENGTH = 8;
-
-/** How a store marks what it makes on a hypervisor. */
-export function ownerOf({ id }: Pick<Store, 'id'>): string {
-  return id.slice(0, OWNER_LENGTH);
 }
 
 /** An answer is noted again after this time: not with each of many short connections. */

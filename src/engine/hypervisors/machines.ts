@@ -6,7 +6,7 @@ import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
 import type { ShownMachine } from '../../operations/nouns/hypervisor.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import type { Engine } from '../base/engine.ts';
-import { connect, ownerOf } from './connect.ts';
+import { connect } from './connect.ts';
 import type { Hypervisors } from './hypervisors.ts';
 import { shownFinding, WISH } from './readiness.ts';
 
@@ -23,8 +23,7 @@ export async function machines(
   { hypervisor, check }: RequestOf<'hypervisor/machines'>,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<ResultOf<'hypervisor/machines'>> {
-  const owner = ownerOf(engine.store);
-  await using it = await connect(hypervisors, hypervisor, { owner, signal });
+  await using it = await connect(hypervisors, hypervisor, { owner: engine.store.id, signal });
   const summaries = await it.machines(signal);
   const last = await lastBackups(engine, new Set(summaries.map(({ name }) => name)));
   const shown: ShownMachine[] = [];

@@ -8,7 +8,7 @@ import {
 import type { ShownFinding } from '../../operations/nouns/hypervisor.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import type { Engine } from '../base/engine.ts';
-import { connect, type ConnectOptions, ownerOf } from './connect.ts';
+import { connect, type ConnectOptions } from './connect.ts';
 import type { Hypervisors } from './hypervisors.ts';
 
 /* Whether backups from a hypervisor can begin: found out before the first one, without changing anything. */
@@ -26,7 +26,7 @@ export async function readiness(
   signal: AbortSignal,
 ): Promise<ResultOf<'hypervisor/test'>> {
   // Only machines have marks of a store: a hypervisor can be tested before there is one.
-  const owner = machine === undefined ? '' : ownerOf((await engine()).store);
+  const owner = machine === undefined ? '' : (await engine()).store.id;
   const options = { owner, signal };
   const findings = await found(hypervisors, { hypervisor, machine }, options);
   return { hypervisor, ready: findings.every(({ level }) => level !== 'blocker'), findings };

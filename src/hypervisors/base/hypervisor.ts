@@ -33,7 +33,7 @@ export interface HypervisorOptions {
   readonly name: string;
   /**
    * Whose backups these are: part of the mark of everything that is made on the host. Two stores that back up one
-   * machine do not remove each other's.
+   * machine do not remove each other's. A driver may take only its beginning.
    */
   readonly owner: string;
 }

@@ -80,7 +80,6 @@ export function checkpointXml(
 
 export interface Checkpoint {
   readonly name: string;
-  readonly parent: string | undefined;
   /** Disks that it counts. */
   readonly disks: readonly string[];
 }
@@ -91,22 +90,13 @@ export function readCheckpoint(xml: string): Checkpoint {
   const disks = all(first(checkpoint, 'disks'), 'disk');
   return {
     name: textOf(first(checkpoint, 'name')) ?? '',
-    parent: textOf(first(first(checkpoint, 'parent'), 'name')),
     disks: disks
       .filter((it) => attribute(it, 'checkpoint') === 'bitmap')
       .map((it) => attribute(it, 'name') ?? ''),
   };
 }
 
-/** The socket of the server of a backup that runs, and the names of its exports. Throws HypervisorError FAILED. */
-export function readBackup(xml: string): {
-  readonly socket: string | undefined;
-  readonly bitmaps: readonly string[];
-} {
-  const backup = parseXml(xml, 'domainbackup');
-  const disks = all(first(backup, 'disks'), 'disk');
-  return {
-    socket: attribute(first(backup, 'server'), 'socket'),
-    bitmaps: disks.flatMap((it) => attribute(it, 'exportbitmap') ?? []),
-  };
+/** The socket at which a backup that runs serves its disks. Throws HypervisorError FAILED. */
+export function readBackupSocket(xml: string): string | undefined {
+  return attribute(first(parseXml(xml, 'domainbackup'), 'server'), 'socket');
 }

@@ -22,7 +22,7 @@ import { isNumber } from './libvirt-error.ts';
 import { socketFor } from './data-way.ts';
 import { scratchFor } from './left-scratch.ts';
 import { describedBy } from './machines.ts';
-import { whileQuiet } from './quiet-guest.ts';
+import { FROZEN_MS, whileQuiet } from './quiet-guest.ts';
 import { CHANGED_GAP, checkpointName, type DiskTracking, planTracking } from './tracking.ts';
 import { endBackup, removeCheckpoint } from './tidy.ts';
 
@@ -39,8 +39,29 @@ interface Wanted {
   readonly options: BeginOptions;
 }
 
-/** For a machine that runs. Rejects as BackupDriver.begin does. */
+/**
+ * For a machine that runs. Rejects as BackupDriver.begin does. libvirt may take longer than its guest may be frozen, or
+ * hang: then all is begun once more, and after that without freezing the guest, if that is accepted.
+ */
 export async function beginBackup(host: LibvirtHost, wanted: Wanted): Promise<MachineSnapshot> {
+  for (let attempt = 1; ; attempt++) {
+    const snapshot = await attemptBackup(host, wanted, attempt > FROZEN_ATTEMPTS);
+    if (snapshot) return snapshot;
+    wanted.options.onNotice(
+      `libvirt did not begin the backup within ${FROZEN_MS / 1000} seconds: the guest was thawed, and what was begun ` +
+        'is ended; it is begun again',
+    );
+  }
+}
+
+const FROZEN_ATTEMPTS = 2;
+
+/** Undefined: its guest could not stay frozen for so long. Nothing of it is left then. */
+async function attemptBackup(
+  host: LibvirtHost,
+  wanted: Wanted,
+  wasLate: boolean,
+): Promise<MachineSnapshot | undefined> {
   const { domain, wish, since, options } = wanted;
   const { signal, onNotice, point } = options;
   const described = readDomain(
@@ -52,28 +73,35 @@ export async function beginBackup(host: LibvirtHost, wanted: Wanted): Promise<Ma
   const plan = await planTracking(host, { domain, disks: read, since, signal });
   const name = checkpointName(host, point);
   const socket = socketFor(host, domain, name);
-  const job: Job = { domain, name, socket, read, left: left.map((it) => it.name) };
+  const job: Job = { domain, name, socket, read, left: left.map((it) => it.name), calls: [] };
   try {
-    const { result, consistency } = await whileQuiet(
+    const quiet = await whileQuiet(
       host,
-      { domain, described, wish, signal, onNotice },
-      () => start(host, job, plan, signal),
+      { domain, described, wish, wasLate, signal, onNotice },
+      (until) => start(host, job, plan, until),
     );
-    return await openSnapshot(host, { wanted, job, plan: result, consistency });
+    if (quiet) {
+      const { result, consistency } = quiet;
+      return await openSnapshot(host, { wanted, job, plan: result, consistency });
+    }
   } catch (cause) {
     // It may have begun, and its answer been lost or not waited for.
     await undo(host, job, onNotice);
     throw cause;
   }
+  await undo(host, job, onNotice);
+  return undefined;
 }
 
 /** Never rejects: what it cannot do, the next `tidy` does. */
 async function undo(
   host: LibvirtHost,
-  { domain, name, socket }: Job,
+  { domain, name, socket, calls }: Job,
   onNotice: (message: string) => void,
 ): Promise<void> {
   try {
+    // What libvirt has not answered may begin after it was looked for.
+    await Promise.allSettled(calls);
     const signal = AbortSignal.timeout(END_MS);
     await endBackup(host, domain, { socket, signal });
     await removeCheckpoint(host, domain, { name, signal });
@@ -92,6 +120,8 @@ interface Job {
   readonly read: readonly DomainDisk[];
   /** Names of disks that are not read. */
   readonly left: readonly string[];
+  /** Orders to begin it: those whose answer nobody waits for go on at libvirt. */
+  readonly calls: Promise<void>[];
 }
 
 type Plan = ReadonlyMap<string, DiskTracking>;
@@ -143,7 +173,7 @@ async function start(host: LibvirtHost, job: Job, plan: Plan, signal: AbortSigna
 
 async function call(
   host: LibvirtHost,
-  { domain, name, socket, read, left }: Job,
+  { domain, name, socket, read, left, calls }: Job,
   plan: Plan,
   signal: AbortSignal,
 ): Promise<void> {
@@ -152,18 +182,27 @@ async function call(
     const scratch = scratchFor(host, disk, { mark: name, machine: domain.uuid });
     return { name: disk.name, since, isTracked, scratch };
   });
-  await host.link.call(
-    LIBVIRT_CALLS.beginBackup,
-    {
-      domain,
-      backup: backupXml(disks, left, socket),
-      checkpoint: disks.some(({ isTracked }) => isTracked)
-        ? checkpointXml(name, disks, left)
-        : undefined,
-      flags: 0,
-    },
-    signal,
-  );
+  const checkpoint = disks.some(({ isTracked }) => isTracked)
+    ? checkpointXml(name, disks, left)
+    : undefined;
+  signal.throwIfAborted();
+  const begun = host.link.call(LIBVIRT_CALLS.beginBackup, {
+    ...{ domain, backup: backupXml(disks, left, socket), checkpoint, flags: 0 },
+  });
+  calls.push(begun);
+  await unlessAborted(begun, signal);
+}
+
+/** Rejects with the signal's reason if that comes first. */
+async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const leave = (): void => reject(signal.reason);
+  signal.addEventListener('abort', leave, { once: true });
+  try {
+    await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', leave);
+  }
 }
 
 interface Begun {

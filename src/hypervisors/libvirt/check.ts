@@ -4,7 +4,7 @@ import type { BackupWish } from '../base/backup-driver.ts';
 import type { Finding } from '../base/finding.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
 import { chooseDisks } from './chosen-disks.ts';
-import { type Domain, readDomain } from './domain.ts';
+import { type Domain, type DomainDisk, readDomain } from './domain.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
 import { powerOf } from './machines.ts';
 import { foreignCheckpoints } from './tidy.ts';
@@ -22,10 +22,32 @@ export async function checkMachine(
   const isOn = power !== 'off';
   return [
     ...diskFindings(host, described, wish),
-    ...(isOn ? agentFindings(described, wish) : [OFF]),
+    ...(isOn ? agentFindings(described, wish) : offFindings(host, described, wish)),
     ...snapshotFindings(domain.name, await internalSnapshots(host, domain, signal)),
     ...foreignFindings(await foreignCheckpoints(host, domain, signal)),
     ...(isOn ? await jobFindings(host, domain, signal) : []),
+  ];
+}
+
+function offFindings(
+  { isLocal }: LibvirtHost,
+  described: Domain,
+  wish: BackupWish,
+): readonly Finding[] {
+  const code = 'power';
+  const remedy = `start it for its backup, paused if it must not run: "virsh start --paused ${described.name}"`;
+  if (!isLocal) {
+    const message =
+      'the machine is off, and its images are on another host: only there they can be read';
+    return [{ level: 'blocker', code, message, remedy }];
+  }
+  const away = chosenOf(described, wish).filter(({ path }) => path === undefined);
+  return [
+    ...away.map(({ name: disk, type }): Finding => {
+      const message = `the machine is off, and the disk's image (${type}) is not a file or device of this host`;
+      return { level: 'blocker', code, disk, message, remedy };
+    }),
+    ...(away.length > 0 ? [] : [OFF]),
   ];
 }
 
@@ -34,6 +56,16 @@ const OFF: Finding = {
   code: 'power',
   message: 'the machine is off: its images are read, and changes are counted again once it has run',
 };
+
+/** None if the choice itself is refused, which is a finding of its own. */
+function chosenOf(described: Domain, wish: BackupWish): readonly DomainDisk[] {
+  try {
+    return chooseDisks(described, wish).read;
+  } catch (cause) {
+    if (!(cause instanceof HypervisorError)) throw cause;
+    return [];
+  }
+}
 
 function diskFindings(
   { scratch }: LibvirtHost,

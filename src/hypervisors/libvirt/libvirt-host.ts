@@ -8,6 +8,8 @@ import type { WithPool } from './pools.ts';
 /** What the parts of this driver share: lent to them. */
 export interface LibvirtHost extends HypervisorOptions {
   readonly link: Link;
+  /** Another connection to the same host, in place of one that was cut. The caller disposes of it. */
+  readonly reconnect: (signal: AbortSignal) => Promise<Link>;
   readonly way: DataWay;
   readonly files: HostFiles;
   readonly withPool: WithPool;

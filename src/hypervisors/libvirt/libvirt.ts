@@ -41,7 +41,8 @@ export async function openLibvirt(
 ): Promise<Hypervisor> {
   const { target, name, scratch, clock } = options;
   const owner = options.owner.slice(0, OWNER_LENGTH);
-  const link = await openLink(target, { clock, signal });
+  const connect = (until: AbortSignal) => openLink(target, { clock, signal: until });
+  const link = await connect(signal);
   try {
     const qemu = versionText(await link.call(LIBVIRT_CALLS.version, undefined, signal));
     const libvirt = versionText(await link.call(LIBVIRT_CALLS.libVersion, undefined, signal));
@@ -49,7 +50,7 @@ export async function openLibvirt(
     const withPool = poolsOf({ link, owner });
     const pooled = pooledFiles(link, withPool);
     const host: LibvirtHost = {
-      ...{ link, name, owner, scratch, clock, withPool },
+      ...{ link, reconnect: connect, name, owner, scratch, clock, withPool },
       product: `QEMU ${qemu}, libvirt ${libvirt}`,
       way: wayTo(options),
       files: target.ssh ? pooled : eitherFiles(localFiles(options.files), pooled),

@@ -87,6 +87,9 @@ export async function describedBy(
   const isAutostart = (await link.call(LIBVIRT_CALLS.autostart, { domain }, signal)) !== 0;
   const described = readDomain(xml);
   const { description, nvram, tpm, uuid } = described;
+  // As it runs: disks may have been attached and detached that this definition knows nothing of.
+  const now = await link.call(LIBVIRT_CALLS.domainXml, { domain, flags: 0 }, signal);
+  const present = { ...described, disks: readDomain(now).disks };
   const fetch = async (name: string, kind: PointFileKind, path: string | undefined) => {
     if (path === undefined) return undefined;
     const read = (until: AbortSignal) => host.files.read(path, { machine: uuid, signal: until });
@@ -106,7 +109,7 @@ export async function describedBy(
   const machine: MachineDescription = {
     ...description,
     disks: await withSizes(host, domain, {
-      disks: wish ? chosenDisks(described, wish) : description.disks,
+      disks: wish ? chosenDisks(present, wish) : present.disks.map((it) => it.described),
       signal,
     }),
     from: { kind: 'libvirt', hypervisor, product, id: uuid, name: described.name },

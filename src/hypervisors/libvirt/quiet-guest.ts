@@ -4,27 +4,34 @@ import type { Consistency, ConsistencyLevel } from '../../formats/store/catalog/
 import { asError } from '../../lib/as-error.ts';
 import type { BackupWish } from '../base/backup-driver.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
-import { attribute, element, parseXml, writeXml } from '../base/xml.ts';
 import type { Domain } from './domain.ts';
+import { isMarked, mark, unmark } from './frozen-mark.ts';
 import { isNumber, LibvirtError } from './libvirt-error.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
+import type { Link } from './link.ts';
+import { powerOf } from './machines.ts';
 
 /*
  * A guest is quiet while its agent has frozen its file systems: programs in it stand still as soon as they write. So
- * it lasts only as long as a backup takes to begin, and is ended in every case: before a guest is frozen, its machine
- * gets a mark of ours, which the next backup finds if this one dies.
+ * it lasts only as long as a backup takes to begin, with a limit, and is ended in every case: before a guest is frozen,
+ * its machine gets a mark of ours, which the next backup finds if this one dies.
  */
 
-/** How often a thaw is tried, and how long in all, whatever else has been given up. */
-const THAW_TRIES = 5;
-const THAW_PAUSE_MS = 500;
-const THAW_MS = 30_000;
-/** An agent that runs answers at once; libvirt waits no less than this. */
-const PING_SECONDS = 5;
+/** How long a guest stays frozen at most while a backup begins, which takes a fraction of a second. */
+export const FROZEN_MS = 15_000;
 /** A guest that does not freeze within this time is thawed again. */
 const FREEZE_MS = 30_000;
+/** How long a thaw is tried again, whatever else has been given up; then the next backup does that. */
+const THAW_MS = 60_000;
+/** What an earlier backup left: its agent may be away for long, and this backup is not to wait for that. */
+const THAW_LEFT_MS = 3000;
+const THAW_CALL_MS = 20_000;
+const THAW_PAUSE_MS = 500;
+const THAW_PAUSE_MAX_MS = 5000;
+/** An agent that runs answers at once; libvirt waits no less than this. */
+const PING_SECONDS = 5;
 
-interface Quiet<T> {
+export interface Quiet<T> {
   readonly result: T;
   readonly consistency: Consistency;
 }
@@ -33,46 +40,82 @@ interface QuietGuest {
   readonly domain: LibvirtDomain;
   readonly described: Domain;
   readonly wish: Pick<BackupWish, 'consistency' | 'fallBack'>;
+  /** It is not frozen again: that has lasted too long before. */
+  readonly wasLate: boolean;
   readonly signal: AbortSignal;
   readonly onNotice: (message: string) => void;
 }
 
 /**
- * Does `work` while the guest is as quiet as is wished, or as can be. Rejects UNSUPPORTED if that is less, and the wish
- * does not allow it; then nothing was done.
+ * Does `work` while the guest is as quiet as is wished, or as can be. Undefined: it took longer than a guest may be
+ * frozen; the guest is thawed, the signal of `work` aborted, and what it has begun is to be ended. Rejects UNSUPPORTED
+ * if there is less than is wished, and the wish does not allow that.
  */
 export async function whileQuiet<T>(
   host: LibvirtHost,
   guest: QuietGuest,
-  work: () => Promise<T>,
-): Promise<Quiet<T>> {
-  const { domain, described, wish, signal } = guest;
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<Quiet<T> | undefined> {
+  const { domain, described, wish, signal, wasLate } = guest;
   const asked = wish.consistency;
-  if (asked === 'crash') return { result: await work(), consistency: { asked, got: 'crash' } };
-  if (described.agent !== 'connected') {
-    const consistency = loud(guest, AGENTS[described.agent]);
-    return { result: await work(), consistency };
-  }
+  const crash = async (consistency: Consistency): Promise<Quiet<T>> => ({
+    result: await work(signal),
+    consistency,
+  });
+  if (asked === 'crash') return crash({ asked, got: 'crash' });
+  if (wasLate) return crash(loud(guest, LATE));
+  if (described.agent !== 'connected') return crash(loud(guest, AGENTS[described.agent]));
   const silent = await ping(host, domain, signal);
-  if (silent) {
-    const consistency = loud(guest, silent.message);
-    return { result: await work(), consistency };
-  }
+  if (silent) return crash(loud(guest, silent.message));
   const got = asked === 'application' ? await reached(host, domain, signal) : 'file-system';
   if (got !== asked && !wish.fallBack) throw new HypervisorError('UNSUPPORTED', NO_APPLICATIONS);
   await mark(host, domain, signal);
-  const refused = await freeze(host, guest);
+  const { frozen, refused } = await freeze(host, guest);
+  if (refused) return crash(loud(guest, refused.message));
+  let done: Done<T> | undefined;
+  let thawed: number | undefined;
   try {
-    if (refused) {
-      // Nothing of ours is frozen; what another program has frozen stays so.
-      const consistency = loud(guest, refused.message);
-      await unmark(host, domain);
-      return { result: await work(), consistency };
-    }
-    const consistency = { asked, got, ...(got !== asked && { why: NO_APPLICATIONS }) };
-    return { result: await work(), consistency };
+    done = await withinLimit(host, work, signal);
   } finally {
-    if (!refused) await thaw(host, domain, guest.onNotice);
+    thawed = await thaw(host, guest, THAW_MS);
+  }
+  if (!done) return undefined;
+  const consistency =
+    thawed === 0 && frozen > 0
+      ? loud(guest, ENDED)
+      : { asked, got, ...(got !== asked && { why: NO_APPLICATIONS }) };
+  return { result: done.result, consistency };
+}
+
+interface Done<T> {
+  readonly result: T;
+}
+
+/** Undefined: it took longer than a guest may be frozen. */
+async function withinLimit<T>(
+  { clock }: LibvirtHost,
+  work: (signal: AbortSignal) => Promise<T>,
+  signal: AbortSignal,
+): Promise<Done<T> | undefined> {
+  const late = new HypervisorError('BUSY', LATE);
+  const limit = new AbortController();
+  const end = new AbortController();
+  const limiting = (async () => {
+    try {
+      await clock.sleep(FROZEN_MS, end.signal);
+      limit.abort(late);
+    } catch {
+      // It was done in time.
+    }
+  })();
+  try {
+    return { result: await work(AbortSignal.any([signal, limit.signal])) };
+  } catch (cause) {
+    if (cause !== late) throw cause;
+    return undefined;
+  } finally {
+    end.abort();
+    await limiting;
   }
 }
 
@@ -88,6 +131,8 @@ const AGENTS = {
   none: 'the machine has no channel for the QEMU guest agent (org.qemu.guest_agent.0)',
   disconnected: 'the QEMU guest agent does not run in it',
 } as const;
+const LATE = `libvirt did not begin the backup within the ${FROZEN_MS / 1000} seconds that a guest stays frozen`;
+const ENDED = 'they were no longer frozen when the backup had begun';
 const NO_APPLICATIONS =
   'only agents of Windows guests (VSS) have programs write everything out; elsewhere file systems are frozen, and ' +
   "the agent's own hooks run";
@@ -129,111 +174,115 @@ async function ping(
   }
 }
 
-/** Why the guest refused; undefined: it is frozen, or may be. */
-async function freeze(
-  host: LibvirtHost,
-  { domain, signal, onNotice }: QuietGuest,
-): Promise<LibvirtError | undefined> {
-  const options = { timeoutMs: FREEZE_MS };
+interface Freeze {
+  /** How many file systems. */
+  readonly frozen: number;
+  /** Why none is. */
+  readonly refused?: HypervisorError | undefined;
+}
+
+async function freeze(host: LibvirtHost, guest: QuietGuest): Promise<Freeze> {
+  const { domain, signal } = guest;
+  const asked = { domain, mounts: [], flags: 0 };
   try {
-    await host.link.call(LIBVIRT_CALLS.freeze, { domain, mounts: [], flags: 0 }, signal, options);
-    return undefined;
+    const options = { timeoutMs: FREEZE_MS };
+    return { frozen: await host.link.call(LIBVIRT_CALLS.freeze, asked, signal, options) };
   } catch (cause) {
-    // An agent that is silent may have frozen it, or may still do so.
     const isRefused =
       cause instanceof LibvirtError && !isNumber(cause, LIBVIRT_ERRORS.agentUnresponsive);
-    if (isRefused) return cause;
-    await thaw(host, domain, onNotice);
+    // Nothing of ours is frozen then; what another program has frozen stays so.
+    if (isRefused) await unmark(host, domain);
+    // An agent that is silent may have frozen it, or may still do so.
+    else await thaw(host, guest, THAW_MS);
     signal.throwIfAborted();
-    if (cause instanceof LibvirtError) return cause;
-    throw cause;
+    if (!(cause instanceof HypervisorError)) throw cause;
+    return { frozen: 0, refused: cause };
   }
 }
 
-/** Never rejects. Thaws until the guest says that it is thawed, and takes the mark away. */
+type Thawed = Pick<QuietGuest, 'domain' | 'onNotice'>;
+
+/**
+ * Never rejects. Thaws until the guest says that it is thawed, takes the mark away, and resolves with the number of
+ * file systems that were still frozen; undefined: not known. The mark stays where the guest may be frozen still.
+ */
 async function thaw(
   host: LibvirtHost,
-  domain: LibvirtDomain,
-  onNotice: (message: string) => void,
-): Promise<void> {
-  const signal = AbortSignal.timeout(THAW_MS);
-  let reason = '';
-  for (let tries = 0; tries < THAW_TRIES && !signal.aborted; tries++) {
-    try {
-      const asked = { domain, mounts: [], flags: 0 };
-      await host.link.call(LIBVIRT_CALLS.thaw, asked, signal, { isUrgent: true });
-      return await unmark(host, domain);
-    } catch (cause) {
-      if (isNumber(cause, LIBVIRT_ERRORS.noDomain, LIBVIRT_ERRORS.operationInvalid)) return;
-      reason = asError(cause).message;
-      await host.clock.sleep(THAW_PAUSE_MS);
+  { domain, onNotice }: Thawed,
+  limitMs: number,
+): Promise<number | undefined> {
+  const { clock } = host;
+  const end = clock.monotonicMs() + limitMs;
+  const attempts = new AsyncDisposableStack();
+  let { link } = host;
+  let reason: string | undefined;
+  try {
+    for (let pause = THAW_PAUSE_MS; ; pause = Math.min(2 * pause, THAW_PAUSE_MAX_MS)) {
+      try {
+        // A connection that was cut is no reason to leave a guest frozen.
+        if (reason !== undefined && (await hasEnded(link))) {
+          link = attempts.use(await host.reconnect(AbortSignal.timeout(THAW_CALL_MS)));
+        }
+        return await thawOnce({ ...host, link }, domain);
+      } catch (cause) {
+        reason = asError(cause).message;
+      }
+      if (clock.monotonicMs() + pause >= end) break;
+      await clock.sleep(pause);
     }
+  } finally {
+    await attempts.disposeAsync();
   }
   onNotice(
-    `the guest may still be frozen (${reason}): look at it, and thaw it with "virsh domfsthaw". The next backup of ` +
-      'the machine tries it too',
+    `the guest may still be frozen (${reason}): look at it, and thaw it with "virsh domfsthaw ${domain.name}". The ` +
+      'next backup of the machine tries it too',
   );
+  return undefined;
 }
 
-/** Thaws a guest that a backup of ours has left frozen; whether there was one. */
+async function hasEnded({ ended }: Link): Promise<boolean> {
+  return (await Promise.race([ended, Promise.resolve(ALIVE)])) !== ALIVE;
+}
+
+const ALIVE = Symbol('alive');
+
+/** Undefined: the machine is gone or off, and with it whatever was frozen. */
+async function thawOnce(host: LibvirtHost, domain: LibvirtDomain): Promise<number | undefined> {
+  const asked = { domain, mounts: [], flags: 0 };
+  const options = { isUrgent: true, timeoutMs: THAW_CALL_MS };
+  try {
+    const count = await host.link.call(LIBVIRT_CALLS.thaw, asked, undefined, options);
+    await unmark(host, domain);
+    return count;
+  } catch (cause) {
+    if (isNumber(cause, LIBVIRT_ERRORS.noDomain)) return undefined;
+    // That is what libvirt says of any machine that does not run.
+    if (!isNumber(cause, LIBVIRT_ERRORS.operationInvalid)) throw cause;
+    const power = await powerOf(host, domain, AbortSignal.timeout(THAW_CALL_MS));
+    if (power === 'off') return undefined;
+    if (power === 'on') throw cause;
+    const advice = `resume it ("virsh ${power === 'suspended' ? 'dompmwakeup' : 'resume'} ${domain.name}")`;
+    throw new HypervisorError('BUSY', `the machine is ${power}: ${advice}`, { cause });
+  }
+}
+
+/**
+ * Thaws a guest that a backup of ours has left frozen. Resolves with what there is to report of it: also that it could
+ * not be thawed, which does not keep the machine from being backed up. The mark stays then, for the next backup.
+ */
 export async function thawLeft(
   host: LibvirtHost,
   domain: LibvirtDomain,
   signal: AbortSignal,
-): Promise<boolean> {
-  if (!(await isMarked(host, domain, signal))) return false;
-  let failure: string | undefined;
-  await thaw(host, domain, (message) => (failure = message));
-  if (failure !== undefined) throw new HypervisorError('FAILED', failure);
-  return true;
-}
-
-const NAMESPACE = 'https://holdfast.invalid/libvirt/1';
-const PREFIX = 'holdfast';
-
-async function mark(host: LibvirtHost, domain: LibvirtDomain, signal: AbortSignal): Promise<void> {
-  await setMark(host, domain, { text: writeXml(element('frozen', { by: host.owner })), signal });
-}
-
-/** A machine that is gone, or was turned off, has no mark. */
-async function unmark(host: LibvirtHost, domain: LibvirtDomain): Promise<void> {
+): Promise<readonly string[]> {
+  const notices: string[] = [];
+  const onNotice = (message: string): void => void notices.push(message);
   try {
-    await setMark(host, domain, { text: undefined, signal: AbortSignal.timeout(THAW_MS) });
+    if (!(await isMarked(host, domain, signal))) return [];
+    const thawed = await thaw(host, { domain, onNotice }, THAW_LEFT_MS);
+    return thawed ? ['its guest was frozen, and was thawed'] : notices;
   } catch (cause) {
     if (!(cause instanceof HypervisorError)) throw cause;
-  }
-}
-
-function setMark(
-  { link }: LibvirtHost,
-  domain: LibvirtDomain,
-  { text, signal }: { readonly text: string | undefined; readonly signal: AbortSignal },
-): Promise<unknown> {
-  return link.call(
-    LIBVIRT_CALLS.setMetadata,
-    {
-      ...{ domain, type: LIBVIRT_FLAGS.metadataType.element, metadata: text },
-      ...{ key: PREFIX, uri: NAMESPACE, flags: LIBVIRT_FLAGS.setMetadata.live },
-    },
-    signal,
-  );
-}
-
-async function isMarked(
-  { link, owner }: LibvirtHost,
-  domain: LibvirtDomain,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const type = LIBVIRT_FLAGS.metadataType.element;
-  const asked = { domain, type, uri: NAMESPACE, flags: LIBVIRT_FLAGS.metadata.live };
-  try {
-    const text = await link.call(LIBVIRT_CALLS.metadata, asked, signal);
-    return attribute(parseXml(text, 'frozen'), 'by') === owner;
-  } catch (cause) {
-    const isNone =
-      isNumber(cause, LIBVIRT_ERRORS.noMetadata) ||
-      isNumber(cause, LIBVIRT_ERRORS.operationInvalid);
-    if (!isNone) throw cause;
-    return false;
+    return [`whether an earlier backup has left its guest frozen is not known: ${cause.message}`];
   }
 }

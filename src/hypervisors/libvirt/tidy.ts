@@ -3,7 +3,7 @@ import { LIBVIRT_CALLS, LIBVIRT_FLAGS } from '../../formats/wire/libvirt-calls.t
 import { LIBVIRT_ERRORS } from '../../formats/wire/libvirt.ts';
 import type { Tracking } from '../../formats/store/catalog/machine.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
-import { readBackup } from './backup-xml.ts';
+import { readBackupSocket } from './backup-xml.ts';
 import { isOwnSocket } from './data-way.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
 import { isNumber } from './libvirt-error.ts';
@@ -16,8 +16,7 @@ export async function tidyMachine(
   domain: LibvirtDomain,
   { keep, signal }: { readonly keep: readonly Tracking[]; readonly signal: AbortSignal },
 ): Promise<readonly string[]> {
-  const done: string[] = [];
-  if (await thawLeft(host, domain, signal)) done.push('its guest was frozen, and was thawed');
+  const done = [...(await thawLeft(host, domain, signal))];
   if (await endOwnBackup(host, domain, signal)) {
     done.push('an unfinished backup was ended');
   }
@@ -90,8 +89,8 @@ async function backupSocket(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   try {
-    return readBackup(await link.call(LIBVIRT_CALLS.backupXml, { domain, flags: 0 }, signal))
-      .socket;
+    const xml = await link.call(LIBVIRT_CALLS.backupXml, { domain, flags: 0 }, signal);
+    return readBackupSocket(xml);
   } catch (cause) {
     const isNone =
       isNumber(cause, LIBVIRT_ERRORS.noBackup) || isNumber(cause, LIBVIRT_ERRORS.operationInvalid);
