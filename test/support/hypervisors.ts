@@ -61,6 +61,7 @@ export function managedHome(
     },
     remoteCommand: ({ path }) => `helper fake://${path}`,
     prepare: (account) => [`useradd ${account}`],
+    prepareHere: (account, { path }) => [`allow ${account} fake${path}`],
   };
   return {
     ...{ directory, credentials, hostKeys, opened },

@@ -1,11 +1,13 @@
+import { SHARED_SOCKETS } from '../../hypervisors/libvirt/data-way.ts';
 import { openLibvirt } from '../../hypervisors/libvirt/libvirt.ts';
-import { REMOTE_SOCKETS } from '../../hypervisors/libvirt/ssh-way.ts';
 import { LIBVIRT_SCHEMES } from '../../hypervisors/libvirt/uri.ts';
 import { realWorld } from '../../sys/world.ts';
 import type { HypervisorDriver } from './hypervisors.ts';
 
 /** QEMU's own account and group on Debian. */
 const QEMU = 'libvirt-qemu';
+/** The account of the service, which gets its groups when it starts. */
+const SERVICE = 'holdfast';
 
 const libvirt: HypervisorDriver = {
   kind: 'libvirt',
@@ -13,15 +15,28 @@ const libvirt: HypervisorDriver = {
   example: 'qemu:///system',
   open: (options, signal) => openLibvirt({ ...options, ...realWorld() }, signal),
   remoteCommand: () => 'virt-ssh-helper qemu:///system',
-  prepare: (account, sockets = REMOTE_SOCKETS) => [
+  prepare: (account, sockets = SHARED_SOCKETS) => [
     `useradd --create-home --groups libvirt ${account}`,
+    ...directoryFor(account, sockets),
+  ],
+  prepareHere(account, { path }, sockets = SHARED_SOCKETS) {
+    // Root may do all of it, and a user all with machines of their own.
+    if (account === 'root' || path !== '/system') return [];
+    const restart = account === SERVICE ? ['systemctl restart holdfastd'] : [];
+    return [`usermod -aG libvirt ${account}`, ...directoryFor(account, sockets), ...restart];
+  },
+};
+
+/** A directory where QEMU makes sockets, which get the group of the account. */
+function directoryFor(account: string, sockets: string): readonly string[] {
+  return [
     `install -d -o ${QEMU} -g ${account} -m 2770 ${sockets}`,
     // A crash of the host leaves QEMU's sockets.
     `echo 'r! ${sockets}/holdfast-*.nbd' >> /etc/tmpfiles.d/holdfast.conf`,
     // Where AppArmor confines QEMU, as on Debian.
     `echo '${sockets}/** rwk,' >> /etc/apparmor.d/local/abstractions/libvirt-qemu`,
-  ],
-};
+  ];
+}
 
 /** Those of this release. */
 export const DRIVERS: readonly HypervisorDriver[] = [libvirt];

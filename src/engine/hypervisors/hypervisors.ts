@@ -31,6 +31,8 @@ export interface HypervisorDriver {
   remoteCommand(uri: HypervisorUri): string;
   /** Commands that root runs there, so that the account may do what backups need. */
   prepare(account: string, sockets: string | undefined): readonly string[];
+  /** The same for this host, if it is reached without SSH, and for the account that this process runs as. */
+  prepareHere?(account: string, uri: HypervisorUri, sockets: string | undefined): readonly string[];
 }
 
 export interface OpenOptions extends HypervisorOptions, Pick<World, 'clock' | 'files'> {

@@ -8,6 +8,7 @@ import type { ShownHypervisor } from '../../operations/nouns/hypervisor.ts';
 import type { JsonObject } from '../../lib/schema.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
+import { ownAccount } from '../../sys/net/unix-peer.ts';
 import type { JobService } from '../jobs/job-service.ts';
 import {
   type Address,
@@ -177,10 +178,12 @@ async function withSteps(
   signal: AbortSignal,
 ): Promise<ResultOf<'hypervisor/show'>> {
   const address = knownAddress(hypervisors, record.uri);
-  if (!address || !isThroughSsh(address.uri)) {
-    return { ...shown(record), authorizedKey: null, steps: [] };
-  }
+  if (!address) return { ...shown(record), authorizedKey: null, steps: [] };
   const { uri, driver } = address;
+  if (!isThroughSsh(uri)) {
+    const steps = driver.prepareHere?.(ownAccount(), uri, record.sockets) ?? [];
+    return { ...shown(record), authorizedKey: null, steps };
+  }
   const { key } = await hypervisors.files.sshFiles(record);
   const ours = await publicKey(hypervisors.run, key, signal);
   const authorizedKey = `${restrictions(driver.remoteCommand(uri))} ${ours}`;

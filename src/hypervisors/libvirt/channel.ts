@@ -1,5 +1,6 @@
 import { SystemError } from '../../sys/base/system-error.ts';
 import { connect } from '../../sys/net/network.ts';
+import { ownAccount } from '../../sys/net/unix-peer.ts';
 import {
   type ByteChannel,
   type ProgramStream,
@@ -38,7 +39,7 @@ async function atSocket(sockets: readonly string[]): Promise<LibvirtChannel> {
   const denied = failures.find(({ code }) => code === 'DENIED');
   const cause = denied ?? failures[0]!;
   const advice = denied
-    ? 'the group "libvirt" usually may: adduser USER libvirt'
+    ? `${memberOf(ownAccount())}, and start what runs as it again (the service: systemctl restart holdfastd)`
     : 'libvirtd does not run here: systemctl start libvirtd';
   const code = denied ? 'DENIED' : 'UNREACHABLE';
   throw new HypervisorError(code, `${cause.message}; ${advice}`, { cause });
@@ -49,6 +50,11 @@ async function atSocket(sockets: readonly string[]): Promise<LibvirtChannel> {
       cause: error,
     });
   }
+}
+
+/** What lets an account use libvirt's socket: on Debian and most others, a group. */
+function memberOf(account: string): string {
+  return `the group "libvirt" usually may: usermod -aG libvirt ${account}`;
 }
 
 async function throughSsh(ssh: SshTarget): Promise<LibvirtChannel> {
@@ -64,7 +70,7 @@ async function throughSsh(ssh: SshTarget): Promise<LibvirtChannel> {
       if (/^virt-ssh-helper: cannot connect to/m.test(words)) {
         const isDenied = words.includes('Permission denied');
         const advice = isDenied
-          ? `the group "libvirt" usually may: adduser ${ssh.account} libvirt`
+          ? `${memberOf(ssh.account)}, as root there`
           : 'libvirtd does not run there: systemctl start libvirtd';
         const message = `libvirt on ${ssh.host} is not reached: ${words}; ${advice}`;
         return new HypervisorError(isDenied ? 'DENIED' : 'UNREACHABLE', message, { native: words });

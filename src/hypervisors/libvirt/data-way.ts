@@ -1,5 +1,6 @@
 import { basename, join } from 'node:path/posix';
 import { HypervisorError } from '../base/hypervisor-error.ts';
+import type { LibvirtDriver } from './uri.ts';
 
 /*
  * How bytes of disks come from the host: QEMU serves them over NBD on a socket of the host's, to which only accounts of
@@ -26,6 +27,17 @@ interface RunningDomain {
 export interface OpenWay extends AsyncDisposable {
   /** A socket of this machine. */
   readonly socket: string;
+}
+
+/** Where QEMU makes sockets that an account besides root may open, if no other directory is named. */
+export const SHARED_SOCKETS = '/var/lib/libvirt/holdfast';
+
+/**
+ * The directory of this host that is used if none is named; undefined: each machine's own of libvirt's, which only root
+ * and QEMU may enter.
+ */
+export function usualSockets(driver: LibvirtDriver, uid: number): string | undefined {
+  return uid === 0 || driver === 'qemu:///session' ? undefined : SHARED_SOCKETS;
 }
 
 /** For this host. `directory`: where sockets lie; undefined: in each machine's own directory of libvirt's. */

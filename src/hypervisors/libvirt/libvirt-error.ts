@@ -7,12 +7,17 @@ export class LibvirtError extends HypervisorError {
   readonly number: number;
   constructor({ code, domain, message }: LibvirtFailure, procedure: string) {
     const words = message.trim() || 'no reason was given';
-    super(CODES[code] ?? 'FAILED', `libvirt: ${words}`, {
+    const kind = CODES[code] ?? 'FAILED';
+    super(kind, `libvirt: ${words}${kind === 'DENIED' ? DENIED : ''}`, {
       native: `${procedure}: libvirt error ${code} in part ${domain}: ${words}`,
     });
     this.number = code;
   }
 }
+
+const DENIED =
+  '. The account needs the group "libvirt", or a rule of polkit there that permits it org.libvirt.unix.manage: see ' +
+  'the steps that "holdfast hypervisor show" prints';
 
 const CODES: Readonly<Record<number, HypervisorErrorCode>> = {
   [LIBVIRT_ERRORS.noSupport]: 'UNSUPPORTED',

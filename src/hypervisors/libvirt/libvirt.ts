@@ -8,7 +8,8 @@ import type { Hypervisor, HypervisorOptions } from '../base/hypervisor.ts';
 import type { HypervisorTarget } from '../base/target.ts';
 import { beginBackup } from './begin-backup.ts';
 import { checkMachine } from './check.ts';
-import { type DataWay, localWay } from './data-way.ts';
+import { ownIds } from '../../sys/net/unix-peer.ts';
+import { type DataWay, localWay, SHARED_SOCKETS, usualSockets } from './data-way.ts';
 import { readDomain } from './domain.ts';
 import { eitherFiles, localFiles, pooledFiles } from './host-files.ts';
 import { isNumber } from './libvirt-error.ts';
@@ -17,9 +18,10 @@ import type { LibvirtHost } from './libvirt-host.ts';
 import { openLink } from './link.ts';
 import { describedBy, listMachines, machineById, powerOf } from './machines.ts';
 import { poolsOf } from './pools.ts';
-import { REMOTE_SOCKETS, sshWay } from './ssh-way.ts';
+import { sshWay } from './ssh-way.ts';
 import { openStopped } from './stopped-machine.ts';
 import { tidyMachine } from './tidy.ts';
+import { libvirtPlace } from './uri.ts';
 
 export interface LibvirtOptions extends HypervisorOptions {
   readonly target: HypervisorTarget;
@@ -75,8 +77,9 @@ export async function openLibvirt(
   }
 }
 
-function wayTo({ target: { ssh }, sockets, clock }: LibvirtOptions): DataWay {
-  return ssh ? sshWay(ssh, sockets ?? REMOTE_SOCKETS, clock) : localWay(sockets);
+function wayTo({ target, sockets, clock }: LibvirtOptions): DataWay {
+  if (target.ssh) return sshWay(target.ssh, sockets ?? SHARED_SOCKETS, clock);
+  return localWay(sockets ?? usualSockets(libvirtPlace(target).driver, ownIds().uid));
 }
 
 /** As libvirt counts: 1,000,000 major + 1000 minor + release. */

@@ -15,9 +15,6 @@ import type { DataWay, WayOptions } from './data-way.ts';
  * belongs to QEMU, with the group of the account that we are: what is made in it gets that group.
  */
 
-/** Where QEMU makes sockets on another host, if no other directory is named. */
-export const REMOTE_SOCKETS = '/var/lib/libvirt/holdfast';
-
 export function sshWay(ssh: SshTarget, directory: string, clock: Clock): DataWay {
   return {
     directory: () => directory,

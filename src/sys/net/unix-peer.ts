@@ -54,6 +54,13 @@ function idIn(file: string, name: string): number | undefined {
   return fields?.[2] !== undefined && Number.isInteger(id) ? id : undefined;
 }
 
+/** The name of the user as whom this process runs, by /etc/passwd; where that has none, its number. */
+export function ownAccount(): string {
+  const uid = String(process.getuid!());
+  const lines = readFileSync('/etc/passwd', 'utf8').split('\n');
+  return lines.map((line) => line.split(':')).find((it) => it[2] === uid)?.[0] ?? uid;
+}
+
 export function ownIds(): { readonly pid: number; readonly uid: number } {
   return { pid: process.pid, uid: process.getuid!() };
 }

@@ -42,7 +42,7 @@ test('machines are listed with their newest recovery points', async () => {
     ],
   );
   deepEqual(found[1]!.disks, null, 'none is examined');
-  equal(opened[0]!.owner, engine.store.id.slice(0, 8));
+  equal(opened[0]!.owner, engine.store.id);
 });
 
 test('a check names the disks, their size and whatever stands in the way of a backup', async () => {

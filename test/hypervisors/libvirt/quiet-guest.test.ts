@@ -344,3 +344,15 @@ test('the disks of a machine that runs are those that it has now', async () => {
     ],
   );
 });
+
+test('a right that is missing is named, with what gives it', async () => {
+  await using host = await fakeLibvirtd();
+  host.answers.domainXml = () => {
+    throw refusal('accessDenied', 'access denied');
+  };
+  await using driver = await host.connect();
+  await rejects(begin(driver, { id: host.machine.domain.uuid }), {
+    code: 'DENIED',
+    message: /access denied\. The account needs the group "libvirt", or a rule of polkit/,
+  });
+});

@@ -1,0 +1,35 @@
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { test } from 'tap';
+import { DRIVERS } from '../../../src/engine/hypervisors/drivers.ts';
+import { parseHypervisorUri } from '../../../src/hypervisors/base/target.ts';
+import { SHARED_SOCKETS, usualSockets } from '../../../src/hypervisors/libvirt/data-way.ts';
+
+const libvirt = DRIVERS.find(({ kind }) => kind === 'libvirt')!;
+
+function steps(account: string, uri: string, sockets?: string): readonly string[] {
+  return libvirt.prepareHere!(account, parseHypervisorUri(uri)!, sockets);
+}
+
+test('the service may use libvirt of its own host once the printed steps are done', async () => {
+  const [group, directory, ...others] = steps('holdfast', 'qemu:///system');
+  equal(group, 'usermod -aG libvirt holdfast');
+  match(
+    directory!,
+    /^install -d -o libvirt-qemu -g holdfast -m 2770 \/var\/lib\/libvirt\/holdfast$/,
+  );
+  // A process gets its groups when it starts.
+  equal(others.at(-1), 'systemctl restart holdfastd');
+  ok(steps('holdfast', 'qemu:///system', '/srv/sockets').join('\n').includes('/srv/sockets/**'));
+});
+
+test('root needs no steps, nor does a user for machines of their own', async () => {
+  deepEqual(steps('root', 'qemu:///system'), []);
+  deepEqual(steps('eva', 'qemu:///session'), []);
+  equal(steps('eva', 'qemu:///system').at(-1)!.includes('systemctl'), false);
+});
+
+test('sockets of backups are where the account may reach them', async () => {
+  equal(usualSockets('qemu:///system', 0), undefined);
+  equal(usualSockets('qemu:///system', 998), SHARED_SOCKETS);
+  equal(usualSockets('qemu:///session', 998), undefined);
+});
