@@ -103,7 +103,7 @@ async function undo(
     // What libvirt has not answered may begin after it was looked for.
     await Promise.allSettled(calls);
     const signal = AbortSignal.timeout(END_MS);
-    await endBackup(host, domain, { socket, signal });
+    await endOrTell(host, { domain, socket, signal }, onNotice);
     await removeCheckpoint(host, domain, { name, signal });
   } catch (cause) {
     onNotice(
@@ -239,7 +239,7 @@ async function openSnapshot(
       // Also where nothing is tracked any longer: a bitmap ends a machine that is reverted to an internal snapshot.
       if (since?.kind !== 'libvirt') return;
       const limit = AbortSignal.timeout(END_MS);
-      await endBackup(host, domain, { socket: job.socket, signal: limit });
+      await endOrTell(host, { domain, socket: job.socket, signal: limit }, onNotice);
       await removeCheckpoint(host, domain, { name: since.checkpoint, signal: limit });
     },
     async [Symbol.asyncDispose]() {
@@ -247,7 +247,7 @@ async function openSnapshot(
       if (!isAccepted) return undo(host, job, onNotice);
       try {
         const limit = AbortSignal.timeout(END_MS);
-        await endBackup(host, domain, { socket: job.socket, signal: limit });
+        await endOrTell(host, { domain, socket: job.socket, signal: limit }, onNotice);
       } catch (cause) {
         onNotice(
           `the backup's job could not be ended (${asError(cause).message}): the next backup does that`,
@@ -259,6 +259,34 @@ async function openSnapshot(
 
 /** To end a job takes as long as QEMU needs to remove a scratch file. */
 const END_MS = 60_000;
+const SLOW_END_MS = 5000;
+
+/**
+ * Ends the job, and reports one that takes long. libvirt accepts the order at once; an event of the guest's agent at the
+ * same time then waits for the job, and the end of the job for the event, for half a minute (libvirt 9.0). Only its log
+ * tells that from a host that is busy.
+ */
+async function endOrTell(
+  host: LibvirtHost,
+  { domain, socket, signal }: Pick<Job, 'domain' | 'socket'> & { readonly signal: AbortSignal },
+  onNotice: (message: string) => void,
+): Promise<void> {
+  const over = new AbortController();
+  const telling = host.clock.sleep(SLOW_END_MS, over.signal).then(
+    () =>
+      onNotice(
+        `the hypervisor has been ending the backup's job for ${SLOW_END_MS / 1000} seconds: libvirt takes half a ` +
+          "minute if the guest's agent starts or stops at the same time; waiting for it",
+      ),
+    () => {},
+  );
+  try {
+    await endBackup(host, domain, { socket, signal });
+  } finally {
+    over.abort();
+    await telling;
+  }
+}
 
 async function openDisk(
   socket: string,

@@ -356,3 +356,27 @@ test('a right that is missing is named, with what gives it', async () => {
     message: /access denied\. The account needs the group "libvirt", or a rule of polkit/,
   });
 });
+
+test('a job that libvirt takes long to end is reported while it is waited for', async () => {
+  await using host = await fakeLibvirtd();
+  const clock = fakeClock('2026-01-01T00:00:00Z');
+  const { machine, heard } = host;
+  await using driver = await host.connect(clock);
+  const notices: string[] = [];
+  const options = { onNotice: (it: string) => notices.push(it) };
+  const snapshot = await begin(driver, { id: machine.domain.uuid }, options);
+  host.answers.abortJob = () => undefined;
+  const ended = snapshot[Symbol.asyncDispose]();
+  await until('the order', () => heard.includes('abortJob'));
+  await clock.advance(4000);
+  deepEqual(notices, []);
+  await clock.advance(2000);
+  match(notices.join('\n'), /^the hypervisor has been ending the backup's job for 5 seconds/);
+  machine.backup = undefined;
+  await until('its end', async () => {
+    await clock.advance(1000);
+    return machine.checkpoints.size === 0;
+  });
+  await ended;
+  equal(notices.length, 1);
+});
