@@ -7,6 +7,7 @@ import { filesPage } from '../pages/files.ts';
 import { hypervisorsPage } from '../pages/hypervisors.ts';
 import { hostPage } from '../pages/host.ts';
 import { jobsPage } from '../pages/jobs.ts';
+import { machinesPage } from '../pages/machines.ts';
 import { logPage } from '../pages/log.ts';
 import { networkPage } from '../pages/network.ts';
 import { pointsPage } from '../pages/points.ts';
@@ -31,6 +32,7 @@ export const PAGES: Readonly<Record<ScreenName, Page>> = {
   files: filesPage,
   browse: browsePage,
   hypervisors: hypervisorsPage,
+  machines: machinesPage,
   alarms: alarmsPage,
   network: networkPage,
   machine: hostPage,

@@ -16,7 +16,7 @@ import {
   type Task,
 } from '../state/model.ts';
 import { type Answer, type Failure, UNKNOWN } from '../state/service.ts';
-import { addedDialog, testedDialog } from '../pages/hypervisors.ts';
+import { addedDialog, identifiedDialog, testedDialog } from '../pages/hypervisors.ts';
 import { stepOn } from '../pages/set-up.ts';
 import { utc } from '../terminal/times.ts';
 import { recoveryKeyDialog } from '../widgets/recovery-key.ts';
@@ -119,7 +119,7 @@ function taskDone(
           `Session ${answer.result.session} runs`,
           readyText(answer.result, 'It continues without this screen.'),
         )
-      : (shownAfter(answer, model.dialog) ?? model.dialog);
+      : (shownAfter(answer, model.dialog, task) ?? model.dialog);
   const shows = isReady ? 'sessions' : answer.name === 'files/open' ? 'files' : model.screen;
   // The user is on another screen by now, and presses keys for that one.
   const isLeft = model.dialog !== undefined || model.screen !== task.from;
@@ -135,6 +135,7 @@ function taskDone(
 function shownAfter(
   { name, request, result }: Answer,
   dialog: Dialog | undefined,
+  { form }: Task,
 ): Dialog | undefined {
   if (name === 'set/create' && result.recoveryKey !== null) {
     return recoveryKeyDialog({ set: request.set, recoveryKey: result.recoveryKey }, dialog);
@@ -149,6 +150,7 @@ function shownAfter(
     return textDialog(title, lines.join('\n'), isFailure);
   }
   if (name === 'hypervisor/add') return addedDialog(result);
+  if (name === 'hypervisor/identify') return form && identifiedDialog(result, form.values);
   if (name === 'hypervisor/test') return testedDialog(result);
   if (name !== 'host/factory-reset' || result.failed.length === 0) return undefined;
   return textDialog('Not everything could be reset', result.failed.join('\n'), true);
@@ -176,6 +178,7 @@ function outcome({ name, result }: Answer): string {
   if (name === 'session/start' || name === 'session/resume') {
     return `session ${result.session} runs`;
   }
+  if (name === 'hypervisor/identify') return 'its host key is to be compared';
   if (name === 'files/open') return `open as ${result.id}`;
   if (name === 'files/copy') return copiedWords(result);
   if (name === 'session/keep') return `kept as ${result.point}`;

@@ -1,6 +1,6 @@
 import type { ShownFinding, ShownHypervisor } from '../../operations/nouns/hypervisor.ts';
 import type { ResultOf } from '../../operations/operations.ts';
-import type { FormDialog, TextDialog } from '../state/dialog.ts';
+import type { Dialog, FormDialog, FormValues, TextDialog } from '../state/dialog.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
 import type { HostedMachines, Model, Query } from '../state/model.ts';
 import { COSTLY_MS, whole } from '../state/queries.ts';
@@ -12,21 +12,22 @@ import { operationForm } from '../widgets/operation-form.ts';
 import { key, keysFor, type Page } from '../widgets/page.ts';
 import { textDialog } from '../widgets/scrolled.ts';
 import { confirmation, textWidth } from '../widgets/typed.ts';
-import { jobForm } from './jobs.ts';
-import { scheduleForm } from './schedules.ts';
+import { machineBackupForm, machineScheduleForm } from './machine-forms.ts';
+import { SETS } from './sets.ts';
 
 /* Hosts from which machines are backed up; below, the machines of the chosen one with their last backups. */
 
-const HYPERVISORS = whole('hypervisors', 'hypervisor/list', { everyMs: COSTLY_MS });
+export const HYPERVISORS = whole('hypervisors', 'hypervisor/list', { everyMs: COSTLY_MS });
 
 /** Each answer is a connection to the hypervisor: seldom, and only while it is looked at. */
 const MACHINES_MS = 60_000;
 
 type Machines = ResultOf<'hypervisor/machines'>;
 
-const MACHINES: Query = {
+export const MACHINES: Query = {
   call(model) {
-    const it = model.screen === 'hypervisors' ? chosen(model) : undefined;
+    const isSeen = model.screen === 'hypervisors' || model.screen === 'machines';
+    const it = isSeen ? chosenHypervisor(model) : undefined;
     return (
       it && { name: 'hypervisor/machines', request: { hypervisor: it.hypervisor, check: false } }
     );
@@ -39,18 +40,22 @@ const MACHINES: Query = {
 };
 
 const WIDTHS = [18, 9, 16];
-const onHypervisor = keysFor(chosen, 'No hypervisor is chosen.');
+const onHypervisor = keysFor(chosenHypervisor, 'No hypervisor is chosen.');
 
 export const hypervisorsPage: Page = {
   title: 'Hypervisors',
   keys: [
-    onHypervisor('enter', 'machines', (it, model) => machinesDialog(it, hosted(model)?.answer)),
+    onHypervisor('enter', 'machines', (_it, model) => [{ ...model, screen: 'machines' }, []]),
     onHypervisor('t', 'test', ({ hypervisor }) => ({
       title: `test ${hypervisor}`,
       call: { name: 'hypervisor/test', request: { hypervisor, machine: undefined } },
     })),
-    onHypervisor('b', 'back up', ({ hypervisor }) => jobForm({ from: `${hypervisor}/` })),
-    onHypervisor('s', 'schedule', ({ hypervisor }) => scheduleForm({ from: `${hypervisor}/*` })),
+    onHypervisor('b', 'back up all', ({ hypervisor }, { sets }) =>
+      machineBackupForm({ from: [`${hypervisor}/*`], sets }),
+    ),
+    onHypervisor('s', 'schedule', ({ hypervisor }, { sets }) =>
+      machineScheduleForm({ from: [`${hypervisor}/*`], sets }),
+    ),
     key('n', 'new', addForm),
     onHypervisor('d', 'remove', ({ hypervisor }) =>
       confirmation({
@@ -61,7 +66,7 @@ export const hypervisorsPage: Page = {
       }),
     ),
   ],
-  queries: [HYPERVISORS, MACHINES],
+  queries: [HYPERVISORS, MACHINES, SETS],
   list: { kind: 'rows', ids: (model) => idsOf(listed(model), (it) => it.hypervisor) },
   body: hypervisorsBody,
 };
@@ -70,20 +75,29 @@ function listed({ hypervisors: it }: Model): Known<readonly ShownHypervisor[]> {
   return it.kind === 'known' ? { ...it, value: it.value.hypervisors } : it;
 }
 
-function chosen(model: Model): ShownHypervisor | undefined {
+export function chosenHypervisor(model: Model): ShownHypervisor | undefined {
   return chosenOf(listed(model), model.chosen.hypervisors);
 }
 
 /** The machines of the chosen hypervisor, once they are known. */
-function hosted(model: Model): HostedMachines | undefined {
+export function hosted(model: Model): HostedMachines | undefined {
   const { hosted: it } = model;
-  return it && it.hypervisor === chosen(model)?.hypervisor ? it : undefined;
+  return it && it.hypervisor === chosenHypervisor(model)?.hypervisor ? it : undefined;
 }
 
 function withHosted(model: Model, answer: Machines | string): Model {
-  const it = chosen(model);
+  const it = chosenHypervisor(model);
+  if (!it) return model;
   const { nowMs: atMs } = model;
-  return it ? { ...model, hosted: { hypervisor: it.hypervisor, answer, atMs } } : model;
+  const before = hosted(model)?.marked ?? [];
+  // A machine that is gone cannot be backed up.
+  const names = typeof answer === 'string' ? undefined : new Set(answer.machines.map(nameOf));
+  const marked = before.filter((name) => names?.has(name) ?? true);
+  return { ...model, hosted: { hypervisor: it.hypervisor, answer, marked, atMs } };
+}
+
+function nameOf({ machine }: Machines['machines'][number]): string {
+  return machine;
 }
 
 /** Rows for the machines, with the lines that separate them. */
@@ -91,7 +105,7 @@ const MACHINE_ROWS = 9;
 
 function hypervisorsBody(model: Model): readonly Line[] {
   const { size, hypervisors } = model;
-  const it = chosen(model);
+  const it = chosenHypervisor(model);
   const above = { ...model, size: { ...size, rows: size.rows - MACHINE_ROWS } };
   const list = listBody(above, {
     known: listed(model),
@@ -122,54 +136,80 @@ function machineLines(
     const text = wrapped(answer, textWidth(model)).slice(0, MACHINE_ROWS - 2);
     return [title, ...text.map((it) => line(` ${it}`, 'bad'))];
   }
-  const rows = machineTexts(answer);
-  const shown = rows.slice(0, MACHINE_ROWS - 3);
-  const more = rows.length - shown.length;
+  const { machines } = answer;
+  const shown = machines.slice(0, MACHINE_ROWS - 3).map(machineText);
+  const more = machines.length - shown.length;
   return [
     title,
-    ...(rows.length === 0 ? [line(' none')] : shown.map((it) => line(` ${it}`))),
+    ...(machines.length === 0 ? [line(' none')] : shown.map((it) => line(` ${it}`))),
     ...(more > 0 ? [line(` ... and ${more} more: Enter`)] : []),
   ];
 }
 
 const MACHINE_WIDTHS = [24, 10, 17, 12];
 
-function machineTexts({ machines }: Machines): readonly string[] {
-  return machines.map(({ machine, power, last }) =>
-    columns(
-      last === null
-        ? [machine, power, 'no backup']
-        : [machine, power, utc(last.created), last.consistency ?? '', last.set],
-      MACHINE_WIDTHS,
-    ),
+function machineText({ machine, power, last }: Machines['machines'][number]): string {
+  return columns(
+    last === null
+      ? [machine, power, 'no backup']
+      : [machine, power, utc(last.created), last.consistency ?? '', last.set],
+    MACHINE_WIDTHS,
   );
 }
 
-function machinesDialog(
-  { hypervisor, uri, fingerprint, failure }: ShownHypervisor,
-  answer: HostedMachines['answer'] | undefined,
-): TextDialog {
-  const machines =
-    answer === undefined ? ['asking ...'] : typeof answer === 'string' ? [] : machineTexts(answer);
-  return textDialog(
-    `Machines of ${hypervisor}`,
-    [
-      uri,
-      ...(fingerprint === null ? [] : [fingerprint]),
-      ...(failure === null ? [] : [`failed: ${failure}`]),
-      '',
-      ...machines,
-    ].join('\n'),
-  );
-}
-
-/** Without a host key the answer names the one that is shown there: the form stays, and the user compares it. */
+/** Through SSH, its host key is asked for and confirmed first. */
 function addForm(): FormDialog {
   return operationForm('hypervisor/add', {
     title: 'A new hypervisor',
     does: 'add it',
-    asks: ['hypervisor', 'uri', 'hostKey', 'scratch'],
-    task: ({ hypervisor }) => `hypervisor ${hypervisor}`,
+    asks: ['hypervisor', 'uri', 'sockets', 'scratch'],
+    task: titleOf,
+    before: (request) =>
+      /^[a-z0-9]+\+ssh:/.test(request.uri)
+        ? {
+            title: titleOf(request),
+            call: { name: 'hypervisor/identify', request: { uri: request.uri } },
+          }
+        : undefined,
+  });
+}
+
+function titleOf({ hypervisor }: Pick<ShownHypervisor, 'hypervisor'>): string {
+  return `hypervisor ${hypervisor}`;
+}
+
+/** As OpenSSH names files of host keys. */
+const FILES = ['ed25519', 'ecdsa', 'rsa'];
+
+/** The host key that it shows, to be compared by the user: only then the hypervisor is added, with that key. */
+export function identifiedDialog(
+  { uri, keys }: ResultOf<'hypervisor/identify'>,
+  { hypervisor = '', sockets = '', scratch = '' }: FormValues,
+): Dialog {
+  const [shown] = keys;
+  if (!shown) return textDialog('It shows no host key', `${uri} is reached without SSH.`, true);
+  const { fingerprint, type } = shown;
+  const file = FILES.find((it) => type.includes(it)) ?? '*';
+  const question = [
+    `What answers at ${uri} shows this host key:`,
+    '',
+    `${fingerprint} (${type})`,
+    '',
+    'Compare it with what the hypervisor prints on its own console:',
+    `ssh-keygen -lf /etc/ssh/ssh_host_${file}_key.pub`,
+    'From then on, only a host with this key counts as this hypervisor.',
+  ];
+  return confirmation({
+    title: `Is this ${hypervisor}?`,
+    question: question.join('\n'),
+    word: 'yes',
+    call: {
+      name: 'hypervisor/add',
+      request: {
+        ...{ hypervisor, uri, hostKey: fingerprint },
+        ...{ sockets: sockets || undefined, scratch: scratch || undefined },
+      },
+    },
   });
 }
 

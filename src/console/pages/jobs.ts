@@ -152,8 +152,6 @@ export interface JobHints {
   readonly set?: string;
   readonly machine?: string;
   readonly disks?: readonly { readonly name: string; readonly source: string }[];
-  /** Machines of a hypervisor. */
-  readonly from?: string;
 }
 
 type Job = RequestOf<'job/create'>;
@@ -177,7 +175,7 @@ const JOB_FIELDS = [
 ];
 
 /** The questions of a form for a job. `at` precedes the names of the fields if the job is a part of the request. */
-export function jobQuestions({ set = '', machine = '', disks = [], from }: JobHints, at = '') {
+export function jobQuestions({ set = '', machine = '', disks = [] }: JobHints, at = '') {
   return {
     asks: JOB_FIELDS.map((it) => `${at}${it}`),
     // Other kinds are started from a session, or from a disk.
@@ -192,7 +190,6 @@ export function jobQuestions({ set = '', machine = '', disks = [], from }: JobHi
       },
     },
     values: {
-      ...(from !== undefined && { [`${at}kind`]: 'backup-machine', [`${at}request.from`]: from }),
       [`${at}request.set`]: set,
       [`${at}request.machine`]: machine,
       [`${at}request.disks`]: disks.map(({ name, source }) => `${name}=${source}`).join(', '),

@@ -104,6 +104,7 @@ export const SCREENS = [
   'files',
   'browse',
   'hypervisors',
+  'machines',
   'alarms',
   'network',
   'machine',
@@ -146,6 +147,8 @@ export interface HostedMachines {
   readonly hypervisor: string;
   /** A text: why it did not answer. */
   readonly answer: ResultOf<'hypervisor/machines'> | string;
+  /** Names of those that were marked. */
+  readonly marked: readonly string[];
   readonly atMs: number;
 }
 

@@ -10,7 +10,7 @@ import {
 } from '../../lib/schema.ts';
 import { OPERATIONS, type OperationName, type RequestOf } from '../../operations/operations.ts';
 import type { Dialog, Form, FormDialog, FormField, FormValues } from '../state/dialog.ts';
-import type { Call } from '../state/service.ts';
+import type { Call, Work } from '../state/service.ts';
 
 /*
  * A form from an operation's declaration: labels, descriptions, offered and initial values, and limits of its fields.
@@ -39,8 +39,8 @@ export interface OperationForm<N extends OperationName> {
   readonly made?: (request: Unchecked, values: FormValues) => Unchecked | string;
   /** The title of the task, for the log. */
   readonly task: (request: RequestOf<N>) => string;
-  /** A question to the user before the request is sent; undefined: none. */
-  readonly before?: (request: RequestOf<N>) => Dialog | undefined;
+  /** A question to the user, or to the service, before the request is sent; undefined: none. */
+  readonly before?: (request: RequestOf<N>) => Dialog | Work | undefined;
 }
 
 type Unchecked = Readonly<Record<string, unknown>>;
@@ -58,9 +58,9 @@ export function operationForm<N extends OperationName>(
       const asked = made(requestOf(rows, { typed, values, form }), typed);
       if (typeof asked === 'string') return asked;
       const request = parse<unknown>(OPERATIONS[name].request, asked) as RequestOf<N>;
-      const dialog = before?.(request);
+      const first = before?.(request);
       // The compiler does not see that a name belongs to its own request.
-      return dialog ?? { title: task(request), call: { name, request } as Call };
+      return first ?? { title: task(request), call: { name, request } as Call };
     } catch (cause) {
       if (cause instanceof SchemaError) return sentenceOf(cause, rows);
       throw cause;

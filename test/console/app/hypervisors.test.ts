@@ -1,4 +1,4 @@
-import { deepEqual, doesNotMatch, equal, match } from 'node:assert/strict';
+import { deepEqual, doesNotMatch, equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
 import type { ShownHypervisor, ShownMachine } from '../../../src/operations/nouns/hypervisor.ts';
 import { driveUp, hypervisor, TIME } from '../../support/console.ts';
@@ -32,7 +32,8 @@ test('the machines of the chosen hypervisor are shown, with their last backups',
   match(driven.text(), /^ web0 +on +no backup$/m);
   match(driven.text(), /\.\.\. and 4 more: Enter/);
   driven.type('\r');
-  match(driven.text(), /web8 +on +no backup/);
+  match(driven.text(), / MACHINE \(kvm1\) +POWER/);
+  match(driven.text(), /^ {4}web8 +on +no backup$/m);
 });
 
 test('a hypervisor that is away is asked again after a while, and not without end', async () => {
@@ -80,19 +81,27 @@ test('a test shows each condition with what to do about it', async () => {
   match(driven.text(), /kvm1 is not ready\n\n BLOCKER rights: no right: adduser/);
 });
 
-test('a new hypervisor shows what is to be done there', async () => {
+test('a new hypervisor is added with the host key that was compared', async () => {
   const driven = looking();
   match(driven.text(), /No hypervisors: n adds one/);
-  driven.type('nkvm1\tqemu+ssh://holdfast@kvm1/system\t\r');
-  const { call } = driven.asked.find((it) => it.call.name === 'hypervisor/add')!;
-  deepEqual(call.request, {
-    ...{ hypervisor: 'kvm1', uri: 'qemu+ssh://holdfast@kvm1/system' },
-    ...{ hostKey: undefined, sockets: undefined, scratch: undefined },
-  });
-  const refused = 'kvm1 has the host keys SHA256:x (ssh-ed25519): compare one';
-  driven.fail('hypervisor/add', { kind: 'refused', message: refused } as never);
-  match(driven.text(), /A new hypervisor\n(.*\n)* kvm1 has the host keys SHA256:x/);
+  const uri = 'qemu+ssh://holdfast@kvm1/system';
+  driven.type(`nkvm1\t${uri}\t\t/scratch\r`);
+  driven.fail('hypervisor/identify', { kind: 'refused', message: 'kvm1 is away' } as never);
+  match(driven.text(), /A new hypervisor\n(.*\n)* kvm1 is away/);
   driven.type('\r');
+  const keys = [{ type: 'ssh-ed25519', fingerprint: 'SHA256:x' }];
+  driven.answer('hypervisor/identify', { uri, kind: 'libvirt', keys });
+  match(driven.text(), /Is this kvm1\?\n(.*\n)* SHA256:x \(ssh-ed25519\)\n/);
+  match(driven.text(), /ssh-keygen -lf \/etc\/ssh\/ssh_host_ed25519_key\.pub/);
+  // Enter alone adds nothing.
+  driven.type('\r');
+  const added = () => driven.asked.find((it) => it.call.name === 'hypervisor/add');
+  equal(added(), undefined);
+  driven.type('yes\r');
+  deepEqual(added()!.call.request, {
+    ...{ hypervisor: 'kvm1', uri, hostKey: 'SHA256:x' },
+    ...{ sockets: undefined, scratch: '/scratch' },
+  });
   driven.answer('hypervisor/add', { ...hypervisor(), authorizedKey: 'line', steps: ['useradd x'] });
   match(
     driven.text(),
@@ -100,11 +109,113 @@ test('a new hypervisor shows what is to be done there', async () => {
   );
 });
 
-test('machines of a hypervisor are backed up by a job or a schedule', async () => {
+test('a hypervisor of this host is added without a host key', async () => {
+  const driven = looking();
+  driven.type('nlocal\tqemu:///system\r');
+  const { call } = driven.asked.find((it) => it.call.name === 'hypervisor/add')!;
+  deepEqual(call.request, {
+    ...{ hypervisor: 'local', uri: 'qemu:///system' },
+    ...{ hostKey: undefined, sockets: undefined, scratch: undefined },
+  });
+});
+
+const NIGHTLY = { set: 'nightly', created: TIME, encrypted: true, problem: null };
+const ARCHIVE = { ...NIGHTLY, set: 'archive' };
+
+/** On the page of kvm1's machines. */
+function onMachines(...machines: ShownMachine[]) {
   const driven = looking(hypervisor());
+  driven.answer('set/list', { sets: [NIGHTLY, ARCHIVE], damaged: [] });
+  driven.answer('hypervisor/machines', { hypervisor: 'kvm1', product: 'x', machines });
+  driven.type('\r');
+  return driven;
+}
+
+test('all machines of a hypervisor are backed up by a job or a schedule', async () => {
+  const driven = looking(hypervisor());
+  driven.answer('set/list', { sets: [NIGHTLY], damaged: [] });
   driven.type('b');
-  match(driven.text(), /From +\[ kvm1\/ \]|Machines +\[ kvm1\/ \]/);
+  match(driven.text(), /Back up kvm1\/\*\n.*\[ < nightly > \]/);
   driven.type('\u001b');
   driven.type('s');
-  match(driven.text(), /A new schedule(.*\n)*.*\[ kvm1\/\* \]/);
+  match(driven.text(), /A schedule for kvm1\/\*/);
+  driven.type('night\r');
+  const { call } = driven.asked.find((it) => it.call.name === 'schedule/create')!;
+  const { job, schedule } = call.request as unknown as Record<string, { request: object }>;
+  equal(schedule, 'night');
+  deepEqual(
+    { ...job!.request, retention: undefined },
+    {
+      ...{ set: 'nightly', from: ['kvm1/*'], consistency: 'file-system', strict: false },
+      ...{ machine: undefined, only: undefined, exclude: undefined, window: undefined },
+      retention: undefined,
+    },
+  );
+});
+
+test('marked machines are backed up to the chosen set, as is wished', async () => {
+  const driven = onMachines(machine('db'), machine('my web'), machine('other'));
+  driven.type(' \u001b[B ');
+  match(driven.text(), / 2 MARKED \(kvm1\) .*\n \* +db .*\n>\* +my web .*\n {4}other/);
+  driven.type('b');
+  match(driven.text(), /Back up kvm1\/db, kvm1\/my web\n/);
+  const right = '\u001b[C';
+  // The set, disks to leave out, consistency, strict, window.
+  driven.type(`${right}\tvdb vdc\t${right}\t${right}\t${right}\r`);
+  const { call } = driven.asked.find((it) => it.call.name === 'job/create')!;
+  const { kind, request } = call.request as { kind: string; request: Record<string, unknown> };
+  equal(kind, 'backup-machine');
+  deepEqual(request['from'], ['kvm1/db', 'kvm1/my web']);
+  deepEqual(
+    [request['set'], request['exclude'], request['consistency']],
+    ['archive', ['vdb', 'vdc'], 'application'],
+  );
+  deepEqual([request['strict'], request['window']], [true, 7200]);
+});
+
+test('a machine that is not marked is backed up when it is chosen, and tested', async () => {
+  const driven = onMachines(machine('db'), machine('web'));
+  driven.type('\u001b[Bb');
+  match(driven.text(), /Back up kvm1\/web\n/);
+  driven.type('\u001bt');
+  const { call } = driven.asked.find((it) => it.call.name === 'hypervisor/test')!;
+  deepEqual(call.request, { hypervisor: 'kvm1', machine: 'web' });
+  driven.type('u');
+  match(driven.text(), /Machines of kvm1/);
+});
+
+test('a mark goes with its machine, and stays while the hypervisor is away', async () => {
+  const driven = onMachines(machine('db'), machine('web'));
+  driven.type(' \u001b[B ');
+  driven.tick(61_000);
+  driven.fail('hypervisor/machines', { kind: 'refused', message: 'away' } as never);
+  match(driven.text(), / away/);
+  driven.tick(61_000);
+  const machines = [machine('web')];
+  driven.answer('hypervisor/machines', { hypervisor: 'kvm1', product: 'x', machines });
+  match(driven.text(), /1 MARKED/);
+});
+
+test('of 1,000 machines only those on the screen are drawn', async () => {
+  let drawn = 0;
+  const counted = (at: number): ShownMachine => {
+    const it = machine(`m${String(at).padStart(4, '0')}`);
+    Object.defineProperty(it, 'power', {
+      get() {
+        drawn++;
+        return 'on';
+      },
+    });
+    return it;
+  };
+  const driven = onMachines(...Array.from({ length: 1000 }, (_, at) => counted(at)));
+  const keys = 50;
+  drawn = 0;
+  for (let at = 0; at < keys; at++) {
+    driven.type('\u001b[6~');
+    driven.rows();
+  }
+  driven.type('\u001b[F');
+  match(driven.text(), /^> {3}m0999 /m);
+  ok(drawn <= (keys + 1) * 24, `${drawn} rows`);
 });

@@ -34,6 +34,14 @@ function full(screen: ScreenName): Model {
       { ...{ schedule: 'web', at: 'daily', kind: 'check', request: {}, created: TIME }, ...NEVER },
     ]),
     hypervisors: known({ hypervisors: [hypervisor()], damaged: [] }),
+    hosted: {
+      ...{ hypervisor: 'kvm1', marked: [], atMs: 0 },
+      answer: {
+        hypervisor: 'kvm1',
+        product: 'x',
+        machines: [{ machine: 'web', last: null }],
+      } as never,
+    },
     exports: known([EXPORT]),
     sessions: known([session()]),
     standing: known([
