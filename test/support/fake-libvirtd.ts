@@ -55,7 +55,7 @@ interface FakeMachine {
   agent: 'connected' | 'disconnected' | undefined;
   /** File systems that are frozen. */
   frozen: number;
-  /** Of how many it has, a freeze freezes all. */
+  /** A freeze freezes that many. */
   fileSystems: number;
   /** Our mark, as XML. */
   mark: string | undefined;

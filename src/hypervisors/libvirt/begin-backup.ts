@@ -120,7 +120,7 @@ interface Job {
   readonly read: readonly DomainDisk[];
   /** Names of disks that are not read. */
   readonly left: readonly string[];
-  /** Orders to begin it: those whose answer nobody waits for go on at libvirt. */
+  /** Orders to begin it. libvirt goes on with those whose caller has gone. */
   readonly calls: Promise<void>[];
 }
 
@@ -262,9 +262,9 @@ const END_MS = 60_000;
 const SLOW_END_MS = 5000;
 
 /**
- * Ends the job, and reports one that takes long. libvirt accepts the order at once; an event of the guest's agent at the
- * same time then waits for the job, and the end of the job for the event, for half a minute (libvirt 9.0). Only its log
- * tells that from a host that is busy.
+ * Ends the job, and reports one that takes long. libvirt accepts the order at once; an event of the guest's agent at
+ * the same time then waits for the job, and the end of the job for the event, for half a minute (libvirt 9.0). Only its
+ * log tells that from a host that is busy.
  */
 async function endOrTell(
   host: LibvirtHost,

@@ -39,7 +39,7 @@ function full(screen: ScreenName): Model {
       answer: {
         hypervisor: 'kvm1',
         product: 'x',
-        machines: [{ machine: 'web', last: null }],
+        machines: [{ machine: 'web', power: 'on', last: null }],
       } as never,
     },
     exports: known([EXPORT]),
@@ -113,7 +113,7 @@ function shownIn(model: Model): string[] {
 function pressedIn(model: Model, key: Key) {
   const [asking] = update(model, { kind: 'resize', size: model.size });
   const [next, effects] = update(asking, { kind: 'key', key });
-  const parts = ['screen', 'dialog', 'points', 'place', 'marked', 'tasks'] as const;
+  const parts = ['screen', 'dialog', 'points', 'place', 'marked', 'hosted', 'tasks'] as const;
   return effects.length > 0 || parts.some((it) => next[it] !== asking[it]);
 }
 

@@ -241,7 +241,7 @@ test('a machine that is paused while its guest is frozen: told, and thawed as so
   still(host);
 });
 
-test('a machine that stays paused keeps its mark, is told of, and is thawed by the next backup', async () => {
+test('a machine that stays paused keeps its mark, is reported, and is thawed by the next backup', async () => {
   await using host = await fakeLibvirtd();
   const clock = fakeClock('2026-01-01T00:00:00Z');
   const { machine, heard } = host;
