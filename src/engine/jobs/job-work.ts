@@ -100,8 +100,8 @@ async function attempt(job: JobRecord, options: Attempt): Promise<Outcome> {
 
 async function backUp({ retention, ...backup }: Request<'backup'>, options: Attempt) {
   if (retention) checkRetention(retention);
-  const point = await options.inWorker['backup/create'](backup, options);
-  return retained(point, retention, options);
+  const [point] = shortened([await options.inWorker['backup/create'](backup, options)]);
+  return retained(point!, retention, options);
 }
 
 /** Later attempts have what is left of the window. */
@@ -119,16 +119,29 @@ async function backUpMachines(
   }
   const request = { ...backup, window: left };
   const { points, ...made } = await options.inWorker['backup/machine'](request, options);
-  const result = {
-    ...made,
-    points: await Promise.all(points.map((point) => retained(point, retention, options))),
-  };
+  const kept: Awaited<ReturnType<typeof retained>>[] = [];
+  // One after the other: each needs the store for itself.
+  for (const point of shortened(points)) kept.push(await retained(point, retention, options));
+  const result = { ...made, points: kept };
   const { failed } = made;
   if (failed.length === 0) return { kind: 'done', result };
   const count = failed.length === 1 ? '1 machine was' : `${failed.length} machines were`;
   const [first] = failed;
   const reason = `${count} not backed up: ${first!.machine}: ${first!.reason}`;
   return { kind: 'bad', result, reason };
+}
+
+/** A store that has lost its disk has damage without an end: of all points together, a job keeps only so much. */
+function shortened(points: readonly MadePoint[]): readonly MadePoint[] {
+  let left = PROBLEMS_MAX;
+  return points.map((point) => {
+    const damage = point.damage.slice(0, left);
+    left -= damage.length;
+    const more = point.damage.length - damage.length;
+    if (more === 0) return point;
+    const what = `${more} more damaged or missing parts of the store are not listed`;
+    return { ...point, damage: [...damage, { where: point.point, what }] };
+  });
 }
 
 async function retained(

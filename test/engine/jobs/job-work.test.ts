@@ -1,12 +1,18 @@
-import { deepEqual, match } from 'node:assert/strict';
+import { deepEqual, equal, match } from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'tap';
 import { OperationFailure } from '../../../src/operations/base/failure.ts';
 import type { Engine } from '../../../src/engine/base/engine.ts';
 import { openJobKeys } from '../../../src/engine/jobs/job-keys.ts';
 import { jobWork } from '../../../src/engine/jobs/job-work.ts';
 import type { JobRecord } from '../../../src/formats/store/service/job.ts';
+import type { JobEvent } from '../../../src/jobs/job-book.ts';
+import type { MadePoint } from '../../../src/operations/nouns/backup.ts';
 import { crashingFs } from '../../support/crashing-fs.ts';
-import { seeded } from '../../support/random.ts';
+import { engineIn } from '../../support/engine.ts';
+import { noise, seeded } from '../../support/random.ts';
+import { temporaryDirectory } from '../../support/temporary.ts';
 import { handlersFor } from '../../../src/engine/base/call.ts';
 import { namesOf } from '../../../src/operations/operations.ts';
 
@@ -86,4 +92,75 @@ test('machines that were not backed up make a job bad, and a window counts from 
   now = new Date('2026-11-21T13:00:00Z');
   const late = await work(job, options);
   deepEqual([late.kind, 'again' in late && late.again, asked.length], ['failed', 'never', 1]);
+});
+
+test('retention goes from machine to machine, and what one of them is refused costs no other', async () => {
+  const root = temporaryDirectory();
+  const home = await engineIn(root);
+  const image = join(root, 'a.raw');
+  writeFileSync(image, noise(2 ** 20, 1));
+  const machines = ['web1', 'web2', 'web3'];
+  const points: MadePoint[] = [];
+  for (const machine of machines) {
+    await home.backUp(machine, image);
+    points.push(await home.backUp(machine, image));
+  }
+  await using engine = await home.open();
+  const stranger = { ...points[0]!, set: 'gone' };
+  const inWorker = handlersFor(namesOf('worker'), async () => {
+    return { run: 'run-1', points: [stranger, ...points], failed: [] } as never;
+  });
+  const keys = openJobKeys(() => Promise.reject(new Error()));
+  const work = jobWork(engine, { keys, inWorker });
+  const notices: string[] = [];
+  const options = {
+    signal: new AbortController().signal,
+    report: (event: JobEvent) => void (event.event === 'notice' && notices.push(event.message)),
+  };
+  const retention = { last: 1, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
+  const request = { set: 'nightly', from: ['kvm1/*'], retention };
+  const ended = await work({ ...KEEP, kind: 'backup-machine', request }, options);
+  equal(ended.kind, 'done');
+  const { result } = ended as unknown as {
+    result: { points: { retained: { forgotten: string[] } | null }[] };
+  };
+  deepEqual(
+    result.points.map(({ retained }) => retained?.forgotten.length),
+    [undefined, 1, 1, 1],
+  );
+  match(notices.join(), /nothing was forgotten: .*gone/);
+});
+
+test('a job keeps a bounded list of damage, of all points together, and says how much is left out', async () => {
+  const damage = (count: number) =>
+    Array.from({ length: count }, (_, n) => ({ where: `packs/${n}`, what: 'it is missing' }));
+  const points = [
+    { point: 'web1-1', damage: damage(400) },
+    { point: 'web2-1', damage: damage(2000) },
+    { point: 'web3-1', damage: damage(3) },
+    { point: 'web4-1', damage: [] },
+  ];
+  const inWorker = handlersFor(namesOf('worker'), async (name) => {
+    return (name === 'backup/create' ? points[1] : { run: 'run-1', points, failed: [] }) as never;
+  });
+  const keys = openJobKeys(() => Promise.reject(new Error()));
+  const store = { clock: { now: () => new Date('2026-11-21T12:10:00Z') } };
+  const work = jobWork({ store } as unknown as Engine, { keys, inWorker });
+  const options = { signal: new AbortController().signal, report: () => {} };
+  const machines = { set: 'nightly', from: ['kvm1/*'] };
+  const ended = await work({ ...KEEP, kind: 'backup-machine', request: machines }, options);
+  const { result } = ended as unknown as { result: { points: typeof points } };
+  deepEqual(
+    result.points.map((point) => [point.damage.length, point.damage.at(-1)?.what]),
+    [
+      [400, 'it is missing'],
+      [601, '1400 more damaged or missing parts of the store are not listed'],
+      [1, '3 more damaged or missing parts of the store are not listed'],
+      [0, undefined],
+    ],
+  );
+  const disks = { set: 'nightly', machine: 'web2', disks: [{ name: 'vda', where: '/a' }] };
+  const alone = await work({ ...KEEP, kind: 'backup', request: disks }, options);
+  const { damage: kept } = (alone as unknown as { result: (typeof points)[number] }).result;
+  deepEqual([kept.length, kept.at(-1)?.where], [1001, 'web2-1']);
 });
