@@ -1,4 +1,5 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import type { Tracking } from '../../src/formats/store/catalog/machine.ts';
 import type { MachineSnapshot } from '../../src/hypervisors/base/backup-driver.ts';
 import { noise } from '../support/random.ts';
 import type { Test, TestHost, TestMachine } from './rig.ts';
@@ -17,6 +18,7 @@ export async function madeMachine(rig: TestHost, hasAgent = true): Promise<TestM
 
 export function backupsConform(test: Test, open: () => Promise<TestHost>): void {
   momentsConform(test, open);
+  confirmingConforms(test, open);
   consistencyConforms(test, open);
   choicesConform(test, open);
 }
@@ -90,6 +92,68 @@ function momentsConform(test: Test, open: () => Promise<TestHost>): void {
     same(point.disks, await truth(machine, NAMES));
     deepEqual([consistency?.got, consistency?.why], ['off', undefined]);
     equal(await machine.isRunning(), false);
+  });
+}
+
+function confirmingConforms(test: Test, open: () => Promise<TestHost>): void {
+  test('a machine that is turned off in the middle, and started again: what was read is not confirmed', async () => {
+    await using rig = await open();
+    const machine = await madeMachine(rig);
+    await using host = await rig.connect();
+    const point = await take(host, machine);
+    {
+      await using snapshot = await begin(host, machine, { since: point });
+      for (const { device } of snapshot.disks) await device.read(new Uint8Array(SIZE), 0);
+      await snapshot.confirm();
+      await machine.shutDown();
+      equal((await failureOf(snapshot.confirm()))?.code, 'FAILED');
+      await machine.start();
+      equal((await failureOf(snapshot.confirm()))?.code, 'FAILED');
+    }
+    await host.backup.tidy(machine.id, [point.tracking!], endless());
+    same((await take(host, machine, { since: point })).disks, await truth(machine, NAMES));
+  });
+
+  test('a machine that was off and is started in the middle: what was read is not confirmed', async () => {
+    await using rig = await open();
+    const machine = await madeMachine(rig);
+    await machine.shutDown();
+    await using host = await rig.connect();
+    await using snapshot = await begin(host, machine);
+    await snapshot.confirm();
+    // Its disks may be locked, so that it gets none.
+    await machine.start().catch(() => {});
+    equal((await failureOf(snapshot.confirm()))?.code, 'FAILED');
+    await machine.shutDown();
+    equal((await failureOf(snapshot.confirm()))?.code, 'FAILED');
+  });
+
+  test('what was read of a host that has gone away is not confirmed', async () => {
+    await using rig = await open();
+    const machine = await madeMachine(rig);
+    await using host = await rig.connect();
+    await using snapshot = await begin(host, machine);
+    await rig.setUp(false);
+    equal((await failureOf(snapshot.confirm()))?.code, 'UNREACHABLE');
+    await rig.setUp(true);
+  });
+
+  test('what the next counts from names the recovery point to which it belongs', async () => {
+    await using rig = await open();
+    const machine = await madeMachine(rig);
+    await using host = await rig.connect();
+    const options = { signal: endless(), onNotice() {} };
+    let since: Tracking | undefined;
+    for (const point of ['first', 'second', 'third']) {
+      if (point === 'third') await machine.shutDown();
+      await using snapshot = await host.backup.begin(machine.id, WISH, since, {
+        point,
+        ...options,
+      });
+      since = snapshot.tracking;
+      equal(since?.point, point);
+      await snapshot.accept();
+    }
   });
 }
 

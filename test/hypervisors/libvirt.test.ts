@@ -1,14 +1,14 @@
-import { ok, rejects } from 'node:assert/strict';
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { BlockError } from '../../src/block/block-error.ts';
 import { libvirtHost, libvirtMissing } from '../support/libvirt.ts';
 import { libvirtTestHost } from '../support/libvirt-test-host.ts';
 import { noise } from '../support/random.ts';
 import { savedMachine } from '../support/saved-machine.ts';
-import { backupsConform, madeMachine, NAMES } from './backups.ts';
+import { backupsConform, madeMachine, NAMES, SIZE } from './backups.ts';
 import { checksConform } from './checks.ts';
 import { libvirtDisksConform } from './libvirt-disks.ts';
-import type { Test } from './rig.ts';
+import type { Test, TestMachine } from './rig.ts';
 import { begin, endless, same, take, truth } from './taking.ts';
 
 // A real libvirtd. The rest of the suite takes too long for each commit: libvirt.long.ts.
@@ -30,6 +30,7 @@ test('libvirt is as any hypervisor', { skip: libvirtMissing, timeout: 900_000 },
       const machine = await madeMachine(rig);
       await using driver = await rig.connect();
       const point = await take(driver, machine);
+      const traces = await counting(machine);
       await machine.write('vda', 30_000, noise(5000, 1));
       {
         await using snapshot = await begin(driver, machine, { since: point });
@@ -39,13 +40,70 @@ test('libvirt is as any hypervisor', { skip: libvirtMissing, timeout: 900_000 },
       }
       await machine.start();
       await driver.backup.tidy(machine.id, [point.tracking!], endless());
+      deepEqual(await counting(machine), traces);
       await machine.write('vdb', 60_000, noise(5000, 2));
       const next = await take(driver, machine, {
         since: point,
         onBegun: async ({ disks }) => ok(disks.every(({ changed }) => changed)),
       });
       same(next.disks, await truth(machine, NAMES));
+      equal((await counting(machine)).length, 1, 'the checkpoint of the last point');
     },
   );
+
+  each('a checkpoint that lacks a bitmap goes, and takes the others with it', async () => {
+    await using rig = await open();
+    const machine = await madeMachine(rig);
+    await machine.addDisk('vdc', SIZE);
+    await using driver = await rig.connect();
+    const { tracking } = await take(driver, machine);
+    const bitmap = tracking?.kind === 'libvirt' ? tracking.checkpoint : '';
+    const monitor = (execute: string, words: object) =>
+      host.virsh('qemu-monitor-command', machine.id, JSON.stringify({ execute, arguments: words }));
+    const nodes = JSON.parse(await monitor('query-named-block-nodes', { flat: true })) as {
+      return: { drv: string; file: string; 'node-name': string }[];
+    };
+    const vdb = nodes.return.find(({ drv, file }) => drv === 'qcow2' && file.endsWith('vdb.qcow2'));
+    await monitor('block-dirty-bitmap-remove', { node: vdb!['node-name'], name: bitmap });
+    const [said = ''] = await driver.backup.tidy(machine.id, [], endless());
+    match(said, /was removed/);
+    deepEqual(await counting(machine), []);
+  });
+
+  each(
+    'a checkpoint of a machine that is off stays until it runs, and is not said to be gone',
+    async () => {
+      await using rig = await open();
+      const machine = await madeMachine(rig);
+      await using driver = await rig.connect();
+      await take(driver, machine);
+      await machine.shutDown();
+      const traces = await counting(machine);
+      deepEqual(await driver.backup.tidy(machine.id, [], endless()), []);
+      deepEqual(await counting(machine), traces);
+      await machine.start();
+      equal((await driver.backup.tidy(machine.id, [], endless())).length, 1);
+      deepEqual(await counting(machine), []);
+    },
+  );
+
+  each('a checkpoint that cannot be removed now is named, and keeps its bitmaps', async () => {
+    await using rig = await open();
+    const machine = await madeMachine(rig);
+    await using driver = await rig.connect();
+    await take(driver, machine);
+    const traces = await counting(machine);
+    await using failing = await rig.connect({
+      onCall: (name) => (/delete/i.test(name) ? 'FAILED' : undefined),
+    });
+    const [said = ''] = await failing.backup.tidy(machine.id, [], endless());
+    match(said, /could not be removed/);
+    deepEqual(await counting(machine), traces);
+  });
   await Promise.all(tests);
 });
+
+/** Checkpoints and bitmaps. The socket of a QEMU that was destroyed stays as a file. */
+async function counting(machine: TestMachine): Promise<readonly string[]> {
+  return (await machine.traces()).filter((it) => !it.startsWith('file '));
+}

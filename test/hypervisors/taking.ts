@@ -61,6 +61,7 @@ export async function take(
   for (const disk of snapshot.disks) {
     disks.set(disk.name, await readOver(options.since?.disks.get(disk.name), disk));
   }
+  await snapshot.confirm();
   const point = { disks, tracking: snapshot.tracking };
   options.onPublished?.(point);
   await snapshot.accept();

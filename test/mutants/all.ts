@@ -6,6 +6,7 @@ import { hypervisorRuns } from './hypervisor-runs.ts';
 import { hypervisors } from './hypervisors.ts';
 import { jobs } from './jobs.ts';
 import { libvirt } from './libvirt.ts';
+import { machineBackups } from './machine-backups.ts';
 import { managed } from './managed.ts';
 import type { Mutant } from './mutant.ts';
 import { nbdClient } from './nbd-client.ts';
@@ -38,5 +39,6 @@ export const mutants: readonly Mutant[] = [
   ...hypervisors,
   ...hypervisorRuns,
   ...managed,
+  ...machineBackups,
   ...libvirt,
 ];

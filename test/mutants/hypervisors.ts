@@ -91,8 +91,18 @@ export const hypervisors: readonly Mutant[] = [
   }),
   changed('changes that the host cannot count are none', {
     file: BACKUP,
-    text: 'if (changed instanceof HypervisorError) return { lost: changed.message, size };',
-    to: 'if (changed instanceof HypervisorError) return { ranges: [], size };',
+    text: 'if (changed instanceof HypervisorError) return { lost: changed.message, ...of };',
+    to: 'if (changed instanceof HypervisorError) return { ranges: [], ...of };',
+  }),
+  changed('what was read counts also after the backup has ended in the middle', {
+    file: BACKUP,
+    text: 'if (job === running.name) return;',
+    to: 'if (job !== "") return;',
+  }),
+  changed('what was read counts also of a host that has gone', {
+    file: BACKUP,
+    text: "const job = await link.wire.call('confirm', () => machineOf(link.host, id).job?.name);",
+    to: 'const job = machineOf(link.host, id).job?.name;',
   }),
   changed('a machine with internal snapshots is tracked', {
     file: BACKUP,

@@ -194,6 +194,13 @@ export function libvirtTestMachine(host: LibvirtHost, made: MadeFrom): LibvirtTe
       return {
         async [Symbol.asyncDispose]() {
           await virsh('domjobabort', id);
+          // libvirt only asks QEMU to end it.
+          const isGone = () =>
+            virsh('backup-dumpxml', id).then(
+              () => false,
+              () => true,
+            );
+          await until(`the other product's backup of ${name} is gone`, isGone);
         },
       };
     },

@@ -1,16 +1,13 @@
-import { checkName } from '../../catalog/names.ts';
-import { listPoints, newPointId } from '../../catalog/points.ts';
+import { newPointId } from '../../catalog/points.ts';
 import { newestBackup } from '../../catalog/publication.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
 import { FormatError } from '../../formats/format-error.ts';
-import { encodeMachine, type Tracking } from '../../formats/store/catalog/machine.ts';
-import { LARGE_SECTOR, type PointRecord } from '../../formats/store/catalog/point.ts';
+import { encodeMachine } from '../../formats/store/catalog/machine.ts';
+import { LARGE_SECTOR } from '../../formats/store/catalog/point.ts';
 import type { BackupWish, MachineSnapshot } from '../../hypervisors/base/backup-driver.ts';
-import type { Hypervisor } from '../../hypervisors/base/hypervisor.ts';
-import type { DescribedMachine, MachineSummary } from '../../hypervisors/base/machines.ts';
+import type { DescribedMachine } from '../../hypervisors/base/machines.ts';
 import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
 import { type NamedSource, storeSources } from '../../ingest/backup/backup.ts';
-import type { ChangedBlocks } from '../../ingest/backup/changed-blocks.ts';
 import {
   type MachineNotes,
   type NewFile,
@@ -23,14 +20,16 @@ import type { FailureKind } from '../../operations/base/failure.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import { type Engine, openSet, type WorkOptions } from '../base/engine.ts';
 import { firstFailure, kindOfFailure } from '../base/failures.ts';
-import { connect } from './connect.ts';
+import { type ChosenMachine, chosenMachines } from './chosen-machines.ts';
+import { changesOver, countedFrom, trackedPoints } from './counted-from.ts';
 import type { Hypervisors } from './hypervisors.ts';
 import { backupNotes, madePoint } from '../points/backup-notes.ts';
 import { knownPoint, notePublished } from '../points/published-points.ts';
 
 /*
- * Machines are backed up from their hypervisors, one after the other: a moment of all disks is taken, stored as a
- * recovery point, and only once that is published does the hypervisor forget from where the one before was counted.
+ * Machines are backed up from their hypervisors, one after the other: a moment of all disks is taken, stored, confirmed
+ * to have lasted until then, and published as a recovery point; only then does the hypervisor forget from where the one
+ * before was counted.
  */
 
 export interface MachineBackupOptions extends WorkOptions {
@@ -46,18 +45,7 @@ interface Run {
   readonly set: OpenSet;
   readonly id: string;
   readonly wish: BackupWish;
-  /** What any recovery point of the store still needs of a hypervisor. */
-  readonly keep: readonly Tracking[];
   readonly options: MachineBackupOptions;
-}
-
-interface Chosen {
-  readonly host: Hypervisor;
-  readonly summary: MachineSummary;
-  /** As HYPERVISOR/MACHINE. */
-  readonly label: string;
-  /** Its name in the set. */
-  readonly machine: string;
 }
 
 /** If one machine is asked for by name, rejects with what keeps it from being backed up; else lists what failed. */
@@ -66,10 +54,10 @@ export async function backupMachines(
   request: Request,
   options: MachineBackupOptions,
 ): Promise<Result> {
-  const { signal, secrets } = options;
+  const { signal, secrets, hypervisors } = options;
   const set = await openSet(engine, request.set, secrets);
   await using hosts = new AsyncDisposableStack();
-  const chosen = await chosenMachines(engine, request, { hosts, options });
+  const chosen = await chosenMachines(engine, request, { hosts, hypervisors, signal });
   const run: Run = {
     ...{ engine, set, options },
     id: newPointId(engine.store, 'run'),
@@ -79,14 +67,13 @@ export async function backupMachines(
       consistency: request.consistency,
       fallBack: !request.strict,
     },
-    keep: await trackedFrom(engine),
   };
   const { clock } = engine.store;
   const end =
     request.window === undefined ? Infinity : clock.now().getTime() + 1000 * request.window;
   const points: Result['points'][number][] = [];
-  const failed = new Map<Chosen, Failed>();
-  async function backUpAll(machines: Iterable<Chosen>): Promise<void> {
+  const failed = new Map<ChosenMachine, Failed>();
+  async function backUpAll(machines: Iterable<ChosenMachine>): Promise<void> {
     for (const one of machines) {
       signal.throwIfAborted();
       try {
@@ -122,113 +109,13 @@ function windowEnded(): HypervisorError {
   return new HypervisorError('CONFLICT', 'the window ended before its backup began');
 }
 
-/** Rejects NOT_FOUND for a pattern that names no machine, BAD_NAME. */
-async function chosenMachines(
-  { store }: Engine,
-  { from, machine }: Request,
-  { hosts, options }: Connecting,
-): Promise<readonly Chosen[]> {
-  const { signal } = options;
-  const opened = new Map<string, Promise<Hypervisor>>();
-  const open = async (name: string): Promise<Hypervisor> =>
-    hosts.use(await connect(options.hypervisors, name, { owner: store.id, signal }));
-  const chosen = new Map<string, Chosen>();
-  for (const one of from) {
-    const [name = '', pattern = ''] = splitOnce(one);
-    const opening = opened.get(name) ?? open(name);
-    opened.set(name, opening);
-    const host = await opening;
-    const machines = await host.machines(signal);
-    const found = machines.filter((it) => matches(it.name, pattern));
-    if (found.length === 0) {
-      throw new HypervisorError(
-        'NOT_FOUND',
-        `${name} has no machine "${pattern}"${known(machines)}`,
-      );
-    }
-    for (const summary of found) {
-      const label = `${name}/${summary.name}`;
-      chosen.set(label, { host, summary, label, machine: machine ?? summary.name });
-    }
-  }
-  const all = [...chosen.values()];
-  for (const it of all) checkName(it.machine, 'machine');
-  requireOwnNames(all);
-  return all;
-}
-
-interface Connecting {
-  readonly hosts: AsyncDisposableStack;
-  readonly options: MachineBackupOptions;
-}
-
-/** Two machines under one name would take turns in one chain of recovery points. */
-function requireOwnNames(chosen: readonly Chosen[]): void {
-  const labels = new Map<string, string>();
-  for (const { label, machine } of chosen) {
-    const other = labels.get(machine);
-    if (other !== undefined) {
-      const advice = 'back them up one by one, each with a name of its own (--machine)';
-      throw new HypervisorError(
-        'CONFLICT',
-        `${other} and ${label} would both be "${machine}" in the backup set: ${advice}`,
-      );
-    }
-    labels.set(machine, label);
-  }
-}
-
-function splitOnce(text: string): readonly string[] {
-  const at = text.indexOf('/');
-  return [text.slice(0, at), text.slice(at + 1)];
-}
-
-/** `*` stands for any part of the name. */
-function matches(name: string, pattern: string): boolean {
-  const [first = '', ...rest] = pattern.split('*');
-  const last = rest.pop();
-  if (last === undefined) return name === pattern;
-  if (!name.startsWith(first) || name.length < first.length + last.length) return false;
-  let at = first.length;
-  for (const part of rest) {
-    const found = name.indexOf(part, at);
-    if (found === -1) return false;
-    at = found + part.length;
-  }
-  return name.endsWith(last) && name.length - last.length >= at;
-}
-
-const KNOWN_SHOWN_MAX = 8;
-
-function known(machines: readonly MachineSummary[]): string {
-  if (machines.length === 0) return ': it has none';
-  const names = machines.slice(0, KNOWN_SHOWN_MAX).map(({ name }) => name);
-  const more = machines.length > names.length ? `, and ${machines.length - names.length} more` : '';
-  return `: it has ${names.join(', ')}${more}`;
-}
-
-/** The tracking of the newest recovery points, of all sets: a machine may be backed up to several. */
-async function trackedFrom({ store }: Engine): Promise<readonly Tracking[]> {
-  const newest = new Map<string, PointRecord>();
-  for (const point of (await listPoints(store, undefined)).points) {
-    if (point.origin !== 'backup') continue;
-    const key = JSON.stringify([point.set, point.machine]);
-    const before = newest.get(key);
-    if (!before || before.sequence < point.sequence) newest.set(key, point);
-  }
-  return [...newest.values()].flatMap(({ tracking }) => (tracking ? [tracking] : []));
-}
-
-async function backupMachine(run: Run, chosen: Chosen): Promise<Result['points'][number]> {
-  const { engine, set, wish, keep, options } = run;
+async function backupMachine(run: Run, chosen: ChosenMachine): Promise<Result['points'][number]> {
+  const { engine, set, wish, options } = run;
   const { host, summary, label, machine } = chosen;
   const { signal, report } = options;
   const { store } = engine;
   const tell = (message: string): void =>
     report({ event: 'notice', message: `${label}: ${message}` });
-  for (const done of await host.backup.tidy(summary.id, keep, signal)) tell(done);
-  const known = await knownPoint(engine, { set: set.name, machine });
-  const parent = (await newestBackup(store, set, machine)).point;
   const id = newPointId(store, machine);
   const notes = backupNotes(report, { hasList: true });
   const point = await withMachineWriting(
@@ -239,7 +126,12 @@ async function backupMachine(run: Run, chosen: Chosen): Promise<Result['points']
       onDamage: (where, what) => notes.onEvent({ kind: 'damage', where, what }),
     },
     async (writing) => {
-      await using snapshot = await host.backup.begin(summary.id, wish, parent?.tracking, {
+      // Under the store's lock: what another backup of ours has under way would be taken for what an earlier one left.
+      const keep = await trackedPoints(store);
+      for (const done of await host.backup.tidy(summary.id, keep, signal)) tell(done);
+      const known = await knownPoint(engine, { set: set.name, machine });
+      const parent = (await newestBackup(store, set, machine)).point;
+      await using snapshot = await host.backup.begin(summary.id, wish, countedFrom(parent), {
         ...{ point: id, signal },
         onNotice: tell,
       });
@@ -247,7 +139,9 @@ async function backupMachine(run: Run, chosen: Chosen): Promise<Result['points']
         store,
         {
           ...{ set, machine, known, signal, id, run: run.id },
-          ...(await partsOf(snapshot, parent, { signal, tell })),
+          ...(await notesOf(snapshot, { signal, tell })),
+          changed: changesOver(parent, snapshot),
+          confirm: () => snapshot.confirm(),
           onEvent: notes.onEvent,
         },
         { ...writing, sources: sourcesOf(store, snapshot) },
@@ -261,23 +155,16 @@ async function backupMachine(run: Run, chosen: Chosen): Promise<Result['points']
   return madePoint(point, notes);
 }
 
-/** What a recovery point has of a machine besides its disks, and what is read of these. */
-async function partsOf(
-  { described, consistency, tracking, disks }: MachineSnapshot,
-  parent: PointRecord | undefined,
+/** What a recovery point has of a machine besides its disks. */
+async function notesOf(
+  { described, consistency, tracking }: MachineSnapshot,
   { signal, tell }: { readonly signal: AbortSignal; readonly tell: (message: string) => void },
-): Promise<MachineNotes & { readonly changed: ChangedBlocks }> {
+): Promise<MachineNotes> {
   const files: NewFile[] = [...descriptionOf(described, tell)];
   for (const { name, kind, read } of described.files) {
     files.push({ name, kind, bytes: await read(signal) });
   }
-  const unknown = parent ? 'the hypervisor does not tell its changes' : FIRST;
-  const changed: ChangedBlocks = {
-    since: parent?.id,
-    disks: new Map(disks.flatMap((it) => (it.changed ? [[it.name, it.changed]] : []))),
-    unknown: new Map(disks.map(({ name, why }) => [name, why ?? unknown])),
-  };
-  return { files, consistency, tracking, changed };
+  return { files, consistency, tracking };
 }
 
 const DESCRIPTION = 'machine.json';
@@ -295,8 +182,6 @@ function descriptionOf(
     return [];
   }
 }
-
-const FIRST = 'there is no earlier recovery point of it';
 
 function sourcesOf(store: Store, { disks }: MachineSnapshot): NamedSource[] {
   const limited = whileThereIsRoom(store);

@@ -60,12 +60,18 @@ export interface BeginOptions {
  */
 export interface MachineSnapshot extends AsyncDisposable {
   readonly consistency: Consistency;
-  /** What to note on the recovery point, so that the next one can count from it; undefined: nothing can. */
+  /** What to note on the recovery point, whose ID it has, so that the next counts from it; undefined: none can. */
   readonly tracking: Tracking | undefined;
   /** Those that are read. The rest is `excluded` in the description. */
   readonly disks: readonly SnapshotDisk[];
   /** The machine at that moment. */
   readonly described: DescribedMachine;
+  /**
+   * Called once all is read, right before the recovery point is published: resolves if what was read is still of that
+   * moment. Rejects HypervisorError, and nothing may be published, if the host's job has ended or the machine was
+   * started or turned off in the middle, or if the host cannot be asked.
+   */
+  confirm(): Promise<void>;
   /**
    * Called once the recovery point is published: the next counts from it, and what the one before needed is removed.
    * If that rejects, the recovery point counts nevertheless, and the next `tidy` removes.

@@ -1,4 +1,13 @@
-import { all, attribute, element, first, parseXml, textOf, writeXml } from '../base/xml.ts';
+import {
+  all,
+  attribute,
+  element,
+  first,
+  parseXml,
+  textOf,
+  writeXml,
+  type XmlElement,
+} from '../base/xml.ts';
 
 /* What BackupBegin and checkpoints are told (libvirt.org/formatbackup.html, formatcheckpoint.html). */
 
@@ -94,6 +103,20 @@ export function readCheckpoint(xml: string): Checkpoint {
       .filter((it) => attribute(it, 'checkpoint') === 'bitmap')
       .map((it) => attribute(it, 'name') ?? ''),
   };
+}
+
+/** The same checkpoint, counting only these disks. Throws HypervisorError FAILED. */
+export function withOnly(xml: string, disks: readonly string[]): string {
+  const checkpoint = parseXml(xml, 'domaincheckpoint');
+  const only = (disk: XmlElement): XmlElement => {
+    const name = attribute(disk, 'name') ?? '';
+    return disks.includes(name) ? disk : element('disk', { name, checkpoint: 'no' });
+  };
+  const children = checkpoint.children.map((it) => {
+    if (typeof it === 'string' || it.name !== 'disks') return it;
+    return { ...it, children: all(it, 'disk').map(only) };
+  });
+  return writeXml({ ...checkpoint, children });
 }
 
 /** The socket at which a backup that runs serves its disks. Throws HypervisorError FAILED. */

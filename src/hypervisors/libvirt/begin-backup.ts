@@ -24,7 +24,7 @@ import { scratchFor } from './left-scratch.ts';
 import { describedBy } from './machines.ts';
 import { FROZEN_MS, whileQuiet } from './quiet-guest.ts';
 import { CHANGED_GAP, checkpointName, type DiskTracking, planTracking } from './tracking.ts';
-import { endBackup, removeCheckpoint } from './tidy.ts';
+import { endBackup, removeCheckpoint, requireBackup } from './tidy.ts';
 
 /*
  * A backup in pull mode (libvirt.org/kbase/live_full_disk_backup.html): QEMU serves all disks over NBD as they are at
@@ -233,7 +233,8 @@ async function openSnapshot(
   const open = stack.move();
   return {
     ...{ consistency, disks, described },
-    tracking: isTracked ? { kind: 'libvirt', checkpoint: name } : undefined,
+    tracking: isTracked ? { kind: 'libvirt', checkpoint: name, point: options.point } : undefined,
+    confirm: () => requireBackup(host, domain, { socket: job.socket, signal }),
     async accept() {
       isAccepted = true;
       // Also where nothing is tracked any longer: a bitmap ends a machine that is reverted to an internal snapshot.

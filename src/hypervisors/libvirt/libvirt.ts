@@ -97,8 +97,7 @@ function backupDriver(host: LibvirtHost): BackupDriver {
       const domain = await machineById(host, id, signal);
       const wanted = { domain, wish, since, options };
       if ((await powerOf(host, domain, signal)) !== 'off') return beginBackup(host, wanted);
-      const xml = await host.link.call(LIBVIRT_CALLS.domainXml, { domain, flags: 0 }, signal);
-      return openStopped(host, { ...wanted, described: readDomain(xml) });
+      return openStopped(host, wanted);
     },
     async tidy(id, keep, signal) {
       try {

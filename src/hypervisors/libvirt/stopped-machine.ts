@@ -1,6 +1,7 @@
 import { BlockError } from '../../block/block-error.ts';
 import { type QemuNbd, startQemuNbd } from '../../block/nbd-client/qemu-nbd.ts';
 import type { LibvirtDomain } from '../../formats/wire/libvirt.ts';
+import { LIBVIRT_CALLS } from '../../formats/wire/libvirt-calls.ts';
 import type { Tracking } from '../../formats/store/catalog/machine.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type {
@@ -12,50 +13,76 @@ import type {
 } from '../base/backup-driver.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
 import { chooseDisks } from './chosen-disks.ts';
-import { type Domain, type DomainDisk } from './domain.ts';
+import { type DomainDisk, readDomain } from './domain.ts';
 import { countingLayers } from './image-layers.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
-import { describedBy } from './machines.ts';
+import { describedBy, powerOf } from './machines.ts';
 import { CHANGED_GAP, type DiskTracking, planTracking } from './tracking.ts';
 
 /*
- * libvirt backs up only machines that run. The images of one that is off are read by qemu-nbd, which keeps
- * the machine from being started in the meantime; the bitmaps in them go on counting from where they did.
+ * libvirt backs up only machines that run. The images of one that is off are read by qemu-nbd, whose locks keep the
+ * machine from being started in the meantime, where images are locked at all: one that is started makes what was read
+ * void. The bitmaps in the images go on counting from where they did.
  */
 export async function openStopped(
   host: LibvirtHost,
   {
     domain,
-    described,
     wish,
     since,
-    options: { signal, onNotice },
+    options: { point, signal, onNotice },
   }: {
     readonly domain: LibvirtDomain;
-    readonly described: Domain;
     readonly wish: BackupWish;
     readonly since: Tracking | undefined;
     readonly options: BeginOptions;
   },
 ): Promise<MachineSnapshot> {
-  const { read } = chooseDisks(described, wish);
-  const plan = await planTracking(host, { domain, disks: read, since, signal });
   await using stack = new AsyncDisposableStack();
+  const off = stack.use(await watchOff(host, domain));
+  await off.requireOff(signal);
+  const xml = await host.link.call(LIBVIRT_CALLS.domainXml, { domain, flags: 0 }, signal);
+  const { read } = chooseDisks(readDomain(xml), wish);
+  const plan = await planTracking(host, { domain, disks: read, since, signal });
   const disks: SnapshotDisk[] = [];
   for (const disk of read) {
     signal.throwIfAborted();
     disks.push(await openImage(host, disk, { counted: plan.get(disk.name)!, stack }));
   }
-  const open = stack.move();
+  const described = await describedBy(host, { domain, wish, signal, onNotice });
   // Only if every disk that can be counted still is may the next backup count from there.
   const isCounted = disks.every(({ name, changed }) => changed || !plan.get(name)!.isTracked);
+  const open = stack.move();
   return {
     consistency: { asked: wish.consistency, got: 'off' },
-    disks,
-    described: await describedBy(host, { domain, wish, signal, onNotice }),
-    tracking: isCounted ? since : undefined,
+    ...{ disks, described },
+    tracking: since && isCounted ? { ...since, point } : undefined,
+    confirm: () => off.requireOff(signal),
     accept: async () => {},
     [Symbol.asyncDispose]: () => open.disposeAsync(),
+  };
+}
+
+interface OffMachine extends AsyncDisposable {
+  /** Rejects FAILED if it runs, or has run since it is watched. */
+  requireOff(signal: AbortSignal): Promise<void>;
+}
+
+async function watchOff(host: LibvirtHost, domain: LibvirtDomain): Promise<OffMachine> {
+  let wasStarted = false;
+  const forget = await host.link.listen('lifecycle', (it) => {
+    wasStarted ||= it.event === 'started' && it.domain.uuid === domain.uuid;
+  });
+  return {
+    async requireOff(signal) {
+      if ((await powerOf(host, domain, signal)) === 'off' && !wasStarted) return;
+      throw new HypervisorError(
+        'FAILED',
+        `${domain.name} was started while its images were read: what was read is not of one moment. Nothing was made ` +
+          'of it: back it up again, now that it runs',
+      );
+    },
+    [Symbol.asyncDispose]: async () => forget(),
   };
 }
 

@@ -3,10 +3,10 @@ import { LIBVIRT_CALLS, LIBVIRT_FLAGS } from '../../formats/wire/libvirt-calls.t
 import { LIBVIRT_ERRORS } from '../../formats/wire/libvirt.ts';
 import type { Tracking } from '../../formats/store/catalog/machine.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
-import { readBackupSocket } from './backup-xml.ts';
+import { readBackupSocket, readCheckpoint, withOnly } from './backup-xml.ts';
 import { isOwnSocket } from './data-way.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
-import { isNumber } from './libvirt-error.ts';
+import { isNumber, LibvirtError } from './libvirt-error.ts';
 import { thawLeft } from './quiet-guest.ts';
 import { isOurs } from './tracking.ts';
 
@@ -23,8 +23,16 @@ export async function tidyMachine(
   const kept = new Set(keep.flatMap((it) => (it.kind === 'libvirt' ? [it.checkpoint] : [])));
   for (const name of await checkpointNames(host, domain, signal)) {
     if (!isOurs(host, name) || kept.has(name)) continue;
-    await removeCheckpoint(host, domain, { name, signal });
-    done.push(`the checkpoint ${name} was removed, which no recovery point needs`);
+    try {
+      const isGone = await removeCheckpoint(host, domain, { name, signal });
+      if (isGone) done.push(`the checkpoint ${name} was removed, which no recovery point needs`);
+    } catch (cause) {
+      signal.throwIfAborted();
+      // One that cannot be removed now must not keep the machine from being backed up.
+      if (!(cause instanceof LibvirtError)) throw cause;
+      const what = `the checkpoint ${name}, which no recovery point needs, could not be removed`;
+      done.push(`${what}: ${cause.message}`);
+    }
   }
   return done;
 }
@@ -82,6 +90,20 @@ export async function endBackup(
 
 const END_POLL_MS = 20;
 
+/** Rejects FAILED unless the backup that serves its disks at that socket runs: then they are as they were. */
+export async function requireBackup(
+  host: LibvirtHost,
+  domain: LibvirtDomain,
+  { socket, signal }: { readonly socket: string; readonly signal: AbortSignal },
+): Promise<void> {
+  if ((await backupSocket(host, domain, signal)) === socket) return;
+  throw new HypervisorError(
+    'FAILED',
+    `the backup of ${domain.name} ended on the hypervisor before the recovery point was made: the machine was turned ` +
+      'off, QEMU gave up, or another program ended the job. Nothing was made of what was read: back it up again',
+  );
+}
+
 /** Where the backup that runs serves its disks; undefined: none runs. */
 async function backupSocket(
   { link }: LibvirtHost,
@@ -99,30 +121,100 @@ async function backupSocket(
   }
 }
 
-/** Success if it is gone. */
+/** Whether it is gone: on a machine that is off, bitmaps stay, and so does the checkpoint until the machine runs. */
 export async function removeCheckpoint(
-  { link }: LibvirtHost,
+  host: LibvirtHost,
   domain: LibvirtDomain,
   { name, signal }: { readonly name: string; readonly signal: AbortSignal },
-): Promise<void> {
-  const { metadataOnly } = LIBVIRT_FLAGS.deleteCheckpoint;
+): Promise<boolean> {
   try {
-    const named = await link.call(
-      LIBVIRT_CALLS.checkpointByName,
-      { domain, name, flags: 0 },
-      signal,
-    );
+    const asked = { domain, name, flags: 0 };
+    const named = await host.link.call(LIBVIRT_CALLS.checkpointByName, asked, signal);
     try {
-      await link.call(LIBVIRT_CALLS.deleteCheckpoint, { named, flags: 0 }, signal);
+      await host.link.call(LIBVIRT_CALLS.deleteCheckpoint, { named, flags: 0 }, signal);
     } catch (cause) {
       signal.throwIfAborted();
-      // A machine that is off keeps its bitmap, and so its entry: they go together once it runs.
-      if (isNumber(cause, LIBVIRT_ERRORS.operationInvalid)) return;
-      if (!(cause instanceof HypervisorError)) throw cause;
-      // Its bitmap is gone from an image: the entry can go all the same.
-      await link.call(LIBVIRT_CALLS.deleteCheckpoint, { named, flags: metadataOnly }, signal);
+      if (isNumber(cause, ...IS_OFF)) return false;
+      if (!(cause instanceof LibvirtError) || isNumber(cause, LIBVIRT_ERRORS.noCheckpoint)) {
+        throw cause;
+      }
+      await removeIncomplete(host, { named, domain, signal, cause });
     }
   } catch (cause) {
     if (!isNumber(cause, LIBVIRT_ERRORS.noCheckpoint)) throw cause;
   }
+  return true;
+}
+
+/** How libvirt refuses what only a machine that runs can do. */
+const IS_OFF = [LIBVIRT_ERRORS.operationInvalid, LIBVIRT_ERRORS.operationUnsupported];
+
+/*
+ * libvirt removes a checkpoint's bitmaps all together, and none of them if one is missing: after a power cut, or in an
+ * image that took another one's place. Removing only the checkpoint would leave the others in their images for ever,
+ * since nothing lists them any longer: QEMU would go on counting, and no image has room for more than some thousands.
+ */
+
+interface Incomplete {
+  /** As libvirt calls it. */
+  readonly named: { readonly domain: LibvirtDomain; readonly name: string };
+  readonly domain: LibvirtDomain;
+  readonly signal: AbortSignal;
+  /** Why it could not be removed. */
+  readonly cause: LibvirtError;
+}
+
+/** Removes it with those of its bitmaps that are there; rejects with `cause` if none is missing. */
+async function removeIncomplete(host: LibvirtHost, it: Incomplete): Promise<void> {
+  const { named, signal, cause } = it;
+  const { secure } = LIBVIRT_FLAGS.checkpointXml;
+  const xml = await host.link.call(LIBVIRT_CALLS.checkpointXml, { named, flags: secure }, signal);
+  const { disks } = readCheckpoint(xml);
+  if (!(await isMissing(host, it, xml))) throw cause;
+  const stuck: string[] = [];
+  // One disk after the other. The checkpoint comes back for the next one as it was.
+  for (const disk of disks.length > 1 ? disks : []) {
+    const only = withOnly(xml, [disk]);
+    await define(host, it, only);
+    if (await isRemoved(host, it)) continue;
+    if (!(await isMissing(host, it, only))) stuck.push(disk);
+  }
+  await define(host, it, withOnly(xml, stuck.length > 0 ? stuck : disks));
+  if (stuck.length > 0) throw cause;
+  const { metadataOnly } = LIBVIRT_FLAGS.deleteCheckpoint;
+  await host.link.call(LIBVIRT_CALLS.deleteCheckpoint, { named, flags: metadataOnly }, signal);
+}
+
+/** Whether a bitmap is missing or broken. */
+async function isMissing(host: LibvirtHost, it: Incomplete, xml: string): Promise<boolean> {
+  try {
+    await define(host, it, xml, LIBVIRT_FLAGS.createCheckpoint.validate);
+    return false;
+  } catch (cause) {
+    it.signal.throwIfAborted();
+    if (isNumber(cause, LIBVIRT_ERRORS.checkpointInconsistent)) return true;
+    throw cause;
+  }
+}
+
+async function isRemoved({ link }: LibvirtHost, { named, signal }: Incomplete): Promise<boolean> {
+  try {
+    await link.call(LIBVIRT_CALLS.deleteCheckpoint, { named, flags: 0 }, signal);
+    return true;
+  } catch (cause) {
+    signal.throwIfAborted();
+    if (!(cause instanceof LibvirtError)) throw cause;
+    return false;
+  }
+}
+
+/** Only the entry: no image changes. */
+async function define(
+  { link }: LibvirtHost,
+  { domain, signal }: Incomplete,
+  xml: string,
+  more = 0,
+): Promise<void> {
+  const flags = LIBVIRT_FLAGS.createCheckpoint.redefine | more;
+  await link.call(LIBVIRT_CALLS.createCheckpoint, { domain, xml, flags }, signal);
 }

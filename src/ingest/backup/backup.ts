@@ -50,6 +50,8 @@ export interface MachineOptions extends MachineNotes {
   /** A disk that it does not name is read completely. */
   readonly changed?: ChangedBlocks | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Called once all is stored, right before the recovery point is published: if it rejects, that is not. */
+  readonly confirm?: (() => Promise<void>) | undefined;
   readonly onEvent: (event: BackupEvent) => void;
 }
 
@@ -115,7 +117,7 @@ export async function storeSources(
   options: MachineOptions,
   parts: MachineWriting & { readonly sources: readonly NamedSource[] },
 ): Promise<PointRecord> {
-  const { id, machine, known, signal, onEvent } = options;
+  const { id, machine, known, signal, confirm, onEvent } = options;
   const { files, consistency, run, tracking } = options;
   const { sources, writer } = parts;
   checkName(machine, 'machine');
@@ -145,6 +147,7 @@ export async function storeSources(
       for (const { reference } of disks) {
         if (reference) await writer.markWhole(reference.digest);
       }
+      await confirm?.();
     },
   });
 }

@@ -3,6 +3,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { readMachine } from '../../../src/catalog/point-files.ts';
+import { listPoints, newPointId } from '../../../src/catalog/points.ts';
+import { publishPoint } from '../../../src/catalog/publication.ts';
 import { openPoint } from '../../../src/engine/base/engine.ts';
 import { checkJob } from '../../../src/engine/jobs/job-checks.ts';
 import { add } from '../../../src/engine/hypervisors/managed.ts';
@@ -11,6 +13,7 @@ import { forget, restore } from '../../../src/engine/points/backups.ts';
 import type { RequestOf } from '../../../src/operations/operations.ts';
 import { engineIn, KEY } from '../../support/engine.ts';
 import { fakeHypervisor } from '../../support/fake-hypervisor/fake-hypervisor.ts';
+import { hostDisk } from '../../support/fake-hypervisor/host-disk.ts';
 import { managedHome } from '../../support/hypervisors.ts';
 import { noise } from '../../support/random.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
@@ -192,4 +195,110 @@ test('interrupted at any second call, the next run is whole, and leaves nothing 
     equal(await vm.isFrozen(), false);
     equal((await vm.traces()).length, 1, `after call ${at}`);
   }
+});
+
+test('what is not confirmed to be of one moment is not published, and the next counts from the point before', async ({
+  teardown: after,
+}) => {
+  const { engine, host, connecting, backUp, restored } = await place(after);
+  const vm = await host.machine({ name: 'web1', disks: { vda: 2 * MiB } });
+  await backUp();
+  await vm.write('vda', 4096, noise(4096, 1));
+  connecting.now = {
+    async onCall(name) {
+      // All is read by then.
+      if (name === 'confirm') await vm.shutDown();
+      return undefined;
+    },
+  };
+  await rejects(backUp({ from: ['kvm1/web1'] }), { name: 'HypervisorError', code: 'FAILED' });
+  connecting.now = {};
+  equal((await listPoints(engine.store, undefined)).points.length, 1);
+  equal((await vm.traces()).length, 1);
+  await vm.start();
+  const [next] = (await backUp()).points;
+  equal(next!.scopes[0]!.scope, 'changes');
+  ok((await restored(next!.point, 'vda')).equals(await vm.contents('vda')));
+});
+
+test('a disk that is in another place is read whole, with the reason; the others are counted', async ({
+  teardown: after,
+}) => {
+  const { host, backUp, restored, notices } = await place(after);
+  const vm = await host.machine({ name: 'web1', disks: { vda: 2 * MiB, vdb: 2 * MiB } });
+  await backUp();
+  // A bitmap of that name says nothing of what differs between the two.
+  const disk = host.host.machines.get(vm.id)!.disks.get('vdb')!;
+  disk.bytes = hostDisk(2 * MiB);
+  disk.layers = ['/fake/other/vdb'];
+  await vm.write('vdb', MiB, noise(4096, 1));
+  const [made] = (await backUp()).points;
+  deepEqual(
+    made!.scopes.map(({ scope }) => scope),
+    ['changes', 'all'],
+  );
+  match(notices.join('\n'), /vdb: all .*\/fake\/other\/vdb now, and was in \/fake\/vdb/);
+  ok((await restored(made!.point, 'vdb')).equals(await vm.contents('vdb')));
+});
+
+test('a backup that finds another one of the store running leaves what that one has made', async ({
+  teardown: after,
+}) => {
+  const { host, connecting, backUp, restored } = await place(after);
+  const vm = await host.machine({ name: 'web1', disks: { vda: 2 * MiB } });
+  await vm.write('vda', 0, noise(MiB, 1));
+  let other: Promise<unknown> | undefined;
+  connecting.now = {
+    async onCall(name) {
+      if (name !== 'read' || other) return undefined;
+      connecting.now = {};
+      other = rejects(backUp({ from: ['kvm1/web1'] }), { name: 'StoreError', code: 'BUSY' });
+      await other;
+      return undefined;
+    },
+  };
+  const { points } = await backUp();
+  ok(other);
+  ok((await restored(points[0]!.point, 'vda')).equals(await vm.contents('vda')));
+});
+
+test('what another job published in the meantime is counted from', async ({ teardown: after }) => {
+  const { engine, host, connecting, backUp } = await place(after);
+  for (const name of ['web1', 'web2']) {
+    const { write } = await host.machine({ name, disks: { vda: 2 * MiB } });
+    await write('vda', 0, noise(MiB, 1));
+  }
+  const before = (await backUp()).points.find(({ machine }) => machine === 'web2')!;
+  const { id } = [...host.host.machines.values()].find(({ name }) => name === 'web2')!;
+  const { set, point } = await openPoint(engine, before.point, KEY);
+  /** As a job of another process makes it; web2 has written nothing since. */
+  async function publishOther(): Promise<void> {
+    await using driver = await host.connect();
+    const other = newPointId(engine.store, 'web2');
+    const signal = new AbortController().signal;
+    const wish = { only: undefined, exclude: [], consistency: 'crash', fallBack: true } as const;
+    const options = { point: other, signal, onNotice() {} };
+    await using snapshot = await driver.backup.begin(id, wish, point.tracking, options);
+    const { tracking } = snapshot;
+    await publishPoint(engine.store, set, { ...point, id: other, parent: point.id, tracking });
+    await snapshot.accept();
+  }
+  let isPublished = false;
+  connecting.now = {
+    async onCall(name) {
+      if (name !== 'begin job' || isPublished) return undefined;
+      isPublished = true;
+      await publishOther();
+      return undefined;
+    },
+  };
+  const { points } = await backUp();
+  equal(isPublished, true);
+  deepEqual(
+    points.map(({ machine, scopes }) => [machine, scopes[0]!.scope]),
+    [
+      ['web1', 'changes'],
+      ['web2', 'changes'],
+    ],
+  );
 });

@@ -93,8 +93,12 @@ test('a recovery point keeps the files of its machine, the consistency, the run 
   const point = { ...POINT, ...MACHINE_FIELDS };
   deepEqual(decodePoint(encodePoint(point, KEY), KEY), point);
   deepEqual(decodePoint(encodePoint(point, KEY), undefined), point);
-  const tracking = { kind: 'qemu', bitmap: 'holdfast-1' } as const;
+  const tracking = { kind: 'qemu', bitmap: 'holdfast-1', point: POINT.id } as const;
   deepEqual(decodePoint(encodePoint({ ...POINT, tracking }, KEY), KEY), { ...POINT, tracking });
+  // A release that did not note the point.
+  const { point: _, ...before } = tracking;
+  const older = { ...POINT, tracking: before };
+  deepEqual(decodePoint(encodePoint(older, KEY), KEY), older);
 });
 
 test('words of a later release about the machine leave the disks of a recovery point readable', async () => {

@@ -2,9 +2,9 @@ import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { readPoint } from '../../../src/catalog/points.ts';
+import { listPoints, readPoint } from '../../../src/catalog/points.ts';
 import { createSet, unlockSet } from '../../../src/catalog/sets.ts';
-import { backup } from '../../../src/ingest/backup/backup.ts';
+import { backup, type BackupOptions } from '../../../src/ingest/backup/backup.ts';
 import { keepSession } from '../../../src/sessions/finish/keep-session.ts';
 import { startSession } from '../../../src/sessions/state/held-session.ts';
 import { createStore, openStore } from '../../../src/store/directory/store.ts';
@@ -58,6 +58,35 @@ test('recovery points are published while the store is locked', async () => {
   const { point } = await keepSession(engine.store, session.record.id, kept);
   equal((await readPoint(store, set, point)).parent, id);
   deepEqual(holders, ['backup create set of vm', `session keep ${session.record.id}`]);
+});
+
+test('a moment that is not confirmed once all is stored is not published', async () => {
+  const directory = join(temporaryDirectory(), 'store');
+  const image = join(directory, '..', 'a.raw');
+  writeFileSync(image, noise(2 ** 20, 1));
+  const world = realWorld();
+  await createStore(world, directory);
+  await using store = await openStore(world, directory);
+  const { record } = await createSet(store, 'set', {});
+  const set = await unlockSet(record, undefined);
+  let position = 0;
+  const options: BackupOptions = {
+    ...{ set, machine: 'vm', disks: [{ name: 'vda', where: image, format: 'raw' }] },
+    ...{ isSecret: () => false, workers: 1 },
+    onEvent: (event) => event.kind === 'progress' && ({ position } = event),
+  };
+  const gone = new Error('the machine is gone');
+  const failing = backup(store, {
+    ...options,
+    async confirm() {
+      equal(position, 2 ** 20);
+      throw gone;
+    },
+  });
+  await rejects(failing, gone);
+  deepEqual((await listPoints(store, undefined)).points, []);
+  const { id } = await backup(store, { ...options, confirm: async () => {} });
+  equal((await listPoints(store, undefined)).points[0]!.id, id);
 });
 
 test('a canceled backup does not wait for an NBD server that is silent', async () => {

@@ -154,7 +154,7 @@ async function thaw({ link, id }: Pick<Running, 'link' | 'id'>): Promise<void> {
 
 async function snapshotDisk(running: Running, name: string): Promise<SnapshotDisk> {
   const { link, id, since, options } = running;
-  const { changed, size } = await changesOf(running, name);
+  const { changed, size, where } = await changesOf(running, name);
   const call = <T>(what: string, effect: (disk: ReturnType<typeof jobDisk>) => T): Promise<T> =>
     asDevice(link.wire.call(what, () => effect(jobDisk(link.host, id, running.name, name))));
   const device: BlockDevice = readLayer(
@@ -168,7 +168,7 @@ async function snapshotDisk(running: Running, name: string): Promise<SnapshotDis
   );
   options.signal.throwIfAborted();
   const isAsked = since !== undefined;
-  const disk = { name, device, sectorBytes: 512 as const, where: `/fake/${name}` };
+  const disk = { name, device, sectorBytes: 512 as const, where };
   if (Array.isArray(changed)) return { ...disk, changed, why: undefined };
   return { ...disk, changed: undefined, why: isAsked ? changed : undefined };
 }
@@ -182,16 +182,19 @@ async function changesOf(running: Running, name: string) {
       'list changes',
       () => {
         const { changed, frozen } = jobDisk(link.host, id, running.name, name);
-        const { size } = frozen;
-        if (changed === undefined) return { lost: 'no earlier point of this host is known', size };
-        if (changed instanceof HypervisorError) return { lost: changed.message, size };
-        return { ranges: changed.slice(ranges.length, ranges.length + RANGES_MAX), size };
+        const [where = ''] = machineOf(link.host, id).disks.get(name)?.layers ?? [];
+        const of = { size: frozen.size, where };
+        if (changed === undefined) return { lost: 'no earlier point of this host is known', ...of };
+        if (changed instanceof HypervisorError) return { lost: changed.message, ...of };
+        const some = changed.slice(ranges.length, ranges.length + RANGES_MAX);
+        return { lost: undefined, ranges: some, ...of };
       },
       options.signal,
     );
-    if (part.lost !== undefined) return { changed: part.lost, size: part.size };
+    const { size, where } = part;
+    if (part.lost !== undefined) return { changed: part.lost, size, where };
     ranges.push(...part.ranges);
-    if (part.ranges.length < RANGES_MAX) return { changed: ranges, size: part.size };
+    if (part.ranges.length < RANGES_MAX) return { changed: ranges, size, where };
   }
 }
 
@@ -237,7 +240,15 @@ function snapshotOf(running: Running, { token, ...taken }: Taken): MachineSnapsh
   let ending: Promise<void> | undefined;
   return {
     ...taken,
-    tracking: token === undefined ? undefined : { kind: 'libvirt', checkpoint: token },
+    tracking:
+      token === undefined
+        ? undefined
+        : { kind: 'libvirt', checkpoint: token, point: options.point },
+    async confirm() {
+      const job = await link.wire.call('confirm', () => machineOf(link.host, id).job?.name);
+      if (job === running.name) return;
+      throw new HypervisorError('FAILED', `machine ${id}: its backup ended in the middle`);
+    },
     async accept() {
       // From here on the new token counts, whatever becomes of the old one.
       isAccepted = true;

@@ -71,7 +71,11 @@ function testMachine(host: FakeHost, machine: FakeMachine): TestMachine {
       if (machine.job) endJob(host, id, machine.job.name);
       Object.assign(machine, { power: 'off', frozenBy: undefined });
     },
-    start: async () => void (machine.power = 'on'),
+    async start() {
+      // Its disks are no longer at rest.
+      if (machine.job) endJob(host, id, machine.job.name);
+      machine.power = 'on';
+    },
     rename: async (name) => void (machine.name = name),
     redefine: async () => tokens.clear(),
     undefine: async () => void host.machines.delete(id),

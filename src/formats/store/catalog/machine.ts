@@ -191,10 +191,20 @@ export interface Consistency {
   readonly why?: string | undefined;
 }
 
-/** From what the next backup can have its hypervisor count changes. It belongs to one recovery point. */
-export type Tracking =
-  | { readonly kind: 'libvirt'; readonly checkpoint: string }
-  | { readonly kind: 'qemu'; readonly bitmap: string };
+/** From what the next backup can have its hypervisor count changes. */
+export type Tracking = TrackedPoint &
+  (
+    | { readonly kind: 'libvirt'; readonly checkpoint: string }
+    | { readonly kind: 'qemu'; readonly bitmap: string }
+  );
+
+interface TrackedPoint {
+  /**
+   * The ID of the recovery point from whose moment it counts; absent: from a release that did not note it. In the
+   * record of any other point, it counts nothing.
+   */
+  readonly point?: string | undefined;
+}
 
 const FORMAT = 'holdfast-machine';
 const VERSION = 1;

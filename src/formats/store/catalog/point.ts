@@ -196,8 +196,9 @@ function trackingOf(record: Fields): Tracking | undefined {
   if (!record.has('tracking')) return undefined;
   const fields = record.object('tracking');
   const kind = fields.text('kind');
-  if (kind === 'libvirt') return { kind, checkpoint: fields.text('checkpoint') };
-  if (kind === 'qemu') return { kind, bitmap: fields.text('bitmap') };
+  const of = fields.has('point') ? { point: fields.text('point') } : {};
+  if (kind === 'libvirt') return { kind, checkpoint: fields.text('checkpoint'), ...of };
+  if (kind === 'qemu') return { kind, bitmap: fields.text('bitmap'), ...of };
   return undefined;
 }
 
