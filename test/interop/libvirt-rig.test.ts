@@ -1,4 +1,4 @@
-import { equal, match, ok } from 'node:assert/strict';
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
@@ -62,8 +62,30 @@ test('a guest’s disks are read by hand in a backup of libvirt’s, full and in
     await web1.start();
     expectSound(await web1.checked(2), before);
     equal((await web1.run('cat /sys/block/vdb/serial')).trim(), 'vdb');
-    await web1.shutDown();
   });
+
+  await t.test(
+    'a power cut between two disks costs no record, and one that is bad stays bad',
+    async () => {
+      const restarted = async () => {
+        await web1.destroy();
+        await web1.start();
+        return web1.checked(2);
+      };
+      const cut = await web1.rest();
+      await web1.run(`rm /disks/vdb/records/${cut}-* && sync`);
+      const after = await restarted();
+      expectSound(after, cut - 1);
+      equal(after[1]!.last, cut - 1);
+      await web1.durable(2);
+      expectSound(await restarted(), cut + 1);
+      const older = (await web1.rest()) - 5;
+      await web1.run(`rm /disks/vdb/records/${older}-* && sync`);
+      const [vda, vdb] = await restarted();
+      deepEqual([vda!.bad, vdb!.bad], [0, 1]);
+      await web1.shutDown();
+    },
+  );
 });
 
 async function begin(host: LibvirtHost, name: string, since: string | undefined): Promise<void> {

@@ -3,7 +3,8 @@
 #
 # Every disk with ext4 gets numbered records: 64 KiB of random bytes in a file "NUMBER-SHA256", which has that name only
 # once its bytes are on the disk. A record goes to all disks in their order, and is durable on one before it goes to the
-# next: of two disks at one moment, the first has the same last record as the second, or one more. The last 64 stay.
+# next: of two disks at one moment, the first has the same last record as the second, or one more, which the second gets
+# at the next start. The last 64 stay.
 #
 # With "still" on the kernel's command line it leaves all disks alone, and has a file system in memory for its agent.
 #
@@ -35,7 +36,9 @@ check() {
       print "first=" first " last=" last " bad=" bad + 0 }')
   last=${found#*last=}
   last=${last%% *}
-  [ "${last:-0}" -le "$n" ] || n=$last
+  last=${last:-0}
+  echo "$last" >"/run/last/$1"
+  [ "$last" -le "$n" ] || n=$last
   say "CHECKED $1 ${found:-first=0 last=0 bad=0} journal=$journal"
 }
 
@@ -52,6 +55,22 @@ meet() {
     else
       rmdir "/disks/$disk"
       say "BLANK $disk"
+    fi
+  done
+}
+
+# A power cut between two disks leaves the later ones without the newest record, and no other is ever written under its
+# number: they get it from the disk before. Any other difference stays, and is found as bad records.
+catch_up() {
+  source=
+  for path in /disks/*; do
+    [ -d "$path" ] || continue
+    disk=${path##*/}
+    last=$(cat "/run/last/$disk")
+    if [ "$last" -eq "$n" ]; then
+      [ -n "$source" ] || source=$(echo "$path/records/$n"-*)
+    elif [ -n "$source" ] && [ "$last" -gt 0 ] && [ "$last" -eq $((n - 1)) ]; then
+      cp "$source" "$path/records/new" && mv "$path/records/new" "$path/records/${source##*/}" && sync
     fi
   done
 }
@@ -89,7 +108,7 @@ mount -t devtmpfs dev /dev
 # This leaves ttyS0 to the kernel.
 exec </dev/null >/dev/kmsg 2>&1
 mount -t tmpfs tmpfs /run
-mkdir /run/met
+mkdir /run/met /run/last
 while read -r module; do insmod "/modules/$module" 2>/dev/null; done </modules/order
 [ ! -d /sys/firmware/efi/efivars ] || mount -t efivarfs efivarfs /sys/firmware/efi/efivars
 stty -F /dev/ttyS1 raw -echo clocal
@@ -141,6 +160,8 @@ case " $line " in
     ;;
 esac
 
+meet
+catch_up
 while :; do
   meet
   if [ -e /run/paused ]; then
