@@ -30,7 +30,7 @@ export function qemuArguments(disks: readonly AttachedDisk[]): string[] {
   return [
     ...credentialArguments(disks),
     ...(hasScsi ? ['-device', 'virtio-scsi-pci,id=scsi0'] : []),
-    ...disks.flatMap(diskArguments),
+    ...disks.flatMap((disk, at) => diskArguments(disk, nodeName(disk, at, disks))),
   ];
 }
 
@@ -50,11 +50,22 @@ function credentialArguments(disks: readonly AttachedDisk[]): string[] {
   return ['-object', `${kind},id=tls0,endpoint=client`];
 }
 
-function diskArguments(attached: AttachedDisk): string[] {
+/** The rule of QEMU's IDs (util/id.c, id_wellformed), and the length of its names of nodes. */
+const NODE_NAME = /^[A-Za-z][A-Za-z0-9._-]{0,30}$/;
+
+/** The disk's own name where QEMU takes it. */
+function nodeName({ disk }: AttachedDisk, at: number, all: readonly AttachedDisk[]): string {
+  if (NODE_NAME.test(disk)) return disk;
+  let name = `disk${at}`;
+  while (all.some((it) => it.disk === name)) name = `${name}_`;
+  return name;
+}
+
+function diskArguments(attached: AttachedDisk, name: string): string[] {
   const { disk, address, tls, sectorSize } = attached;
   const node = {
     driver: 'nbd',
-    'node-name': disk,
+    'node-name': name,
     export: disk,
     server: qemuServer(address),
     ...(tls && { 'tls-creds': 'tls0' }),
@@ -64,7 +75,7 @@ function diskArguments(attached: AttachedDisk): string[] {
   const sectors = sectorSize
     ? `,logical_block_size=${sectorSize},physical_block_size=${sectorSize}`
     : '';
-  const device = `${deviceOf(attached)},drive=${disk}${sectors}`;
+  const device = `${deviceOf(attached)},drive=${name}${sectors}`;
   return ['-blockdev', JSON.stringify(node), '-device', device];
 }
 
@@ -143,8 +154,17 @@ const ENTITIES: Readonly<Record<string, string>> = {
   '>': '&gt;',
   "'": '&apos;',
   '"': '&quot;',
+  // In an attribute a reader would turn them into spaces.
+  '\t': '&#9;',
+  '\n': '&#10;',
+  '\r': '&#13;',
 };
 
 export function escapedXml(text: string): string {
-  return text.replace(/[&<>'"]/g, (sign) => ENTITIES[sign]!);
+  return xmlSigns(text).replace(/[&<>'"\t\n\r]/g, (sign) => ENTITIES[sign]!);
+}
+
+/** XML 1.0 has no way to write the other control characters and halves of pairs (2.2, "Characters"). */
+export function xmlSigns(text: string): string {
+  return text.replace(/[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]/gu, '\uFFFD');
 }

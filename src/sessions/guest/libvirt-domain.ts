@@ -2,8 +2,9 @@ import type { DescribedNic, MachineDescription } from '../../formats/store/catal
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import { sessionUuid } from '../../formats/store/sessions/session-uuid.ts';
 import { printable } from '../../lib/printable.ts';
-import { blockSizes, escapedXml, shellWords } from './guest-config.ts';
+import { blockSizes, escapedXml, shellWords, xmlSigns } from './guest-config.ts';
 import { modelOf, type TargetDisk, scsiController, targetsOf } from './libvirt-disks.ts';
+import { cardModel, macOf } from './network-cards.ts';
 import { bootDisks } from './session-machine.ts';
 
 /*
@@ -49,18 +50,22 @@ export function libvirtDomain(session: SessionRecord, options: DomainOptions): s
   ].join('\n');
 }
 
-const PLAIN = ["  <memory unit='MiB'>2048</memory>", '  <vcpu>2</vcpu>'];
+const PLAIN_MEMORY = "  <memory unit='MiB'>2048</memory>";
+const PLAIN = [PLAIN_MEMORY, '  <vcpu>2</vcpu>'];
+/** No machine has less: its hypervisor did not say how much it has. */
+const MEMORY_MIN = 2 ** 20;
 
 function processors(machine: MachineDescription | undefined): string[] {
   if (!machine) return PLAIN;
   const { count, sockets, cores, threads, model } = machine.cpu;
+  const { bytes } = machine.memory;
   const hasTopology = sockets && cores && threads && sockets * cores * threads === count;
   const topology = hasTopology
     ? `<topology sockets='${sockets}' cores='${cores}' threads='${threads}'/>`
     : '';
   const mode = /^host-(passthrough|model)$/.test(model ?? '') ? ` mode='${model}'` : '';
   return [
-    `  <memory unit='KiB'>${Math.max(1, Math.floor(machine.memory.bytes / 1024))}</memory>`,
+    bytes < MEMORY_MIN ? PLAIN_MEMORY : `  <memory unit='KiB'>${Math.floor(bytes / 1024)}</memory>`,
     `  <vcpu>${count}</vcpu>`,
     ...(mode === '' && topology === '' ? [] : [`  <cpu${mode}>${topology}</cpu>`]),
   ];
@@ -70,10 +75,13 @@ function isSecure(machine: MachineDescription | undefined): boolean {
   return machine?.firmware.kind === 'uefi' && machine.firmware.secureBoot;
 }
 
+const ARCHITECTURE = /^\w{1,32}$/;
+
 function system(session: SessionRecord, { machine, variables }: DomainOptions): string[] {
   if (!machine) return ["  <os><type arch='x86_64'>hvm</type></os>"];
   const model = modelOf(machine);
-  const type = `<type arch='${escapedXml(machine.arch)}'${model ? ` machine='${model}'` : ''}>hvm</type>`;
+  const arch = ARCHITECTURE.test(machine.arch) ? machine.arch : 'x86_64';
+  const type = `<type arch='${arch}'${model ? ` machine='${model}'` : ''}>hvm</type>`;
   if (machine.firmware.kind === 'bios') return [`  <os>${type}</os>`];
   const path = variables && `${MOUNT_POINT}/${session.id}/${variables}`;
   const state = isSecure(machine) ? 'yes' : 'no';
@@ -99,17 +107,16 @@ function diskElement({ id }: SessionRecord, disk: TargetDisk, boot: number): str
   ];
 }
 
-const MODELS = new Set(['virtio', 'e1000', 'e1000e', 'rtl8139', 'vmxnet3', 'ne2k_pci', 'pcnet']);
-const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;
-
-function networkCard({ mac, model, network, connected }: DescribedNic): string[] {
+function networkCard(nic: DescribedNic): string[] {
+  const { network, connected } = nic;
+  const mac = macOf(nic);
   const vlan = network.vlan === undefined ? '' : `, VLAN ${network.vlan}`;
   const was = `${network.kind} ${network.name}${vlan}${connected ? '' : ', not connected'}`;
   return [
     `    <!-- was on ${comment(was)} -->`,
     "    <interface type='user'>",
-    ...(MAC.test(mac) ? [`      <mac address='${mac}'/>`] : []),
-    `      <model type='${MODELS.has(model) ? model : 'e1000e'}'/>`,
+    ...(mac === undefined ? [] : [`      <mac address='${mac}'/>`]),
+    `      <model type='${cardModel(nic, 'libvirt')}'/>`,
     "      <link state='down'/>",
     '    </interface>',
   ];
@@ -157,5 +164,5 @@ const SCREEN: readonly string[] = [
 
 /** Two hyphens end a comment. */
 function comment(text: string): string {
-  return printable(text).replaceAll('--', '‐‐');
+  return xmlSigns(printable(text)).replaceAll('--', '‐‐');
 }

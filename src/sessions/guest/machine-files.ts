@@ -16,6 +16,7 @@ export function machineFiles(
   { machine: described, variables, tpmState }: Partial<SessionMachine> = {},
 ): FirstFiles {
   const { machine, disks } = session;
+  const flat = flatNames(disks);
   const ofFirmware = variables && `${machine}_VARS.fd`;
   const ofTpm = tpmState && tpmStateName(session);
   const options = { machine: described, variables: ofFirmware, tpmState: ofTpm };
@@ -24,12 +25,12 @@ export function machineFiles(
     disks: disks.map(({ name, size }) => ({
       disk: name,
       size,
-      names: [`${name}.raw`, `${name}-flat.vmdk`],
+      names: [`${name}.raw`, flat(name)],
     })),
     files: [
       ...disks.map(({ name, size }) => ({
         name: `${name}.vmdk`,
-        contents: utf8(vmdkDescriptor(`${name}-flat.vmdk`, size)),
+        contents: utf8(vmdkDescriptor(flat(name), size)),
       })),
       { name: `${machine}.vmx`, contents: utf8(vmx(session, described)) },
       { name: `${machine}.xml`, contents: utf8(domain) },
@@ -42,6 +43,16 @@ export function machineFiles(
 /** The file with the state of the machine's TPM. */
 export function tpmStateName({ machine }: SessionRecord): string {
   return `${machine}_TPM.permall`;
+}
+
+/** The files with the contents of disks, beside their descriptors: another disk may have such a name itself. */
+function flatNames(disks: SessionRecord['disks']): (disk: string) => string {
+  const names = new Set(disks.map(({ name }) => name));
+  return (disk) => {
+    let name = `${disk}-flat`;
+    while (names.has(name)) name += '_';
+    return `${name}.vmdk`;
+  };
 }
 
 const SECTOR_LENGTH = 512;

@@ -2,6 +2,7 @@ import type { DescribedNic, MachineDescription } from '../../formats/store/catal
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import { shellWords } from './guest-config.ts';
 import { modelOf } from './libvirt-disks.ts';
+import { cardModel, macOf } from './network-cards.ts';
 import { type PlacedDisk, placedDisks } from './session-machine.ts';
 
 /*
@@ -50,15 +51,15 @@ function described(machine: MachineDescription): string[] {
 }
 
 const NICS_MAX = 32;
-const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;
-const MODELS = ['virtio', 'e1000', 'e1000e', 'rtl8139', 'vmxnet3'];
+const VLAN_MAX = 4094;
 
 /** Not connected: a recovered machine must not meet its original. */
-function networkCard({ mac, model, network }: DescribedNic): string {
-  const known = MODELS.includes(model) ? model : 'e1000e';
-  const address = MAC.test(mac) ? `=${mac}` : '';
-  const vlan = network.vlan === undefined ? '' : `,tag=${network.vlan}`;
-  return `${known}${address},bridge=vmbr0,link_down=1${vlan}`;
+function networkCard(nic: DescribedNic): string {
+  const { vlan = 0 } = nic.network;
+  const mac = macOf(nic);
+  const address = mac === undefined ? '' : `=${mac}`;
+  const tag = vlan >= 1 && vlan <= VLAN_MAX ? `,tag=${vlan}` : '';
+  return `${cardModel(nic, 'proxmox')}${address},bridge=vmbr0,link_down=1${tag}`;
 }
 
 /** The greatest number of disks on each bus; what there is no bus for is SATA, for which every system has a driver. */

@@ -1,5 +1,6 @@
 import type { DescribedNic, MachineDescription } from '../../formats/store/catalog/machine.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
+import { cardModel, macOf } from './network-cards.ts';
 import { type PlacedDisk, placedDisks } from './session-machine.ts';
 
 /*
@@ -96,18 +97,22 @@ function bus(
   ];
 }
 
-const NIC_MODELS = ['vmxnet3', 'vmxnet2', 'e1000', 'e1000e'];
-
-function networkCard({ mac, model, network }: DescribedNic, at: number): string[] {
+function networkCard(nic: DescribedNic, at: number): string[] {
   const name = `ethernet${at}`;
+  const mac = macOf(nic);
   return [
     `${name}.present = "TRUE"`,
-    `${name}.virtualDev = "${NIC_MODELS.includes(model) ? model : 'e1000e'}"`,
-    `${name}.networkName = "${quoted(network.name)}"`,
+    `${name}.virtualDev = "${cardModel(nic, 'vmware')}"`,
+    `${name}.networkName = "${quoted(nic.network.name)}"`,
     `${name}.startConnected = "FALSE"`,
-    `${name}.addressType = "static"`,
-    `${name}.address = "${quoted(mac)}"`,
-    `${name}.checkMACAddress = "FALSE"`,
+    ...(mac === undefined
+      ? [`${name}.addressType = "generated"`]
+      : [
+          `${name}.addressType = "static"`,
+          `${name}.address = "${mac}"`,
+          // It may come from a host of another kind.
+          `${name}.checkMACAddress = "FALSE"`,
+        ]),
   ];
 }
 

@@ -68,6 +68,9 @@ export async function startSession(
   };
   // Its names become paths: before anything is made.
   journalOf(record);
+  if (record.disks.length === 0) {
+    throw new SessionError('UNSUPPORTED', `${point.id} has no disks: there is nothing to run`);
+  }
   await refuseLinks(store);
   await store.files.makeDirectory(directory);
   const lock = await holdSession(store, id);

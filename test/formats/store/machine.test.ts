@@ -36,6 +36,9 @@ test('a description says after decoding what it said before, and fields that are
   for (const machine of [MACHINE, BARE]) deepEqual(decodeMachine(encodeMachine(machine)), machine);
   const later = encodeMachine({ ...MACHINE, later: { more: true } } as MachineDescription);
   deepEqual(decodeMachine(later), MACHINE);
+  const disk = { ...MACHINE.disks[0]!, bus: 'nvdimm' };
+  const onLater = encodeMachine({ ...BARE, disks: [disk] } as unknown as MachineDescription);
+  equal(decodeMachine(onLater).disks[0]!.bus, 'other');
 });
 
 test('a text of a hypervisor that is too long is cut off, and the description stays readable', async () => {

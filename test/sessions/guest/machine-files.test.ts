@@ -96,7 +96,7 @@ test("libvirt takes each machine by its own schema, whatever a machine's texts a
   skip: without('virsh'),
 }, async () => {
   const [nic] = MACHINE.nics;
-  const odd = "it's -- & <that>\u0007";
+  const odd = "it's -- & <that>\u0007\u0000\ud800\ufffe";
   const nics = [{ ...nic!, mac: odd, model: odd, network: { kind: odd, name: `-${odd}--` } }];
   const bios = { kind: 'bios' } as const;
   const machines: readonly (MachineDescription | undefined)[] = [
@@ -106,6 +106,7 @@ test("libvirt takes each machine by its own schema, whatever a machine's texts a
     { ...withBuses(...BUSES), firmware: bios, machineType: 'pc', tpm: { version: '1.2' }, nics },
     { ...MACHINE, firmware: bios, machineType: 'vmx-19', cpu: { count: 3, model: odd }, nics },
     { ...MACHINE, arch: 'aarch64', machineType: odd },
+    { ...MACHINE, arch: odd, memory: { bytes: 0 }, nics: [{ ...nic!, mac: '01:00:5e:00:00:01' }] },
   ];
   for (const machine of machines) {
     const session = sessionOf('vda', ...NAMES, "it's -- & <that>");

@@ -51,5 +51,6 @@ test('a recovery point whose names lead elsewhere is damaged, and starts no sess
     }
   }
   await rejects(startSession(store, { ...point, disks: [disk!, disk!] }, OPTIONS), /two disks/);
+  await rejects(startSession(store, { ...point, disks: [] }, OPTIONS), /has no disks/);
   deepEqual(await all(), before);
 });

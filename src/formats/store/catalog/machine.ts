@@ -319,7 +319,7 @@ function diskOf(fields: Fields): DescribedDisk {
   const excluded = fields.has('excluded') ? fields.object('excluded') : undefined;
   return present({
     name: fields.text('name'),
-    bus: fields.oneOf('bus', BUSES),
+    bus: busOf(fields.text('bus')),
     controller:
       controller &&
       present({
@@ -337,6 +337,11 @@ function diskOf(fields: Fields): DescribedDisk {
       detail: excluded.text('detail'),
     },
   });
+}
+
+/** A bus that a later release has added must not hide the machine. */
+function busOf(name: string): DiskBus {
+  return BUSES.find((it) => it === name) ?? 'other';
 }
 
 function sectorOf(fields: Fields): SectorBytes {
