@@ -7,6 +7,7 @@ import { hypervisors } from './hypervisors.ts';
 import { jobs } from './jobs.ts';
 import { libvirt } from './libvirt.ts';
 import { machineBackups } from './machine-backups.ts';
+import { libvirtGuests } from './libvirt-guests.ts';
 import { managed } from './managed.ts';
 import type { Mutant } from './mutant.ts';
 import { nbdClient } from './nbd-client.ts';
@@ -41,4 +42,5 @@ export const mutants: readonly Mutant[] = [
   ...managed,
   ...machineBackups,
   ...libvirt,
+  ...libvirtGuests,
 ];
