@@ -94,7 +94,11 @@ function named(
 }
 
 async function machinesOn(call: Context['call'], hypervisor: string): Promise<readonly string[]> {
-  const { machines } = await call('hypervisor/machines', { hypervisor, check: false });
+  const { machines } = await call('hypervisor/machines', {
+    hypervisor,
+    machine: undefined,
+    check: false,
+  });
   return machines.map(({ machine }) => machine);
 }
 

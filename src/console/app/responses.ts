@@ -17,6 +17,7 @@ import {
 } from '../state/model.ts';
 import { type Answer, type Failure, UNKNOWN } from '../state/service.ts';
 import { addedDialog, identifiedDialog, testedDialog } from '../pages/hypervisors.ts';
+import { withDisks } from '../pages/machine-forms.ts';
 import { stepOn } from '../pages/set-up.ts';
 import { utc } from '../terminal/times.ts';
 import { recoveryKeyDialog } from '../widgets/recovery-key.ts';
@@ -150,6 +151,7 @@ function shownAfter(
     return textDialog(title, lines.join('\n'), isFailure);
   }
   if (name === 'hypervisor/add') return addedDialog(result);
+  if (name === 'hypervisor/machines') return form && withDisks(form, result.machines[0]!);
   if (name === 'hypervisor/identify') return form && identifiedDialog(result, form.values);
   if (name === 'hypervisor/test') return testedDialog(result);
   if (name !== 'host/factory-reset' || result.failed.length === 0) return undefined;

@@ -28,9 +28,9 @@ export const MACHINES: Query = {
   call(model) {
     const isSeen = model.screen === 'hypervisors' || model.screen === 'machines';
     const it = isSeen ? chosenHypervisor(model) : undefined;
-    return (
-      it && { name: 'hypervisor/machines', request: { hypervisor: it.hypervisor, check: false } }
-    );
+    if (!it) return undefined;
+    const request = { hypervisor: it.hypervisor, machine: undefined, check: false };
+    return { name: 'hypervisor/machines', request };
   },
   isDue: (model) => model.nowMs - (hosted(model)?.atMs ?? -Infinity) >= MACHINES_MS,
   answered: (model, answer) =>

@@ -1,5 +1,7 @@
 import type { SetSummary } from '../../operations/nouns/set.ts';
-import type { FormDialog } from '../state/dialog.ts';
+import { formatSize } from '../../lib/sizes.ts';
+import type { ShownMachine } from '../../operations/nouns/hypervisor.ts';
+import type { FormDialog, FormField } from '../state/dialog.ts';
 import type { Known } from '../state/service.ts';
 import { operationForm } from '../widgets/operation-form.ts';
 
@@ -34,6 +36,36 @@ function questions({ from, sets }: Machines, at = '') {
     fields: { [`${at}request.set`]: names.length === 0 ? {} : { choices: names } },
     meanings: { [`${at}request.window`]: WINDOWS },
     values: { [`${at}request.set`]: names[0] ?? '' },
+  };
+}
+
+/** As many as fit on a small screen, below the other fields; of more, names are typed. */
+const DISKS_MAX = 6;
+
+/** The form with a field for each disk, in the place of the one for names of disks to leave out. */
+export function withDisks(it: FormDialog, { disks }: Pick<ShownMachine, 'disks'>): FormDialog {
+  const at = it.form.fields.findIndex(({ name }) => name.endsWith('request.exclude'));
+  if (!disks || disks.length > DISKS_MAX || at < 0) return it;
+  const { name: exclude } = it.form.fields[at]!;
+  const fields = disks.map(({ disk, size, excluded }): FormField => {
+    const about = size === null ? 'of unknown size' : formatSize(size);
+    return {
+      ...{ name: `disk ${disk}`, label: `Disk ${disk}` },
+      note: excluded ?? `whether it is backed up; ${about}`,
+      choices: excluded === null ? ['yes', 'no'] : ['no'],
+    };
+  });
+  const chosen = fields.map(({ name, choices }) => [name, choices![0]!] as const);
+  const submit: FormDialog['form']['submit'] = (values) => {
+    const left = disks.filter(
+      ({ disk, excluded }) => excluded === null && values[`disk ${disk}`] === 'no',
+    );
+    return it.form.submit({ ...values, [exclude]: left.map(({ disk }) => disk).join(' ') });
+  };
+  return {
+    ...it,
+    form: { ...it.form, fields: it.form.fields.toSpliced(at, 1, ...fields), submit },
+    values: { ...it.values, ...Object.fromEntries(chosen) },
   };
 }
 

@@ -33,8 +33,8 @@ export const machinesPage: Page = {
   title: 'Machines',
   keys: [
     onMachine('space', 'mark', mark),
-    onMachine('b', 'back up', (it, { sets }) => machineBackupForm({ from: meant(it), sets })),
-    onMachine('s', 'schedule', (it, { sets }) => machineScheduleForm({ from: meant(it), sets })),
+    onMachine('b', 'back up', (it, model) => asking(it, model, machineBackupForm)),
+    onMachine('s', 'schedule', (it, model) => asking(it, model, machineScheduleForm)),
     onMachine('t', 'test', ({ machine: { machine }, of: { hypervisor } }) => ({
       title: `test ${hypervisor}/${machine}`,
       call: { name: 'hypervisor/test', request: { hypervisor, machine } },
@@ -58,6 +58,18 @@ function listed(model: Model): Known<readonly ShownMachine[]> {
 function meant({ machine, of: { hypervisor, marked } }: OnHypervisor): readonly string[] {
   const names = marked.length > 0 ? marked : [machine.machine];
   return names.map((it) => `${hypervisor}/${it}`);
+}
+
+/** The form; of a single machine the hypervisor is asked first which disks it has. */
+function asking(it: OnHypervisor, { sets }: Model, formOf: typeof machineBackupForm): Outcome {
+  const from = meant(it);
+  const form = formOf({ from, sets });
+  if (from.length > 1) return form;
+  const { hypervisor, marked } = it.of;
+  const machine = marked[0] ?? it.machine.machine;
+  const request = { hypervisor, machine, check: true };
+  const title = `disks of ${hypervisor}/${machine}`;
+  return { title, call: { name: 'hypervisor/machines', request }, form };
 }
 
 function mark({ machine: { machine }, of }: OnHypervisor, model: Model): Outcome {

@@ -1,4 +1,4 @@
-import type { Dialog } from '../state/dialog.ts';
+import type { Dialog, FormDialog } from '../state/dialog.ts';
 import type { PageList } from '../state/lists.ts';
 import { type Model, type Next, type Query, withDialog, withHint } from '../state/model.ts';
 import type { Work } from '../state/service.ts';
@@ -42,8 +42,11 @@ export interface PageKey {
   readonly press: (model: Model, name: string) => Outcome;
 }
 
-/** The outcome of a key: the reason why it does nothing, a dialog, a request to the service, or the next model. */
-export type Outcome = string | Dialog | Work | Next;
+/**
+ * The outcome of a key: the reason why it does nothing, a dialog, a request to the service (with the form to show again
+ * if that fails), or the next model.
+ */
+export type Outcome = string | Dialog | (Work & { readonly form?: FormDialog }) | Next;
 
 export function key(
   names: string | readonly string[],

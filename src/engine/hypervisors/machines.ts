@@ -8,7 +8,7 @@ import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import type { Engine } from '../base/engine.ts';
 import { connect } from './connect.ts';
 import type { Hypervisors } from './hypervisors.ts';
-import { shownFinding, WISH } from './readiness.ts';
+import { machineNamed, shownFinding, WISH } from './readiness.ts';
 
 /* The machines of a hypervisor, each with its newest recovery point and, if asked for, what a backup would meet. */
 
@@ -20,11 +20,12 @@ const NETWORK_RATE = 100_000_000;
 export async function machines(
   hypervisors: Hypervisors,
   engine: Engine,
-  { hypervisor, check }: RequestOf<'hypervisor/machines'>,
+  { hypervisor, machine, check }: RequestOf<'hypervisor/machines'>,
   { signal }: { readonly signal: AbortSignal },
 ): Promise<ResultOf<'hypervisor/machines'>> {
   await using it = await connect(hypervisors, hypervisor, { owner: engine.store.id, signal });
-  const summaries = await it.machines(signal);
+  const all = await it.machines(signal);
+  const summaries = machine === undefined ? all : [machineNamed(it, all, machine)];
   const last = await lastBackups(engine, new Set(summaries.map(({ name }) => name)));
   const shown: ShownMachine[] = [];
   for (let at = 0; at < summaries.length; at += EXAMINED_MAX) {

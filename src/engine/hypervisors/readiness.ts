@@ -1,6 +1,7 @@
 import type { Finding, FindingCode } from '../../hypervisors/base/finding.ts';
 import type { BackupWish } from '../../hypervisors/base/backup-driver.ts';
 import type { Hypervisor } from '../../hypervisors/base/hypervisor.ts';
+import type { MachineSummary } from '../../hypervisors/base/machines.ts';
 import {
   HypervisorError,
   type HypervisorErrorCode,
@@ -65,10 +66,19 @@ async function machineFindings(
   machine: string,
   signal: AbortSignal,
 ): Promise<readonly Finding[]> {
-  const all = await it.machines(signal);
-  const summary = all.find(({ name, id }) => name === machine || id === machine);
-  if (summary) return it.backup.check(summary.id, WISH, signal);
-  throw new HypervisorError('NOT_FOUND', `${it.facts.host} has no machine "${machine}"`);
+  const { id } = machineNamed(it, await it.machines(signal), machine);
+  return it.backup.check(id, WISH, signal);
+}
+
+/** By its name or ID. Throws NOT_FOUND. */
+export function machineNamed(
+  { facts }: Hypervisor,
+  machines: readonly MachineSummary[],
+  machine: string,
+): MachineSummary {
+  const found = machines.find(({ name, id }) => name === machine || id === machine);
+  if (found) return found;
+  throw new HypervisorError('NOT_FOUND', `${facts.host} has no machine "${machine}"`);
 }
 
 export function shownFinding(finding: Finding): ShownFinding {

@@ -228,6 +228,9 @@ const machines = query('hypervisor/machines', {
   shows: ['hypervisor', 'backup'],
   request: object({
     hypervisor: hypervisorName,
+    machine: field(optional(line(256)), 'only this machine', {
+      ...{ placeholder: 'MACHINE', names: 'hosted' },
+    }),
     check: field(
       withDefault(flag(), false),
       'examine each machine: its disks, their size, and anything that prevents a backup',
@@ -239,8 +242,8 @@ const machines = query('hypervisor/machines', {
     machines: field(list(machine, MANY), 'its machines, by name'),
   }),
   cli: {
-    args: ['hypervisor'],
-    examples: ['hypervisor machines kvm1', 'hypervisor machines kvm1 --check'],
+    args: ['hypervisor', 'machine'],
+    examples: ['hypervisor machines kvm1', 'hypervisor machines kvm1 web1 --check'],
   },
 });
 

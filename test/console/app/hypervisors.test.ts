@@ -59,7 +59,7 @@ test('machines of another hypervisor than the chosen one are not shown', async (
   doesNotMatch(driven.text(), /^ db /m);
   match(driven.text(), /Machines of kvm2 .*\n asking/);
   const { call } = driven.asked.find((it) => it.call.name === 'hypervisor/machines')!;
-  deepEqual(call.request, { hypervisor: 'kvm2', check: false });
+  deepEqual(call.request, { hypervisor: 'kvm2', machine: undefined, check: false });
   // On another page no hypervisor is connected to.
   driven.answer('hypervisor/machines', { hypervisor: 'kvm2', product: 'x', machines: [] });
   driven.type('1');
@@ -173,9 +173,49 @@ test('marked machines are backed up to the chosen set, as is wished', async () =
   deepEqual([request['strict'], request['window']], [true, 7200]);
 });
 
+/** What the hypervisor says of one machine. */
+function examined(name: string, ...disks: NonNullable<ShownMachine['disks']>) {
+  return { hypervisor: 'kvm1', product: 'x', machines: [machine(name, { disks })] };
+}
+
+test('the disks of a single machine are chosen one by one', async () => {
+  for (const [pressed, name] of [
+    ['b', 'job/create'],
+    ['s', 'schedule/create'],
+  ] as const) {
+    const driven = onMachines(machine('db'), machine('web'));
+    driven.type(`\u001b[B${pressed}`);
+    const { call } = driven.asked.findLast((it) => it.call.name === 'hypervisor/machines')!;
+    deepEqual(call.request, { hypervisor: 'kvm1', machine: 'web', check: true });
+    const disks = [
+      { disk: 'vda', size: 2 ** 30, excluded: null },
+      { disk: 'vdb', size: 2 ** 30, excluded: null },
+      { disk: 'sda', size: null, excluded: 'sda is an optical drive' },
+    ];
+    driven.answer('hypervisor/machines', examined('web', ...disks));
+    match(driven.text(), /Disk vda +\[ yes \]\n.*Disk vdb +\[ yes \]\n.*Disk sda +\[ no \]/);
+    // Past the name and the time of a schedule, the set and the name of the machine.
+    const before = pressed === 's' ? 'night\t\t' : '';
+    driven.type(`${before}\t\t\t \t`);
+    match(driven.text(), /sda is an optical drive/);
+    driven.type('\r');
+    const made = driven.asked.find((it) => it.call.name === name)!.call.request as object;
+    const { request } = ('job' in made ? made.job : made) as { request: Record<string, unknown> };
+    deepEqual([request['from'], request['exclude']], [['kvm1/web'], ['vdb']]);
+  }
+});
+
+test('disks are typed where the hypervisor does not name them', async () => {
+  const driven = onMachines(machine('web'));
+  driven.type('b');
+  driven.fail('hypervisor/machines', { kind: 'refused', message: 'kvm1 is away' } as never);
+  match(driven.text(), /Back up kvm1\/web\n(.*\n)*.*Without disks(.*\n)* kvm1 is away/);
+});
+
 test('a machine that is not marked is backed up when it is chosen, and tested', async () => {
   const driven = onMachines(machine('db'), machine('web'));
   driven.type('\u001b[Bb');
+  driven.answer('hypervisor/machines', examined('web'));
   match(driven.text(), /Back up kvm1\/web\n/);
   driven.type('\u001bt');
   const { call } = driven.asked.find((it) => it.call.name === 'hypervisor/test')!;

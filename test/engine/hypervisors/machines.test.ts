@@ -1,4 +1,4 @@
-import { deepEqual, equal, match } from 'node:assert/strict';
+import { deepEqual, equal, match, rejects } from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { machines } from '../../../src/engine/hypervisors/machines.ts';
@@ -30,7 +30,7 @@ test('machines are listed with their newest recovery points', async () => {
   const { point } = await home.backUp('web1', image);
   await home.backUp('web', image);
   await using engine = await home.open();
-  const asked = { hypervisor: 'kvm1', check: false };
+  const asked = { hypervisor: 'kvm1', machine: undefined, check: false };
   const { product, machines: found } = await machines(hypervisors, engine, asked, WORK);
   equal(product, 'Fake 1.0');
   deepEqual(
@@ -52,7 +52,7 @@ test('a check names the disks, their size and whatever stands in the way of a ba
   await web.makeInternalSnapshot();
   await fake.machine({ name: 'db', disks: { vda: 2 ** 30 } });
   await using engine = await home.open();
-  const asked = { hypervisor: 'kvm1', check: true };
+  const asked = { hypervisor: 'kvm1', machine: undefined, check: true };
   const { machines: found } = await machines(hypervisors, engine, asked, WORK);
   const [db, checked] = found;
   deepEqual(
@@ -109,7 +109,7 @@ test('a machine that goes away while all are examined does not hide the others',
       },
     })),
   };
-  const asked = { hypervisor: 'kvm1', check: true };
+  const asked = { hypervisor: 'kvm1', machine: undefined, check: true };
   const { machines: found } = await machines(leaving, engine, asked, WORK);
   deepEqual(
     found.map(({ machine, disks, findings }) => [machine, disks?.length, findings![0]?.level]),
@@ -118,4 +118,21 @@ test('a machine that goes away while all are examined does not hide the others',
       ['stays', 1, undefined],
     ],
   );
+});
+
+test('one machine is examined alone, by its name or ID', async () => {
+  const { fake, hypervisors } = await fakeHome();
+  const web = await fake.machine({ name: 'web', disks: { vda: 2 ** 20 } });
+  await fake.machine({ name: 'db', disks: { vda: 2 ** 20 } });
+  await using engine = await home.open();
+  for (const machine of ['web', web.id]) {
+    const asked = { hypervisor: 'kvm1', machine, check: true };
+    const { machines: found } = await machines(hypervisors, engine, asked, WORK);
+    deepEqual(
+      found.map((it) => [it.machine, it.disks?.map(({ disk }) => disk)]),
+      [['web', ['vda']]],
+    );
+  }
+  const asked = { hypervisor: 'kvm1', machine: 'mail', check: false };
+  await rejects(machines(hypervisors, engine, asked, WORK), { code: 'NOT_FOUND' });
 });
