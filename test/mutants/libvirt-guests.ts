@@ -20,8 +20,8 @@ export const libvirtGuests: readonly Mutant[] = [
   {
     name: 'libvirt: a machine that is paused counts as off, and is left frozen',
     ...{ file: QUIET, tests },
-    text: "if (power === 'off') return undefined;",
-    to: 'return undefined;',
+    text: "if (power === 'off') return 'off';",
+    to: "return 'off';",
   },
   {
     name: 'libvirt: a freeze that ended too early is not noticed',

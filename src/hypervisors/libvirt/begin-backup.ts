@@ -3,7 +3,7 @@ import { type NbdDisk, openNbdDisk } from '../../block/nbd-client/nbd-disk.ts';
 import type { LibvirtDomain } from '../../formats/wire/libvirt.ts';
 import { LIBVIRT_CALLS } from '../../formats/wire/libvirt-calls.ts';
 import { LIBVIRT_ERRORS } from '../../formats/wire/libvirt.ts';
-import type { Consistency, Tracking } from '../../formats/store/catalog/machine.ts';
+import type { Tracking } from '../../formats/store/catalog/machine.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { asError } from '../../lib/as-error.ts';
 import type {
@@ -22,7 +22,7 @@ import { isNumber } from './libvirt-error.ts';
 import { socketFor } from './data-way.ts';
 import { scratchFor } from './left-scratch.ts';
 import { describedBy } from './machines.ts';
-import { FROZEN_MS, whileQuiet } from './quiet-guest.ts';
+import { FROZEN_MS, type Quiet, thawLeft, whileQuiet } from './quiet-guest.ts';
 import { CHANGED_GAP, checkpointName, type DiskTracking, planTracking } from './tracking.ts';
 import { endBackup, removeCheckpoint, requireBackup } from './tidy.ts';
 
@@ -81,8 +81,7 @@ async function attemptBackup(
       (until) => start(host, job, plan, until),
     );
     if (quiet) {
-      const { result, consistency } = quiet;
-      return await openSnapshot(host, { wanted, job, plan: result, consistency });
+      return await openSnapshot(host, { wanted, job, quiet });
     }
   } catch (cause) {
     // It may have begun, and its answer been lost or not waited for.
@@ -208,13 +207,12 @@ async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<
 interface Begun {
   readonly wanted: Wanted;
   readonly job: Job;
-  readonly plan: Plan;
-  readonly consistency: Consistency;
+  readonly quiet: Quiet<Plan>;
 }
 
 async function openSnapshot(
   host: LibvirtHost,
-  { wanted, job, plan, consistency }: Begun,
+  { wanted, job, quiet: { result: plan, consistency, mayBeFrozen } }: Begun,
 ): Promise<MachineSnapshot> {
   const { since, wish, options } = wanted;
   const { domain, name } = job;
@@ -245,6 +243,8 @@ async function openSnapshot(
     },
     async [Symbol.asyncDispose]() {
       await open.disposeAsync();
+      // By now it may run again, or its agent may be there.
+      if (mayBeFrozen) await thawOrTell(host, domain, onNotice);
       if (!isAccepted) return undo(host, job, onNotice);
       try {
         const limit = AbortSignal.timeout(END_MS);
@@ -256,6 +256,14 @@ async function openSnapshot(
       }
     },
   };
+}
+
+async function thawOrTell(
+  host: LibvirtHost,
+  domain: LibvirtDomain,
+  onNotice: (message: string) => void,
+): Promise<void> {
+  for (const it of await thawLeft(host, domain, new AbortController().signal)) onNotice(it);
 }
 
 /** To end a job takes as long as QEMU needs to remove a scratch file. */

@@ -35,6 +35,8 @@ const PING_SECONDS = 5;
 export interface Quiet<T> {
   readonly result: T;
   readonly consistency: Consistency;
+  /** It could not be thawed: that is to be tried again, by `thawLeft`. */
+  readonly mayBeFrozen: boolean;
 }
 
 interface QuietGuest {
@@ -60,8 +62,7 @@ export async function whileQuiet<T>(
   const { domain, described, wish, signal, wasLate } = guest;
   const asked = wish.consistency;
   const crash = async (consistency: Consistency): Promise<Quiet<T>> => ({
-    result: await work(signal),
-    consistency,
+    ...{ result: await work(signal), consistency, mayBeFrozen: false },
   });
   if (asked === 'crash') return crash({ asked, got: 'crash' });
   if (wasLate) return crash(loud(guest, LATE));
@@ -74,7 +75,7 @@ export async function whileQuiet<T>(
   const { frozen, refused } = await freeze(host, guest);
   if (refused) return crash(loud(guest, refused.message));
   let done: Done<T> | undefined;
-  let thawed: number | undefined;
+  let thawed: Thawed | undefined;
   try {
     done = await withinLimit(host, work, signal);
   } finally {
@@ -85,7 +86,7 @@ export async function whileQuiet<T>(
     thawed === 0 && frozen > 0
       ? loud(guest, ENDED)
       : { asked, got, ...(got !== asked && { why: NO_APPLICATIONS }) };
-  return { result: done.result, consistency };
+  return { result: done.result, consistency, mayBeFrozen: thawed === 'frozen' };
 }
 
 interface Done<T> {
@@ -201,17 +202,18 @@ async function freeze(host: LibvirtHost, guest: QuietGuest): Promise<Freeze> {
   }
 }
 
-type Thawed = Pick<QuietGuest, 'domain' | 'onNotice'>;
-
 /**
- * Never rejects. Thaws until the guest says that it is thawed, takes the mark away, and resolves with the number of
- * file systems that were still frozen; undefined: not known. The mark stays where the guest may be frozen still.
+ * The number of file systems that were frozen until now. `off`: the machine is, or is gone, and with it whatever was
+ * frozen. `frozen`: it may be frozen still.
  */
+type Thawed = number | 'off' | 'frozen';
+
+/** Never rejects. Thaws until the guest says that it is thawed, and takes the mark away, which stays otherwise. */
 async function thaw(
   host: LibvirtHost,
-  { domain, onNotice }: Thawed,
+  { domain, onNotice }: Pick<QuietGuest, 'domain' | 'onNotice'>,
   limitMs: number,
-): Promise<number | undefined> {
+): Promise<Thawed> {
   const { clock } = host;
   const end = clock.monotonicMs() + limitMs;
   const attempts = new AsyncDisposableStack();
@@ -238,7 +240,7 @@ async function thaw(
     `the guest may still be frozen (${reason}): look at it, and thaw it with "virsh domfsthaw ${domain.name}". The ` +
       'next backup of the machine tries it too',
   );
-  return undefined;
+  return 'frozen';
 }
 
 async function hasEnded({ ended }: Link): Promise<boolean> {
@@ -247,8 +249,7 @@ async function hasEnded({ ended }: Link): Promise<boolean> {
 
 const ALIVE = Symbol('alive');
 
-/** Undefined: the machine is gone or off, and with it whatever was frozen. */
-async function thawOnce(host: LibvirtHost, domain: LibvirtDomain): Promise<number | undefined> {
+async function thawOnce(host: LibvirtHost, domain: LibvirtDomain): Promise<number | 'off'> {
   const asked = { domain, mounts: [], flags: 0 };
   const options = { isUrgent: true, timeoutMs: THAW_CALL_MS };
   try {
@@ -256,11 +257,11 @@ async function thawOnce(host: LibvirtHost, domain: LibvirtDomain): Promise<numbe
     await unmark(host, domain);
     return count;
   } catch (cause) {
-    if (isNumber(cause, LIBVIRT_ERRORS.noDomain)) return undefined;
+    if (isNumber(cause, LIBVIRT_ERRORS.noDomain)) return 'off';
     // That is what libvirt says of any machine that does not run.
     if (!isNumber(cause, LIBVIRT_ERRORS.operationInvalid)) throw cause;
     const power = await powerOf(host, domain, AbortSignal.timeout(THAW_CALL_MS));
-    if (power === 'off') return undefined;
+    if (power === 'off') return 'off';
     if (power === 'on') throw cause;
     const advice = `resume it ("virsh ${power === 'suspended' ? 'dompmwakeup' : 'resume'} ${domain.name}")`;
     throw new HypervisorError('BUSY', `the machine is ${power}: ${advice}`, { cause });
@@ -281,7 +282,8 @@ export async function thawLeft(
   try {
     if (!(await isMarked(host, domain, signal))) return [];
     const thawed = await thaw(host, { domain, onNotice }, THAW_LEFT_MS);
-    return thawed ? ['its guest was frozen, and was thawed'] : notices;
+    const wasFrozen = typeof thawed === 'number' && thawed > 0;
+    return wasFrozen ? ['its guest was frozen, and was thawed'] : notices;
   } catch (cause) {
     if (!(cause instanceof HypervisorError)) throw cause;
     return [`whether an earlier backup has left its guest frozen is not known: ${cause.message}`];

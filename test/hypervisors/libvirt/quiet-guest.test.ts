@@ -255,7 +255,13 @@ test('a machine that stays paused keeps its mark, is reported, and is thawed by 
   const work = begin(driver, { id }, { onNotice: (it) => notices.push(it) });
   await until('a thaw', () => heard.includes('thaw'));
   for (let minute = 0; minute < 2; minute++) await clock.advance(60_000);
-  await (await work)[Symbol.asyncDispose]();
+  const snapshot = await work;
+  let isOver = false;
+  void snapshot[Symbol.asyncDispose]().then(() => (isOver = true));
+  await until('its end', async () => {
+    await clock.advance(1000);
+    return isOver;
+  });
   match(
     notices[0]!,
     /may still be frozen \(the machine is paused: resume it \("virsh resume web1"\)\)/,
@@ -264,6 +270,29 @@ test('a machine that stays paused keeps its mark, is reported, and is thawed by 
   machine.state = 'running';
   const told = await driver.backup.tidy(id, [], endless());
   deepEqual(told, ['its guest was frozen, and was thawed']);
+  still(host);
+});
+
+test('a guest that could not be thawed is thawed when its backup ends, if it can be by then', async () => {
+  await using host = await fakeLibvirtd();
+  const clock = fakeClock('2026-01-01T00:00:00Z');
+  const { machine, heard } = host;
+  host.answers.beginBackup = (_args, usual) => {
+    machine.agent = 'disconnected';
+    return usual();
+  };
+  await using driver = await host.connect(clock);
+  const notices: string[] = [];
+  const options = { onNotice: (it: string) => notices.push(it) };
+  const work = begin(driver, { id: machine.domain.uuid }, options);
+  await until('a thaw', () => heard.includes('thaw'));
+  for (let minute = 0; minute < 2; minute++) await clock.advance(60_000);
+  const snapshot = await work;
+  equal(machine.frozen, 2);
+  machine.agent = 'connected';
+  await snapshot[Symbol.asyncDispose]();
+  equal(notices.length, 2);
+  match(notices[1]!, /was frozen, and was thawed/);
   still(host);
 });
 
