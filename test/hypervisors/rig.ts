@@ -22,7 +22,7 @@ export interface SuiteOptions {
 /** A fresh host without machines. */
 export interface TestHost extends AsyncDisposable {
   connect(options?: Connecting): Promise<Hypervisor>;
-  /** Makes a machine, which runs. */
+  /** Makes a machine. */
   machine(made: MadeMachine): Promise<TestMachine>;
   setUp(isUp: boolean): Promise<void>;
   changeCredentials(): Promise<void>;
@@ -52,6 +52,8 @@ export interface MadeMachine {
   readonly excluded?: readonly string[] | undefined;
   /** Default: yes. */
   readonly hasAgent?: boolean | undefined;
+  /** Default: no, it runs. */
+  readonly isOff?: boolean | undefined;
 }
 
 export interface TestMachine {

@@ -1,6 +1,6 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { noise } from '../support/random.ts';
-import type { Mishap, Test } from './rig.ts';
+import type { Mishap, SuiteOptions, Test } from './rig.ts';
 import type { RunTestHost } from './run-rig.ts';
 import {
   COPY,
@@ -17,37 +17,49 @@ import { endless } from './taking.ts';
 
 const MISHAPS: readonly Mishap[] = ['cut-before', 'cut-after', 'FAILED', 'UNREACHABLE'];
 
-export function runInterruptionsConform(test: Test, open: () => Promise<RunTestHost>): void {
+export function runInterruptionsConform(
+  test: Test,
+  open: () => Promise<RunTestHost>,
+  { stride = 1 }: SuiteOptions,
+): void {
   for (const mishap of MISHAPS) {
     test(`${mishap} at any call: the same step again, and the machine stays on its own disks`, async () => {
-      await atEachCall(open, { mishap, steps: [...PLACE, ...COPY, ...STAY] }, async (after) => {
-        const { rig, prepared, noted } = after;
-        deepEqual([await rig.sessionTraces(), (await rig.poolDisks()).length], [[], 2]);
-        const expected = [
-          await prepared.served.contents('vda'),
-          await prepared.served.contents('vdb'),
-        ];
-        await prepared.served.setUp(false);
-        const guest = await rig.made(noted.id!);
-        deepEqual([await guest.contents('vda'), await guest.contents('vdb')], expected);
-        await guest.write('vda', 512, noise(512, 9));
-        await using host = await rig.connect();
-        const machines = await host.machines(endless());
-        deepEqual(machines.map(({ power }) => power).sort(), ['off', 'on']);
-      });
+      await atEachCall(
+        open,
+        { mishap, stride, steps: [...PLACE, ...COPY, ...STAY] },
+        async (after) => {
+          const { rig, prepared, noted } = after;
+          deepEqual([await rig.sessionTraces(), (await rig.poolDisks()).length], [[], 2]);
+          const expected = [
+            await prepared.served.contents('vda'),
+            await prepared.served.contents('vdb'),
+          ];
+          await prepared.served.setUp(false);
+          const guest = await rig.made(noted.id!);
+          deepEqual([await guest.contents('vda'), await guest.contents('vdb')], expected);
+          await guest.write('vda', 512, noise(512, 9));
+          await using host = await rig.connect();
+          const machines = await host.machines(endless());
+          deepEqual(machines.map(({ power }) => power).sort(), ['off', 'on']);
+        },
+      );
     });
 
     test(`${mishap} at any call: the same step again, and a withdrawn machine leaves nothing`, async () => {
-      await atEachCall(open, { mishap, steps: [...PLACE, ...COPY, ...WITHDRAW] }, async (after) => {
-        const { rig, prepared } = after;
-        deepEqual([await rig.sessionTraces(), await rig.poolDisks()], [[], []]);
-        await using host = await rig.connect();
-        const machines = await host.machines(endless());
-        deepEqual(
-          machines.map(({ id, name }) => [id, name]),
-          [[prepared.old.id, prepared.plan.name]],
-        );
-      });
+      await atEachCall(
+        open,
+        { mishap, stride, steps: [...PLACE, ...COPY, ...WITHDRAW] },
+        async (after) => {
+          const { rig, prepared } = after;
+          deepEqual([await rig.sessionTraces(), await rig.poolDisks()], [[], []]);
+          await using host = await rig.connect();
+          const machines = await host.machines(endless());
+          deepEqual(
+            machines.map(({ id, name }) => [id, name]),
+            [[prepared.old.id, prepared.plan.name]],
+          );
+        },
+      );
     });
   }
 }
@@ -61,10 +73,14 @@ interface Interrupted {
 /** In a fresh host each time; ends with one in which nothing happened. */
 async function atEachCall(
   open: () => Promise<RunTestHost>,
-  { mishap, steps }: { readonly mishap: Mishap; readonly steps: typeof PLACE },
+  {
+    mishap,
+    stride,
+    steps,
+  }: { readonly mishap: Mishap; readonly stride: number; readonly steps: typeof PLACE },
   judge: (after: Interrupted) => Promise<void>,
 ): Promise<void> {
-  for (let at = 1; ; at++) {
+  for (let at = 1; ; at += stride) {
     await using rig = await open();
     const prepared = await prepare(rig);
     const noted = journal();

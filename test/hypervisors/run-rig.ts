@@ -8,6 +8,8 @@ export interface RunTestHost extends TestHost {
   readonly pool: string;
   readonly fullPool: string;
   readonly network: string;
+  /** What a recovery point has of its own words for a machine with these disks and that card; undefined: nothing. */
+  readonly definition?: ((disks: readonly string[], mac: string) => Uint8Array) | undefined;
   /** Disks of a session, as Holdfast serves them. */
   serve(session: string, disks: Readonly<Record<string, Uint8Array>>): Promise<ServedSession>;
   /** All that is marked as a session's, of any: machines, disks, files, what is shown. */

@@ -4,6 +4,7 @@ import type { Hypervisor } from '../../src/hypervisors/base/hypervisor.ts';
 import type { MachineId } from '../../src/hypervisors/base/machines.ts';
 import type {
   PlacedMachine,
+  PlannedFile,
   ReservedDisk,
   RunDriver,
   RunPlan,
@@ -33,16 +34,22 @@ export async function prepare(rig: RunTestHost, session = 'session1'): Promise<P
   const disks = { vda: noise(SIZE, count), vdb: noise(SIZE, count + 1) };
   const served = await rig.serve(session, disks);
   const name = `web-${session}`;
-  const old = await rig.machine({ name, disks: { vda: SIZE, vdb: SIZE } });
-  await old.shutDown();
+  const old = await rig.machine({ name, disks: { vda: SIZE, vdb: SIZE }, isOff: true });
   const plan: RunPlan = {
     ...{ session, name, uuid: `0b2ff0e5-3a3c-4c5e-9d6d-${String(count).padStart(12, '0')}` },
     machine: description(old.id, name),
-    files: [{ name: 'nvram', kind: 'firmware-vars', bytes: noise(100, 1) }],
+    files: [
+      { name: 'nvram', kind: 'firmware-vars', bytes: noise(100, 1) },
+      ...(rig.definition ? [definitionFile(rig.definition(Object.keys(disks), MAC))] : []),
+    ],
     ...{ disks: served.disks, networks: { [MAC]: rig.network } },
     ...{ pool: rig.pool, autostart: true },
   };
   return { plan, served, old };
+}
+
+function definitionFile(bytes: Uint8Array): PlannedFile {
+  return { name: 'definition', kind: 'definition', bytes };
 }
 
 function description(id: MachineId, name: string): MachineDescription {

@@ -4,7 +4,7 @@ import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import { parseHypervisorUri, type SshTarget } from '../../src/hypervisors/base/target.ts';
-import { openLibvirt } from '../../src/hypervisors/libvirt/libvirt.ts';
+import { openLibvirt } from '../../src/hypervisors/drivers/libvirt.ts';
 import { sshWay } from '../../src/hypervisors/libvirt/ssh-way.ts';
 import { systemClock } from '../../src/sys/base/clock.ts';
 import { realWorld } from '../../src/sys/world.ts';

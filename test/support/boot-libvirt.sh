@@ -1,12 +1,12 @@
 #!/bin/sh
 # Runs a libvirtd with directories of its own, all of them in $1: in a mount namespace, where they cover this machine's,
-# and in a process namespace, so that all that it starts goes with it. This machine's cgroups and D-Bus are out of reach.
+# and in a process namespace, so that all that it starts goes with it, and with a network of its own. This machine's cgroups and D-Bus are out of reach.
 set -eu
 directory=$1
 case ${2-} in
   '')
     # What started this holds the other end of its input: once that is closed all of it goes, however the starter ended.
-    exec unshare --mount --pid --fork --kill-child --mount-proc sh "$0" "$directory" inner
+    exec unshare --mount --pid --net --fork --kill-child --mount-proc sh "$0" "$directory" inner
     ;;
   inner)
     # With the owner that the covered one has.
@@ -27,6 +27,9 @@ case ${2-} in
       (umask 777 && : >"$directory/kvm")
       mount --bind "$directory/kvm" /dev/kvm
     fi
+    # A network that leads nowhere.
+    ip link set lo up
+    ip link add holdfast0 type bridge && ip link set holdfast0 up
     umount -R -l /sys/fs/cgroup 2>/dev/null || true
     exec 3<&0 </dev/null
     libvirtd --daemon

@@ -88,7 +88,6 @@ export async function libvirtMachine(host: Host, plan: MachinePlan): Promise<Lib
       () => true,
       () => false,
     );
-  let calls = 0;
 
   const machine: LibvirtMachine = {
     ...{ name, definition, state, reports },
@@ -122,7 +121,7 @@ export async function libvirtMachine(host: Host, plan: MachinePlan): Promise<Lib
       return Number((await machine.report(/^PAUSED/)).slice('PAUSED '.length));
     },
     resume: async () => void (await machine.run('rm /run/paused')),
-    run: (line) => shell(file('shell'), line, String(++calls)),
+    run: shellOf(file('shell')),
     async shutDown() {
       await machine.run('shutdown >/dev/null 2>&1 &');
       await until(`${name} is off`, isOff, shown);
@@ -141,6 +140,13 @@ export async function libvirtMachine(host: Host, plan: MachinePlan): Promise<Lib
   };
   return machine;
 }
+
+/** What runs a line of shell in the guest with that port. */
+export function shellOf(socket: string): (line: string) => Promise<string> {
+  return (line) => shell(socket, line, String(++calls));
+}
+
+let calls = 0;
 
 /** The guest's port `shell` evaluates lines. */
 function shell(socket: string, line: string, call: string): Promise<string> {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseHypervisorUri } from '../../src/hypervisors/base/target.ts';
-import { openLibvirt } from '../../src/hypervisors/libvirt/libvirt.ts';
+import { openLibvirt } from '../../src/hypervisors/drivers/libvirt.ts';
 import { realWorld } from '../../src/sys/world.ts';
 import type { SuiteOptions, TestHost } from '../hypervisors/rig.ts';
 import type { LibvirtHost } from './libvirt.ts';
@@ -33,7 +33,7 @@ export function libvirtTestHost(host: LibvirtHost, saved: SavedMachine): TestHos
       const target = { uri, ssh: undefined };
       return openLibvirt({ ...realWorld(), ...options, target }, AbortSignal.timeout(CONNECT_MS));
     },
-    async machine({ name, disks, excluded = [], hasAgent = true }) {
+    async machine({ name, disks, excluded = [], hasAgent = true, isOff = false }) {
       const id = randomUUID();
       const directory = join(host.directory, id);
       mkdirSync(directory);
@@ -47,7 +47,7 @@ export function libvirtTestHost(host: LibvirtHost, saved: SavedMachine): TestHos
       writeFileSync(medium, Buffer.alloc(65_536));
       for (const it of excluded) await machine.attachDefined(it, excludedXml(it, medium));
       for (const [disk, size] of Object.entries(disks)) await machine.addDisk(disk, size);
-      await machine.start();
+      if (!isOff) await machine.start();
       return machine;
     },
     async setUp(isUp) {

@@ -51,10 +51,11 @@ const BOOT = new URL('boot-libvirt.sh', import.meta.url).pathname;
 /** Why there can be none; false: there can. */
 export const libvirtMissing =
   (process.getuid?.() !== 0 && 'only root may run a libvirtd') ||
-  without('libvirtd', 'virsh', 'qemu-img', 'unshare', 'nsenter') ||
+  without('libvirtd', 'virsh', 'qemu-img', 'ip', 'unshare', 'nsenter') ||
   checkedGuestMissing ||
-  (spawnSync('unshare', ['--mount', '--pid', '--fork', '--mount-proc', 'true']).status !== 0 &&
-    'this machine gives root no mounts and processes of its own');
+  (spawnSync('unshare', ['--mount', '--pid', '--net', '--fork', '--mount-proc', 'true']).status !==
+    0 &&
+    'this machine gives root no mounts, processes and network of its own');
 
 /** Directories of this one that cover others, in there: boot-libvirt.sh. */
 const COVERED = [

@@ -1,5 +1,5 @@
+import { openLibvirt } from '../../hypervisors/drivers/libvirt.ts';
 import { SHARED_SOCKETS } from '../../hypervisors/libvirt/data-way.ts';
-import { openLibvirt } from '../../hypervisors/libvirt/libvirt.ts';
 import { LIBVIRT_SCHEMES } from '../../hypervisors/libvirt/uri.ts';
 import { realWorld } from '../../sys/world.ts';
 import type { HypervisorDriver } from './hypervisors.ts';

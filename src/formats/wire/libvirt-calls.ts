@@ -89,6 +89,9 @@ const POOL = struct({ name: TEXT, uuid: UUID_TEXT });
 export type LibvirtPool = ValueOf<typeof POOL>;
 const OF_POOL = struct({ pool: POOL });
 const OF_POOL_FLAGS = struct({ pool: POOL, flags: U32 });
+const POOL_INFO = struct({ state: U32, capacity: U64, allocation: U64, available: U64 });
+const NETWORK = struct({ name: TEXT, uuid: UUID_TEXT });
+const BLOCK_JOB = struct({ found: I32, type: I32, bandwidth: U64, done: U64, total: U64 });
 const VOLUME_INFO = struct({ type: word(VOLUMES), capacity: U64, allocation: U64 });
 
 export const LIBVIRT_CALLS = {
@@ -153,6 +156,51 @@ export const LIBVIRT_CALLS = {
   ),
   /** Starts one that is off. */
   createDomain: procedure('create-domain', 196, OF_DOMAIN_FLAGS, DOMAIN),
+  capabilitiesOf: procedure(
+    'domain-capabilities',
+    342,
+    struct({
+      ...{ emulator: optional(TEXT), arch: optional(TEXT), machine: optional(TEXT) },
+      ...{ type: optional(TEXT), flags: U32 },
+    }),
+    TEXT,
+  ),
+  /** Makes a definition, or replaces the one that has its UUID and its name. */
+  defineDomain: procedure('define-domain', 350, struct({ xml: TEXT, flags: U32 }), DOMAIN),
+  undefineDomain: procedure('undefine-domain', 231, OF_DOMAIN_FLAGS, NOTHING),
+  renameDomain: procedure(
+    'rename-domain',
+    358,
+    struct({ domain: DOMAIN, name: optional(TEXT), flags: U32 }),
+    I32,
+  ),
+  setAutostart: procedure('set-autostart', 29, struct({ domain: DOMAIN, autostart: I32 }), NOTHING),
+  resumeDomain: procedure('resume-domain', 28, OF_DOMAIN, NOTHING),
+  /** Asks the guest. */
+  shutDownDomain: procedure('shut-down-domain', 33, OF_DOMAIN, NOTHING),
+  destroyDomain: procedure('destroy-domain', 234, OF_DOMAIN_FLAGS, NOTHING),
+  /** Begins to copy a disk to what `target`, a `<disk>`, says. */
+  copyDisk: procedure(
+    'copy-disk',
+    345,
+    struct({
+      ...{ domain: DOMAIN, disk: TEXT, target: TEXT },
+      ...{ parameters: list(TYPED_PARAMETER, JOB_COUNT_MAX), flags: U32 },
+    }),
+    NOTHING,
+  ),
+  diskJob: procedure(
+    'disk-job',
+    238,
+    struct({ domain: DOMAIN, disk: TEXT, flags: U32 }),
+    BLOCK_JOB,
+  ),
+  endDiskJob: procedure(
+    'end-disk-job',
+    237,
+    struct({ domain: DOMAIN, disk: TEXT, flags: U32 }),
+    NOTHING,
+  ),
   snapshots: procedure('snapshots', 274, LIST_OF_DOMAIN, ALL_NAMED),
   snapshotXml: procedure('snapshot-xml', 186, OF_NAMED_FLAGS, TEXT),
 
@@ -161,6 +209,19 @@ export const LIBVIRT_CALLS = {
   volumeByPath: procedure('volume-by-path', 97, struct({ path: TEXT }), VOLUME),
   volumeInfo: procedure('volume-info', 98, OF_VOLUME, VOLUME_INFO),
   volumeXml: procedure('volume-xml', 99, OF_VOLUME_FLAGS, TEXT),
+  createVolume: procedure(
+    'create-volume',
+    93,
+    struct({ pool: POOL, xml: TEXT, flags: U32 }),
+    VOLUME,
+  ),
+  /** A stream with the bytes follows, from the client. */
+  uploadVolume: procedure(
+    'upload-volume',
+    208,
+    struct({ volume: VOLUME, offset: U64, length: U64, flags: U32 }),
+    NOTHING,
+  ),
   deleteVolume: procedure('delete-volume', 94, OF_VOLUME_FLAGS, NOTHING),
   /** A stream with its bytes follows. `length` 0: to its end. */
   downloadVolume: procedure(
@@ -177,6 +238,8 @@ export const LIBVIRT_CALLS = {
     struct({ wanted: I32, flags: U32 }),
     struct({ pools: list(POOL, LIST_COUNT_MAX), count: U32 }),
   ),
+  poolByName: procedure('pool-by-name', 84, struct({ name: TEXT }), POOL),
+  poolInfo: procedure('pool-info', 87, OF_POOL, POOL_INFO),
   poolXml: procedure('pool-xml', 88, OF_POOL_FLAGS, TEXT),
   poolVolumes: procedure(
     'pool-volumes',
@@ -189,6 +252,13 @@ export const LIBVIRT_CALLS = {
   refreshPool: procedure('refresh-pool', 83, OF_POOL_FLAGS, NOTHING),
   /** Its files stay. */
   destroyPool: procedure('destroy-pool', 80, OF_POOL, NOTHING),
+
+  networks: procedure(
+    'networks',
+    283,
+    struct({ wanted: I32, flags: U32 }),
+    struct({ networks: list(NETWORK, LIST_COUNT_MAX), count: U32 }),
+  ),
 
   // The guest, through its agent.
   freeze: procedure('freeze', 335, FROZEN, I32),
@@ -260,6 +330,19 @@ export const LIBVIRT_FLAGS = {
   metadataType: { element: 2 },
   metadata: { live: 1 << 0, config: 1 << 1 },
   createDomain: { paused: 1 << 0, autoDestroy: 1 << 1 },
+  undefineDomain: {
+    managedSave: 1 << 0,
+    snapshots: 1 << 1,
+    firmwareVariables: 1 << 2,
+    checkpoints: 1 << 4,
+  },
+  /** To a file that is there; the job ends with the machine. */
+  copyDisk: { reuse: 1 << 1, transient: 1 << 2, synchronous: 1 << 3 },
+  /** From then on it is on the copy. */
+  endDiskJob: { pivot: 1 << 1 },
+  pools: { active: 1 << 1 },
+  createPool: { build: 1 << 0 },
+  networks: { active: 1 << 1 },
   snapshots: { internal: 1 << 8, external: 1 << 9 },
   guestInfo: {
     users: 1,

@@ -7,6 +7,7 @@ import {
   I64,
   type Layout,
   looseText,
+  NOTHING,
   optional,
   struct,
   text,
@@ -88,6 +89,15 @@ export function streamBytes(packet: Uint8Array): Uint8Array {
   return packet.subarray(HEADER_LENGTH);
 }
 
+/** A packet of a stream with these bytes, without padding; none: the stream's end. */
+export function encodeStreamPacket(header: PacketHeader, bytes: Uint8Array): Uint8Array {
+  const packet = new Uint8Array(HEADER_LENGTH + bytes.length);
+  packet.set(encodePacket(header, NOTHING, undefined));
+  packet.set(bytes, HEADER_LENGTH);
+  new DataView(packet.buffer).setUint32(0, packet.length);
+  return packet;
+}
+
 /** The failure that a reply with the status `error` carries. */
 export interface LibvirtFailure {
   /** virErrorNumber: see `LIBVIRT_ERRORS`. */
@@ -112,6 +122,7 @@ export const LIBVIRT_ERRORS = {
   invalidArgument: 8,
   operationFailed: 9,
   operationDenied: 29,
+  systemError: 38,
   noDomain: 42,
   authFailed: 45,
   noPool: 49,

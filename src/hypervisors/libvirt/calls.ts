@@ -45,6 +45,12 @@ export interface Calls {
     args: A,
     options: { readonly lengthMax: number; readonly signal?: AbortSignal | undefined },
   ): Promise<Uint8Array>;
+  /** As `call`, and sends the stream of `bytes`, lent, that follows its reply. Resolves once libvirt has all. */
+  upload<A>(
+    procedure: LibvirtProcedure<A, undefined>,
+    args: A,
+    options: { readonly bytes: Uint8Array; readonly signal?: AbortSignal | undefined },
+  ): Promise<void>;
   /** A packet of a stream. */
   readonly onStream: Streams['onPacket'];
   /** A reply; one to a call that does not exist is none of ours, and ignored. */
@@ -152,6 +158,7 @@ export function openCalls(send: (packet: Uint8Array) => void): Calls {
   return {
     call: begun,
     download: downloader(begun, streams),
+    upload: uploader(begun, streams),
     onStream: streams.onPacket,
     onReply(header, packet) {
       const call = running.get(header.serial);
@@ -193,6 +200,20 @@ function downloader(call: Calls['call'], streams: Streams): Calls['download'] {
       },
     });
     return received!;
+  };
+}
+
+function uploader(call: Calls['call'], streams: Streams): Calls['upload'] {
+  return async (procedure, args, { bytes, signal }) => {
+    let sent: Promise<undefined> | undefined;
+    await call(procedure, args, signal, {
+      onDone(serial) {
+        sent = streams.send(procedure, serial, { bytes, signal });
+        // As in a download.
+        sent.catch(() => {});
+      },
+    });
+    await sent;
   };
 }
 

@@ -34,6 +34,8 @@ export interface Link extends AsyncDisposable {
   readonly call: Calls['call'];
   /** See `Calls`. */
   readonly download: Calls['download'];
+  /** See `Calls`. */
+  readonly upload: Calls['upload'];
   /**
    * Calls `listener` for each event of that kind, of all machines, as long as the connection lasts or until the
    * returned function is called. What happened before it resolves may be missed.
@@ -164,6 +166,10 @@ function linkOver({ stream, explain }: LibvirtChannel, clock: Clock): EndableLin
     download(procedure, args, options) {
       if (calls.isIdle()) looking.wake();
       return calls.download(procedure, args, options);
+    },
+    upload(procedure, args, options) {
+      if (calls.isIdle()) looking.wake();
+      return calls.upload(procedure, args, options);
     },
     listen: events.listen,
     destroy: () => stream.destroy(),

@@ -1,7 +1,7 @@
 import { FormatError } from '../../formats/format-error.ts';
 import {
   decodeFailure,
-  encodePacket,
+  encodeStreamPacket,
   LIBVIRT_VERSION,
   PACKET_STATUS,
   PACKET_TYPES,
@@ -9,11 +9,10 @@ import {
   streamBytes,
 } from '../../formats/wire/libvirt.ts';
 import type { LibvirtProcedure } from '../../formats/wire/libvirt-calls.ts';
-import { NOTHING } from '../../formats/wire/xdr-layouts.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
 import { LibvirtError } from './libvirt-error.ts';
 
-/* What libvirt sends after the reply to a call, in packets of that call's serial: libvirt.md, "Streams". */
+/* What is sent after the reply to a call, in packets of that call's serial: libvirt.md, "Streams". */
 
 export interface Streams {
   /**
@@ -26,6 +25,12 @@ export interface Streams {
     serial: number,
     { lengthMax, signal }: { readonly lengthMax: number; readonly signal: AbortSignal | undefined },
   ): Promise<Uint8Array>;
+  /** Sends `bytes`, which are lent, and resolves once libvirt has written all; rejects as `receive` does. */
+  send(
+    { program, number, name }: Streamed,
+    serial: number,
+    { bytes, signal }: { readonly bytes: Uint8Array; readonly signal: AbortSignal | undefined },
+  ): Promise<undefined>;
   /** One that belongs to no stream is ignored: we may have ended it while that was on its way. */
   onPacket(header: PacketHeader, packet: Uint8Array): void;
   onPassed(ms: number): void;
@@ -35,62 +40,112 @@ export interface Streams {
 
 type Streamed = Pick<LibvirtProcedure<never, unknown>, 'program' | 'number' | 'name'>;
 
-interface Receiving {
+const SILENCE_MS = 60_000;
+/** What libvirt itself puts into one packet. */
+const PART_LENGTH = 256 * 1024;
+
+interface Open {
   leftMs: number;
   onPacket(header: PacketHeader, packet: Uint8Array): void;
   fail(reason: unknown): void;
 }
 
-const SILENCE_MS = 60_000;
+/** One side of a stream, for whoever handles its packets. */
+interface Side<T> {
+  tell(status: number, bytes?: Uint8Array): void;
+  done(value: T): void;
+  fail(reason: unknown): void;
+}
+
+interface Handling<T> {
+  readonly signal: AbortSignal | undefined;
+  /** Of those with the status ok or continue. */
+  onPacket(side: Side<T>, status: number, packet: Uint8Array): void;
+  onOpen?(side: Side<T>): void;
+}
 
 export function openStreams(send: (packet: Uint8Array) => void, onIdle: () => void): Streams {
-  const open = new Map<number, Receiving>();
+  const open = new Map<number, Open>();
 
-  return {
-    receive({ program, number, name }, serial, { lengthMax, signal }) {
-      const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
-      const parts: Uint8Array[] = [];
-      let length = 0;
-      function tell(status: number): void {
+  function handle<T>(
+    { program, number, name }: Streamed,
+    serial: number,
+    { signal, onPacket, onOpen }: Handling<T>,
+  ): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    function leave(): void {
+      open.delete(serial);
+      signal?.removeEventListener('abort', onAbort);
+      onIdle();
+    }
+    const side: Side<T> = {
+      tell(status, bytes = new Uint8Array(0)) {
         const about = { type: PACKET_TYPES.stream, serial, status };
         const header = { program, version: LIBVIRT_VERSION, procedure: number, ...about };
-        send(encodePacket(header, NOTHING, undefined));
-      }
-      function leave(): void {
-        open.delete(serial);
-        signal?.removeEventListener('abort', onAbort);
-        onIdle();
-      }
-      const one: Receiving = {
-        leftMs: SILENCE_MS,
-        fail(reason) {
-          leave();
-          reject(reason);
-        },
-        onPacket({ status }, packet) {
-          one.leftMs = SILENCE_MS;
-          if (status === PACKET_STATUS.error) return one.fail(failureOf(name, packet));
-          if (status === PACKET_STATUS.ok) {
-            leave();
-            return resolve(Buffer.concat(parts));
+        send(encodeStreamPacket(header, bytes));
+      },
+      done(value) {
+        leave();
+        resolve(value);
+      },
+      fail(reason) {
+        leave();
+        reject(reason);
+      },
+    };
+    const one: Open = {
+      leftMs: SILENCE_MS,
+      fail: side.fail,
+      onPacket({ status }, packet) {
+        one.leftMs = SILENCE_MS;
+        if (status === PACKET_STATUS.error) side.fail(failureOf(name, packet));
+        else onPacket(side, status, packet);
+      },
+    };
+    const onAbort = (): void => {
+      side.tell(PACKET_STATUS.error);
+      side.fail(signal!.reason);
+    };
+    open.set(serial, one);
+    if (signal?.aborted === true) {
+      onAbort();
+      return promise;
+    }
+    signal?.addEventListener('abort', onAbort, { once: true });
+    onOpen?.(side);
+    return promise;
+  }
+
+  return {
+    send: (streamed, serial, { bytes, signal }) =>
+      handle<undefined>(streamed, serial, {
+        signal,
+        onOpen({ tell }) {
+          for (let at = 0; at < bytes.length; at += PART_LENGTH) {
+            tell(PACKET_STATUS.continue, bytes.subarray(at, at + PART_LENGTH));
           }
+          tell(PACKET_STATUS.ok);
+        },
+        onPacket(side, status) {
+          if (status === PACKET_STATUS.ok) side.done(undefined);
+        },
+      }),
+    receive(streamed, serial, { lengthMax, signal }) {
+      const parts: Uint8Array[] = [];
+      let length = 0;
+      return handle<Uint8Array>(streamed, serial, {
+        signal,
+        onPacket(side, status, packet) {
+          if (status === PACKET_STATUS.ok) return side.done(Buffer.concat(parts));
           const bytes = streamBytes(packet);
-          if (bytes.length === 0) return tell(PACKET_STATUS.ok);
+          if (bytes.length === 0) return side.tell(PACKET_STATUS.ok);
           length += bytes.length;
           if (length <= lengthMax) return void parts.push(Uint8Array.from(bytes));
-          tell(PACKET_STATUS.error);
-          const message = `"${name}" has more than ${lengthMax} bytes`;
-          one.fail(new HypervisorError('FAILED', message));
+          side.tell(PACKET_STATUS.error);
+          const message = `"${streamed.name}" has more than ${lengthMax} bytes`;
+          side.fail(new HypervisorError('FAILED', message));
         },
-      };
-      const onAbort = (): void => {
-        tell(PACKET_STATUS.error);
-        one.fail(signal!.reason);
-      };
-      open.set(serial, one);
-      if (signal?.aborted === true) onAbort();
-      else signal?.addEventListener('abort', onAbort, { once: true });
-      return promise;
+      });
     },
     onPacket: (header, packet) => open.get(header.serial)?.onPacket(header, packet),
     onPassed(ms) {

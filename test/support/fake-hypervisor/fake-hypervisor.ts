@@ -26,9 +26,12 @@ export function fakeHypervisor(): FakeHypervisor {
   };
 }
 
-function madeMachine(id: string, { name, disks, excluded, hasAgent = true }: MadeMachine) {
+function madeMachine(
+  id: string,
+  { name, disks, excluded, hasAgent = true, isOff = false }: MadeMachine,
+) {
   const machine: FakeMachine = {
-    ...{ id, name, power: 'on', hasAgent, frozenBy: undefined },
+    ...{ id, name, power: isOff ? 'off' : 'on', hasAgent, frozenBy: undefined },
     ...{ disks: new Map(), files: new Map(), tokens: new Map(), internalSnapshots: [] },
     ...{ session: undefined, aside: undefined, hasIoError: false, autostart: false },
     job: undefined,

@@ -6,22 +6,23 @@ import type { BackupDriver } from '../base/backup-driver.ts';
 import type { Finding } from '../base/finding.ts';
 import type { Hypervisor, HypervisorOptions } from '../base/hypervisor.ts';
 import type { HypervisorTarget } from '../base/target.ts';
-import { beginBackup } from './begin-backup.ts';
-import { checkMachine } from './check.ts';
+import { beginBackup } from '../libvirt/begin-backup.ts';
+import { checkMachine } from '../libvirt/check.ts';
 import { ownIds } from '../../sys/net/unix-peer.ts';
-import { type DataWay, localWay, SHARED_SOCKETS, usualSockets } from './data-way.ts';
-import { readDomain } from './domain.ts';
-import { eitherFiles, localFiles, pooledFiles } from './host-files.ts';
-import { isNumber } from './libvirt-error.ts';
-import { removeLeftScratch } from './left-scratch.ts';
-import type { LibvirtHost } from './libvirt-host.ts';
-import { openLink } from './link.ts';
-import { describedBy, listMachines, machineById, powerOf } from './machines.ts';
-import { poolsOf } from './pools.ts';
-import { sshWay } from './ssh-way.ts';
-import { openStopped } from './stopped-machine.ts';
-import { tidyMachine } from './tidy.ts';
-import { libvirtPlace } from './uri.ts';
+import { type DataWay, localWay, SHARED_SOCKETS, usualSockets } from '../libvirt/data-way.ts';
+import { readDomain } from '../libvirt/domain.ts';
+import { eitherFiles, localFiles, pooledFiles } from '../libvirt/host-files.ts';
+import { isNumber } from '../libvirt/libvirt-error.ts';
+import { removeLeftScratch } from '../libvirt/left-scratch.ts';
+import type { LibvirtHost } from '../libvirt/libvirt-host.ts';
+import { openLink } from '../libvirt/link.ts';
+import { libvirtRuns } from '../libvirt/run/run-driver.ts';
+import { describedBy, listMachines, machineById, powerOf } from '../libvirt/machines.ts';
+import { poolsOf } from '../libvirt/pools.ts';
+import { sshWay } from '../libvirt/ssh-way.ts';
+import { openStopped } from '../libvirt/stopped-machine.ts';
+import { tidyMachine } from '../libvirt/tidy.ts';
+import { libvirtPlace } from '../libvirt/uri.ts';
 
 export interface LibvirtOptions extends HypervisorOptions {
   readonly target: HypervisorTarget;
@@ -68,7 +69,7 @@ export async function openLibvirt(
       },
       check: async (until) => checkHost(host, until),
       backup: backupDriver(host),
-      run: undefined,
+      run: libvirtRuns({ ...host, connect: (until) => openLink(target, { clock, signal: until }) }),
       [Symbol.asyncDispose]: () => link[Symbol.asyncDispose](),
     };
   } catch (cause) {

@@ -1,0 +1,207 @@
+import type { MachineDescription } from '../../../formats/store/catalog/machine.ts';
+import type { RunPlan, ShownDisk } from '../../base/run-driver.ts';
+import { HypervisorError } from '../../base/hypervisor-error.ts';
+import { all, attribute, element, first, parseXml, type XmlElement } from '../../base/xml.ts';
+import type { HostFit } from './host-fit.ts';
+import { isMark, type MarkedDisk, markElement } from './mark.ts';
+import { exportOf, servedDisk } from './served-disk.ts';
+import { plainMachine, plainType } from './plain-machine.ts';
+import { variablesPath } from './placed-files.ts';
+
+/*
+ * The definition of a session's machine. Where the recovery point has libvirt's own definition, all of that stays which
+ * the host can have: only disks, cards, firmware and names are others. Devices of the host that were passed through to
+ * the machine, and disks that are not in the recovery point, are left out.
+ */
+
+export interface Defining {
+  readonly plan: RunPlan;
+  readonly shown: readonly ShownDisk[];
+  readonly fit: HostFit;
+}
+
+/** Throws HypervisorError FAILED if the recovery point's own definition cannot be read. */
+export function definitionOf({ plan, shown, fit }: Defining): XmlElement {
+  const native = nativeOf(plan);
+  const before = native ?? plainMachine(plan.machine, shown);
+  const devices = first(before, 'devices');
+  const disks = all(devices, 'disk');
+  const targets = native
+    ? targetsIn(disks, shown)
+    : shown.map((it, at) => ({ ...it, disk: disks[at]! }));
+  const marked = targets.map(({ name, source, disk }): MarkedDisk => {
+    const driver = first(disk, 'driver');
+    return {
+      ...{ name, target: targetOf(disk), served: exportOf(source).name },
+      errorPolicy: attribute(driver, 'error_policy'),
+      readErrorPolicy: attribute(driver, 'rerror_policy'),
+    };
+  });
+  const served = new Map(targets.map(({ source, disk }) => [disk, source]));
+  const mark = markElement({
+    ...{ kind: 'made', session: plan.session, isMoving: false },
+    disks: marked,
+  });
+  const metadata = first(before, 'metadata')?.children.filter((it) => !isMark(it)) ?? [];
+  const others = ['name', 'uuid', 'metadata', 'os', 'devices', 'genid'];
+  const { id: _, ...attributes } = before.attributes;
+  return {
+    name: 'domain',
+    attributes: { ...attributes, type: fit.type },
+    children: [
+      element('name', {}, plan.name),
+      element('uuid', {}, plan.uuid),
+      // Another one each time that the guest is as it once was: it may have to know.
+      ...(first(before, 'genid') ? [element('genid', {})] : []),
+      element('metadata', {}, ...metadata, mark),
+      systemOf(before, { plan, fit }),
+      ...before.children.filter((it) => typeof it === 'string' || !others.includes(it.name)),
+      {
+        ...{ name: 'devices', attributes: {} },
+        children: (devices?.children ?? []).flatMap((it) =>
+          typeof it === 'string' ? [] : deviceOf(it, { plan, served }),
+        ),
+      },
+    ],
+  };
+}
+
+function nativeOf({ machine, files }: RunPlan): XmlElement | undefined {
+  if (machine.native.format !== 'libvirt-xml') return undefined;
+  const file = files.find(({ kind }) => kind === 'definition');
+  return file && parseXml(Buffer.from(file.bytes).toString('utf8'), 'domain');
+}
+
+function targetOf(disk: XmlElement): string {
+  return attribute(first(disk, 'target'), 'dev') ?? '';
+}
+
+/** Throws CONFLICT if the definition lacks one of them. */
+function targetsIn(disks: readonly XmlElement[], shown: readonly ShownDisk[]) {
+  return shown.map((it) => {
+    const disk = disks.find((one) => targetOf(one) === it.name);
+    if (disk) return { ...it, disk };
+    const message = `the definition in the recovery point has no disk ${it.name}`;
+    throw new HypervisorError('CONFLICT', message);
+  });
+}
+
+/** How the machine begins: firmware of this host, and variables of its own. */
+function systemOf(
+  before: XmlElement,
+  { plan, fit }: { readonly plan: RunPlan; readonly fit: HostFit },
+): XmlElement {
+  const os = first(before, 'os') ?? element('os', {}, element('type', {}, 'hvm'));
+  const { firmware } = plan.machine;
+  if (firmware.kind === 'bios') return os;
+  const loader = first(os, 'loader');
+  const named = typeof loader?.children[0] === 'string' ? loader.children[0].trim() : '';
+  const isKept = fit.loaders.includes(named);
+  const hasVariables = plan.files.some(({ kind }) => kind === 'firmware-vars');
+  const template = hasVariables ? undefined : attribute(first(os, 'nvram'), 'template');
+  const rest = os.children.filter(
+    (it) => typeof it === 'string' || !['loader', 'nvram', 'firmware'].includes(it.name),
+  );
+  const { firmware: _, ...attributes } = os.attributes;
+  const secure = firmware.secureBoot ? 'yes' : 'no';
+  return {
+    name: 'os',
+    attributes: isKept ? attributes : { ...attributes, firmware: 'efi' },
+    children: [
+      ...rest,
+      ...(isKept
+        ? [loader!]
+        : [element('firmware', {}, element('feature', { enabled: secure, name: 'secure-boot' }))]),
+      element('nvram', { template: isKept ? template : undefined }, variablesPath(plan.session)),
+    ],
+  };
+}
+
+interface Changing {
+  readonly plan: RunPlan;
+  /** What Holdfast serves, by the disk that it becomes. */
+  readonly served: ReadonlyMap<XmlElement, string>;
+}
+
+/** None: the host has no such device, or it is the host's own choice. */
+function deviceOf(device: XmlElement, { plan, served }: Changing): readonly XmlElement[] {
+  switch (device.name) {
+    case 'disk': {
+      const source = served.get(device);
+      if (source !== undefined) return [servedDisk(device, source)];
+      return /^(cdrom|floppy)$/.test(attribute(device, 'device') ?? '') ? [emptyDrive(device)] : [];
+    }
+    case 'interface':
+      return [cardOf(device, plan)];
+    case 'tpm':
+      return attribute(first(device, 'backend'), 'type') === 'emulator' ? [device] : [];
+    case 'emulator':
+    case 'hostdev':
+    case 'lease':
+      return [];
+    default:
+      return [device];
+  }
+}
+
+/** Its medium was the host's. */
+function emptyDrive(drive: XmlElement): XmlElement {
+  return {
+    name: 'disk',
+    attributes: { ...drive.attributes, type: 'file' },
+    children: drive.children.filter(
+      (it) => typeof it === 'string' || !['source', 'backingStore', 'mirror'].includes(it.name),
+    ),
+  };
+}
+
+/** What says where a card's other end is, or what it is called there. */
+const OUTSIDE = [
+  'source',
+  'target',
+  'virtualport',
+  'vlan',
+  'portgroup',
+  'filterref',
+  'ip',
+  'route',
+];
+
+/** A card without a network is there, and leads nowhere: a missing network is never another one. */
+function cardOf(card: XmlElement, { networks }: RunPlan): XmlElement {
+  const mac = attribute(first(card, 'mac'), 'address') ?? '';
+  const network = networkOf(networks, mac);
+  const inside = card.children.filter((it) => typeof it === 'string' || !OUTSIDE.includes(it.name));
+  if (network !== undefined) {
+    return {
+      ...{ name: 'interface', attributes: { type: 'network' } },
+      children: [element('source', { network }), ...inside],
+    };
+  }
+  const others = inside.filter((it) => typeof it === 'string' || it.name !== 'link');
+  return {
+    ...{ name: 'interface', attributes: { type: 'ethernet' } },
+    children: [...others, element('link', { state: 'down' })],
+  };
+}
+
+export function networkOf(networks: RunPlan['networks'], mac: string): string | undefined {
+  const found = Object.entries(networks).find(([it]) => it.toLowerCase() === mac.toLowerCase());
+  return found?.[1];
+}
+
+/** Whether devices of the host were passed through to the machine, which its new place lacks. */
+export function passedThrough(plan: RunPlan): readonly string[] {
+  const devices = first(nativeOf(plan), 'devices');
+  return all(devices, 'hostdev').map((it) => attribute(it, 'type') ?? 'device');
+}
+
+/** As the host is asked what it can give it. */
+export function kindOf({
+  machine,
+  files,
+}: RunPlan): Pick<MachineDescription, 'arch' | 'machineType'> {
+  const isNative = files.some(({ kind }) => kind === 'definition');
+  const isOwn = machine.native.format === 'libvirt-xml' && isNative;
+  return { arch: machine.arch, machineType: isOwn ? machine.machineType : plainType(machine) };
+}

@@ -1,0 +1,36 @@
+import {
+  LIBVIRT_CALLS,
+  LIBVIRT_FLAGS,
+  type LibvirtPool,
+} from '../../../formats/wire/libvirt-calls.ts';
+import type { Places, PoolPlace } from '../../base/run-driver.ts';
+import { HypervisorError } from '../../base/hypervisor-error.ts';
+import type { LibvirtHost } from '../libvirt-host.ts';
+
+/** Pools and networks that are active: a machine can use no others. */
+export async function placesOf(host: LibvirtHost, signal: AbortSignal): Promise<Places> {
+  const { link } = host;
+  const pools: PoolPlace[] = [];
+  for (const pool of await activePools(host, signal)) {
+    try {
+      const { capacity, available } = await link.call(LIBVIRT_CALLS.poolInfo, { pool }, signal);
+      pools.push({ name: pool.name, free: available, size: capacity });
+    } catch (cause) {
+      // One that lasts only as long as somebody reads files is gone by now.
+      if (!(cause instanceof HypervisorError) || cause.code !== 'NOT_FOUND') throw cause;
+    }
+  }
+  const wanted = { wanted: 1, flags: LIBVIRT_FLAGS.networks.active };
+  const { networks } = await link.call(LIBVIRT_CALLS.networks, wanted, signal);
+  return { pools, networks: networks.map(({ name }) => name).sort() };
+}
+
+export async function activePools(
+  { link }: LibvirtHost,
+  signal: AbortSignal,
+): Promise<readonly LibvirtPool[]> {
+  const wanted = { wanted: 1, flags: LIBVIRT_FLAGS.pools.active };
+  const { pools } = await link.call(LIBVIRT_CALLS.pools, wanted, signal);
+  // Not those that are made for a moment, to read and write single files.
+  return pools.filter(({ name }) => !name.startsWith('holdfast-'));
+}

@@ -1,0 +1,174 @@
+import { LIBVIRT_ERRORS } from '../../../formats/wire/libvirt.ts';
+import {
+  LIBVIRT_CALLS,
+  LIBVIRT_FLAGS,
+  type LibvirtPool,
+  type LibvirtVolume,
+} from '../../../formats/wire/libvirt-calls.ts';
+import { HypervisorError } from '../../base/hypervisor-error.ts';
+import type { ReservedDisk, RunPlan, ServedDisk } from '../../base/run-driver.ts';
+import { attribute, element, parseXml, writeXml } from '../../base/xml.ts';
+import { isNumber } from '../libvirt-error.ts';
+import type { LibvirtHost } from '../libvirt-host.ts';
+import { activePools } from './places.ts';
+import { isReservedFor, reservedName } from './reserved-names.ts';
+
+/* Disks of the host that a session's machine can move to: volumes, with the session in their name. */
+
+/** Pools of files; volumes of others are block devices. */
+const FILE_POOLS = /^(dir|fs|netfs|gluster|vstorage)$/;
+
+/** Rejects NOT_FOUND, NO_SPACE, CONFLICT. */
+export async function reserve(
+  host: LibvirtHost,
+  plan: RunPlan,
+  signal: AbortSignal,
+): Promise<readonly ReservedDisk[]> {
+  if (plan.pool === undefined) return [];
+  const { link } = host;
+  const pool = await poolOf(host, plan.pool, signal);
+  const xml = await link.call(LIBVIRT_CALLS.poolXml, { pool, flags: 0 }, signal);
+  const isFile = FILE_POOLS.test(attribute(parseXml(xml, 'pool'), 'type') ?? '');
+  // Files that were left there by another connection are not known to a pool before that.
+  await link.call(LIBVIRT_CALLS.refreshPool, { pool, flags: 0 }, signal);
+  const disks = await Promise.all(
+    plan.disks.map(async (disk) => {
+      const name = reservedName(plan.session, disk.name, isFile);
+      return { disk, name, volume: await volumeOf(host, pool, { name, signal }) };
+    }),
+  );
+  const missing = disks.filter(({ volume }) => !volume).map(({ disk }) => disk);
+  await requireSpace(host, pool, { missing, signal });
+  const reserved: ReservedDisk[] = [];
+  for (const { disk, name, volume } of disks) {
+    const made = volume ?? (await makeVolume(host, pool, { name, disk, isFile, signal }));
+    const { capacity } = await link.call(LIBVIRT_CALLS.volumeInfo, { volume: made }, signal);
+    if (capacity !== disk.size) {
+      const sizes = `${capacity} bytes, not ${disk.size}`;
+      const message = `the volume ${name} in the pool ${pool.name} has ${sizes}`;
+      throw new HypervisorError('CONFLICT', `${message}: remove it, or choose another pool`);
+    }
+    reserved.push({ name: disk.name, size: disk.size, source: made.key });
+  }
+  return reserved;
+}
+
+async function poolOf(
+  { link, name: host }: LibvirtHost,
+  name: string,
+  signal: AbortSignal,
+): Promise<LibvirtPool> {
+  try {
+    return await link.call(LIBVIRT_CALLS.poolByName, { name }, signal);
+  } catch (cause) {
+    if (!isNumber(cause, LIBVIRT_ERRORS.noPool)) throw cause;
+    throw new HypervisorError('NOT_FOUND', `there is no pool "${name}" on ${host}`, {
+      cause,
+      native: cause.native,
+    });
+  }
+}
+
+async function volumeOf(
+  { link }: LibvirtHost,
+  pool: LibvirtPool,
+  { name, signal }: { readonly name: string; readonly signal: AbortSignal },
+): Promise<LibvirtVolume | undefined> {
+  try {
+    return await link.call(LIBVIRT_CALLS.volumeByName, { pool, name }, signal);
+  } catch (cause) {
+    if (isNumber(cause, LIBVIRT_ERRORS.noVolume)) return undefined;
+    throw cause;
+  }
+}
+
+/** Images of files take no space when they are made: what they will need is compared before. */
+async function requireSpace(
+  { link }: LibvirtHost,
+  pool: LibvirtPool,
+  { missing, signal }: { readonly missing: readonly ServedDisk[]; readonly signal: AbortSignal },
+): Promise<void> {
+  const needed = missing.reduce((sum, { size }) => sum + size, 0);
+  if (needed === 0) return;
+  const { available } = await link.call(LIBVIRT_CALLS.poolInfo, { pool }, signal);
+  if (needed <= available) return;
+  const message = `the pool ${pool.name} has ${available} bytes free, and ${needed} are needed`;
+  throw new HypervisorError('NO_SPACE', `${message}: choose another one, or make space in it`);
+}
+
+async function makeVolume(
+  { link }: LibvirtHost,
+  pool: LibvirtPool,
+  {
+    name,
+    disk,
+    isFile,
+    signal,
+  }: {
+    readonly name: string;
+    readonly disk: ServedDisk;
+    readonly isFile: boolean;
+    readonly signal: AbortSignal;
+  },
+): Promise<LibvirtVolume> {
+  const xml = writeXml(
+    element(
+      'volume',
+      {},
+      element('name', {}, name),
+      element('capacity', { unit: 'bytes' }, String(disk.size)),
+      ...(isFile
+        ? [
+            element('allocation', { unit: 'bytes' }, '0'),
+            // Changes of it can be counted: the next backups are incremental.
+            element('target', {}, element('format', { type: 'qcow2' })),
+          ]
+        : []),
+    ),
+  );
+  return link.call(LIBVIRT_CALLS.createVolume, { pool, xml, flags: 0 }, signal);
+}
+
+/** Removes of them those that no machine has in its definition, or copies to. */
+export async function release(
+  host: LibvirtHost,
+  session: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { link } = host;
+  const found: LibvirtVolume[] = [];
+  for (const pool of await activePools(host, signal)) {
+    const asked = { pool, wanted: 1, flags: 0 };
+    const { volumes } = await link.call(LIBVIRT_CALLS.poolVolumes, asked, signal);
+    found.push(...volumes.filter(({ name }) => isReservedFor(session, name)));
+  }
+  if (found.length === 0) return;
+  const used = await definitions(host, signal);
+  for (const volume of found) {
+    if (used.some((it) => it.includes(volume.name))) continue;
+    try {
+      await link.call(LIBVIRT_CALLS.deleteVolume, { volume, flags: 0 }, signal);
+    } catch (cause) {
+      if (!isNumber(cause, LIBVIRT_ERRORS.noVolume)) throw cause;
+    }
+  }
+}
+
+/** Of all machines, as they run and as they start the next time. */
+async function definitions({ link }: LibvirtHost, signal: AbortSignal): Promise<readonly string[]> {
+  const { domains } = await link.call(LIBVIRT_CALLS.listDomains, { wanted: 1, flags: 0 }, signal);
+  const { inactive } = LIBVIRT_FLAGS.domainXml;
+  const texts = await Promise.all(
+    domains.flatMap((domain) =>
+      (domain.id === -1 ? [0] : [0, inactive]).map(async (flags) => {
+        try {
+          return await link.call(LIBVIRT_CALLS.domainXml, { domain, flags }, signal);
+        } catch (cause) {
+          if (isNumber(cause, LIBVIRT_ERRORS.noDomain)) return '';
+          throw cause;
+        }
+      }),
+    ),
+  );
+  return texts;
+}

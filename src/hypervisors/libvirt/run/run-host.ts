@@ -1,0 +1,8 @@
+import type { LibvirtHost } from '../libvirt-host.ts';
+import type { Link } from '../link.ts';
+
+/** What the parts of this driver share: lent to them. */
+export interface RunHost extends LibvirtHost {
+  /** Another connection to the same host, for events: it is opened again when it is lost. */
+  connect(signal: AbortSignal): Promise<Link>;
+}

@@ -1,0 +1,67 @@
+import { parseNbdUri } from '../../../block/nbd-client/nbd-uri.ts';
+import { element, first, type XmlElement } from '../../base/xml.ts';
+import type { ServedDisk } from '../../base/run-driver.ts';
+import { HypervisorError } from '../../base/hypervisor-error.ts';
+
+/* A disk of a machine that is what Holdfast serves over NBD. */
+
+/**
+ * A guest never learns that the server was away: the machine stops with the request, and goes on when it is resumed.
+ * QEMU waits that long before, where libvirt can tell it so (9.5 or later; earlier ones ignore it).
+ */
+const RECONNECT_SECONDS = '10';
+
+/** Of the addresses of a disk, the one by which the host reaches it. Throws UNSUPPORTED. */
+export function sourceFor({ name, urls }: ServedDisk, isLocal: boolean): string {
+  const socket = urls.find((it) => it.startsWith('nbd+unix:'));
+  const found = (isLocal ? socket : undefined) ?? urls.find((it) => it.startsWith('nbd:'));
+  if (found !== undefined) return found;
+  throw new HypervisorError(
+    'UNSUPPORTED',
+    `the disk ${name} is served at ${urls.join(', ') || 'no address'}, and a machine of libvirt takes it over NBD ` +
+      'without TLS: let the session listen on an address of a network that only the hypervisor is in',
+  );
+}
+
+/** The export's name, and where it is. */
+export function exportOf(source: string) {
+  return parseNbdUri(source);
+}
+
+const OUTSIDE = [
+  'driver',
+  'source',
+  'backingStore',
+  'mirror',
+  'shareable',
+  'transient',
+  'auth',
+  'encryption',
+];
+
+/** `before`: as the disk was; its bus, address, serial and the rest stay. */
+export function servedDisk(before: XmlElement, source: string): XmlElement {
+  const { name, address } = exportOf(source);
+  const place =
+    address.kind === 'unix'
+      ? { transport: 'unix', socket: address.path }
+      : { name: address.host, port: String(address.port) };
+  const driver = first(before, 'driver')?.attributes ?? {};
+  return {
+    name: 'disk',
+    attributes: { type: 'network', device: 'disk' },
+    children: [
+      element('driver', {
+        ...driver,
+        ...{ name: 'qemu', type: 'raw', error_policy: 'stop', rerror_policy: 'stop' },
+      }),
+      element(
+        'source',
+        { protocol: 'nbd', name },
+        element('host', place),
+        element('reconnect', { delay: RECONNECT_SECONDS }),
+      ),
+      ...before.children.filter((it) => typeof it === 'string' || !OUTSIDE.includes(it.name)),
+    ],
+  };
+}
