@@ -5,7 +5,7 @@ import { chmodSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Hypervisor } from '../../src/hypervisors/base/hypervisor.ts';
 import { parseHypervisorUri } from '../../src/hypervisors/base/target.ts';
-import { openLibvirt } from '../../src/hypervisors/libvirt/libvirt.ts';
+import { openLibvirt } from '../../src/hypervisors/drivers/libvirt.ts';
 import { realWorld } from '../../src/sys/world.ts';
 import type { LibvirtHost } from '../support/libvirt.ts';
 import { libvirtTestHost } from '../support/libvirt-test-host.ts';

@@ -1,4 +1,4 @@
-import { deepEqual, equal, match } from 'node:assert/strict';
+import { deepEqual, doesNotMatch, equal, match } from 'node:assert/strict';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { libvirtRunHost, makeNetwork } from '../support/libvirt-run-host.ts';
 import { program } from '../support/programs.ts';
 import { savedMachine } from '../support/saved-machine.ts';
 import type { Test } from './rig.ts';
-import { prepare, runOf } from './running.ts';
+import { COPY, journal, PLACE, prepare, runOf, STAY, walk } from './running.ts';
 import { runsConformAlone } from './runs.ts';
 import { endless, failureOf } from './taking.ts';
 
@@ -54,6 +54,22 @@ test('libvirt runs machines as any', { skip: libvirtMissing, timeout: 900_000 },
     equal(refused?.code, 'UNSUPPORTED');
     match(refused?.message ?? '', /has snapshots \(taken\)/);
     deepEqual(await rig.sessionTraces(), []);
+  });
+
+  each('once it stays, its definition is as it was in the recovery point', async () => {
+    await using rig = await open();
+    const prepared = await prepare(rig);
+    await using driver = await rig.connect();
+    const noted = journal();
+    await walk(driver, prepared, { steps: PLACE, noted });
+    const running = await host.virsh('dumpxml', noted.id!);
+    equal(running.match(/error_policy='stop' rerror_policy='stop'/g)?.length, 2);
+    await walk(driver, prepared, { steps: [...COPY, ...STAY], noted });
+    const kept = await host.virsh('dumpxml', '--inactive', noted.id!);
+    doesNotMatch(kept, /error_policy|holdfast-run|nbd/);
+    equal(kept.match(/<driver name='qemu' type='qcow2' discard='unmap'\/>/g)?.length, 2);
+    match(kept, /<source network='lan'\/>/);
+    match(await host.virsh('dominfo', noted.id!), /Autostart: +enable/);
   });
 
   each(

@@ -41,6 +41,20 @@ export function lookingConforms(test: Test, open: () => Promise<RunTestHost>): v
     equal((await failureOf(run.unregister(machine, endless())))?.code, 'CONFLICT');
   });
 
+  test('a layer over a served disk counts also while the machine is off', async () => {
+    await using rig = await open();
+    const prepared = await prepare(rig);
+    await using host = await rig.connect();
+    const noted = journal();
+    await walk(host, prepared, { steps: PLACE, noted });
+    const [run, machine] = [runOf(host), placed(noted, prepared)];
+    const guest = await rig.made(machine.id);
+    await guest.addLayer('vda');
+    await guest.shutDown();
+    deepEqual(await disksOf(run, machine), { vda: 'ours', vdb: 'ours' });
+    equal((await failureOf(run.hide(prepared.plan.session, endless())))?.code, 'BUSY');
+  });
+
   test('look says that a disk is at its target once it is, and not before', async () => {
     await using rig = await open();
     const prepared = await prepare(rig);

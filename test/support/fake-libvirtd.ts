@@ -16,7 +16,7 @@ import { LIBVIRT_CALLS, type LibvirtProcedure } from '../../src/formats/wire/lib
 import { I32, NOTHING, optional, struct, text } from '../../src/formats/wire/xdr-layouts.ts';
 import type { Hypervisor } from '../../src/hypervisors/base/hypervisor.ts';
 import { parseHypervisorUri } from '../../src/hypervisors/base/target.ts';
-import { openLibvirt } from '../../src/hypervisors/libvirt/libvirt.ts';
+import { openLibvirt } from '../../src/hypervisors/drivers/libvirt.ts';
 import { type Link, openLink } from '../../src/hypervisors/libvirt/link.ts';
 import type { Clock } from '../../src/sys/base/clock.ts';
 import { realWorld } from '../../src/sys/world.ts';

@@ -117,7 +117,8 @@ function definition(host: LibvirtHost, disks: readonly string[], mac: string): U
   const plan = { name, isStill: true, agent: 'none' } as const;
   const made = disks.map((target) => ({ target, path: `/images/${target}.qcow2` }));
   const xml = definitionOf(host.directory, { ...plan, disks: made });
-  const card = `<interface type='bridge'><mac address='${mac}'/><source bridge='br7'/><model type='virtio'/></interface>`;
+  const parts = `<mac address='${mac}'/><source bridge='br7'/><model type='virtio'/>`;
+  const card = `<interface type='bridge'>${parts}</interface>`;
   return Buffer.from(xml.replace('</devices>', `${card}</devices>`));
 }
 

@@ -50,7 +50,7 @@ interface Open {
   fail(reason: unknown): void;
 }
 
-/** One side of a stream, for whoever handles its packets. */
+/** Our side of a stream, as the code that handles its packets uses it. */
 interface Side<T> {
   tell(status: number, bytes?: Uint8Array): void;
   done(value: T): void;
@@ -59,7 +59,7 @@ interface Side<T> {
 
 interface Handling<T> {
   readonly signal: AbortSignal | undefined;
-  /** Of those with the status ok or continue. */
+  /** Handles a packet with the status ok or continue. */
   onPacket(side: Side<T>, status: number, packet: Uint8Array): void;
   onOpen?(side: Side<T>): void;
 }

@@ -177,7 +177,10 @@ function deviceFindings(plan: RunPlan): readonly Finding[] {
       .map(
         ({ name: disk, excluded }): Finding => ({
           ...{ level: 'warning', code: 'disk-excluded', disk },
-          message: `it is not in the recovery point, and the machine starts without it${excluded ? `: ${excluded.detail}` : ''}`,
+          message: [
+            'it is not in the recovery point, and the machine starts without it',
+            ...(excluded ? [excluded.detail] : []),
+          ].join(': '),
           remedy: 'see that the guest starts without it, or add the disk by hand',
         }),
       ),

@@ -7,7 +7,7 @@ import type { RunHost } from './run-host.ts';
 /** How often a host that is away is looked for. */
 const AGAIN_MS = 1000;
 const AGAIN_MAX_MS = 30_000;
-/** Machines of which nobody has been told yet: more than that are on no host. */
+/** Machines with an event that the caller has not taken yet: no host has more. */
 const WAITING_MAX = 10_000;
 
 /** On a connection of its own, which is opened again when it is lost. Ends with the signal. */

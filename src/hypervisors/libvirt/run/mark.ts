@@ -78,7 +78,7 @@ function plainElement(mark: RunMark): XmlElement {
   return element(kind, { session, name: mark.name, autostart }, ...saved);
 }
 
-/** Of a definition; undefined: it is not of a session. */
+/** The mark in a definition; undefined: the machine is not of a session. */
 export function markIn(domain: XmlElement): RunMark | undefined {
   const marks = (first(domain, 'metadata')?.children ?? []).filter(isMark);
   for (const it of marks) {

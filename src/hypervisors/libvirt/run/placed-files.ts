@@ -114,8 +114,8 @@ async function volumeIn(
 }
 
 /**
- * Those of a machine that was never defined, or no longer is. The directories of a TPM go too: libvirt takes one that is
- * there for a TPM that was prepared.
+ * Removes those of a machine that was never defined, or no longer is. The directories of a TPM go too: libvirt takes
+ * one that is there for a TPM that was prepared.
  */
 export async function removeFiles(
   host: LibvirtHost,

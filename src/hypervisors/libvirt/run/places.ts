@@ -16,7 +16,7 @@ export async function placesOf(host: LibvirtHost, signal: AbortSignal): Promise<
       const { capacity, available } = await link.call(LIBVIRT_CALLS.poolInfo, { pool }, signal);
       pools.push({ name: pool.name, free: available, size: capacity });
     } catch (cause) {
-      // One that lasts only as long as somebody reads files is gone by now.
+      // A pool may be destroyed after the list was made.
       if (!(cause instanceof HypervisorError) || cause.code !== 'NOT_FOUND') throw cause;
     }
   }

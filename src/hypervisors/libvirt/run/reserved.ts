@@ -154,7 +154,7 @@ export async function release(
   }
 }
 
-/** Of all machines, as they run and as they start the next time. */
+/** Definitions of all machines, as they run and as they start the next time. */
 async function definitions({ link }: LibvirtHost, signal: AbortSignal): Promise<readonly string[]> {
   const { domains } = await link.call(LIBVIRT_CALLS.listDomains, { wanted: 1, flags: 0 }, signal);
   const { inactive } = LIBVIRT_FLAGS.domainXml;

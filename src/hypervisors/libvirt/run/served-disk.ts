@@ -11,7 +11,7 @@ import { HypervisorError } from '../../base/hypervisor-error.ts';
  */
 const RECONNECT_SECONDS = '10';
 
-/** Of the addresses of a disk, the one by which the host reaches it. Throws UNSUPPORTED. */
+/** The address of a disk by which the host reaches it. Throws UNSUPPORTED. */
 export function sourceFor({ name, urls }: ServedDisk, isLocal: boolean): string {
   const socket = urls.find((it) => it.startsWith('nbd+unix:'));
   const found = (isLocal ? socket : undefined) ?? urls.find((it) => it.startsWith('nbd:'));
