@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { parseHypervisorUri } from '../../src/hypervisors/base/target.ts';
-import { openLibvirt } from '../../src/hypervisors/libvirt/libvirt.ts';
+import { openLibvirt } from '../../src/hypervisors/drivers/libvirt.ts';
 import { realWorld } from '../../src/sys/world.ts';
 import { libvirtHost, libvirtMissing } from '../support/libvirt.ts';
 import { libvirtStore, type MadePoint } from '../support/libvirt-store.ts';
