@@ -27,17 +27,23 @@ export interface HypervisorFiles {
   list(): Promise<ListedHypervisors>;
   /** Rejects NOT_FOUND, CORRUPT, and DENIED if others may change its files. */
   get(name: string): Promise<HypervisorRecord>;
-  /** `key`: our private SSH key for it. Rejects EXISTS. */
+  /** `key`: our private key for it, and the certificate, if it has one. Rejects EXISTS. */
   add(record: HypervisorRecord, key: string | undefined): Promise<void>;
-  /** `step` gets the record as it is now, and returns the next. Rejects as `get` does. */
+  /**
+   * `step` gets the record as it is now, and returns the next. `key`: one that takes the place of ours. Rejects as
+   * `get` does.
+   */
   change(
     name: string,
     step: (record: HypervisorRecord) => HypervisorRecord,
+    key?: string,
   ): Promise<HypervisorRecord>;
   /** Also one whose record cannot be read. Rejects NOT_FOUND. */
   remove(name: string): Promise<void>;
   /** What `ssh` needs to reach it. Rejects DENIED if others may read or change the files, NOT_FOUND without a key. */
   sshFiles(record: HypervisorRecord): Promise<SshFiles>;
+  /** Our key and its certificate, in PEM. Rejects DENIED if others may read or change them, NOT_FOUND. */
+  tlsKey(record: HypervisorRecord): Promise<Uint8Array>;
 }
 
 interface ListedHypervisors {
@@ -127,9 +133,10 @@ export function openHypervisorFiles(
         if (key !== undefined) await putDurably(files, pathOf(name, KEY), Buffer.from(key));
         await put(record);
       }),
-    change: (name, step) =>
+    change: (name, step, key) =>
       locked(async () => {
         const next = step(await get(name));
+        if (key !== undefined) await putDurably(files, pathOf(name, KEY), Buffer.from(key));
         await put(next);
         return next;
       }),
@@ -145,6 +152,7 @@ export function openHypervisorFiles(
         }
         await files.syncDirectory(directory);
       }),
+    tlsKey: async ({ name }) => files.readFile(await keyOf(name), LENGTH_MAX),
     async sshFiles({ name, identity }) {
       const key = await keyOf(name);
       const knownHosts = pathOf(name, KNOWN_HOSTS);

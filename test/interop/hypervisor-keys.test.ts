@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { add, identify } from '../../src/engine/hypervisors/managed.ts';
 import { runSsh } from '../../src/engine/hypervisors/ssh-keys.ts';
-import { failing, managedHome, WORK } from '../support/hypervisors.ts';
+import { NO_FILES, failing, managedHome, WORK } from '../support/hypervisors.ts';
 import { enterOwnNetwork } from '../support/own-network.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { until } from '../support/until.ts';
@@ -71,7 +71,13 @@ test('a hypervisor is recognized by the key that its sshd has, and accepts ours 
   const fingerprint = makeHostKey('host');
   const { hypervisors: scripted, directory } = managedHome(failing('UNREACHABLE', 'not asked'));
   const hypervisors = { ...scripted, run: runSsh };
-  const named = { hypervisor: 'kvm1', uri: URI, sockets: undefined, scratch: undefined };
+  const named = {
+    hypervisor: 'kvm1',
+    uri: URI,
+    ...NO_FILES,
+    sockets: undefined,
+    scratch: undefined,
+  };
   await rejects(identify(hypervisors, { uri: URI }, WORK), /no SSH server answers/);
   await using _sshd = await serve('host');
   deepEqual((await identify(hypervisors, { uri: URI }, WORK)).keys, [
@@ -124,7 +130,13 @@ test('a hypervisor is recognized by the key that its sshd has, and accepts ours 
 test('another sshd at the same address is refused', { skip }, async () => {
   const { hypervisors: scripted } = managedHome(failing('UNREACHABLE', 'not asked'));
   const hypervisors = { ...scripted, run: runSsh };
-  const named = { hypervisor: 'kvm1', uri: URI, sockets: undefined, scratch: undefined };
+  const named = {
+    hypervisor: 'kvm1',
+    uri: URI,
+    ...NO_FILES,
+    sockets: undefined,
+    scratch: undefined,
+  };
   const fingerprint = makeHostKey('first');
   {
     await using _sshd = await serve('first');

@@ -138,6 +138,7 @@ test('a machine on another host is backed up through SSH alone', {
 
   const notices: string[] = [];
   const options = {
+    disk: 'vda',
     signal: AbortSignal.timeout(60_000),
     onNotice: (it: string) => void notices.push(it),
   };
@@ -169,7 +170,8 @@ test('a machine on another host is backed up through SSH alone', {
     await until('it listens', () => server.listening);
     chmodSync(remote, 0o777);
     await using open = await way(ssh).open(remote, options);
-    const stream = connect(open.socket).on('error', () => {});
+    const socket = new URL(open.uri('vda')).searchParams.get('socket')!;
+    const stream = connect(socket).on('error', () => {});
     stream.resume();
     deepEqual(notices, []);
     await inside(host, `pkill -KILL -u ${ACCOUNT}`);

@@ -10,6 +10,13 @@ const STREAMED = 'test/hypervisors/libvirt/streams.test.ts';
 
 export const libvirt: readonly Mutant[] = [
   {
+    name: 'libvirt: disks that QEMU gives to any client are read',
+    file: 'src/hypervisors/libvirt/tls-way.ts',
+    text: 'await requireGuarded(uri(any), { host, tls, signal });',
+    to: '',
+    tests: ['test/interop/libvirt-tls.test.ts'],
+  },
+  {
     name: 'libvirt: a file has any length',
     file: STREAMS,
     text: 'if (length <= lengthMax) return',
@@ -68,7 +75,7 @@ export const libvirt: readonly Mutant[] = [
   {
     name: 'libvirt: an address without SSH leads to another host',
     file: 'src/hypervisors/libvirt/uri.ts',
-    text: "if (host !== undefined) throw refused(uri, 'another host is reached through SSH');",
+    text: "if (host !== undefined) throw refused(uri, 'another host is reached through SSH or TLS');",
     to: '',
     tests: [ADDRESS],
   },

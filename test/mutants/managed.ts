@@ -9,6 +9,13 @@ const MANAGED_TEST = ['test/engine/hypervisors/managed.test.ts'];
 
 export const managed: readonly Mutant[] = [
   {
+    name: 'hypervisors: a private key for TLS that others may read is taken',
+    file: 'src/engine/hypervisors/tls-files.ts',
+    text: '  requirePrivate(clientKey);\n',
+    to: '',
+    tests: ['test/engine/hypervisors/tls.test.ts'],
+  },
+  {
     name: 'hypervisors: a private key that others may read is used',
     file: FILES,
     text: '    requirePrivate(path);\n    return path;',

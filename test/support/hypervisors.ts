@@ -34,6 +34,9 @@ export interface HostKeyLine {
   readonly fingerprint: string;
 }
 
+/** The part of a request that names no files for TLS. */
+export const NO_FILES = { ca: undefined, clientCertificate: undefined, clientKey: undefined };
+
 const WORK = { signal: new AbortController().signal };
 export { WORK };
 
@@ -54,7 +57,7 @@ export function managedHome(
   const opened: OpenOptions[] = [];
   const world = realWorld();
   const driver: HypervisorDriver = {
-    ...{ kind: 'libvirt', schemes: ['fake', 'fake+ssh'], example: 'fake:///system' },
+    ...{ kind: 'libvirt', schemes: ['fake', 'fake+ssh', 'fake+tls'], example: 'fake:///system' },
     async open(options) {
       opened.push(options);
       return open(options);

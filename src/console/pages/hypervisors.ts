@@ -162,7 +162,7 @@ function addForm(): FormDialog {
   return operationForm('hypervisor/add', {
     title: 'A new hypervisor',
     does: 'add it',
-    asks: ['hypervisor', 'uri', 'sockets', 'scratch'],
+    asks: ['hypervisor', 'uri', 'sockets', 'scratch', 'ca', 'clientCertificate', 'clientKey'],
     task: titleOf,
     before: (request) =>
       /^[a-z0-9]+\+ssh:/.test(request.uri)
@@ -208,6 +208,7 @@ export function identifiedDialog(
       request: {
         ...{ hypervisor, uri, hostKey: fingerprint },
         ...{ sockets: sockets || undefined, scratch: scratch || undefined },
+        ...{ ca: undefined, clientCertificate: undefined, clientKey: undefined },
       },
     },
   });

@@ -2,10 +2,11 @@ import type { HypervisorFiles } from '../../box/hypervisor-files.ts';
 import type { HypervisorRecord } from '../../formats/store/service/hypervisor.ts';
 import type { Hypervisor } from '../../hypervisors/base/hypervisor.ts';
 import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
-import type { HypervisorUri, SshTarget } from '../../hypervisors/base/target.ts';
+import type { HypervisorUri, SshTarget, TlsTarget } from '../../hypervisors/base/target.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
-import { type Hypervisors, isThroughSsh, readAddress } from './hypervisors.ts';
+import { type Hypervisors, isThroughSsh, isThroughTls, readAddress } from './hypervisors.ts';
 import { SSH_PORT } from './ssh-keys.ts';
+import { TLS_PORT, tlsServerOf } from './tls-files.ts';
 
 export interface ConnectOptions {
   /** The ID of the store whose backups these are. */
@@ -30,10 +31,18 @@ export async function connect(
   const record = await hypervisors.files.get(name);
   const { uri, driver } = readAddress(hypervisors, record.uri);
   const ssh = await sshOf(hypervisors, { record, uri });
+  const tls = await tlsOf(hypervisors, { record, uri });
   const { sockets, scratch } = record;
   let opened: Hypervisor;
   try {
-    const options = { ...hypervisors.world, target: { uri, ssh }, name, owner, sockets, scratch };
+    const options = {
+      ...hypervisors.world,
+      target: { uri, ssh, tls },
+      name,
+      owner,
+      sockets,
+      scratch,
+    };
     opened = await driver.open(options, signal);
   } catch (cause) {
     if (!(cause instanceof HypervisorError)) throw cause;
@@ -56,12 +65,26 @@ async function sshOf(
   return { ...{ account, host, port }, key, knownHosts, alias: record.name };
 }
 
+/** What TLS needs; undefined: the way to it is another one. */
+async function tlsOf(
+  { files }: Hypervisors,
+  { record, uri }: { readonly record: HypervisorRecord; readonly uri: HypervisorUri },
+): Promise<TlsTarget | undefined> {
+  if (!isThroughTls(uri)) return undefined;
+  const { host = '', port = TLS_PORT } = uri;
+  const server = tlsServerOf(record, { host, own: await files.tlsKey(record) });
+  return { host, port, server };
+}
+
 /** The same, with what to do about it where only Holdfast knows that. */
-function withAdvice(cause: HypervisorError, { name }: HypervisorRecord): HypervisorError {
+function withAdvice(cause: HypervisorError, { name, identity }: HypervisorRecord): HypervisorError {
   if (cause.code !== 'IDENTITY') return cause;
   const advice =
-    'something else may answer there. If its key was changed, compare the new fingerprint with the one that it shows ' +
-    `on its own console, then: holdfast hypervisor change ${name} --host-key FINGERPRINT`;
+    identity?.kind === 'authority'
+      ? 'something else may answer there. If another authority vouches for it now: ' +
+        `holdfast hypervisor change ${name} --ca FILE`
+      : 'something else may answer there. If its key was changed, compare the new fingerprint with the one that it ' +
+        `shows on its own console, then: holdfast hypervisor change ${name} --host-key FINGERPRINT`;
   return new HypervisorError('IDENTITY', `${cause.message}; ${advice}`, {
     ...{ cause, native: cause.native },
   });

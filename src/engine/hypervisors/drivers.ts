@@ -25,6 +25,13 @@ const libvirt: HypervisorDriver = {
     const restart = account === SERVICE ? ['systemctl restart holdfastd'] : [];
     return [`usermod -aG libvirt ${account}`, ...directoryFor(account, sockets), ...restart];
   },
+  prepareTls: [
+    'systemctl enable --now libvirtd-tls.socket',
+    `install -d -m 750 -g ${QEMU} /etc/pki/qemu`,
+    `install -m 640 -g ${QEMU} ca-cert.pem server-cert.pem server-key.pem /etc/pki/qemu`,
+    `echo 'backup_tls_x509_cert_dir = "/etc/pki/qemu"' >> /etc/libvirt/qemu.conf`,
+    'systemctl restart libvirtd',
+  ],
 };
 
 /** A directory where QEMU makes sockets, which get the group of the account. */

@@ -21,7 +21,7 @@ export interface Hypervisors {
 /** How hypervisors of one kind are spoken with. */
 export interface HypervisorDriver {
   readonly kind: HypervisorKind;
-  /** How addresses that it understands begin: "qemu", "qemu+ssh". Those that end in "+ssh" are reached through SSH. */
+  /** How addresses that it understands begin: "qemu", "qemu+ssh". "+ssh" means through SSH, "+tls" through TLS. */
   readonly schemes: readonly string[];
   /** An address for people, such as "qemu+ssh://ACCOUNT@HOST/system". */
   readonly example: string;
@@ -33,6 +33,8 @@ export interface HypervisorDriver {
   prepare(account: string, sockets: string | undefined): readonly string[];
   /** The same for this host, if it is reached without SSH, and for the account that this process runs as. */
   prepareHere?(account: string, uri: HypervisorUri, sockets: string | undefined): readonly string[];
+  /** The same for a host that is reached through TLS. */
+  readonly prepareTls?: readonly string[];
 }
 
 export interface OpenOptions extends HypervisorOptions, Pick<World, 'clock' | 'files'> {
@@ -76,7 +78,15 @@ export function readAddress(hypervisors: Pick<Hypervisors, 'drivers'>, text: str
       `"${text}" does not say which account of which host: ${advice}`,
     );
   }
+  if (isThroughTls(uri) && uri.host === undefined) {
+    const advice = `write ${uri.scheme}://HOST${uri.path}`;
+    throw new SystemError('INVALID', `"${text}" does not say which host: ${advice}`);
+  }
   return address;
+}
+
+export function isThroughTls({ scheme }: HypervisorUri): boolean {
+  return scheme.endsWith('+tls');
 }
 
 export function isThroughSsh({ scheme }: HypervisorUri): boolean {

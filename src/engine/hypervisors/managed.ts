@@ -4,20 +4,24 @@ import {
   type HypervisorRecord,
 } from '../../formats/store/service/hypervisor.ts';
 import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
+import type { HypervisorUri } from '../../hypervisors/base/target.ts';
 import type { ShownHypervisor } from '../../operations/nouns/hypervisor.ts';
 import type { JsonObject } from '../../lib/schema.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { ownAccount } from '../../sys/net/unix-peer.ts';
+import { shownFingerprint } from '../../sys/net/tls-client.ts';
 import type { JobService } from '../jobs/job-service.ts';
 import {
   type Address,
   type Hypervisors,
   isThroughSsh,
+  isThroughTls,
   knownAddress,
   readAddress,
 } from './hypervisors.ts';
-import { makeKey, publicKey, scanHostKeys } from './ssh-keys.ts';
+import { type HostKey, makeKey, publicKey, scanHostKeys } from './ssh-keys.ts';
+import { authorityIn, ownPair, TLS_PORT, type TlsPaths } from './tls-files.ts';
 
 /* Hypervisors are added, shown, changed and removed: here, and never on the hypervisors themselves. */
 
@@ -31,7 +35,7 @@ export async function identify(
   { signal }: Work,
 ): Promise<ResultOf<'hypervisor/identify'>> {
   const { uri, driver } = readAddress(hypervisors, text);
-  const keys = isThroughSsh(uri) ? await scanHostKeys(hypervisors.run, uri, signal) : [];
+  const keys = await shownKeys(hypervisors, uri, signal);
   const shown = keys.map(({ type, fingerprint }) => ({ type, fingerprint }));
   return { uri: text, kind: driver.kind, keys: shown };
 }
@@ -39,13 +43,26 @@ export async function identify(
 /** Rejects EXISTS; INVALID for an address that no driver understands, or without a host key that is needed. */
 export async function add(
   hypervisors: Hypervisors,
-  { hypervisor: name, uri, hostKey, sockets, scratch }: RequestOf<'hypervisor/add'>,
+  request: RequestOf<'hypervisor/add'>,
   { signal }: Work,
 ): Promise<ResultOf<'hypervisor/add'>> {
+  const { hypervisor: name, uri, sockets, scratch } = request;
   const { files, world, run } = hypervisors;
   const address = readAddress(hypervisors, uri);
-  const identity = await identityAt(hypervisors, address, { hostKey, signal });
-  const key = identity && (await makeKey({ ...world, runProgram: run }, ownComment(name), signal));
+  const paths = tlsPathsOf(address, request);
+  const pair = await ownPair(world.files, paths);
+  if (isThroughTls(address.uri) && pair === undefined) {
+    const advice =
+      'give a certificate that its authority has signed: --client-certificate, --client-key';
+    throw new SystemError(
+      'INVALID',
+      `libvirt is reached through TLS only with a certificate: ${advice}`,
+    );
+  }
+  const identity = await identityAt(hypervisors, address, { ...request, ...paths, signal });
+  const key = isThroughSsh(address.uri)
+    ? await makeKey({ ...world, runProgram: run }, ownComment(name), signal)
+    : pair;
   const record: HypervisorRecord = {
     ...{ name, kind: address.driver.kind, uri, identity, sockets, scratch },
     added: world.clock.now().toISOString(),
@@ -71,12 +88,14 @@ export async function show(
 /** Rejects NOT_FOUND, INVALID, and IDENTITY if it does not answer with the key that it should have. */
 export async function change(
   hypervisors: Hypervisors,
-  { hypervisor: name, uri, hostKey, sockets, scratch }: RequestOf<'hypervisor/change'>,
+  request: RequestOf<'hypervisor/change'>,
   { signal }: Work,
 ): Promise<ResultOf<'hypervisor/change'>> {
+  const { hypervisor: name, uri, hostKey, sockets, scratch, ca } = request;
   const { files } = hypervisors;
   const before = await files.get(name);
-  if ([uri, hostKey, sockets, scratch].every((it) => it === undefined)) {
+  const { hypervisor: _, ...asked } = request;
+  if (Object.values(asked).every((it) => it === undefined)) {
     throw new SystemError(
       'INVALID',
       'nothing to change: give its new address, its new host key or a directory',
@@ -85,22 +104,31 @@ export async function change(
   const address = readAddress(hypervisors, uri ?? before.uri);
   if (
     address.driver.kind !== before.kind ||
-    isThroughSsh(address.uri) !== (before.identity !== undefined)
+    isThroughSsh(address.uri) !== (before.identity?.kind === 'ssh-key') ||
+    isThroughTls(address.uri) !== isForTls(before.identity)
   ) {
     const what = `${uri} is another kind of address than ${before.uri}`;
     throw new SystemError('INVALID', `${what}: remove "${name}", and add it again`);
   }
+  const paths = tlsPathsOf(address, request);
+  const pair = await ownPair(hypervisors.world.files, paths);
   const known = before.identity && fingerprintOf(before.identity);
-  const isSamePlace = uri === undefined && hostKey === undefined;
-  const identity = isSamePlace
+  const isSamePlace = uri === undefined && hostKey === undefined && ca === undefined;
+  // An authority vouches for each of its hosts, wherever that is.
+  const isKept = isSamePlace || (before.identity?.kind === 'authority' && !hostKey && !ca);
+  const identity = isKept
     ? before.identity
-    : await identityAt(hypervisors, address, { hostKey: hostKey ?? known, signal });
-  const changed = await files.change(name, (record) => ({
-    ...record,
-    ...{ uri: uri ?? record.uri, identity, failure: undefined },
-    sockets: sockets ?? record.sockets,
-    scratch: scratch ?? record.scratch,
-  }));
+    : await identityAt(hypervisors, address, { hostKey: hostKey ?? known, ca, signal });
+  const changed = await files.change(
+    name,
+    (record) => ({
+      ...record,
+      ...{ uri: uri ?? record.uri, identity, failure: undefined },
+      sockets: sockets ?? record.sockets,
+      scratch: scratch ?? record.scratch,
+    }),
+    pair,
+  );
   return withSteps(hypervisors, changed, signal);
 }
 
@@ -130,17 +158,18 @@ function isFrom({ from }: JsonObject, name: string): boolean {
 async function identityAt(
   hypervisors: Hypervisors,
   { uri }: Address,
-  { hostKey, signal }: Work & { readonly hostKey: string | undefined },
+  { hostKey, ca, signal }: Recognized,
 ): Promise<HypervisorIdentity | undefined> {
-  if (!isThroughSsh(uri)) {
+  if (ca !== undefined) return authorityIn(hypervisors.world.files, ca);
+  const keys = await shownKeys(hypervisors, uri, signal);
+  if (keys.length === 0) {
     if (hostKey === undefined) return undefined;
-    throw new SystemError(
-      'INVALID',
-      'a hypervisor that is not reached through SSH has no host key',
-    );
+    const message =
+      'a hypervisor that is reached neither through SSH nor through TLS has no host key';
+    throw new SystemError('INVALID', message);
   }
-  const keys = await scanHostKeys(hypervisors.run, uri, signal);
   const found = keys.find(({ fingerprint }) => fingerprint === hostKey);
+  if (found && isThroughTls(uri)) return { kind: 'certificate', fingerprint: found.fingerprint };
   if (found) return { kind: 'ssh-key', type: found.type, key: found.key };
   const words = keys.map(({ type, fingerprint }) => `${fingerprint} (${type})`).join(', ');
   if (hostKey === undefined) {
@@ -151,6 +180,41 @@ async function identityAt(
     'IDENTITY',
     `${uri.host} has no host key ${hostKey}, but ${words}: something else may answer there. Nothing was changed; ` +
       'compare the fingerprint with the one that the hypervisor shows on its own console',
+  );
+}
+
+interface Recognized extends Work {
+  readonly hostKey: string | undefined;
+  /** The path of an authority's certificate, which takes the place of any other recognition. */
+  readonly ca: string | undefined;
+}
+
+/** Those by which the hypervisor at an address can be recognized; none: it is this host. */
+async function shownKeys(
+  { run }: Hypervisors,
+  uri: HypervisorUri,
+  signal: AbortSignal,
+): Promise<readonly HostKey[]> {
+  if (isThroughSsh(uri)) return scanHostKeys(run, uri, signal);
+  if (!isThroughTls(uri)) return [];
+  const { host = '', port = TLS_PORT } = uri;
+  const fingerprint = await shownFingerprint({ host, port }, signal);
+  return [{ type: CERTIFICATE, key: '', fingerprint }];
+}
+
+const CERTIFICATE = 'certificate';
+
+function isForTls(identity: HypervisorIdentity | undefined): boolean {
+  return identity?.kind === 'certificate' || identity?.kind === 'authority';
+}
+
+/** Throws INVALID for files that the way to it does not use. */
+function tlsPathsOf({ uri }: Address, { ca, clientCertificate, clientKey }: TlsPaths): TlsPaths {
+  const isGiven = [ca, clientCertificate, clientKey].some((it) => it !== undefined);
+  if (!isGiven || isThroughTls(uri)) return { ca, clientCertificate, clientKey };
+  throw new SystemError(
+    'INVALID',
+    `certificates are for addresses of TLS, such as qemu+tls://HOST/system, not for ${uri.scheme}://`,
   );
 }
 
@@ -180,6 +244,9 @@ async function withSteps(
   const address = knownAddress(hypervisors, record.uri);
   if (!address) return { ...shown(record), authorizedKey: null, steps: [] };
   const { uri, driver } = address;
+  if (isThroughTls(uri)) {
+    return { ...shown(record), authorizedKey: null, steps: driver.prepareTls ?? [] };
+  }
   if (!isThroughSsh(uri)) {
     const steps = driver.prepareHere?.(ownAccount(), uri, record.sockets) ?? [];
     return { ...shown(record), authorizedKey: null, steps };

@@ -1,8 +1,12 @@
+import type { X509Server } from '../../sys/net/tls-client.ts';
+
 /** Where a hypervisor is, and with what it is reached. */
 export interface HypervisorTarget {
   readonly uri: HypervisorUri;
   /** Undefined: the way to it is not through SSH. */
   readonly ssh: SshTarget | undefined;
+  /** Undefined: the way to it is not through TLS. */
+  readonly tls?: TlsTarget | undefined;
 }
 
 /** `qemu+ssh://ACCOUNT@HOST:PORT/system`, `qemu:///system?socket=PATH`; never with a password. */
@@ -17,6 +21,13 @@ export interface HypervisorUri {
   readonly path: string;
   /** A socket of this host instead of the usual one. */
   readonly socket: string | undefined;
+}
+
+export interface TlsTarget {
+  readonly host: string;
+  readonly port: number;
+  /** How it proves who it is, and we to it. */
+  readonly server: X509Server;
 }
 
 export interface SshTarget {

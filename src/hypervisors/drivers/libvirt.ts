@@ -11,17 +11,17 @@ import { checkMachine } from '../libvirt/check.ts';
 import { ownIds } from '../../sys/net/unix-peer.ts';
 import { type DataWay, localWay, SHARED_SOCKETS, usualSockets } from '../libvirt/data-way.ts';
 import { readDomain } from '../libvirt/domain.ts';
-import { eitherFiles, localFiles, pooledFiles } from '../libvirt/host-files.ts';
+import { eitherFiles, localFiles, pooledFiles, poolsOf } from '../libvirt/host-files.ts';
 import { isNumber } from '../libvirt/libvirt-error.ts';
 import { removeLeftScratch } from '../libvirt/left-scratch.ts';
 import type { LibvirtHost } from '../libvirt/libvirt-host.ts';
 import { openLink } from '../libvirt/link.ts';
 import { libvirtRuns } from '../libvirt/run/run-driver.ts';
 import { describedBy, listMachines, machineById, powerOf } from '../libvirt/machines.ts';
-import { poolsOf } from '../libvirt/pools.ts';
 import { sshWay } from '../libvirt/ssh-way.ts';
 import { openStopped } from '../libvirt/stopped-machine.ts';
 import { tidyMachine } from '../libvirt/tidy.ts';
+import { tlsWay } from '../libvirt/tls-way.ts';
 import { libvirtPlace } from '../libvirt/uri.ts';
 
 export interface LibvirtOptions extends HypervisorOptions {
@@ -50,14 +50,15 @@ export async function openLibvirt(
     const qemu = versionText(await link.call(LIBVIRT_CALLS.version, undefined, signal));
     const libvirt = versionText(await link.call(LIBVIRT_CALLS.libVersion, undefined, signal));
     const hostname = await link.call(LIBVIRT_CALLS.hostname, undefined, signal);
+    const isRemote = target.ssh !== undefined || target.tls !== undefined;
     const withPool = poolsOf({ link, owner });
     const pooled = pooledFiles(link, withPool);
     const host: LibvirtHost = {
       ...{ link, reconnect: connect, name, owner, scratch, clock, withPool },
       product: `QEMU ${qemu}, libvirt ${libvirt}`,
-      way: wayTo(options),
-      files: target.ssh ? pooled : eitherFiles(localFiles(options.files), pooled),
-      isLocal: target.ssh === undefined,
+      way: wayTo(options, link.peer),
+      files: isRemote ? pooled : eitherFiles(localFiles(options.files), pooled),
+      isLocal: !isRemote,
     };
     return {
       kind: 'libvirt',
@@ -78,7 +79,8 @@ export async function openLibvirt(
   }
 }
 
-function wayTo({ target, sockets, clock }: LibvirtOptions): DataWay {
+function wayTo({ target, sockets, clock }: LibvirtOptions, peer: string | undefined): DataWay {
+  if (target.tls) return tlsWay(target.tls, peer ?? target.tls.host);
   if (target.ssh) return sshWay(target.ssh, sockets ?? SHARED_SOCKETS, clock);
   return localWay(sockets ?? usualSockets(libvirtPlace(target).driver, ownIds().uid));
 }
@@ -119,7 +121,8 @@ function backupDriver(host: LibvirtHost): BackupDriver {
 async function checkHost(host: LibvirtHost, signal: AbortSignal): Promise<readonly Finding[]> {
   const version = await host.link.call(LIBVIRT_CALLS.libVersion, undefined, signal);
   if (version >= BACKUPS_SINCE) {
-    return [{ level: 'note', code: 'version', message: host.product }];
+    const known: Finding = { level: 'note', code: 'version', message: host.product };
+    return host.way.note ? [known, host.way.note] : [known];
   }
   return [
     {

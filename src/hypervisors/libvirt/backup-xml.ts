@@ -26,19 +26,43 @@ export function bitmapOf(disk: string): string {
   return `changed-${disk}`;
 }
 
+/** Where QEMU serves disks. A port is served by TLS only, and the name of each export begins with `mark`. */
+export type BackupServer =
+  | { readonly kind: 'unix'; readonly socket: string }
+  | {
+      readonly kind: 'tls';
+      readonly address: string;
+      readonly port: number;
+      readonly mark: string;
+    };
+
+/** The name of a disk over NBD. */
+export function exportOf(mark: string, disk: string): string {
+  return `${mark}/${disk}`;
+}
+
+function serverXml(server: BackupServer): XmlElement {
+  if (server.kind === 'unix')
+    return element('server', { transport: 'unix', socket: server.socket });
+  const { address, port } = server;
+  return element('server', { transport: 'tcp', name: address, port: String(port), tls: 'yes' });
+}
+
 /** `others`: disks that are left out; libvirt takes all that are not named. */
 export function backupXml(
   disks: readonly DiskInBackup[],
   others: readonly string[],
-  socket: string,
+  server: BackupServer,
 ): string {
+  const named = (disk: string): string =>
+    server.kind === 'unix' ? disk : exportOf(server.mark, disk);
   const [first] = disks.flatMap(({ since }) => (since === undefined ? [] : [since]));
   return writeXml(
     element(
       'domainbackup',
       { mode: 'pull' },
       first === undefined ? undefined : element('incremental', {}, first),
-      element('server', { transport: 'unix', socket }),
+      serverXml(server),
       element(
         'disks',
         {},
@@ -46,7 +70,7 @@ export function backupXml(
           element(
             'disk',
             {
-              ...{ name, backup: 'yes', type: 'file', exportname: name },
+              ...{ name, backup: 'yes', type: 'file', exportname: named(name) },
               ...(since === undefined
                 ? { backupmode: first === undefined ? undefined : 'full' }
                 : { backupmode: 'incremental', incremental: since, exportbitmap: bitmapOf(name) }),
@@ -119,7 +143,11 @@ export function withOnly(xml: string, disks: readonly string[]): string {
   return writeXml({ ...checkpoint, children });
 }
 
-/** The socket at which a backup that runs serves its disks. Throws HypervisorError FAILED. */
-export function readBackupSocket(xml: string): string | undefined {
-  return attribute(first(parseXml(xml, 'domainbackup'), 'server'), 'socket');
+/** By which a backup that runs is known: its socket, or its mark. Throws HypervisorError FAILED. */
+export function readBackupPlace(xml: string): string | undefined {
+  const backup = parseXml(xml, 'domainbackup');
+  const disks = all(first(backup, 'disks'), 'disk');
+  const served = disks.find((it) => attribute(it, 'backup') === 'yes');
+  const socket = attribute(first(backup, 'server'), 'socket');
+  return socket ?? attribute(served, 'exportname')?.split('/')[0];
 }

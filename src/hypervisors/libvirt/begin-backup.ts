@@ -18,8 +18,8 @@ import { backupXml, bitmapOf, checkpointXml, type DiskInBackup } from './backup-
 import { chooseDisks } from './chosen-disks.ts';
 import { type Domain, type DomainDisk, readDomain } from './domain.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
-import { isNumber } from './libvirt-error.ts';
-import { socketFor } from './data-way.ts';
+import { isNumber, LibvirtError } from './libvirt-error.ts';
+import { type OpenWay, placeFor } from './data-way.ts';
 import { scratchFor } from './left-scratch.ts';
 import { describedBy } from './machines.ts';
 import { FROZEN_MS, type Quiet, thawLeft, whileQuiet } from './quiet-guest.ts';
@@ -72,8 +72,8 @@ async function attemptBackup(
   const { read, left } = chooseDisks(described, wish);
   const plan = await planTracking(host, { domain, disks: read, since, signal });
   const name = checkpointName(host, point);
-  const socket = socketFor(host, domain, name);
-  const job: Job = { domain, name, socket, read, left: left.map((it) => it.name), calls: [] };
+  const place = placeFor(host, domain, name);
+  const job: Job = { domain, name, place, read, left: left.map((it) => it.name), calls: [] };
   try {
     const quiet = await whileQuiet(
       host,
@@ -95,14 +95,14 @@ async function attemptBackup(
 /** Never rejects: what it cannot do, the next `tidy` does. */
 async function undo(
   host: LibvirtHost,
-  { domain, name, socket, calls }: Job,
+  { domain, name, place, calls }: Job,
   onNotice: (message: string) => void,
 ): Promise<void> {
   try {
     // What libvirt has not answered may begin after it was looked for.
     await Promise.allSettled(calls);
     const signal = AbortSignal.timeout(END_MS);
-    await endOrTell(host, { domain, socket, signal }, onNotice);
+    await endOrTell(host, { domain, place, signal }, onNotice);
     await removeCheckpoint(host, domain, { name, signal });
   } catch (cause) {
     onNotice(
@@ -115,7 +115,8 @@ interface Job {
   readonly domain: LibvirtDomain;
   /** The new checkpoint's. */
   readonly name: string;
-  readonly socket: string;
+  /** By which it is known while it runs. */
+  readonly place: string;
   readonly read: readonly DomainDisk[];
   /** Names of disks that are not read. */
   readonly left: readonly string[];
@@ -172,7 +173,7 @@ async function start(host: LibvirtHost, job: Job, plan: Plan, signal: AbortSigna
 
 async function call(
   host: LibvirtHost,
-  { domain, name, socket, read, left, calls }: Job,
+  { domain, name, place, read, left, calls }: Job,
   plan: Plan,
   signal: AbortSignal,
 ): Promise<void> {
@@ -184,12 +185,20 @@ async function call(
   const checkpoint = disks.some(({ isTracked }) => isTracked)
     ? checkpointXml(name, disks, left)
     : undefined;
-  signal.throwIfAborted();
-  const begun = host.link.call(LIBVIRT_CALLS.beginBackup, {
-    ...{ domain, backup: backupXml(disks, left, socket), checkpoint, flags: 0 },
-  });
-  calls.push(begun);
-  await unlessAborted(begun, signal);
+  for (;;) {
+    signal.throwIfAborted();
+    const backup = backupXml(disks, left, host.way.server(place));
+    const wanted = { domain, backup, checkpoint, flags: 0 };
+    const begun = host.link.call(LIBVIRT_CALLS.beginBackup, wanted);
+    calls.push(begun);
+    try {
+      return await unlessAborted(begun, signal);
+    } catch (cause) {
+      if (!(cause instanceof LibvirtError)) throw cause;
+      const { error, again } = host.way.explain(place, cause);
+      if (!again) throw error;
+    }
+  }
 }
 
 /** Rejects with the signal's reason if that comes first. */
@@ -218,27 +227,28 @@ async function openSnapshot(
   const { domain, name } = job;
   const { signal, onNotice } = options;
   const isTracked = [...plan.values()].some((it) => it.isTracked);
+  const [{ name: disk } = { name: '' }] = job.read;
   let isAccepted = false;
   await using stack = new AsyncDisposableStack();
-  const { socket } = stack.use(await host.way.open(job.socket, { signal, onNotice }));
+  const way = stack.use(await host.way.open(job.place, { disk, signal, onNotice }));
   const disks: SnapshotDisk[] = [];
-  for (const disk of job.read) {
-    const counted = plan.get(disk.name)!;
-    const device = stack.use(await openDisk(socket, disk.name, counted, signal));
-    disks.push(await snapshotDisk(disk, device, counted));
+  for (const one of job.read) {
+    const counted = plan.get(one.name)!;
+    const device = stack.use(await openDisk(way, one.name, counted, signal));
+    disks.push(await snapshotDisk(one, device, counted));
   }
   const described = await describedBy(host, { domain, wish, signal, onNotice });
   const open = stack.move();
   return {
     ...{ consistency, disks, described },
     tracking: isTracked ? { kind: 'libvirt', checkpoint: name, point: options.point } : undefined,
-    confirm: () => requireBackup(host, domain, { socket: job.socket, signal }),
+    confirm: () => requireBackup(host, domain, { place: job.place, signal }),
     async accept() {
       isAccepted = true;
       // Also where nothing is tracked any longer: a bitmap ends a machine that is reverted to an internal snapshot.
       if (since?.kind !== 'libvirt') return;
       const limit = AbortSignal.timeout(END_MS);
-      await endOrTell(host, { domain, socket: job.socket, signal: limit }, onNotice);
+      await endOrTell(host, { domain, place: job.place, signal: limit }, onNotice);
       await removeCheckpoint(host, domain, { name: since.checkpoint, signal: limit });
     },
     async [Symbol.asyncDispose]() {
@@ -248,7 +258,7 @@ async function openSnapshot(
       if (!isAccepted) return undo(host, job, onNotice);
       try {
         const limit = AbortSignal.timeout(END_MS);
-        await endOrTell(host, { domain, socket: job.socket, signal: limit }, onNotice);
+        await endOrTell(host, { domain, place: job.place, signal: limit }, onNotice);
       } catch (cause) {
         onNotice(
           `the backup's job could not be ended (${asError(cause).message}): the next backup does that`,
@@ -277,7 +287,7 @@ const SLOW_END_MS = 5000;
  */
 async function endOrTell(
   host: LibvirtHost,
-  { domain, socket, signal }: Pick<Job, 'domain' | 'socket'> & { readonly signal: AbortSignal },
+  { domain, place, signal }: Pick<Job, 'domain' | 'place'> & { readonly signal: AbortSignal },
   onNotice: (message: string) => void,
 ): Promise<void> {
   const over = new AbortController();
@@ -290,7 +300,7 @@ async function endOrTell(
     () => {},
   );
   try {
-    await endBackup(host, domain, { socket, signal });
+    await endBackup(host, domain, { place, signal });
   } finally {
     over.abort();
     await telling;
@@ -298,14 +308,14 @@ async function endOrTell(
 }
 
 async function openDisk(
-  socket: string,
+  { uri, tls }: OpenWay,
   disk: string,
   { since }: DiskTracking,
   signal: AbortSignal,
 ): Promise<NbdDisk> {
-  const uri = `nbd+unix:///${encodeURIComponent(disk)}?socket=${encodeURIComponent(socket)}`;
+  const bitmaps = since === undefined ? [] : [bitmapOf(disk)];
   try {
-    return await openNbdDisk(uri, { signal, bitmaps: since === undefined ? [] : [bitmapOf(disk)] });
+    return await openNbdDisk(uri(disk), { signal, bitmaps, ...(tls && { tls }) });
   } catch (cause) {
     if (!(cause instanceof SystemError) && !(cause instanceof BlockError)) throw cause;
     const code = cause.code === 'DENIED' ? 'DENIED' : 'UNREACHABLE';

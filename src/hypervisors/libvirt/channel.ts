@@ -1,5 +1,5 @@
 import { SystemError } from '../../sys/base/system-error.ts';
-import { connect } from '../../sys/net/network.ts';
+import { type ByteStream, connect } from '../../sys/net/network.ts';
 import { ownAccount } from '../../sys/net/unix-peer.ts';
 import {
   type ByteChannel,
@@ -8,12 +8,14 @@ import {
 } from '../../sys/net/program-stream.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
 import { sshArguments, sshFailure } from '../base/ssh.ts';
-import type { SshTarget } from '../base/target.ts';
+import type { SshTarget, TlsTarget } from '../base/target.ts';
 import type { LibvirtPlace } from './uri.ts';
 
 /** The bytes between libvirt and us. */
 export interface LibvirtChannel {
   readonly stream: ByteChannel;
+  /** The address of the host, where that is known. */
+  readonly peer: string | undefined;
   /** Why it ended, in words for people, once it has. */
   explain(error: Error | undefined): Promise<HypervisorError>;
 }
@@ -21,16 +23,17 @@ export interface LibvirtChannel {
 /** In libvirt since 6.8 (October 2020): it passes its input and output to the socket of the daemon there. */
 export const LIBVIRT_HELPER = 'virt-ssh-helper qemu:///system';
 
-/** Rejects UNREACHABLE, DENIED. Through SSH the first call says whether there is a host at the other end. */
-export function openChannel(place: LibvirtPlace): Promise<LibvirtChannel> {
-  return place.kind === 'ssh' ? throughSsh(place.ssh) : atSocket(place.sockets);
+/** Rejects UNREACHABLE, DENIED, AUTH, IDENTITY. Through SSH only the first call says whether there is a host. */
+export function openChannel(place: LibvirtPlace, signal: AbortSignal): Promise<LibvirtChannel> {
+  if (place.kind === 'ssh') return throughSsh(place.ssh);
+  return place.kind === 'tls' ? throughTls(place.tls, signal) : atSocket(place.sockets);
 }
 
 async function atSocket(sockets: readonly string[]): Promise<LibvirtChannel> {
   const failures: SystemError[] = [];
   for (const path of sockets) {
     try {
-      return { stream: await connect({ kind: 'unix', path }), explain };
+      return { stream: await connect({ kind: 'unix', path }), peer: undefined, explain };
     } catch (cause) {
       if (!(cause instanceof SystemError)) throw cause;
       failures.push(cause);
@@ -62,6 +65,7 @@ async function throughSsh(ssh: SshTarget): Promise<LibvirtChannel> {
   const stream = await started(args);
   return {
     stream,
+    peer: undefined,
     async explain() {
       const end = await stream.ended;
       const failure = sshFailure(ssh, end);
@@ -97,4 +101,106 @@ async function started(args: readonly string[]): Promise<ProgramStream> {
     const advice = 'SSH is needed for other hosts: apt-get install openssh-client';
     throw new HypervisorError('UNSUPPORTED', `${cause.message}; ${advice}`, { cause });
   }
+}
+
+/*
+ * libvirtd's own port for other hosts. Both sides show certificates; once libvirtd has accepted ours, it sends one byte
+ * before anything else (libvirt.md, "A connection").
+ */
+
+const ACCEPTED = 1;
+/** The time for each step of the beginning. */
+const SILENCE_MS = 30_000;
+
+/** Rejects IDENTITY, AUTH, UNREACHABLE, or with the signal's reason. */
+async function throughTls(tls: TlsTarget, signal: AbortSignal): Promise<LibvirtChannel> {
+  const { host, port, server } = tls;
+  const stream = await connect({ kind: 'tcp', host, port }, signal).catch((cause: unknown) => {
+    signal.throwIfAborted();
+    throw failure(tls, cause);
+  });
+  const leave = (): void => stream.destroy();
+  signal.addEventListener('abort', leave, { once: true });
+  try {
+    stream.limitSilence(SILENCE_MS);
+    // From now on, because the byte may have come when `secureTo` resolves.
+    const accepting = accepted(stream, tls);
+    accepting.catch(() => {});
+    await stream.secureTo(server);
+    const channel = await accepting;
+    stream.limitSilence(undefined);
+    return channel;
+  } catch (cause) {
+    stream.destroy();
+    signal.throwIfAborted();
+    throw failure(tls, cause);
+  } finally {
+    signal.removeEventListener('abort', leave);
+  }
+}
+
+/** Resolves once libvirtd has accepted our certificate. */
+async function accepted(stream: ByteStream, { host, port }: TlsTarget): Promise<LibvirtChannel> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  let early: Uint8Array = new Uint8Array(0);
+  let isOver = false;
+  let why: Error | undefined;
+  stream.onBytes = (bytes) => {
+    const [first = 0] = bytes;
+    early = Uint8Array.from(bytes.subarray(1));
+    stream.pause();
+    resolve(first);
+  };
+  stream.onClose = (error) => {
+    isOver = true;
+    why = error;
+    reject(refused(host, error));
+  };
+  if ((await promise) !== ACCEPTED) throw refused(host, undefined);
+  const channel: ByteChannel = {
+    onBytes() {},
+    onClose() {},
+    start() {
+      stream.onBytes = (bytes) => channel.onBytes(bytes);
+      stream.onClose = (error) => channel.onClose(error);
+      if (early.length > 0) channel.onBytes(early);
+      if (isOver) channel.onClose(why);
+      stream.resume();
+    },
+    write: stream.write,
+    end: stream.end,
+    destroy: stream.destroy,
+  };
+  return {
+    stream: channel,
+    peer: stream.peer?.address,
+    async explain(error) {
+      const words = error ? `: ${error.message}` : '';
+      const message = `libvirtd at ${host} port ${port} ended the connection${words}`;
+      return new HypervisorError('UNREACHABLE', message, { cause: error });
+    },
+  };
+}
+
+function refused(host: string, cause: Error | undefined): HypervisorError {
+  const words = cause ? ` (${cause.message})` : '';
+  return new HypervisorError(
+    'AUTH',
+    `libvirtd at ${host} does not accept our certificate${words}: see that the authority that it trusts ` +
+      '(/etc/pki/CA/cacert.pem there) has signed it, that it is for clients and has not expired, and that ' +
+      'tls_allowed_dn_list in /etc/libvirt/libvirtd.conf there, if it is set, has its name',
+    { cause },
+  );
+}
+
+function failure({ host, port }: TlsTarget, cause: unknown): unknown {
+  if (!(cause instanceof SystemError)) return cause;
+  const { code, message } = cause;
+  if (code === 'DENIED') {
+    return new HypervisorError('IDENTITY', `${host} is not trusted: ${message}`, { cause });
+  }
+  const advice =
+    'it listens there once its unit libvirtd-tls.socket runs, and a firewall lets us through';
+  const words = `libvirtd at ${host} port ${port} is not reached: ${message}; ${advice}`;
+  return new HypervisorError('UNREACHABLE', words, { cause });
 }

@@ -1,19 +1,34 @@
 import { basename, join } from 'node:path/posix';
+import type { TlsServer } from '../../sys/net/tls-client.ts';
+import type { Finding } from '../base/finding.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
 import type { LibvirtDriver } from './uri.ts';
+import type { BackupServer } from './backup-xml.ts';
+import type { LibvirtError } from './libvirt-error.ts';
 
 /*
- * How bytes of disks come from the host: QEMU serves them over NBD on a socket of the host's, to which only accounts of
- * that host can connect that may open it; never on a port.
+ * How bytes of disks come from the host: QEMU serves them over NBD, on a socket of the host's, to which only accounts
+ * of that host can connect that may open it; on a port only with TLS that both sides prove themselves by.
  */
 export interface DataWay {
-  /** Where QEMU makes sockets: a directory of the host. */
-  directory(domain: RunningDomain): string;
-  /** Opens the way to a socket of the host. Rejects HypervisorError. */
-  open(remote: string, options: WayOptions): Promise<OpenWay>;
+  /** By which a backup is known while it runs: of that name, which differs each time. Throws UNSUPPORTED. */
+  place(domain: RunningDomain, name: string): string;
+  /** Where QEMU is to serve a backup; asked again, it may name another port. */
+  server(place: string): BackupServer;
+  /** What to say where libvirt refused to serve there; `again`: whether another port may do. */
+  explain(
+    place: string,
+    cause: LibvirtError,
+  ): { readonly error: HypervisorError; readonly again: boolean };
+  /** What should be known of it before the first backup. */
+  readonly note: Finding | undefined;
+  /** Opens the way to a backup that runs. Rejects HypervisorError. */
+  open(place: string, options: WayOptions): Promise<OpenWay>;
 }
 
 export interface WayOptions {
+  /** One of those that are served. */
+  readonly disk: string;
   readonly signal: AbortSignal;
   /** Told why, if the way is lost before it is closed: connections through it end then. */
   readonly onNotice: (message: string) => void;
@@ -25,8 +40,10 @@ interface RunningDomain {
 }
 
 export interface OpenWay extends AsyncDisposable {
-  /** A socket of this machine. */
-  readonly socket: string;
+  /** The address of a disk, for our NBD client. */
+  uri(disk: string): string;
+  /** How QEMU proves who it is; undefined: the way does that. */
+  readonly tls: TlsServer | undefined;
 }
 
 /** Where QEMU makes sockets that an account besides root may open, if no other directory is named. */
@@ -43,8 +60,26 @@ export function usualSockets(driver: LibvirtDriver, uid: number): string | undef
 /** For this host. `directory`: where sockets lie; undefined: in each machine's own directory of libvirt's. */
 export function localWay(directory: string | undefined): DataWay {
   return {
-    directory: (domain) => directory ?? ownDirectory(domain),
-    open: async (remote) => ({ socket: remote, [Symbol.asyncDispose]: async () => {} }),
+    ...socketsIn((domain) => directory ?? ownDirectory(domain)),
+    open: async (socket) => ({ ...atSocket(socket), [Symbol.asyncDispose]: async () => {} }),
+  };
+}
+
+/** What ways have in common on which QEMU makes sockets, in a directory of the host. */
+export function socketsIn(directory: (domain: RunningDomain) => string): Omit<DataWay, 'open'> {
+  return {
+    place: (domain, name) => socketIn(directory(domain), name),
+    server: (socket) => ({ kind: 'unix', socket }),
+    explain: (_, error) => ({ error, again: false }),
+    note: undefined,
+  };
+}
+
+/** `socket`: of this machine. */
+export function atSocket(socket: string): Omit<OpenWay, typeof Symbol.asyncDispose> {
+  return {
+    uri: (disk) => `nbd+unix:///${encodeURIComponent(disk)}?socket=${encodeURIComponent(socket)}`,
+    tls: undefined,
   };
 }
 
@@ -62,13 +97,17 @@ const TAIL_LENGTH = 6;
 /** unix(7) */
 const SOCKET_PATH_MAX = 107;
 
-/** A new socket on the host for the backup of that name. Throws UNSUPPORTED. */
-export function socketFor(
+/** By which the backup with that checkpoint is known while it runs. Throws UNSUPPORTED. */
+export function placeFor(
   { way, owner }: { readonly way: DataWay; readonly owner: string },
   domain: RunningDomain,
-  backup: string,
+  checkpoint: string,
 ): string {
-  const path = join(way.directory(domain), `${PREFIX}${owner}-${backup.slice(-TAIL_LENGTH)}.nbd`);
+  return way.place(domain, `${PREFIX}${owner}-${checkpoint.slice(-TAIL_LENGTH)}`);
+}
+
+function socketIn(directory: string, name: string): string {
+  const path = join(directory, `${name}.nbd`);
   if (Buffer.byteLength(path) <= SOCKET_PATH_MAX) return path;
   throw new HypervisorError(
     'UNSUPPORTED',
@@ -77,6 +116,6 @@ export function socketFor(
   );
 }
 
-export function isOwnSocket({ owner }: { readonly owner: string }, path: string): boolean {
-  return basename(path).startsWith(`${PREFIX}${owner}-`);
+export function isOwnPlace({ owner }: { readonly owner: string }, place: string): boolean {
+  return basename(place).startsWith(`${PREFIX}${owner}-`);
 }

@@ -1,11 +1,14 @@
 import { basename, dirname } from 'node:path/posix';
 import { fileLengthMax } from '../../formats/store/catalog/machine.ts';
-import { LIBVIRT_CALLS } from '../../formats/wire/libvirt-calls.ts';
+import { LIBVIRT_ERRORS } from '../../formats/wire/libvirt.ts';
+import { LIBVIRT_CALLS, type LibvirtPool } from '../../formats/wire/libvirt-calls.ts';
+import { turns } from '../../lib/mutex.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type { FileSystem } from '../../sys/files/file-system.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
+import { element, first, parseXml, textOf, writeXml } from '../base/xml.ts';
+import { isNumber } from './libvirt-error.ts';
 import type { Link } from './link.ts';
-import type { WithPool } from './pools.ts';
 
 /** Files of the host that belong to machines: libvirt's API of machines does not give them. */
 export interface HostFiles {
@@ -78,4 +81,147 @@ export function tpmStatePath(uuid: string, version: '1.2' | '2.0'): string {
   const [directory, file] =
     version === '2.0' ? ['tpm2', 'tpm2-00.permall'] : ['tpm1.2', 'tpm-00.permall'];
   return `/var/lib/libvirt/swtpm/${uuid}/${directory}/${file}`;
+}
+
+/*
+ * Files of the host that the API of machines does not give are volumes of a pool, if there is one for their directory:
+ * libvirt, which is root there, reads and removes them, whatever the way to it. Where there is none, one is made that
+ * lasts as long as it is used. It has our mark; one that was left by a connection that broke off is removed by the next
+ * use for the same machine.
+ */
+
+interface PoolHost {
+  readonly link: Link;
+  readonly owner: string;
+}
+
+interface PoolWish {
+  readonly directory: string;
+  /** The UUID of the machine for which it is. */
+  readonly machine: string;
+  readonly signal: AbortSignal;
+}
+
+/** libvirt allows one pool for a directory: another backup may make and end its own while we look. */
+const TRIES = 10;
+const END_MS = 30_000;
+
+/**
+ * Calls `use` with a pool of that directory that knows all its present files. Rejects HypervisorError: NOT_FOUND for a
+ * directory that is not there, DENIED for an account that may not make pools, CONFLICT for a pool that is not active.
+ */
+export type WithPool = <T>(wish: PoolWish, use: (pool: LibvirtPool) => Promise<T>) => Promise<T>;
+
+/** One pool at a time: two for the same machine would have the same name. */
+export function poolsOf(host: PoolHost): WithPool {
+  const inTurn = turns();
+  return (wish, use) => inTurn(() => withPool(host, wish, use));
+}
+
+async function withPool<T>(
+  host: PoolHost,
+  wish: PoolWish,
+  use: (pool: LibvirtPool) => Promise<T>,
+): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      const made = await makePool(host, wish);
+      if (made) return await whileThere(host, made, use);
+      const there = await poolOf(host, wish);
+      if (there?.name === nameFor(host, wish)) await destroy(host, there);
+      else if (there) return await use(await refreshed(host, there, wish));
+    } catch (cause) {
+      if (tries === TRIES || !isGone(cause)) throw cause;
+    }
+    if (tries === TRIES) {
+      const message = `other programs make and remove pools for ${wish.directory} all the time`;
+      throw new HypervisorError('BUSY', message);
+    }
+  }
+}
+
+/** Another backup has ended the pool that we used. */
+function isGone(cause: unknown): boolean {
+  return isNumber(cause, LIBVIRT_ERRORS.noPool, LIBVIRT_ERRORS.operationInvalid);
+}
+
+const PREFIX = 'holdfast-';
+
+function nameFor({ owner }: PoolHost, { machine }: PoolWish): string {
+  return `${PREFIX}${owner}-files-${machine}`;
+}
+
+async function whileThere<T>(
+  host: PoolHost,
+  pool: LibvirtPool,
+  use: (pool: LibvirtPool) => Promise<T>,
+): Promise<T> {
+  try {
+    return await use(pool);
+  } finally {
+    await destroy(host, pool);
+  }
+}
+
+/** Undefined: there is one already, of that name or for that directory. */
+async function makePool(host: PoolHost, wish: PoolWish): Promise<LibvirtPool | undefined> {
+  const { directory, signal } = wish;
+  const xml = writeXml(
+    element(
+      'pool',
+      { type: 'dir' },
+      element('name', {}, nameFor(host, wish)),
+      element('target', {}, element('path', {}, directory)),
+    ),
+  );
+  try {
+    return await host.link.call(LIBVIRT_CALLS.createPool, { xml, flags: 0 }, signal);
+  } catch (cause) {
+    if (isNumber(cause, LIBVIRT_ERRORS.operationFailed)) return undefined;
+    throw cause;
+  }
+}
+
+/** What cannot be removed now is removed by the next use for the same machine. */
+async function destroy({ link }: PoolHost, pool: LibvirtPool): Promise<void> {
+  try {
+    await link.call(LIBVIRT_CALLS.destroyPool, { pool }, AbortSignal.timeout(END_MS));
+  } catch (cause) {
+    if (!(cause instanceof HypervisorError)) throw cause;
+  }
+}
+
+/** The pool that has that name or that directory; undefined: none has it any longer. */
+async function poolOf(host: PoolHost, wish: PoolWish): Promise<LibvirtPool | undefined> {
+  const { link } = host;
+  const { directory, signal } = wish;
+  const { pools } = await link.call(LIBVIRT_CALLS.pools, { wanted: 1, flags: 0 }, signal);
+  const ours = pools.find(({ name }) => name === nameFor(host, wish));
+  if (ours) return ours;
+  for (const pool of pools) {
+    const xml = await link.call(LIBVIRT_CALLS.poolXml, { pool, flags: 0 }, signal);
+    if (textOf(first(first(parseXml(xml, 'pool'), 'target'), 'path')) === directory) return pool;
+  }
+  return undefined;
+}
+
+/** Another program's: it learns of files that are new. */
+async function refreshed(
+  { link }: PoolHost,
+  pool: LibvirtPool,
+  { directory, signal }: PoolWish,
+): Promise<LibvirtPool> {
+  try {
+    await link.call(LIBVIRT_CALLS.refreshPool, { pool, flags: 0 }, signal);
+    return pool;
+  } catch (cause) {
+    const isOther = !pool.name.startsWith(PREFIX);
+    if (!isOther || !isNumber(cause, LIBVIRT_ERRORS.operationInvalid)) throw cause;
+    throw new HypervisorError(
+      'CONFLICT',
+      `the pool "${pool.name}" has the directory ${directory}, and is not active: start it on the hypervisor ` +
+        `("virsh pool-start ${pool.name}") or remove it`,
+      { cause, native: cause.native },
+    );
+  }
 }

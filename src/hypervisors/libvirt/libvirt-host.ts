@@ -1,9 +1,8 @@
 import type { Clock } from '../../sys/base/clock.ts';
 import type { HypervisorOptions } from '../base/hypervisor.ts';
-import type { HostFiles } from './host-files.ts';
+import type { HostFiles, WithPool } from './host-files.ts';
 import type { Link } from './link.ts';
 import type { DataWay } from './data-way.ts';
-import type { WithPool } from './pools.ts';
 
 /** What the parts of this driver share: lent to them. */
 export interface LibvirtHost extends HypervisorOptions {

@@ -44,6 +44,8 @@ export interface Link extends AsyncDisposable {
     kind: K,
     listener: (event: Extract<LibvirtEvent, { kind: K }>) => void,
   ): Promise<() => void>;
+  /** The address of the host, where that is known. */
+  readonly peer: string | undefined;
   /** Never rejects: why it ended, once it has; undefined if it was disposed of. */
   readonly ended: Promise<HypervisorError | undefined>;
 }
@@ -69,7 +71,7 @@ export async function openLink(
 ): Promise<Link> {
   const place = libvirtPlace(target);
   signal.throwIfAborted();
-  const link = linkOver(await openChannel(place), clock);
+  const link = linkOver(await openChannel(place, signal), clock);
   try {
     await introduce(link, place.driver, signal);
     return link;
@@ -89,7 +91,8 @@ async function introduce(link: Link, driver: LibvirtDriver, signal: AbortSignal)
   const ways = await link.call(LIBVIRT_CALLS.authList, undefined, signal, options);
   if (!ways.includes('none')) {
     if (!ways.includes('polkit')) {
-      const advice = 'set auth_unix_rw = "none" or "polkit" in /etc/libvirt/libvirtd.conf there';
+      const advice =
+        'set auth_unix_rw, or auth_tls for TLS, to "none" in /etc/libvirt/libvirtd.conf there';
       const message = `libvirt asks for a way to log in (${ways.join(', ')}) that Holdfast lacks`;
       throw new HypervisorError('UNSUPPORTED', `${message}; ${advice}`);
     }
@@ -103,7 +106,7 @@ interface EndableLink extends Link {
   destroy(): void;
 }
 
-function linkOver({ stream, explain }: LibvirtChannel, clock: Clock): EndableLink {
+function linkOver({ stream, peer, explain }: LibvirtChannel, clock: Clock): EndableLink {
   const { promise: ended, resolve: end } = Promise.withResolvers<HypervisorError | undefined>();
   const calls = openCalls((packet) => stream.write(packet));
   const events = eventListeners(calls);
@@ -158,7 +161,7 @@ function linkOver({ stream, explain }: LibvirtChannel, clock: Clock): EndableLin
   stream.start();
   looking.start();
   return {
-    ended,
+    ...{ ended, peer },
     call(procedure, args, until, options) {
       if (calls.isIdle()) looking.wake();
       return calls.call(procedure, args, until, options);

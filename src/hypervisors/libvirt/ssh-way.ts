@@ -7,7 +7,7 @@ import { type ProgramStream, programStream } from '../../sys/net/program-stream.
 import { HypervisorError } from '../base/hypervisor-error.ts';
 import { sshArguments, sshFailure } from '../base/ssh.ts';
 import type { SshTarget } from '../base/target.ts';
-import type { DataWay, WayOptions } from './data-way.ts';
+import { atSocket, type DataWay, socketsIn, type WayOptions } from './data-way.ts';
 
 /*
  * The way to disks of machines on another host: an `ssh` of its own for each backup, which passes a socket in a private
@@ -17,7 +17,7 @@ import type { DataWay, WayOptions } from './data-way.ts';
 
 export function sshWay(ssh: SshTarget, directory: string, clock: Clock): DataWay {
   return {
-    directory: () => directory,
+    ...socketsIn(() => directory),
     async open(remote, options) {
       await using stack = new AsyncDisposableStack();
       const here = stack.use(await privateDirectory());
@@ -26,7 +26,7 @@ export function sshWay(ssh: SshTarget, directory: string, clock: Clock): DataWay
       await ready(tunnel, { ssh, socket, remote, clock, signal: options.signal });
       tunnel.onLost(options.onNotice);
       const owned = stack.move();
-      return { socket, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+      return { ...atSocket(socket), [Symbol.asyncDispose]: () => owned.disposeAsync() };
     },
   };
 }

@@ -3,8 +3,8 @@ import { LIBVIRT_CALLS, LIBVIRT_FLAGS } from '../../formats/wire/libvirt-calls.t
 import { LIBVIRT_ERRORS } from '../../formats/wire/libvirt.ts';
 import type { Tracking } from '../../formats/store/catalog/machine.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
-import { readBackupSocket, readCheckpoint, withOnly } from './backup-xml.ts';
-import { isOwnSocket } from './data-way.ts';
+import { readBackupPlace, readCheckpoint, withOnly } from './backup-xml.ts';
+import { isOwnPlace } from './data-way.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
 import { isNumber, LibvirtError } from './libvirt-error.ts';
 import { thawLeft } from './quiet-guest.ts';
@@ -63,19 +63,19 @@ async function endOwnBackup(
   domain: LibvirtDomain,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const socket = await backupSocket(host, domain, signal);
-  if (socket === undefined || !isOwnSocket(host, socket)) return false;
-  await endBackup(host, domain, { socket, signal });
+  const place = await backupPlace(host, domain, signal);
+  if (place === undefined || !isOwnPlace(host, place)) return false;
+  await endBackup(host, domain, { place, signal });
   return true;
 }
 
-/** Ends the backup that serves its disks at that socket; resolves once it has ended. Any other goes on. */
+/** Ends the backup that is known by that place; resolves once it has ended. Any other goes on. */
 export async function endBackup(
   host: LibvirtHost,
   domain: LibvirtDomain,
-  { socket, signal }: { readonly socket: string; readonly signal: AbortSignal },
+  { place, signal }: { readonly place: string; readonly signal: AbortSignal },
 ): Promise<void> {
-  if ((await backupSocket(host, domain, signal)) !== socket) return;
+  if ((await backupPlace(host, domain, signal)) !== place) return;
   try {
     await host.link.call(LIBVIRT_CALLS.abortJob, { domain }, signal, { isUrgent: true });
   } catch (cause) {
@@ -83,20 +83,20 @@ export async function endBackup(
     if (!isNumber(cause, LIBVIRT_ERRORS.operationInvalid)) throw cause;
   }
   // libvirt only asks QEMU to end it.
-  while ((await backupSocket(host, domain, signal)) === socket) {
+  while ((await backupPlace(host, domain, signal)) === place) {
     await host.clock.sleep(END_POLL_MS, signal);
   }
 }
 
 const END_POLL_MS = 20;
 
-/** Rejects FAILED unless the backup that serves its disks at that socket runs: then they are as they were. */
+/** Rejects FAILED unless the backup that is known by that place runs: then they are as they were. */
 export async function requireBackup(
   host: LibvirtHost,
   domain: LibvirtDomain,
-  { socket, signal }: { readonly socket: string; readonly signal: AbortSignal },
+  { place, signal }: { readonly place: string; readonly signal: AbortSignal },
 ): Promise<void> {
-  if ((await backupSocket(host, domain, signal)) === socket) return;
+  if ((await backupPlace(host, domain, signal)) === place) return;
   throw new HypervisorError(
     'FAILED',
     `the backup of ${domain.name} ended on the hypervisor before the recovery point was made: the machine was turned ` +
@@ -104,15 +104,15 @@ export async function requireBackup(
   );
 }
 
-/** Where the backup that runs serves its disks; undefined: none runs. */
-async function backupSocket(
+/** By which the backup that runs is known: see `DataWay`; undefined: none runs. */
+async function backupPlace(
   { link }: LibvirtHost,
   domain: LibvirtDomain,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   try {
     const xml = await link.call(LIBVIRT_CALLS.backupXml, { domain, flags: 0 }, signal);
-    return readBackupSocket(xml);
+    return readBackupPlace(xml);
   } catch (cause) {
     const isNone =
       isNumber(cause, LIBVIRT_ERRORS.noBackup) || isNumber(cause, LIBVIRT_ERRORS.operationInvalid);

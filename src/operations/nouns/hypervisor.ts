@@ -41,12 +41,14 @@ export const hypervisorName = field(ownName, 'name of the hypervisor', {
 const uri = text({
   max: 1024,
   pattern: /^[a-z][a-z0-9+]*:\/\/(?![^/]*:[^/]*@)[^\s\p{Cc}]*$/u,
-  words: 'an address like qemu:///system or qemu+ssh://ACCOUNT@HOST/system, without a password',
+  words:
+    'an address like qemu:///system, qemu+ssh://ACCOUNT@HOST/system or qemu+tls://HOST/system, without a password',
 });
 const fingerprint = text({
   max: 128,
-  pattern: /^SHA256:[A-Za-z0-9+/]{43}$/,
-  words: 'a fingerprint like SHA256:uNiVztksCsDhcc0u9e8BrvtSoXJqp0DxCLLPo3YMIPc',
+  pattern: /^(SHA256:[A-Za-z0-9+/]{43}|[0-9A-F]{2}(:[0-9A-F]{2}){31})$/,
+  words:
+    'a fingerprint like SHA256:uNiVztksCsDhcc0u9e8BrvtSoXJqp0DxCLLPo3YMIPc for SSH, or 32 pairs like 3F:A0:... for TLS',
 });
 
 const directory = text({ max: 1024, pattern: /^\/[\w./+@-]*$/, words: 'a path like /var/lib/x' });
@@ -63,13 +65,28 @@ const scratch = field(
   { placeholder: 'DIR' },
 );
 
+const pem = (what: string) =>
+  field(optional(text({ max: 4096, pattern: /^\//, words: 'an absolute path' })), what, {
+    ...{ hostFile: true, placeholder: 'FILE', label: 'TLS files' },
+  });
+/** For an address of TLS. */
+const certificates = {
+  ca: pem(
+    'certificate of the authority that vouches for the TLS server, in PEM; default: its fingerprint is pinned',
+  ),
+  clientCertificate: pem('our certificate for the TLS server, in PEM, which is copied'),
+  clientKey: pem(
+    'the private key of that certificate, in PEM, which is copied: only its owner may read it',
+  ),
+};
+
 const hypervisor = {
   hypervisor: field(word, 'name of the hypervisor'),
   kind: field(word, 'its kind: libvirt, qemu'),
   uri: field(prose, 'its address'),
   fingerprint: field(
     nullable(word),
-    'fingerprint of the key or certificate by which it is recognized; null: it is this host',
+    'fingerprint of the key, certificate or authority by which it is recognized; null: it is this host',
   ),
   sockets: field(nullable(prose), 'directory there for sockets of backups; null: the usual one'),
   scratch: field(
@@ -123,7 +140,8 @@ const add = mutation('hypervisor/add', {
   summary: 'Add a hypervisor',
   description:
     'Creates a key for it, and pins its host key: only a host with that key counts as this hypervisor ' +
-    'afterwards. Credentials stay with the service: they are in no store, log or support bundle.',
+    'afterwards. For TLS it copies the given key, and pins the certificate or keeps its authority. ' +
+    'Credentials stay with the service: they are in no store, log or support bundle.',
   runs: 'store',
   changes: ['hypervisor'],
   remote,
@@ -132,11 +150,12 @@ const add = mutation('hypervisor/add', {
     uri: field(uri, 'its address'),
     hostKey: field(
       optional(fingerprint),
-      'fingerprint of its host key, compared with the one that the hypervisor itself shows',
+      'fingerprint of its host key, or of its certificate, compared with the one that the hypervisor itself shows',
       { placeholder: 'FINGERPRINT' },
     ),
     sockets,
     scratch,
+    ...certificates,
   }),
   result: object({ ...hypervisor, ...authorized }),
 });
@@ -257,11 +276,12 @@ const change = mutation('hypervisor/change', {
   request: object({
     hypervisor: hypervisorName,
     uri: field(optional(uri), 'its new address'),
-    hostKey: field(optional(fingerprint), 'fingerprint of its new host key', {
+    hostKey: field(optional(fingerprint), 'fingerprint of its new host key or certificate', {
       placeholder: 'FINGERPRINT',
     }),
     sockets,
     scratch,
+    ...certificates,
   }),
   result: object({ ...hypervisor, ...authorized }),
   cli: {

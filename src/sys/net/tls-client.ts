@@ -4,21 +4,28 @@ import { SystemError, systemError } from '../base/system-error.ts';
 
 /** How a server proves over TLS who it is, and this side to the server. */
 export type TlsServer =
-  | {
-      readonly kind: 'x509';
-      /** The host name or address that the certificate must have; undefined: any name. */
-      readonly name: string | undefined;
-      /** Authorities in PEM that vouch for the certificate; undefined: those that Node knows. */
-      readonly authority: Uint8Array | undefined;
-      /**
-       * SHA-256 of the certificate, in hexadecimal digits. Without `authority` it alone decides, also
-       * for a certificate that is self-signed or has expired.
-       */
-      readonly fingerprint: string | undefined;
-      /** This side's own, in PEM, for servers that demand one. */
-      readonly own: { readonly certificate: Uint8Array; readonly key: Uint8Array } | undefined;
-    }
+  | X509Server
   | { readonly kind: 'psk'; readonly identity: string; readonly key: Uint8Array };
+
+export interface X509Server {
+  readonly kind: 'x509';
+  /** The host name or address that the certificate must have; undefined: any name. */
+  readonly name: string | undefined;
+  /** Authorities in PEM that vouch for the certificate; undefined: those that Node knows. */
+  readonly authority: Uint8Array | undefined;
+  /**
+   * SHA-256 of the certificate, in hexadecimal digits. Without `authority` it alone decides, also
+   * for a certificate that is self-signed or has expired.
+   */
+  readonly fingerprint: string | undefined;
+  /** This side's own, in PEM, for servers that demand one. */
+  readonly own: OwnCertificate | undefined;
+}
+
+export interface OwnCertificate {
+  readonly certificate: Uint8Array;
+  readonly key: Uint8Array;
+}
 
 /** What Node says of a certificate (`authorizationError`), in words. */
 const REASONS: Readonly<Record<string, string>> = {
@@ -46,10 +53,8 @@ export async function secureAsClient(
     await new Promise<void>((resolve, reject) => {
       next.once('secureConnect', resolve);
       next.once('error', (cause) => reject(systemError(cause, 'begin TLS')));
-      next.once('close', () => reject(new SystemError('UNREACHABLE', 'the peer left during TLS')));
-      next.setTimeout(silenceMs ?? 0, () =>
-        reject(new SystemError('UNREACHABLE', 'the peer does not answer during TLS')),
-      );
+      next.once('close', () => reject(new SystemError('UNREACHABLE', LEFT)));
+      next.setTimeout(silenceMs ?? 0, () => reject(new SystemError('UNREACHABLE', SILENT)));
     });
     if (server.kind === 'x509') requireTrusted(next, server);
   } catch (cause) {
@@ -87,10 +92,50 @@ function optionsOf(server: TlsServer): ConnectionOptions {
   };
 }
 
-function requireTrusted(
-  socket: TLSSocket,
-  { name, authority, fingerprint }: Extract<TlsServer, { kind: 'x509' }>,
-): void {
+/**
+ * The certificate that a server shows, which proves nothing: its SHA-256 fingerprint, as openssl writes it. Rejects
+ * UNREACHABLE, IO, or with the signal's reason.
+ */
+export async function shownFingerprint(
+  { host, port }: { readonly host: string; readonly port: number },
+  signal: AbortSignal,
+): Promise<string> {
+  signal.throwIfAborted();
+  const socket = connect({ ...optionsOf(ANY_SERVER), host, port });
+  const leave = (): void => void socket.destroy(new SystemError('UNREACHABLE', 'it was canceled'));
+  signal.addEventListener('abort', leave, { once: true });
+  try {
+    await new Promise<void>((resolve, reject) => {
+      socket.once('secureConnect', resolve);
+      socket.once('error', (cause) =>
+        reject(systemError(cause, `connect to ${host} port ${port}`)),
+      );
+      socket.once('close', () => reject(new SystemError('UNREACHABLE', LEFT)));
+      socket.setTimeout(SHOW_MS, () => reject(new SystemError('UNREACHABLE', SILENT)));
+    });
+    const found = socket.getPeerX509Certificate()?.fingerprint256;
+    if (found !== undefined) return found;
+    throw new SystemError('IO', `${host} port ${port} shows no certificate`);
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw cause;
+  } finally {
+    signal.removeEventListener('abort', leave);
+    socket.on('error', () => {});
+    socket.destroy();
+  }
+}
+
+const SHOW_MS = 20_000;
+const LEFT = 'the peer left during TLS';
+const SILENT = 'the peer does not answer during TLS';
+
+const ANY_SERVER: X509Server = {
+  ...{ kind: 'x509', name: undefined, authority: undefined, fingerprint: undefined },
+  own: undefined,
+};
+
+function requireTrusted(socket: TLSSocket, { name, authority, fingerprint }: X509Server): void {
   const certificate = socket.getPeerX509Certificate();
   const found = certificate?.fingerprint256 ?? 'none';
   if (fingerprint !== undefined && plainHex(found) !== plainHex(fingerprint)) {

@@ -101,6 +101,7 @@ test('a new hypervisor is added with the host key that was compared', async () =
   deepEqual(added()!.call.request, {
     ...{ hypervisor: 'kvm1', uri, hostKey: 'SHA256:x' },
     ...{ sockets: undefined, scratch: '/scratch' },
+    ...{ ca: undefined, clientCertificate: undefined, clientKey: undefined },
   });
   driven.answer('hypervisor/add', { ...hypervisor(), authorizedKey: 'line', steps: ['useradd x'] });
   match(
@@ -116,6 +117,7 @@ test('a hypervisor of this host is added without a host key', async () => {
   deepEqual(call.request, {
     ...{ hypervisor: 'local', uri: 'qemu:///system' },
     ...{ hostKey: undefined, sockets: undefined, scratch: undefined },
+    ...{ ca: undefined, clientCertificate: undefined, clientKey: undefined },
   });
 });
 

@@ -8,7 +8,7 @@ import { readiness } from '../../../src/engine/hypervisors/readiness.ts';
 import type { Engine } from '../../../src/engine/base/engine.ts';
 import type { Hypervisor } from '../../../src/hypervisors/base/hypervisor.ts';
 import { HypervisorError } from '../../../src/hypervisors/base/hypervisor-error.ts';
-import { failing, hostKey, managedHome, WORK } from '../../support/hypervisors.ts';
+import { NO_FILES, failing, hostKey, managedHome, WORK } from '../../support/hypervisors.ts';
 
 const KVM1 = { hypervisor: 'kvm1', uri: 'fake+ssh://holdfast@kvm1:2222/system' };
 const OPTIONS = { owner: 'store', ...WORK };
@@ -41,7 +41,7 @@ async function added(open: () => Hypervisor) {
   const home = managedHome(() => open());
   const key = hostKey();
   home.hostKeys.set('kvm1', [key]);
-  const places = { sockets: undefined, scratch: '/scratch' };
+  const places = { ...NO_FILES, sockets: undefined, scratch: '/scratch' };
   await add(home.hypervisors, { ...KVM1, ...places, hostKey: key.fingerprint }, WORK);
   const shown = async () => (await list(home.hypervisors)).hypervisors[0]!;
   return { ...home, shown };

@@ -14,7 +14,7 @@ import type { RequestOf } from '../../../src/operations/operations.ts';
 import { engineIn, KEY } from '../../support/engine.ts';
 import { fakeHypervisor } from '../../support/fake-hypervisor/fake-hypervisor.ts';
 import { hostDisk } from '../../support/fake-hypervisor/host-disk.ts';
-import { managedHome } from '../../support/hypervisors.ts';
+import { managedHome, NO_FILES } from '../../support/hypervisors.ts';
 import { noise } from '../../support/random.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
 import type { Connecting } from '../../hypervisors/rig.ts';
@@ -35,7 +35,7 @@ async function place(after: (work: () => Promise<void>) => void) {
   const connecting: { now: Connecting } = { now: {} };
   const { hypervisors } = managedHome(() => host.connect(connecting.now));
   const signal = new AbortController().signal;
-  const own = { sockets: undefined, scratch: undefined, hostKey: undefined };
+  const own = { ...NO_FILES, sockets: undefined, scratch: undefined, hostKey: undefined };
   const added = { hypervisor: 'kvm1', uri: 'fake:///system', ...own };
   await add(hypervisors, added, { signal });
   const notices: string[] = [];

@@ -5,7 +5,7 @@ import { machines } from '../../../src/engine/hypervisors/machines.ts';
 import { readiness } from '../../../src/engine/hypervisors/readiness.ts';
 import { engineIn } from '../../support/engine.ts';
 import { fakeHypervisor } from '../../support/fake-hypervisor/fake-hypervisor.ts';
-import { managedHome, WORK } from '../../support/hypervisors.ts';
+import { NO_FILES, managedHome, WORK } from '../../support/hypervisors.ts';
 import { makeRawDisk } from '../../support/images.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
 import { add } from '../../../src/engine/hypervisors/managed.ts';
@@ -18,7 +18,7 @@ makeRawDisk(image, 2 ** 20, 10);
 async function fakeHome() {
   const fake = fakeHypervisor();
   const { hypervisors, opened } = managedHome(({ owner }) => fake.connect({ owner }));
-  const usual = { hostKey: undefined, sockets: undefined, scratch: undefined };
+  const usual = { ...NO_FILES, hostKey: undefined, sockets: undefined, scratch: undefined };
   await add(hypervisors, { ...usual, hypervisor: 'kvm1', uri: 'fake:///system' }, WORK);
   return { fake, hypervisors, opened };
 }

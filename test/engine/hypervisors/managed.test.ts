@@ -13,10 +13,10 @@ import {
   show,
 } from '../../../src/engine/hypervisors/managed.ts';
 import type { JobService } from '../../../src/engine/jobs/job-service.ts';
-import { failing, hostKey, managedHome, WORK } from '../../support/hypervisors.ts';
+import { NO_FILES, failing, hostKey, managedHome, WORK } from '../../support/hypervisors.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
 
-const USUAL = { sockets: undefined, scratch: undefined };
+const USUAL = { ...NO_FILES, sockets: undefined, scratch: undefined };
 const KVM1 = { ...USUAL, hypervisor: 'kvm1', uri: 'fake+ssh://holdfast@kvm1/system' };
 const home = () => managedHome(failing('UNREACHABLE', 'it is not asked'));
 
@@ -95,7 +95,7 @@ test('the hypervisor of this host has neither a host key nor a key of ours', asy
   const local = { ...USUAL, hypervisor: 'local', uri: 'fake:///system?socket=/run/x.sock' };
   await rejects(
     add(hypervisors, { ...local, hostKey: hostKey().fingerprint }, WORK),
-    /not reached through SSH has no host key/,
+    /neither through SSH nor through TLS has no host key/,
   );
   const added = await add(hypervisors, { ...local, hostKey: undefined }, WORK);
   deepEqual([added.fingerprint, added.authorizedKey], [null, null]);

@@ -1,7 +1,11 @@
 import { deepEqual, equal, ok, throws } from 'node:assert/strict';
 import { test } from 'tap';
 import { sshArguments, sshFailure } from '../../../src/hypervisors/base/ssh.ts';
-import { parseHypervisorUri, type SshTarget } from '../../../src/hypervisors/base/target.ts';
+import {
+  parseHypervisorUri,
+  type SshTarget,
+  type TlsTarget,
+} from '../../../src/hypervisors/base/target.ts';
 import { LIBVIRT_SCHEMES, libvirtPlace } from '../../../src/hypervisors/libvirt/uri.ts';
 
 const SSH: SshTarget = {
@@ -9,11 +13,19 @@ const SSH: SshTarget = {
   ...{ key: '/var/lib/holdfast/100% ours/key', knownHosts: '/var/lib/holdfast/100% ours/known' },
 };
 
+const TLS: TlsTarget = {
+  ...{ host: 'kvm1', port: 16_514 },
+  server: {
+    ...{ kind: 'x509', name: 'kvm1', authority: undefined, fingerprint: undefined },
+    own: undefined,
+  },
+};
+
 function place(text: string, ssh?: SshTarget) {
-  return libvirtPlace({ uri: parseHypervisorUri(text)!, ssh });
+  return libvirtPlace({ uri: parseHypervisorUri(text)!, ssh, tls: TLS });
 }
 
-test('libvirt is reached at its own socket, at a given one, or through SSH', async () => {
+test('libvirt is reached at its own socket, at a given one, or through SSH or TLS', async () => {
   deepEqual(place('qemu:///system'), {
     kind: 'socket',
     driver: 'qemu:///system',
@@ -28,7 +40,10 @@ test('libvirt is reached at its own socket, at a given one, or through SSH', asy
   deepEqual(place('qemu+ssh://holdfast@kvm1:2222/system', SSH), {
     ...{ kind: 'ssh', driver: 'qemu:///system', ssh: SSH },
   });
-  deepEqual(LIBVIRT_SCHEMES, ['qemu', 'qemu+unix', 'qemu+ssh']);
+  deepEqual(place('qemu+tls://kvm1/system'), {
+    ...{ kind: 'tls', driver: 'qemu:///system', tls: TLS },
+  });
+  deepEqual(LIBVIRT_SCHEMES, ['qemu', 'qemu+unix', 'qemu+ssh', 'qemu+tls']);
 });
 
 test('an address that would lead elsewhere than it seems is refused in words', async () => {
@@ -41,6 +56,9 @@ test('an address that would lead elsewhere than it seems is refused in words', a
     ['qemu+unix://kvm1/system', /another host is reached through SSH/],
     ['qemu+ssh://a@kvm1/session', /only \/system/],
     ['qemu+ssh://a@kvm1/system?socket=/run/x', /the usual socket/],
+    ['qemu+tls://kvm1/session', /only \/system/],
+    ['qemu+tls://kvm1/system?socket=/run/x', /no socket is used/],
+    ['qemu+tls://root@kvm1/system', /takes the place of an account/],
   ];
   for (const [text, words] of refused) {
     throws(() => place(text, SSH), { code: 'UNSUPPORTED', message: words }, text);

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path/posix';
 import { askOpenly } from '../../../sys/terminal/terminal.ts';
 import { UsageError } from '../../base/command-errors.ts';
 import type { Command, Context } from '../../base/command.ts';
@@ -8,10 +9,12 @@ import { addedText } from '../../render/hypervisor.ts';
 export const command: Command = {
   summary: 'Add a hypervisor',
   about: [
-    'URI is qemu:///system for the libvirt of this host, or qemu+ssh://ACCOUNT@HOST/system. For SSH the ' +
+    'URI is qemu:///system for the libvirt of this host, qemu+ssh://ACCOUNT@HOST/system for one on another ' +
+      'host, or qemu+tls://HOST/system with a certificate. For SSH the ' +
       'command creates a key for this hypervisor alone, and prints the line for authorized_keys of the ' +
       'account there, which allows only what backups need. It shows the host key and pins it: only a host ' +
-      'with that key counts as this hypervisor afterwards. It changes nothing on the hypervisor itself.',
+      'with that key counts as this hypervisor afterwards; for TLS it does the same with the certificate, ' +
+      'unless --ca names the authority. It changes nothing on the hypervisor itself.',
   ],
   args: [
     argument('NAME', 'its name from now on'),
@@ -21,7 +24,8 @@ export const command: Command = {
     option(
       'host-key',
       'FINGERPRINT',
-      'the fingerprint of its host key, as "ssh-keygen -lf" shows it there; default: the command shows it ' +
+      'the fingerprint of its host key (as "ssh-keygen -lf" shows it there) or certificate (as "openssl x509 ' +
+        '-fingerprint -sha256" does); default: the command shows it ' +
         'and asks',
     ),
     option(
@@ -29,6 +33,23 @@ export const command: Command = {
       'DIR',
       'directory on the hypervisor for the sockets of backups; default: the usual one',
       { files: false },
+    ),
+    option('ca', 'FILE', 'certificate of the authority that vouches for the TLS server, in PEM', {
+      files: true,
+    }),
+    option(
+      'client-certificate',
+      'FILE',
+      'our certificate for the TLS server, in PEM; it is copied',
+      {
+        files: true,
+      },
+    ),
+    option(
+      'client-key',
+      'FILE',
+      'the private key of that certificate, in PEM; it is copied. Only its owner may be able to read it',
+      { files: true },
     ),
     option(
       'scratch',
@@ -41,12 +62,21 @@ export const command: Command = {
   examples: [
     'hypervisor add local qemu:///system',
     'hypervisor add kvm1 qemu+ssh://holdfast@kvm1.example.net/system',
+    'hypervisor add kvm2 qemu+tls://kvm2/system --ca ca.pem --client-certificate own.pem --client-key own-key.pem',
   ],
   async run(input, context) {
     const [hypervisor = '', uri = ''] = input.args;
-    const hostKey = input.text('host-key') ?? (await confirmedKey(uri, context));
+    const path = (name: string): string | undefined => {
+      const given = input.text(name);
+      return given === undefined ? undefined : resolve(given);
+    };
+    const ca = path('ca');
+    const isKnown = input.text('host-key') !== undefined || ca !== undefined;
+    const hostKey = isKnown ? input.text('host-key') : await confirmedKey(uri, context);
     const [sockets, scratch] = [input.text('sockets'), input.text('scratch')];
-    const request = { hypervisor, uri, hostKey, sockets, scratch };
+    const [clientCertificate, clientKey] = [path('client-certificate'), path('client-key')];
+    const certificates = { ca, clientCertificate, clientKey };
+    const request = { hypervisor, uri, hostKey, sockets, scratch, ...certificates };
     const added = await context.call('hypervisor/add', request);
     context.output.result(added, () => addedText(added));
   },
@@ -61,8 +91,12 @@ async function confirmedKey(
   const [key] = keys;
   if (!key) return undefined;
   const shown = `${key.fingerprint} (${key.type})`;
+  const isCertificate = key.type === 'certificate';
   const file = `/etc/ssh/ssh_host_${FILES[key.type] ?? '*'}_key.pub`;
-  const how = `on the hypervisor itself: ssh-keygen -lf ${file}`;
+  const look = isCertificate
+    ? 'openssl x509 -noout -fingerprint -sha256 -in /etc/pki/libvirt/servercert.pem'
+    : `ssh-keygen -lf ${file}`;
+  const how = `on the hypervisor itself: ${look}`;
   const answer = output.json
     ? 'no terminal'
     : (output.say(`The host key there is ${shown}. To compare, ${how}`),

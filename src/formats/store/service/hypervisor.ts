@@ -24,10 +24,14 @@ export interface HypervisorRecord {
   readonly failure: HypervisorFailure | undefined;
 }
 
-/** `ssh-key`: the host key of its SSH server; `certificate`: that of its TLS server. */
+/**
+ * `ssh-key`: the host key of its SSH server; `certificate`: the SHA-256 fingerprint of that of its TLS server, as
+ * openssl writes it; `authority`: the certificate, in PEM, of the authority that vouches for its TLS server.
+ */
 export type HypervisorIdentity =
   | { readonly kind: 'ssh-key'; readonly type: string; readonly key: string }
-  | { readonly kind: 'certificate'; readonly fingerprint: string };
+  | { readonly kind: 'certificate'; readonly fingerprint: string }
+  | { readonly kind: 'authority'; readonly certificate: string };
 
 export interface HypervisorContact {
   readonly time: string;
@@ -84,14 +88,20 @@ function recordOf(fields: Fields): HypervisorRecord {
 }
 
 function identityOf(fields: Fields): HypervisorIdentity {
-  const kind = fields.oneOf('kind', ['ssh-key', 'certificate']);
+  const kind = fields.oneOf('kind', ['ssh-key', 'certificate', 'authority']);
   if (kind === 'certificate') return { kind, fingerprint: fields.text('fingerprint') };
+  if (kind === 'authority') return { kind, certificate: fields.text('certificate') };
   return { kind, type: fields.text('type'), key: fields.text('key') };
 }
 
-/** "SHA256:...", as OpenSSH shows it; that of a certificate is kept as one. */
+/** "SHA256:...", as OpenSSH shows it; for TLS "AB:CD:...", as openssl does. */
 export function fingerprintOf(identity: HypervisorIdentity): string {
-  return identity.kind === 'certificate' ? identity.fingerprint : keyFingerprint(identity.key);
+  if (identity.kind === 'ssh-key') return keyFingerprint(identity.key);
+  if (identity.kind === 'certificate') return identity.fingerprint;
+  const [, body = ''] =
+    /-----BEGIN CERTIFICATE-----([^-]+)-----END/.exec(identity.certificate) ?? [];
+  const digest = createHash('sha256').update(Buffer.from(body, 'base64')).digest('hex');
+  return digest.toUpperCase().match(/../g)!.join(':');
 }
 
 /** `key`: in base64, as OpenSSH writes it. */
