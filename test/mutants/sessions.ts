@@ -68,7 +68,7 @@ export const sessions: readonly Mutant[] = [
   {
     name: 'sessions: one that is being ended is resumed',
     file: 'src/sessions/state/held-session.ts',
-    text: "if (record.phase !== 'preparing' && record.phase !== 'ready') {",
+    text: "if (record.phase !== 'preparing' && !isServable(record)) {",
     to: "if (record.phase === 'cleaning') {",
     tests: [SESSION_CRASH, SESSION_FILES],
   },

@@ -21,7 +21,13 @@ export function plantSession(store: string, more: Partial<SessionRecord>): void 
   const record: SessionRecord = {
     ...{ id, created: TIME, set: 'nightly', point: 'x', machine: 'vm' },
     ...{ disks: [], listen: 'tcp:127.0.0.1:0', tls: false, nfs: undefined },
-    ...{ whenFull: 'pause', phase: 'preparing', keepAs: undefined, sealed: undefined },
+    ...{
+      whenFull: 'pause',
+      phase: 'preparing',
+      keepAs: undefined,
+      sealed: undefined,
+      placement: undefined,
+    },
     ...more,
   };
   writeFileSync(join(directory, 'session.json'), encodeSession(record));

@@ -34,6 +34,8 @@ const CHANGES: Readonly<Record<Feature, string>> = {
   'sealed-overlay':
     'what guests of sessions write is encrypted where their set is, and has checksums; a session that is stopped now ' +
     'does so once it is resumed, and what it wrote before stays in plain text until it ends',
+  'placed-session':
+    'sessions can have a machine on a hypervisor, which an older release would not withdraw before it discards one',
 };
 
 /**

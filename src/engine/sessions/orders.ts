@@ -5,14 +5,16 @@ import { SessionError } from '../../sessions/state/session-error.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 
 /*
- * The parts of a session's records that are an order: which disk is shown, where, and to whom; and that no plain text
- * overlay, which anyone could have put there, lies below its sealed ones. A session's progress is not an order, and
- * changes without a record in the box: so does adding sealed overlays above plain text ones.
+ * The parts of a session's records that are an order: which disk is shown, where, and to whom; that no plain text
+ * overlay, which anyone could have put there, lies below its sealed ones; and on which hypervisor it has which machine.
+ * A session's progress is not an order, and changes without a record in the box: so does adding sealed overlays above
+ * plain text ones.
  */
 export function sessionOrder(record: SessionRecord): Order {
-  const { phase: _phase, keepAs: _keepAs, sealed, ...order } = record;
+  const { phase: _phase, keepAs: _keepAs, sealed, placement, ...order } = record;
   const isSealed = (sealed && !sealed.overPlain) || undefined;
-  return { kind: 'session', name: order.id, order: { ...order, isSealed } };
+  const placed = placement && { hypervisor: placement.hypervisor, plan: placement.plan };
+  return { kind: 'session', name: order.id, order: { ...order, isSealed, placed } };
 }
 
 export function servedOrder(session: string, { tls }: ServedRecord): Order {

@@ -14,6 +14,7 @@ import { TreeError } from '../../vfs/tree-error.ts';
 import { machineFiles } from '../guest/machine-files.ts';
 import { readJournal, sessionDirectory, sessionIds } from '../state/session-files.ts';
 import { overlayKeyOf } from '../state/session-overlays.ts';
+import { isServable } from '../state/session-state.ts';
 
 /**
  * Reports damage in what a session wrote, in words. Changes nothing, even while the session runs. Without the keys of
@@ -26,7 +27,7 @@ export async function sessionDamage(
 ): Promise<readonly string[]> {
   const { id, phase, disks, sealed } = session;
   // In other phases its files appear and disappear.
-  if (phase !== 'ready' && phase !== 'keeping') return [];
+  if (phase !== 'keeping' && !isServable(session)) return [];
   const { files, clock } = store;
   const directory = sessionDirectory(store, id);
   const damage: string[] = [];
@@ -68,7 +69,7 @@ export async function sessionDamage(
   if (damage.length === 0) return [];
   // It may have been kept or discarded in the meantime.
   const now = await readJournal(store, id);
-  return now?.phase === phase ? damage : [];
+  return now && (now.phase === phase || isServable(now)) ? damage : [];
 }
 
 /** The kinds of files that the recovery point has of its machine, which needs no key. None if it is damaged. */

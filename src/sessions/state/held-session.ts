@@ -14,6 +14,7 @@ import {
   sessionJournal,
   writeJournal,
 } from './session-files.ts';
+import { isServable } from './session-state.ts';
 import { openSocket } from './session-sockets.ts';
 import { sealSession } from './session-overlays.ts';
 import { clean, mendLease, prepare, sessionDisks } from './session-steps.ts';
@@ -65,6 +66,7 @@ export async function startSession(
     phase: 'preparing',
     keepAs: undefined,
     sealed: store.has('sealed-overlay') ? { begun: [], overPlain: false } : undefined,
+    placement: undefined,
   };
   // Its names become paths: before anything is made.
   journalOf(record);
@@ -94,7 +96,7 @@ export async function resumeSession(
 ): Promise<HeldSession> {
   const { record, lock } = await holdFound(store, id);
   try {
-    if (record.phase !== 'preparing' && record.phase !== 'ready') {
+    if (record.phase !== 'preparing' && !isServable(record)) {
       const doing = record.phase === 'keeping' ? 'keep' : 'discard';
       throw new SessionError(
         'IMPOSSIBLE',
@@ -107,7 +109,7 @@ export async function resumeSession(
         `session ${id} is open to TLS clients only: give --tls-x509 or --tls-psk again`,
       );
     }
-    if (record.phase === 'ready') await mendLease(store, record);
+    if (isServable(record)) await mendLease(store, record);
     const ready = (await advance(store, record, undefined, stepsWithoutKeys(store)))!;
     return held(store, await sealSession(store, ready), lock);
   } catch (cause) {

@@ -16,7 +16,7 @@ import { SessionError } from './session-error.ts';
 const JOURNAL = 'session.json';
 /** Held while the session is removed. */
 const LOCK = 'lock';
-const JOURNAL_LENGTH_MAX = 256 * 1024;
+const JOURNAL_LENGTH_MAX = 1024 * 1024;
 const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$/;
 
 export function isSessionId(text: string): boolean {

@@ -1,9 +1,10 @@
-import type { SessionPhase, SessionRecord } from '../../formats/store/sessions/session.ts';
+import type { OwnPhase, SessionRecord } from '../../formats/store/sessions/session.ts';
 import { SessionError } from './session-error.ts';
 
 /*
  * The life of a session as a pure function. The work of a phase is its step; steps may be repeated, so that after a
- * power cut at any time the process that finds the journal repeats the step and continues.
+ * power cut at any time the process that finds the journal repeats the step and continues. A session with a placement
+ * has other phases while a hypervisor may use its disks (placed-state.ts): in these, nothing here touches it.
  */
 export type SessionEvent =
   /** A step of the phase was carried out. */
@@ -24,19 +25,30 @@ const STEPS = {
   ready: undefined,
   keeping: 'publish',
   cleaning: 'clean',
-} as const satisfies Record<SessionPhase, Step>;
+} as const satisfies Record<OwnPhase, Step>;
 
 export function stepOf({ phase }: SessionRecord): Step {
-  return STEPS[phase];
+  return isOwn(phase) ? STEPS[phase] : undefined;
+}
+
+const isOwn = (phase: SessionRecord['phase']): phase is OwnPhase => Object.hasOwn(STEPS, phase);
+
+/** Whether the session's disks are served in this phase, by whoever holds it. */
+export function isServable({ phase }: SessionRecord): boolean {
+  return phase !== 'preparing' && phase !== 'keeping' && phase !== 'cleaning';
 }
 
 /** The session after `event`; undefined: it is gone. Throws IMPOSSIBLE. */
 export function next(session: SessionRecord, event: SessionEvent): SessionRecord | undefined {
-  const { phase } = session;
+  const { id, phase, placement } = session;
+  if (!isOwn(phase)) {
+    const where = `on hypervisor ${placement?.hypervisor}`;
+    throw new SessionError('IMPOSSIBLE', `session ${id} has a machine ${where} (${phase})`);
+  }
   switch (event.kind) {
     case 'done':
       if (phase === 'cleaning') return undefined;
-      if (phase === 'preparing') return { ...session, phase: 'ready' };
+      if (phase === 'preparing') return { ...session, phase: placement ? 'placing' : 'ready' };
       if (phase === 'keeping') return { ...session, phase: 'cleaning' };
       break;
     case 'keep':
@@ -47,6 +59,7 @@ export function next(session: SessionRecord, event: SessionEvent): SessionRecord
       if (phase === 'cleaning' && session.keepAs !== undefined) return session;
       break;
     case 'not kept':
+      // Also one whose machine was withdrawn for that: what it wrote is there, and people decide again.
       if (phase === 'keeping') return { ...session, phase: 'ready', keepAs: undefined };
       break;
     case 'discard':
@@ -56,7 +69,6 @@ export function next(session: SessionRecord, event: SessionEvent): SessionRecord
       }
       return session;
   }
-  const { id } = session;
   if (phase === 'cleaning') {
     const advice = `finish that with "session discard ${id}"`;
     throw new SessionError('IMPOSSIBLE', `session ${id} is being discarded: ${advice}`);

@@ -10,6 +10,7 @@ import { manifestDisk } from '../../store/read/manifest-disk.ts';
 import { sessionDisk } from './session-disk.ts';
 import { sessionDiskUri } from '../state/session-sockets.ts';
 import { readJournal, sessionDirectory, sessionIds } from '../state/session-files.ts';
+import { isServable } from '../state/session-state.ts';
 import {
   newVirtualTree,
   type VirtualTree,
@@ -187,7 +188,7 @@ async function runningSessions(store: Store, only: string | undefined): Promise<
     const lock = `${sessionDirectory(store, id)}/lock`;
     if ((await store.files.lockHolder(lock)) === undefined) continue;
     const session = await readJournal(store, id).catch(() => undefined);
-    if (session?.phase === 'ready') running.push(session);
+    if (session && isServable(session)) running.push(session);
   }
   return running;
 }

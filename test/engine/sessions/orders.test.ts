@@ -3,11 +3,12 @@ import { test } from 'tap';
 import { sessionOrder } from '../../../src/engine/sessions/orders.ts';
 import { orderDigest } from '../../../src/formats/store/service/box.ts';
 import type { SessionRecord } from '../../../src/formats/store/sessions/session.ts';
+import { placedRecord } from '../../support/placed-session.ts';
 
 const RECORD: SessionRecord = {
   ...{ id: 's', created: '', set: 'set', point: 'p0', machine: 'vm', listen: 'unix:/x' },
   ...{ disks: [{ name: 'vda', size: 4096 }], tls: false, nfs: undefined, whenFull: 'pause' },
-  ...{ phase: 'ready', keepAs: undefined, sealed: undefined },
+  ...{ phase: 'ready', keepAs: undefined, sealed: undefined, placement: undefined },
 };
 
 function digestOf(more: Partial<SessionRecord>): string {
@@ -28,4 +29,18 @@ test('a sealed session that is made to be one with an overlay in plain text is n
   const sealed = digestOf({ sealed: { begun: [], overPlain: false } });
   notDeepEqual(digestOf({ sealed: { begun: [], overPlain: true } }), sealed);
   notDeepEqual(digestOf({}), sealed);
+});
+
+test('on which hypervisor a session has which machine is an order; how far that has come is none', async () => {
+  const { placement } = placedRecord('running');
+  const { plan } = placement;
+  const placed = digestOf({ placement });
+  deepEqual(
+    digestOf({ placement: { ...placement, goal: 'move', pool: 'fast', machine: 'u' } }),
+    placed,
+  );
+  const others = [{ hypervisor: 'kvm2' }, { plan: { ...plan, replaces: 'uuid-db1' } }];
+  for (const other of others)
+    notDeepEqual(digestOf({ placement: { ...placement, ...other } }), placed);
+  notDeepEqual(digestOf({}), placed);
 });

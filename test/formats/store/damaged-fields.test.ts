@@ -57,6 +57,28 @@ const SESSION: SessionRecord = {
   phase: 'keeping',
   keepAs: 'vm1-x',
   sealed: { begun: ['vda'], overPlain: true },
+  placement: undefined,
+};
+const PLACED: SessionRecord = {
+  ...SESSION,
+  phase: 'copying',
+  placement: {
+    hypervisor: 'kvm1',
+    plan: {
+      ...{ name: 'vm1', uuid: 'uuid-1', networks: { '52:54:00:00:00:01': 'lan' } },
+      ...{ autostart: true, powerOn: false, replaces: 'uuid-0' },
+    },
+    ...{ pool: 'fast', goal: 'move', stop: 'off', machine: 'uuid-1', aside: 'uuid-0' },
+    disks: [
+      {
+        ...{ name: 'vda', shown: 'nbd://10.0.0.5/vda', reserved: 'fast/vda' },
+        ...{ place: 'target', pivoted: true },
+      },
+    ],
+    lostCopies: 1,
+    waits: { reason: 'away', since: POINT.created, message: 'no route' },
+    run: 'run-1',
+  },
 };
 const SERVED = { tls: { kind: 'psk', path: '/etc/holdfast/keys.psk' } } as const;
 const GROWTH = [{ time: POINT.created, usedBytes: 1, totalBytes: 2 }];
@@ -95,6 +117,13 @@ const KINDS: readonly Kind[] = [
     isNew: true,
   },
   { name: 'session', bytes: encodeSession(SESSION), value: SESSION, decode: decodeSession },
+  {
+    name: 'placed session',
+    bytes: encodeSession(PLACED),
+    value: PLACED,
+    decode: decodeSession,
+    isNew: true,
+  },
   { name: 'served', bytes: encodeServed(SERVED), value: SERVED, decode: decodeServed },
   { name: 'growth', bytes: encodeGrowth(GROWTH), value: GROWTH, decode: decodeGrowth },
   {

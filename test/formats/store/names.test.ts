@@ -40,7 +40,7 @@ test('a name in a record that could lead elsewhere as a part of a path is refuse
       machine: 'vm1',
     },
     ...({ listen: 'unix:/s', tls: false, nfs: undefined, whenFull: 'pause' } as const),
-    ...({ phase: 'ready', keepAs: undefined, sealed: undefined } as const),
+    ...({ phase: 'ready', keepAs: undefined, sealed: undefined, placement: undefined } as const),
     disks: [{ name: 'vda', size: 512 }],
   };
   const head = { set: 'nightly', machine: 'vm1', point: undefined, points: [] };

@@ -1,6 +1,7 @@
-import { deepEqual, equal, ok, throws } from 'node:assert/strict';
+import { deepEqual, equal, match, ok, throws } from 'node:assert/strict';
 import * as fc from 'fast-check';
 import { test } from 'tap';
+import type { Placement } from '../../../src/formats/store/sessions/placement.ts';
 import { FormatError } from '../../../src/formats/format-error.ts';
 import {
   domainKeys,
@@ -124,8 +125,41 @@ test('profiles and sessions decode to what was encoded, and damage is refused', 
     phase: 'keeping',
     keepAs: 'vm1-x',
     sealed: { begun: ['vda'], overPlain: false },
+    placement: undefined,
   };
   deepEqual(decodeSession(encodeSession(session)), session);
+});
+
+test('a session with a placement is of version 2, and only that one has its phases', async () => {
+  const disk = { name: 'vda', shown: undefined, reserved: undefined, place: undefined };
+  const placement: Placement = {
+    hypervisor: 'kvm1',
+    plan: {
+      ...{ name: 'vm1', uuid: 'u', networks: {}, autostart: false },
+      ...{ powerOn: true, replaces: undefined },
+    },
+    ...{ pool: undefined, goal: 'run', stop: 'shutdown', machine: undefined, aside: undefined },
+    ...{ disks: [{ ...disk, pivoted: false }], lostCopies: 0, waits: undefined, run: undefined },
+  };
+  const session: SessionRecord = {
+    ...{ id: 'vm1-aabbcc', created: POINT.created, set: 'nightly', point: POINT.id },
+    ...{ machine: 'vm1', disks: [{ name: 'vda', size: 512 }], listen: 'unix:/x', tls: false },
+    ...{ nfs: undefined, whenFull: 'pause', phase: 'placing', keepAs: undefined },
+    ...{ sealed: undefined, placement },
+  };
+  deepEqual(decodeSession(encodeSession(session)), session);
+  const text = Buffer.from(encodeSession(session)).toString();
+  match(text, /"version": 2/);
+  const { placement: _, ...plain } = session;
+  const placing = encodeSession({ ...plain, placement: undefined });
+  throws(() => decodeSession(placing), { code: 'CORRUPT' });
+  // A text that a hypervisor gave, and that could not be read again.
+  const long = { ...placement, machine: 'x'.repeat(1025) };
+  throws(() => encodeSession({ ...session, placement: long }), { code: 'CORRUPT' });
+  const { sum: _sum, ...unsummed } = JSON.parse(text) as Record<string, unknown>;
+  throws(() => decodeSession(Buffer.from(JSON.stringify(unsummed))), /checksum is missing/);
+  const later = Buffer.from(JSON.stringify({ ...unsummed, version: 3 }));
+  throws(() => decodeSession(later), { code: 'UNSUPPORTED', message: /reads 1 to 2/ });
 });
 
 const KDF = { memoryKiB: 64, passes: 1, salt: pattern(16) };

@@ -1,9 +1,10 @@
 import { deepEqual, equal, throws } from 'node:assert/strict';
 import { test } from 'tap';
-import type { SessionPhase, SessionRecord } from '../../../src/formats/store/sessions/session.ts';
+import type { OwnPhase, SessionRecord } from '../../../src/formats/store/sessions/session.ts';
 import { next, type SessionEvent, stepOf } from '../../../src/sessions/state/session-state.ts';
+import { placedRecord } from '../../support/placed-session.ts';
 
-const PHASES: readonly SessionPhase[] = ['preparing', 'ready', 'keeping', 'cleaning'];
+const PHASES: readonly OwnPhase[] = ['preparing', 'ready', 'keeping', 'cleaning'];
 const EVENTS: readonly SessionEvent[] = [
   { kind: 'done' },
   { kind: 'keep', as: 'p' },
@@ -11,7 +12,7 @@ const EVENTS: readonly SessionEvent[] = [
   { kind: 'not kept' },
 ];
 
-function session(phase: SessionPhase, keepAs?: string): SessionRecord {
+function session(phase: OwnPhase, keepAs?: string): SessionRecord {
   return {
     id: 's',
     created: '',
@@ -26,6 +27,7 @@ function session(phase: SessionPhase, keepAs?: string): SessionRecord {
     phase,
     keepAs,
     sealed: undefined,
+    placement: undefined,
   };
 }
 
@@ -62,4 +64,23 @@ test('an ID that was chosen stands; what was kept cannot be discarded, nor what 
     message: /being discarded/,
   });
   throws(() => next(session('ready'), { kind: 'done' }), { code: 'IMPOSSIBLE' });
+});
+
+test('while a hypervisor may use its disks, only what knows of hypervisors changes a session', async () => {
+  const middle = [
+    ...(['placing', 'running', 'copying', 'pivoting'] as const),
+    ...(['settling', 'leaving', 'withdrawing'] as const),
+  ];
+  for (const phase of middle) {
+    equal(stepOf(placedRecord(phase)), undefined);
+    for (const event of EVENTS) {
+      throws(() => next(placedRecord(phase), event), {
+        code: 'IMPOSSIBLE',
+        message: /a machine on hypervisor kvm1/,
+      });
+    }
+  }
+  equal(next(placedRecord('preparing'), { kind: 'done' })?.phase, 'placing');
+  // Its machine was withdrawn.
+  equal(next(placedRecord('keeping'), { kind: 'not kept' })?.phase, 'ready');
 });

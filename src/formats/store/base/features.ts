@@ -6,6 +6,7 @@ export const FEATURES = {
   'checked-records': { readers: true, writers: true },
   'point-chain': { readers: false, writers: true },
   'sealed-overlay': { readers: true, writers: true },
+  'placed-session': { readers: true, writers: true },
 } as const satisfies Readonly<Record<string, FeatureNeeds>>;
 
 export type Feature = keyof typeof FEATURES;

@@ -1,6 +1,8 @@
+import { FormatError } from '../../format-error.ts';
 import { decodeSummed, encodeSummed, type Fields } from '../base/json-record.ts';
 import { idIn, requireDistinct } from '../base/names.ts';
 import { type SectorSize, sectorsOf } from '../catalog/point.ts';
+import { decodePlacement, encodePlacement, type Placement } from './placement.ts';
 
 // A recovery session's journal: what it is, and its phase. Grammar: session.md.
 
@@ -24,6 +26,8 @@ export interface SessionRecord {
   readonly keepAs: string | undefined;
   /** Undefined: overlays of version 1, in plain text (overlay-map.md). */
   readonly sealed: SealedOverlays | undefined;
+  /** Undefined: people attach its disks to a machine themselves. */
+  readonly placement: Placement | undefined;
 }
 
 /** State of the sealed logs of its disks (overlay-log.md). */
@@ -60,20 +64,44 @@ export interface SessionDisk {
 /** What a guest sees when no space is left for its writes. */
 export type WhenFull = 'pause' | 'refuse';
 
+const OWN_PHASES = ['preparing', 'ready', 'keeping', 'cleaning'] as const;
 /** See sessions/state/session-state.ts. */
-export type SessionPhase = 'preparing' | 'ready' | 'keeping' | 'cleaning';
+export type OwnPhase = (typeof OWN_PHASES)[number];
+
+const PLACED_PHASES = [
+  'preparing',
+  'placing',
+  'running',
+  'copying',
+  'pivoting',
+  'settling',
+  'leaving',
+  'withdrawing',
+  'keeping',
+  'cleaning',
+] as const;
+/** See sessions/placed/placed-state.ts. */
+export type PlacedPhase = (typeof PLACED_PHASES)[number];
+
+export type SessionPhase = OwnPhase | PlacedPhase;
 
 const FORMAT = 'holdfast-session';
-const VERSION = 1;
+/** Version 2: with a placement. */
+const VERSION_MAX = 2;
 const DISKS_MAX = 256;
 const NETWORKS_MAX = 256;
 const PORT_MAX = 65_535;
 
 export function encodeSession(session: SessionRecord): Uint8Array {
-  const { nfs } = session;
+  const { nfs, placement, ...rest } = session;
   const allow = nfs?.allow.map((network) => ({ network }));
-  const place = nfs && { ...nfs, allow };
-  return encodeSummed({ format: FORMAT, version: VERSION, ...session, nfs: place });
+  const record = { ...rest, nfs: nfs && { ...nfs, allow } };
+  if (!placement) return encodeSummed({ format: FORMAT, version: 1, ...record });
+  const placed = { ...record, placement: encodePlacement(placement) };
+  const bytes = encodeSummed({ format: FORMAT, version: VERSION_MAX, ...placed });
+  // Names and texts in it are a hypervisor's: a journal that cannot be read would lose the session.
+  decodeSession(bytes);
+  return bytes;
 }
 
 export function decodeSession(bytes: Uint8Array): SessionRecord {
@@ -81,7 +109,19 @@ export function decodeSession(bytes: Uint8Array): SessionRecord {
 }
 
 function sessionOf(fields: Fields): SessionRecord {
-  fields.expect(FORMAT, VERSION);
+  if (!fields.has('format') || fields.text('format') !== FORMAT) {
+    throw new FormatError('BAD_MAGIC', `record: no ${FORMAT}`);
+  }
+  const version = fields.integer('version', 1, Number.MAX_SAFE_INTEGER);
+  if (version > VERSION_MAX) {
+    const what = `${FORMAT} of version ${version}, this release reads 1 to ${VERSION_MAX}`;
+    throw new FormatError('UNSUPPORTED', what);
+  }
+  // Version 1 may lack its checksum, version 2 never does.
+  if (version > 1 && !fields.has('sum')) {
+    throw new FormatError('CORRUPT', `${FORMAT} of version ${version}: its checksum is missing`);
+  }
+  const isPlaced = version > 1;
   return {
     id: idIn(fields, 'id'),
     created: fields.text('created'),
@@ -93,9 +133,10 @@ function sessionOf(fields: Fields): SessionRecord {
     tls: fields.has('tls') && fields.flag('tls'),
     nfs: fields.has('nfs') ? decodePlace(fields.object('nfs')) : undefined,
     whenFull: fields.oneOf('whenFull', ['pause', 'refuse']),
-    phase: fields.oneOf('phase', ['preparing', 'ready', 'keeping', 'cleaning']),
+    phase: fields.oneOf<SessionPhase>('phase', [...OWN_PHASES, ...(isPlaced ? PLACED_PHASES : [])]),
     keepAs: fields.has('keepAs') ? idIn(fields, 'keepAs') : undefined,
     sealed: fields.has('sealed') ? decodeSealed(fields.object('sealed')) : undefined,
+    placement: isPlaced ? decodePlacement(fields.object('placement'), DISKS_MAX) : undefined,
   };
 }
 

@@ -1,0 +1,146 @@
+import { FormatError } from '../../format-error.ts';
+import type { Fields } from '../base/json-record.ts';
+
+/*
+ * The part of a session's journal that is about its machine on a managed hypervisor: what was planned, what was made
+ * there, how far it is, and for what it waits. Grammar: session.md.
+ */
+
+export interface Placement {
+  /** The name of the hypervisor in Holdfast. */
+  readonly hypervisor: string;
+  readonly plan: PlacementPlan;
+  /** The pool to move to; undefined: none was chosen yet. */
+  readonly pool: string | undefined;
+  readonly goal: PlacementGoal;
+  /** How the machine is stopped when it is withdrawn. */
+  readonly stop: StopHow;
+  /** By which the hypervisor knows the machine that was made; undefined: none that we know of. */
+  readonly machine: string | undefined;
+  /** The machine that is renamed for the session, from before that until it was given its name back, or left. */
+  readonly aside: string | undefined;
+  readonly disks: readonly PlacedDisk[];
+  /** How many copies in a row have ended before they were complete. */
+  readonly lostCopies: number;
+  readonly waits: PlacementWait | undefined;
+  /** The run of several machines that it is a part of. */
+  readonly run: string | undefined;
+}
+
+/** What was chosen when the session began; what the recovery point says is not repeated. */
+export interface PlacementPlan {
+  readonly name: string;
+  readonly uuid: string;
+  /** By the MAC of a card, the name of the hypervisor's network. */
+  readonly networks: Readonly<Record<string, string>>;
+  /** Whether the machine starts with its hypervisor once it has moved. */
+  readonly autostart: boolean;
+  /** Whether it is started as soon as it is there. */
+  readonly powerOn: boolean;
+  /** The machine whose place it takes. */
+  readonly replaces: string | undefined;
+}
+
+export interface PlacedDisk {
+  readonly name: string;
+  /** As the hypervisor names what Holdfast shows; undefined: not shown yet. */
+  readonly shown: string | undefined;
+  /** As it names the disk in the pool; undefined: not reserved yet. */
+  readonly reserved: string | undefined;
+  /** Where the hypervisor said last that it is; undefined: it was not asked yet. */
+  readonly place: DiskPlace | undefined;
+  /** Whether it was ever seen on its reserved disk: from then on there is only forward. */
+  readonly pivoted: boolean;
+}
+
+export interface PlacementWait {
+  readonly reason: WaitReason;
+  /** ISO 8601, UTC. */
+  readonly since: string;
+  /** For people: what happened, and what to do. */
+  readonly message: string;
+}
+
+const PLACEMENT_GOALS = ['run', 'move', 'keep', 'discard'] as const;
+/** What the session is to come to. `run`: it stays as it is. */
+export type PlacementGoal = (typeof PLACEMENT_GOALS)[number];
+
+const STOPS = ['shutdown', 'off'] as const;
+/** `shutdown` asks the guest. */
+export type StopHow = (typeof STOPS)[number];
+
+const DISK_PLACES = ['ours', 'target', 'elsewhere'] as const;
+/** See hypervisors/base/run-driver.ts. */
+export type DiskPlace = (typeof DISK_PLACES)[number];
+
+const WAIT_REASONS = ['away', 'busy', 'no-space', 'machine-off', 'machine-gone', 'person'] as const;
+/**
+ * `away`: the hypervisor cannot be reached. `busy`: another job is running there. `machine-off`: the machine has to run
+ * for the next step, or to end. `machine-gone`: the hypervisor no longer has it. `person`: somebody has to decide.
+ */
+export type WaitReason = (typeof WAIT_REASONS)[number];
+
+/** The longest path of a disk, or text of a hypervisor, in a journal. */
+export const PLACEMENT_TEXT_MAX = 1024;
+const NETWORKS_MAX = 64;
+const LOST_COPIES_MAX = 1000;
+
+export function encodePlacement({ plan, ...placement }: Placement): object {
+  const networks = Object.entries(plan.networks).map(([mac, network]) => ({ mac, network }));
+  return { ...placement, plan: { ...plan, networks } };
+}
+
+export function decodePlacement(fields: Fields, disksMax: number): Placement {
+  return {
+    hypervisor: text(fields, 'hypervisor'),
+    plan: decodePlan(fields.object('plan')),
+    pool: optional(fields, 'pool'),
+    goal: fields.oneOf('goal', PLACEMENT_GOALS),
+    stop: fields.oneOf('stop', STOPS),
+    machine: optional(fields, 'machine'),
+    aside: optional(fields, 'aside'),
+    disks: fields.list('disks', disksMax, (disk) => ({
+      name: text(disk, 'name'),
+      shown: optional(disk, 'shown'),
+      reserved: optional(disk, 'reserved'),
+      place: disk.has('place') ? disk.oneOf('place', DISK_PLACES) : undefined,
+      pivoted: disk.flag('pivoted'),
+    })),
+    lostCopies: fields.integer('lostCopies', 0, LOST_COPIES_MAX),
+    waits: fields.has('waits') ? decodeWait(fields.object('waits')) : undefined,
+    run: optional(fields, 'run'),
+  };
+}
+
+function decodePlan(fields: Fields): PlacementPlan {
+  const networks = fields.list('networks', NETWORKS_MAX, (it) => [
+    text(it, 'mac'),
+    text(it, 'network'),
+  ]);
+  return {
+    name: text(fields, 'name'),
+    uuid: text(fields, 'uuid'),
+    networks: Object.fromEntries(networks) as Record<string, string>,
+    autostart: fields.flag('autostart'),
+    powerOn: fields.flag('powerOn'),
+    replaces: optional(fields, 'replaces'),
+  };
+}
+
+function decodeWait(fields: Fields): PlacementWait {
+  return {
+    reason: fields.oneOf('reason', WAIT_REASONS),
+    since: text(fields, 'since'),
+    message: text(fields, 'message'),
+  };
+}
+
+function optional(fields: Fields, name: string): string | undefined {
+  return fields.has(name) ? text(fields, name) : undefined;
+}
+
+function text(fields: Fields, name: string): string {
+  const found = fields.text(name);
+  if (found.length <= PLACEMENT_TEXT_MAX) return found;
+  throw new FormatError('CORRUPT', `placement's "${name}" is longer than ${PLACEMENT_TEXT_MAX}`);
+}
