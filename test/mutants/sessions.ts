@@ -17,6 +17,20 @@ export const sessions: readonly Mutant[] = [
     tests: [SESSION_FILES],
   },
   {
+    name: 'sessions: one whose machine runs on a hypervisor is discarded under it',
+    file: 'src/sessions/state/session-state.ts',
+    text: '  if (!isOwn(phase)) {\n    const where',
+    to: '  if (false) {\n    const where',
+    tests: [SESSION_STATE],
+  },
+  {
+    name: 'sessions: the machine on a hypervisor is not an order',
+    file: 'src/engine/sessions/orders.ts',
+    text: 'order: { ...order, isSealed, placed } };',
+    to: 'order: { ...order, isSealed } };',
+    tests: [SESSION_ORDERS],
+  },
+  {
     name: 'sessions: the journal does not say that a log has begun',
     file: 'src/sessions/state/session-files.ts',
     text: 'if (!sealed || sealed.begun.includes(disk)) return record;',
