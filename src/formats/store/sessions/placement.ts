@@ -1,5 +1,6 @@
 import { FormatError } from '../../format-error.ts';
 import type { Fields } from '../base/json-record.ts';
+import { idIn, requireDistinct } from '../base/names.ts';
 
 /*
  * The part of a session's journal that is about its machine on a managed hypervisor: what was planned, what was made
@@ -99,16 +100,20 @@ export function decodePlacement(fields: Fields, disksMax: number): Placement {
     stop: fields.oneOf('stop', STOPS),
     machine: optional(fields, 'machine'),
     aside: optional(fields, 'aside'),
-    disks: fields.list('disks', disksMax, (disk) => ({
-      name: text(disk, 'name'),
-      shown: optional(disk, 'shown'),
-      reserved: optional(disk, 'reserved'),
-      place: disk.has('place') ? disk.oneOf('place', DISK_PLACES) : undefined,
-      pivoted: disk.flag('pivoted'),
-    })),
+    disks: requireDistinct(fields.list('disks', disksMax, decodeDisk), 'placed disks'),
     lostCopies: fields.integer('lostCopies', 0, LOST_COPIES_MAX),
     waits: fields.has('waits') ? decodeWait(fields.object('waits')) : undefined,
     run: optional(fields, 'run'),
+  };
+}
+
+function decodeDisk(fields: Fields): PlacedDisk {
+  return {
+    name: idIn(fields, 'name'),
+    shown: optional(fields, 'shown'),
+    reserved: optional(fields, 'reserved'),
+    place: fields.has('place') ? fields.oneOf('place', DISK_PLACES) : undefined,
+    pivoted: fields.flag('pivoted'),
   };
 }
 

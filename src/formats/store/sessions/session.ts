@@ -98,10 +98,7 @@ export function encodeSession(session: SessionRecord): Uint8Array {
   const record = { ...rest, nfs: nfs && { ...nfs, allow } };
   if (!placement) return encodeSummed({ format: FORMAT, version: 1, ...record });
   const placed = { ...record, placement: encodePlacement(placement) };
-  const bytes = encodeSummed({ format: FORMAT, version: VERSION_MAX, ...placed });
-  // Names and texts in it are a hypervisor's: a journal that cannot be read would lose the session.
-  decodeSession(bytes);
-  return bytes;
+  return encodeSummed({ format: FORMAT, version: VERSION_MAX, ...placed });
 }
 
 export function decodeSession(bytes: Uint8Array): SessionRecord {
