@@ -82,7 +82,7 @@ const WAIT_REASONS = ['away', 'busy', 'no-space', 'machine-off', 'machine-gone',
 export type WaitReason = (typeof WAIT_REASONS)[number];
 
 /** The longest path of a disk, or text of a hypervisor, in a journal. */
-const PLACEMENT_TEXT_MAX = 1024;
+export const PLACEMENT_TEXT_MAX = 1024;
 const NETWORKS_MAX = 64;
 const LOST_COPIES_MAX = 1000;
 

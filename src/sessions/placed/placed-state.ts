@@ -1,0 +1,237 @@
+import type { PlacementGoal, WaitReason } from '../../formats/store/sessions/placement.ts';
+import type { PlacedPhase } from '../../formats/store/sessions/session.ts';
+
+/*
+ * The life of a session whose machine is on a managed hypervisor, as two tables: what follows when something is asked
+ * for or done, and what follows from what the hypervisor says of the machine. Its word alone decides when the overlays
+ * may go: `cleaning` and `keeping` are reached from `leaving` and `withdrawing`, whose steps are over only once it said
+ * that no disk is ours, from `preparing`, before it was asked for anything, and by `abandon`.
+ *
+ * Once a disk is on the hypervisor itself there is only forward: what the guest writes since then is there and nowhere
+ * else.
+ */
+
+export interface PlacedState {
+  readonly phase: PlacedPhase;
+  readonly goal: PlacementGoal;
+  /** Whether a disk was ever seen on its reserved one. */
+  readonly isForward: boolean;
+  readonly isWaiting: boolean;
+}
+
+export const PLACED_EVENTS = [
+  /** The step of the phase was carried out. */
+  'done',
+  /** It cannot be: a copy ended too often, or before it was complete; a recovery point could not be published. */
+  'undone',
+  'discard',
+  'keep',
+  'move',
+  'cancel-move',
+  /** The machine is started or stopped. */
+  'power',
+  /** A person gives up what is on the hypervisor. */
+  'abandon',
+  /** A person has done what was needed. */
+  'retry',
+] as const;
+export type PlacedEvent = (typeof PLACED_EVENTS)[number];
+
+/**
+ * What the hypervisor says. `partly`: a disk is on its reserved one, another on ours. `moved`: each is on the
+ * hypervisor itself; `settled`: and nothing says any longer that the machine is ours. `foreign`: it does not say that
+ * it is ours, and yet uses what we serve.
+ */
+export type Seen = 'gone' | 'ours' | 'partly' | 'moved' | 'settled' | 'foreign';
+
+export type Next =
+  /** `ready`: an ordinary session again. `gone`: it is over. */
+  | {
+      readonly kind: 'next';
+      readonly phase: PlacedPhase | 'ready' | 'gone';
+      readonly goal: PlacementGoal;
+    }
+  | { readonly kind: 'refused'; readonly why: string };
+
+export type NextSeen =
+  | { readonly kind: 'continue' }
+  | { readonly kind: 'next'; readonly phase: PlacedPhase; readonly goal: PlacementGoal }
+  | { readonly kind: 'wait'; readonly reason: WaitReason; readonly why: string };
+
+interface To {
+  readonly to: PlacedPhase | 'ready' | 'gone' | 'same';
+  readonly goal?: PlacementGoal;
+}
+/** A text refuses the event. */
+type Cell = To | string | ((goal: PlacementGoal) => To | string);
+
+const SAME: To = { to: 'same' };
+const NEVER = 'nothing of that kind was under way';
+const NOTHING = 'nothing of it is on the hypervisor: discard it';
+const MOVED =
+  'its machine has begun to move to the disks of the hypervisor, which can only be completed';
+const WITHDRAWN = 'its machine is being withdrawn';
+const ENDING = 'it is being ended';
+const STAYS = 'its machine stays where it is, and is no longer part of the session';
+
+/** What was written is kept also where the machine is given up. */
+const abandoned = (goal: PlacementGoal): To =>
+  goal === 'keep' ? { to: 'keeping' } : { to: 'cleaning', goal: 'discard' };
+
+const WITHDRAW: Record<'discard' | 'keep', To> = {
+  discard: { to: 'withdrawing', goal: 'discard' },
+  keep: { to: 'withdrawing', goal: 'keep' },
+};
+const ONLY_FORWARD = { discard: MOVED, keep: MOVED, 'cancel-move': MOVED } as const;
+
+const TABLE = {
+  preparing: {
+    ...{ done: { to: 'placing' }, undone: NEVER },
+    discard: { to: 'cleaning', goal: 'discard' },
+    keep: 'its machine has not run yet',
+    ...{ move: { to: 'same', goal: 'move' }, 'cancel-move': { to: 'same', goal: 'run' } },
+    ...{ power: 'its machine is not there yet', abandon: NOTHING, retry: SAME },
+  },
+  placing: {
+    ...{ done: (goal) => ({ to: goal === 'move' ? 'copying' : 'running' }), undone: NEVER },
+    discard: WITHDRAW.discard,
+    keep: 'its machine has not run yet',
+    ...{ move: { to: 'same', goal: 'move' }, 'cancel-move': { to: 'same', goal: 'run' } },
+    ...{ power: 'its machine is not there yet', abandon: abandoned, retry: SAME },
+  },
+  running: {
+    ...{ done: NEVER, undone: NEVER, ...WITHDRAW },
+    ...{ move: { to: 'copying', goal: 'move' }, 'cancel-move': { to: 'same', goal: 'run' } },
+    ...{ power: SAME, abandon: abandoned, retry: SAME },
+  },
+  copying: {
+    ...{ done: { to: 'pivoting' }, undone: { to: 'running', goal: 'run' }, ...WITHDRAW },
+    ...{ move: SAME, 'cancel-move': { to: 'running', goal: 'run' } },
+    ...{ power: SAME, abandon: abandoned, retry: SAME },
+  },
+  pivoting: {
+    ...{ done: { to: 'settling' }, undone: { to: 'copying' }, ...ONLY_FORWARD, move: SAME },
+    power: 'its disks are moving at this moment: repeat that in a minute',
+    ...{ abandon: abandoned, retry: SAME },
+  },
+  settling: {
+    ...{ done: { to: 'leaving' }, undone: NEVER, ...ONLY_FORWARD, move: SAME },
+    ...{ power: SAME, abandon: abandoned, retry: SAME },
+  },
+  leaving: {
+    ...{ done: { to: 'cleaning' }, undone: NEVER, discard: STAYS, keep: STAYS, move: SAME },
+    ...{ 'cancel-move': STAYS, power: STAYS, abandon: abandoned, retry: SAME },
+  },
+  withdrawing: {
+    done: (goal) => ({ to: goal === 'keep' ? 'keeping' : 'cleaning' }),
+    ...{ undone: NEVER, ...WITHDRAW, move: WITHDRAWN, 'cancel-move': WITHDRAWN },
+    power: `${WITHDRAWN}: to switch it off, repeat the command that withdraws it`,
+    ...{ abandon: abandoned, retry: SAME },
+  },
+  keeping: {
+    ...{ done: { to: 'cleaning' }, undone: { to: 'ready', goal: 'run' } },
+    ...{ discard: { to: 'cleaning', goal: 'discard' }, keep: SAME, move: ENDING },
+    ...{ 'cancel-move': ENDING, power: ENDING, abandon: NOTHING, retry: SAME },
+  },
+  cleaning: {
+    ...{ done: { to: 'gone' }, undone: NEVER, discard: SAME },
+    keep: (goal) => (goal === 'keep' ? SAME : 'it is being discarded, or has moved'),
+    ...{ move: ENDING, 'cancel-move': ENDING, power: ENDING, abandon: NOTHING, retry: SAME },
+  },
+} as const satisfies Record<PlacedPhase, Record<PlacedEvent, Cell>>;
+
+/** The state after `event`, or why it cannot be. */
+export function afterEvent(state: PlacedState, event: PlacedEvent): Next {
+  const { phase, goal, isForward, isWaiting } = state;
+  if (isForward && isBack(event) && canGoBack(phase)) {
+    return { kind: 'refused', why: MOVED };
+  }
+  if (event === 'abandon' && !isWaiting) {
+    const why = 'it waits for nothing: discard it, so that its machine is withdrawn';
+    return { kind: 'refused', why };
+  }
+  const cell: Cell = TABLE[phase][event];
+  const found = typeof cell === 'function' ? cell(goal) : cell;
+  if (typeof found === 'string') return { kind: 'refused', why: found };
+  const to = found.to === 'same' ? phase : found.to;
+  return { kind: 'next', phase: to, goal: found.goal ?? goal };
+}
+
+const isBack = (event: PlacedEvent): event is keyof typeof ONLY_FORWARD =>
+  Object.hasOwn(ONLY_FORWARD, event);
+
+const canGoBack = (phase: PlacedPhase): boolean =>
+  phase === 'placing' || phase === 'running' || phase === 'copying' || phase === 'withdrawing';
+
+type SeenCell = 'continue' | To | { readonly reason: WaitReason; readonly why: string };
+
+const GONE = {
+  reason: 'machine-gone',
+  why:
+    'the hypervisor no longer has its machine: what it wrote is safe here. Keep the session, or discard it; if the ' +
+    'machine is put back there, the session continues',
+} as const;
+const FOREIGN = {
+  reason: 'person',
+  why:
+    "its machine uses disks of the session, but is no longer marked as the session's: somebody changed it. Remove " +
+    'that machine or its disks on the hypervisor, and let the session try again',
+} as const;
+const MOVED_BACK = {
+  reason: 'person',
+  why:
+    'its machine uses disks of the session again, although it had moved: move them to the hypervisor again there, ' +
+    'and let the session try again',
+} as const;
+const LOST = {
+  reason: 'person',
+  why:
+    'the hypervisor no longer has its machine, which had moved there: put it back there and let the session try ' +
+    'again, or abandon the session',
+} as const;
+const SETTLE: To = { to: 'settling', goal: 'move' };
+const COPY: To = { to: 'copying', goal: 'move' };
+const CONTINUE = 'continue' as const;
+const ALL = {
+  ...{ gone: CONTINUE, ours: CONTINUE, partly: CONTINUE },
+  ...{ moved: CONTINUE, settled: CONTINUE, foreign: CONTINUE },
+} as const;
+
+const SEEN = {
+  preparing: ALL,
+  placing: { ...ALL, settled: SETTLE, foreign: FOREIGN },
+  running: {
+    ...{ gone: GONE, ours: CONTINUE, partly: COPY, moved: SETTLE, settled: SETTLE },
+    foreign: FOREIGN,
+  },
+  copying: {
+    ...{ gone: GONE, ours: CONTINUE, partly: CONTINUE, moved: SETTLE, settled: SETTLE },
+    foreign: FOREIGN,
+  },
+  pivoting: {
+    ...{ gone: LOST, ours: CONTINUE, partly: CONTINUE, moved: SETTLE, settled: SETTLE },
+    foreign: FOREIGN,
+  },
+  settling: {
+    ...{ gone: LOST, ours: { to: 'running', goal: 'run' }, partly: COPY },
+    ...{ moved: CONTINUE, settled: CONTINUE, foreign: FOREIGN },
+  },
+  leaving: { ...ALL, ours: MOVED_BACK, partly: MOVED_BACK, foreign: MOVED_BACK },
+  withdrawing: {
+    ...{ gone: CONTINUE, ours: CONTINUE, partly: COPY, moved: SETTLE, settled: SETTLE },
+    foreign: FOREIGN,
+  },
+  keeping: ALL,
+  cleaning: ALL,
+} as const satisfies Record<PlacedPhase, Record<Seen, SeenCell>>;
+
+/** What follows from what the hypervisor says, before the step of the phase is taken. */
+export function afterLook({ phase, isForward }: PlacedState, seen: Seen): NextSeen {
+  const cell: SeenCell = SEEN[phase][seen];
+  if (cell === 'continue') return { kind: 'continue' };
+  // What it wrote since it began to move was there only.
+  if (cell === GONE && isForward) return { kind: 'wait', ...LOST };
+  if ('reason' in cell) return { kind: 'wait', ...cell };
+  if (phase === 'settling' && isForward && seen === 'ours') return { kind: 'wait', ...MOVED_BACK };
+  return { kind: 'next', phase: cell.to as PlacedPhase, goal: cell.goal! };
+}

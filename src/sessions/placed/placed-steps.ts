@@ -1,0 +1,314 @@
+import type { PlacedDisk, Placement } from '../../formats/store/sessions/placement.ts';
+import type { SessionRecord } from '../../formats/store/sessions/session.ts';
+import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
+import type {
+  DiskMove,
+  Look,
+  PlacedMachine,
+  ReservedDisk,
+  RunDriver,
+} from '../../hypervisors/base/run-driver.ts';
+import type { PlacedWorld, StepResult } from './placed-world.ts';
+
+/*
+ * The steps of a placed session on its hypervisor. Each begins with what the hypervisor has just said (`look`), and
+ * may be repeated from its beginning: the driver finds what an earlier attempt made. What is journaled within a step
+ * is only what the driver could not find again, or people want to see.
+ */
+export interface StepContext {
+  readonly world: PlacedWorld;
+  readonly driver: RunDriver;
+  /** Undefined: nothing on the hypervisor has the session's mark. */
+  readonly machine: PlacedMachine | undefined;
+  readonly look: Look;
+  /** What this process remembers of the phase. */
+  readonly memory: PhaseMemory;
+  readonly signal: AbortSignal;
+}
+
+/** Forgotten when the phase changes, and with the process. */
+export interface PhaseMemory {
+  hasBegunCopy?: boolean;
+  hasCancelled?: boolean;
+  askedToStopMs?: number;
+}
+
+/** How often the hypervisor is asked where nothing is under way; events come sooner. */
+const IDLE_POLL_MS = 15_000;
+const BUSY_POLL_MS = 2000;
+/** A guest may not have heard the first time. */
+const ASK_AGAIN_MS = 60_000;
+const LOST_COPIES_MAX = 3;
+
+const DONE: StepResult = { kind: 'done' };
+const AGAIN: StepResult = { kind: 'again' };
+
+export function placementOf({ placement }: SessionRecord): Placement {
+  if (placement) return placement;
+  throw new Error('a session without a placement has no machine on a hypervisor');
+}
+
+/** The machine is defined there on the session's disks, and started if that was asked for. */
+export async function place(context: StepContext): Promise<StepResult> {
+  const { world, driver, signal } = context;
+  const { id: session } = world.journal.record;
+  let { machine } = context;
+  if (!machine) {
+    const obstacle = await prepareToPlace(context);
+    if (obstacle) return obstacle;
+    const { record } = world.journal;
+    const plan = await world.plan(record, signal);
+    const shown = await driver.show(plan, signal);
+    await changeDisks(world, (disk) => ({
+      ...disk,
+      shown: shown.find(({ name }) => name === disk.name)?.source,
+    }));
+    machine = { id: await driver.register(plan, shown, signal), session };
+    await changePlacement(world, { machine: machine.id });
+    world.log(`defined machine ${plan.name} (${machine.id})`);
+  }
+  if (placementOf(world.journal.record).plan.powerOn) await driver.start(machine, signal);
+  return DONE;
+}
+
+/** Everything before something of ours is on the hypervisor under a name of its own. */
+async function prepareToPlace({
+  world,
+  driver,
+  signal,
+}: StepContext): Promise<StepResult | undefined> {
+  const plan = await world.plan(world.journal.record, signal);
+  const { replaces } = placementOf(world.journal.record).plan;
+  const findings = await driver.check(plan, signal);
+  const blockers = findings.filter(
+    ({ level, code }) => level === 'blocker' && !(code === 'name' && replaces !== undefined),
+  );
+  if (blockers.length > 0) {
+    const message = blockers.map((it) => `${it.message}: ${it.remedy}`).join('; ');
+    return { kind: 'wait', reason: 'person', message, ms: IDLE_POLL_MS };
+  }
+  await reserveDisks({ world, driver, signal });
+  if (replaces === undefined) return undefined;
+  // Noted before: if the answer is lost, it has to be found again.
+  await changePlacement(world, { aside: replaces });
+  await driver.setAside(replaces, plan.session, signal);
+  return undefined;
+}
+
+/** The disks to move to; empty: no pool was chosen. */
+async function reserveDisks({
+  world,
+  driver,
+  signal,
+}: Pick<StepContext, 'world' | 'driver' | 'signal'>): Promise<readonly ReservedDisk[]> {
+  const plan = await world.plan(world.journal.record, signal);
+  if (plan.pool === undefined) return [];
+  const reserved = await driver.reserve(plan, signal);
+  await changeDisks(world, (disk) => ({
+    ...disk,
+    reserved: reserved.find(({ name }) => name === disk.name)?.source,
+  }));
+  return reserved;
+}
+
+/** Nothing is under way: the machine runs on what is served, or is off. */
+export async function stay(context: StepContext): Promise<StepResult> {
+  const { memory } = context;
+  if (!memory.hasCancelled) {
+    // A move was cancelled, and a crash may have come first.
+    await endCopies(context);
+    memory.hasCancelled = true;
+  }
+  if (await isWoken(context)) return AGAIN;
+  return { kind: 'later', ms: IDLE_POLL_MS };
+}
+
+/** A machine that stopped because its disks did not answer: they do again, or this fails and is repeated. */
+async function isWoken({ world, driver, machine, look, signal }: StepContext): Promise<boolean> {
+  if (!machine || !look.isThere || look.power !== 'paused-io') return false;
+  await driver.start(machine, signal);
+  world.log('its machine runs again: its disks had not answered');
+  return true;
+}
+
+async function endCopies({ world, driver, machine, look, signal }: StepContext): Promise<boolean> {
+  const { disks } = placementOf(world.journal.record);
+  if (!machine || !look.isThere || disks.every(({ reserved }) => reserved === undefined)) {
+    return false;
+  }
+  const moves = Object.values(await driver.moving(machine, signal));
+  if (!moves.some(({ state }) => state === 'copying' || state === 'ready')) return false;
+  await driver.cancelMove(machine, signal);
+  world.log('ended the copies of its disks');
+  return true;
+}
+
+const isThere = ({ state }: DiskMove): boolean => state === 'ready' || state === 'target';
+
+/** All disks are copied, and the copies follow. */
+export async function copy(context: StepContext): Promise<StepResult> {
+  const { world, driver, machine, look, memory, signal } = context;
+  if (!machine || !look.isThere) return { kind: 'later', ms: BUSY_POLL_MS };
+  if (await isWoken(context)) return AGAIN;
+  if (look.power === 'off' || look.power === 'suspended') {
+    const message = 'its machine is off: it moves only while it runs. Start it, or cancel the move';
+    return { kind: 'wait', reason: 'machine-off', message, ms: BUSY_POLL_MS };
+  }
+  const reserved = await reserveDisks(context);
+  if (reserved.length === 0) {
+    const message =
+      'no pool was chosen to move its disks to: give one, with the command that moves it';
+    return { kind: 'wait', reason: 'person', message, ms: IDLE_POLL_MS };
+  }
+  const moves = Object.values(await driver.moving(machine, signal));
+  if (moves.every(isThere)) return DONE;
+  const lost = moves.find((it) => it.state === 'source');
+  if (!lost) return { kind: 'later', ms: BUSY_POLL_MS };
+  if (lost.failure !== undefined || memory.hasBegunCopy) {
+    const tooOften = await countLost(world, lost.failure ?? 'it ended without a reason');
+    if (tooOften) return tooOften;
+  }
+  await driver.move(machine, reserved, signal);
+  memory.hasBegunCopy = true;
+  world.log('began to copy its disks');
+  return { kind: 'later', ms: BUSY_POLL_MS };
+}
+
+async function countLost(world: PlacedWorld, failure: string): Promise<StepResult | undefined> {
+  const { lostCopies, disks } = placementOf(world.journal.record);
+  const message = `the copy of its disks has ended ${lostCopies + 1} times before it was complete: ${failure}`;
+  world.log(message);
+  if (lostCopies < LOST_COPIES_MAX) {
+    await changePlacement(world, { lostCopies: lostCopies + 1 });
+    return undefined;
+  }
+  const advice = 'Its machine runs on; once the cause is mended, move it again';
+  const why = `${message}. ${advice}`;
+  // Where a disk has moved already, there is no way back to what was.
+  if (disks.some(({ pivoted }) => pivoted)) {
+    return { kind: 'wait', reason: 'person', message: why, ms: IDLE_POLL_MS };
+  }
+  return { kind: 'undone', why };
+}
+
+/** Each disk goes on on its reserved one. That all do is seen by the look that follows. */
+export async function pivot(context: StepContext): Promise<StepResult> {
+  const { world, driver, machine, signal } = context;
+  if (!machine) return AGAIN;
+  if (await isWoken(context)) return AGAIN;
+  const moves = Object.values(await driver.moving(machine, signal));
+  if (!moves.every(isThere)) {
+    return { kind: 'undone', why: 'a copy of its disks has ended before they moved' };
+  }
+  await driver.pivot(machine, signal);
+  world.log('its disks have moved to the hypervisor');
+  return AGAIN;
+}
+
+/** The machine is the hypervisor's own. */
+export async function settle(context: StepContext): Promise<StepResult> {
+  const { world, driver, machine, look, signal } = context;
+  // Its mark is removed last: nothing is left to do.
+  if (look.isThere && look.session === undefined) return DONE;
+  const { record } = world.journal;
+  await driver.settle(machine!, await world.plan(record, signal), signal);
+  world.log("its machine is the hypervisor's own");
+  return AGAIN;
+}
+
+/** Nothing on the hypervisor is the session's any longer. */
+export async function leave({ world, driver, signal }: StepContext): Promise<StepResult> {
+  const { id } = world.journal.record;
+  await driver.hide(id, signal);
+  await endAside({ world, driver, signal }, (aside) => driver.leaveAside(aside, id, signal));
+  await driver.release(id, signal);
+  await world.own.endExports();
+  return DONE;
+}
+
+async function endAside(
+  { world }: Pick<StepContext, 'world' | 'driver' | 'signal'>,
+  end: (aside: string) => Promise<void>,
+): Promise<void> {
+  const { aside } = placementOf(world.journal.record);
+  if (aside === undefined) return;
+  try {
+    await end(aside);
+  } catch (cause) {
+    if (!(cause instanceof HypervisorError) || cause.code !== 'NOT_FOUND') throw cause;
+    world.log(`machine ${aside}, which was set aside, was removed by somebody`);
+  }
+  await changePlacement(world, { aside: undefined });
+}
+
+/** The machine is gone, and the hypervisor as it was before. */
+export async function withdraw(context: StepContext): Promise<StepResult> {
+  const { world, driver, machine, look, signal } = context;
+  const { record } = world.journal;
+  const { id } = record;
+  if (await endCopies(context)) return AGAIN;
+  if (look.isThere && look.power !== 'off') return stop(context);
+  if (look.isThere) {
+    await driver.unregister(machine!, signal);
+    world.log('removed its machine from the hypervisor');
+    return AGAIN;
+  }
+  await removeFiles(context);
+  await driver.hide(id, signal);
+  await endAside(context, (aside) => driver.putBack(aside, id, signal));
+  await driver.release(id, signal);
+  await world.own.endExports();
+  return DONE;
+}
+
+/** Files that were placed for a machine that is gone, or was never defined. */
+async function removeFiles({ world, driver, machine, signal }: StepContext): Promise<void> {
+  const { id: session, ...record } = world.journal.record;
+  const { uuid } = placementOf({ id: session, ...record }).plan;
+  try {
+    await driver.unregister(machine ?? { id: uuid, session }, signal);
+  } catch (cause) {
+    // The machine that prevented ours from being defined.
+    if (machine || !(cause instanceof HypervisorError) || cause.code !== 'CONFLICT') throw cause;
+  }
+}
+
+async function stop(context: StepContext): Promise<StepResult> {
+  const { world, driver, machine, look, memory, signal } = context;
+  const how = placementOf(world.journal.record).stop;
+  if (how === 'off') {
+    await driver.stop(machine!, how, signal);
+    world.log('switched its machine off');
+    return AGAIN;
+  }
+  // A guest that waits for its disks hears nothing.
+  if (await isWoken(context)) return AGAIN;
+  const now = world.clock.monotonicMs();
+  if (memory.askedToStopMs === undefined || now - memory.askedToStopMs >= ASK_AGAIN_MS) {
+    memory.askedToStopMs = now;
+    await driver.stop(machine!, how, signal);
+    world.log('asked its guest to shut down');
+  }
+  const state = look.isThere && look.power !== 'on' ? ` (it is ${look.power})` : '';
+  return {
+    ...{ kind: 'wait', reason: 'machine-off', ms: BUSY_POLL_MS },
+    message: `its guest was asked to shut down${state}. To switch its machine off, say so with the same command`,
+  };
+}
+
+export async function changePlacement(
+  { journal }: Pick<PlacedWorld, 'journal'>,
+  change: Partial<Placement>,
+): Promise<void> {
+  await journal.change((record) => ({
+    ...record,
+    placement: { ...placementOf(record), ...change },
+  }));
+}
+
+async function changeDisks(
+  world: PlacedWorld,
+  change: (disk: PlacedDisk) => PlacedDisk,
+): Promise<void> {
+  await changePlacement(world, { disks: placementOf(world.journal.record).disks.map(change) });
+}

@@ -1,0 +1,207 @@
+import { ok } from 'node:assert/strict';
+import type { PlacedDebt } from '../../../src/formats/store/sessions/debt.ts';
+import type { Placement } from '../../../src/formats/store/sessions/placement.ts';
+import {
+  decodeSession,
+  encodeSession,
+  type SessionRecord,
+} from '../../../src/formats/store/sessions/session.ts';
+import type { RunPlan } from '../../../src/hypervisors/base/run-driver.ts';
+import { type PlacedSession, placedSession } from '../../../src/sessions/placed/placed-session.ts';
+import type { PlacedWorld } from '../../../src/sessions/placed/placed-world.ts';
+import { type Prepared, prepare, runOf } from '../../hypervisors/running.ts';
+import type { Mishap } from '../../hypervisors/rig.ts';
+import { fakeClock } from '../../support/fake-clock.ts';
+import { fakeRunHost } from '../../support/fake-hypervisor/fake-run-host.ts';
+import type { FakeHost, FakeMachine } from '../../support/fake-hypervisor/host.ts';
+import { placedRecord } from '../../support/placed-session.ts';
+
+/** Nothing more happens in this process. */
+export class Crash extends Error {
+  override readonly name = 'Crash';
+}
+
+export interface CrashAt {
+  /** The effect, from 1: a call of the hypervisor, a change of the journal, work here. */
+  readonly count: number;
+  readonly when: 'before' | 'after';
+}
+
+/** What outlives a process: the hypervisor, the journal, what the guest wrote here. */
+export interface Place {
+  readonly rig: ReturnType<typeof fakeRunHost>;
+  readonly host: FakeHost;
+  readonly prepared: Prepared;
+  journal: Uint8Array;
+  isCleaned: boolean;
+  areExportsUp: boolean;
+  readonly kept: Map<string, Record<string, Uint8Array>>;
+  readonly debts: Map<string, PlacedDebt>;
+  /** Why a recovery point cannot be published. */
+  refusal: string | undefined;
+  readonly log: string[];
+  /** Each phase that the journal had. */
+  readonly phases: string[];
+}
+
+export interface Life {
+  readonly session: PlacedSession;
+  /** Names of its effects so far. */
+  readonly effects: readonly string[];
+}
+
+const clock = fakeClock('2026-11-30T08:00:00.000Z');
+
+export async function newPlace(more: Partial<Placement> = {}): Promise<Place> {
+  const rig = fakeRunHost();
+  const { host } = rig as unknown as { host: FakeHost };
+  const prepared = await prepare(rig, placedRecord('preparing').id);
+  const { plan, old } = prepared;
+  const { placement: initial, ...record } = placedRecord('preparing');
+  const placement: Placement = {
+    ...initial,
+    plan: {
+      ...{ name: plan.name, uuid: plan.uuid, networks: plan.networks, autostart: true },
+      ...{ powerOn: true, replaces: old.id },
+    },
+    pool: plan.pool,
+    disks: plan.disks.map(({ name }) => ({
+      ...{ name, shown: undefined, reserved: undefined, place: undefined, pivoted: false },
+    })),
+    ...more,
+  };
+  const disks = plan.disks.map(({ name, size }) => ({ name, size }));
+  return {
+    ...{ rig, host, prepared, journal: encodeSession({ ...record, disks, placement }) },
+    ...{ isCleaned: false, areExportsUp: true, kept: new Map(), debts: new Map() },
+    ...{ refusal: undefined, log: [], phases: ['preparing'] },
+  };
+}
+
+export const recordOf = (place: Place): SessionRecord => decodeSession(place.journal);
+
+export function placementIn(place: Place): Placement {
+  return recordOf(place).placement!;
+}
+
+/** A process that serves the session and carries it on. */
+export function newLife(
+  place: Place,
+  crashAt?: CrashAt,
+  mishapAt?: (count: number) => Mishap | undefined,
+): Life {
+  const effects: string[] = [];
+  let isDead = false;
+  if (!place.isCleaned) void place.prepared.served.setUp(isServing(place));
+  function die(): Crash {
+    isDead = true;
+    return new Crash(effects.at(-1));
+  }
+  async function effect<T>(name: string, work: () => Promise<T>): Promise<T> {
+    if (isDead) throw new Crash('dead');
+    effects.push(name);
+    const isHit = effects.length === crashAt?.count;
+    if (isHit && crashAt.when === 'before') throw die();
+    const result = await work();
+    if (isHit) throw die();
+    return result;
+  }
+  function onCall(name: string): Mishap | undefined {
+    if (isDead) throw new Crash('dead');
+    effects.push(name);
+    const mishap = mishapAt?.(effects.length);
+    if (effects.length !== crashAt?.count) return mishap;
+    if (crashAt.when === 'before') throw die();
+    isDead = true;
+    return 'cut-after';
+  }
+  const world: PlacedWorld = {
+    clock,
+    journal: {
+      get record() {
+        return recordOf(place);
+      },
+      change: (step) =>
+        effect('journal', async () => {
+          const after = step(recordOf(place));
+          place.journal = encodeSession(after);
+          decodeSession(place.journal);
+          if (place.phases.at(-1) !== after.phase) place.phases.push(after.phase);
+        }),
+    },
+    driver: async () => runOf(await place.rig.connect({ onCall })),
+    plan: async (record) => planOf(place, record),
+    own: {
+      prepare: () => effect('prepare', async () => {}),
+      endExports: () =>
+        effect('end exports', async () => {
+          place.areExportsUp = false;
+          await place.prepared.served.setUp(false);
+        }),
+      publish: ({ keepAs }) =>
+        effect('publish', async () => {
+          ok(keepAs);
+          ok(!place.areExportsUp, 'nothing writes while it is published');
+          if (place.refusal === undefined) place.kept.set(keepAs, await contentsHere(place));
+          return place.refusal;
+        }),
+      clean: ({ id }) =>
+        effect('clean', async () => {
+          ok(place.debts.has(id) || usersOf(place).length === 0, 'a machine uses the overlays');
+          place.isCleaned = true;
+        }),
+      owe: (debt) => effect('owe', async () => void place.debts.set(debt.session, debt)),
+    },
+    log: (message) => void place.log.push(message),
+  };
+  return { session: placedSession(world), effects };
+}
+
+/** As whoever serves a session finds it in the journal. */
+function isServing(place: Place): boolean {
+  place.areExportsUp = !['keeping', 'cleaning', 'ready'].includes(recordOf(place).phase);
+  return place.areExportsUp;
+}
+
+function planOf({ prepared }: Place, { placement }: SessionRecord): RunPlan {
+  return { ...prepared.plan, pool: placement!.pool };
+}
+
+export async function contentsHere({ prepared }: Place): Promise<Record<string, Uint8Array>> {
+  const { served } = prepared;
+  return { vda: await served.contents('vda'), vdb: await served.contents('vdb') };
+}
+
+/** Machines on what the session serves. */
+export function usersOf({ host, prepared }: Place): FakeMachine[] {
+  const ours = new Set(prepared.plan.disks.flatMap(({ urls }) => urls));
+  return [...host.machines.values()].filter(({ disks }) =>
+    [...disks.values()].some(({ layers }) => layers.some((source) => ours.has(source))),
+  );
+}
+
+export function machineIn({ host, prepared }: Place): FakeMachine | undefined {
+  return host.machines.get(prepared.plan.uuid);
+}
+
+const endless = new AbortController().signal;
+
+export function step(life: Life): ReturnType<PlacedSession['step']> {
+  return life.session.step(endless);
+}
+
+/** Steps until nothing more happens: it is over, or it waits. */
+export async function rest(place: Place, life: Life, steps = 60): Promise<'over' | 'waits'> {
+  let quiet = 0;
+  for (let n = 0; n < steps; n++) {
+    const before = Buffer.from(place.journal);
+    const { length } = place.log;
+    const pause = await step(life);
+    if (pause.kind === 'over') return 'over';
+    const isSame = before.equals(place.journal) && place.log.length === length;
+    quiet = isSame && pause.ms > 0 ? quiet + 1 : 0;
+    // A copy goes on from poll to poll.
+    if (quiet > 5) return 'waits';
+  }
+  throw new Error(`it does not come to rest: ${place.log.slice(-12).join('\n')}`);
+}
