@@ -17,6 +17,7 @@ import { screens } from './screens.ts';
 import { sealedLog } from './sealed-log.ts';
 import { sealedOverlay } from './sealed-overlay.ts';
 import { service } from './service.ts';
+import { placedSessions } from './placed-sessions.ts';
 import { sessions } from './sessions.ts';
 import { store } from './store.ts';
 import { targets } from './servers.ts';
@@ -26,6 +27,7 @@ export const mutants: readonly Mutant[] = [
   ...disks,
   ...store,
   ...sessions,
+  ...placedSessions,
   ...ingest,
   ...service,
   ...targets,

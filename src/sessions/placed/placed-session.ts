@@ -29,7 +29,7 @@ import type { PlacedWorld, StepResult } from './placed-world.ts';
 /*
  * Carries a placed session from phase to phase. The journal is the intention, the hypervisor the truth: each step
  * begins with a look at the machine, so that after any interruption the process that finds the journal continues, and
- * nobody has to be there. While the hypervisor is away the session waits, and its exports serve on.
+ * no person has to be there. While the hypervisor is away the session waits, and its exports serve on.
  */
 export interface PlacedSession {
   readonly record: SessionRecord;

@@ -174,7 +174,7 @@ const GONE = {
 const FOREIGN = {
   reason: 'person',
   why:
-    "its machine uses disks of the session, but is no longer marked as the session's: somebody changed it. Remove " +
+    "its machine uses disks of the session, but is no longer marked as the session's: a person changed it. Remove " +
     'that machine or its disks on the hypervisor, and let the session try again',
 } as const;
 const MOVED_BACK = {

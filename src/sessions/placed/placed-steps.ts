@@ -236,7 +236,7 @@ async function endAside(
     await end(aside);
   } catch (cause) {
     if (!(cause instanceof HypervisorError) || cause.code !== 'NOT_FOUND') throw cause;
-    world.log(`machine ${aside}, which was set aside, was removed by somebody`);
+    world.log(`machine ${aside}, which was set aside, was removed in the meantime`);
   }
   await changePlacement(world, { aside: undefined });
 }

@@ -33,7 +33,7 @@ export function stepOf({ phase }: SessionRecord): Step {
 
 const isOwn = (phase: SessionRecord['phase']): phase is OwnPhase => Object.hasOwn(STEPS, phase);
 
-/** Whether the session's disks are served in this phase, by whoever holds it. */
+/** Whether the session's disks are served in this phase, by the process that holds it. */
 export function isServable({ phase }: SessionRecord): boolean {
   return phase !== 'preparing' && phase !== 'keeping' && phase !== 'cleaning';
 }

@@ -17,6 +17,7 @@ import {
   LARGE_SECTOR,
 } from '../../../src/formats/store/catalog/point.ts';
 import { decodeProfile, encodeProfile } from '../../../src/formats/store/catalog/profile.ts';
+import { decodeDebt, encodeDebt } from '../../../src/formats/store/sessions/debt.ts';
 import { decodeServed, encodeServed } from '../../../src/formats/store/sessions/served.ts';
 import {
   decodeSession,
@@ -80,6 +81,10 @@ const PLACED: SessionRecord = {
     run: 'run-1',
   },
 };
+const DEBT = {
+  ...{ session: 'vm1-aabbcc', hypervisor: 'kvm1', since: POINT.created, machine: 'uuid-1' },
+  ...{ uuid: 'uuid-1', aside: 'uuid-0', hasMoved: true },
+};
 const SERVED = { tls: { kind: 'psk', path: '/etc/holdfast/keys.psk' } } as const;
 const GROWTH = [{ time: POINT.created, usedBytes: 1, totalBytes: 2 }];
 const PROFILE = { machine: 'vm1', disks: [{ name: 'vda', ranges: [{ offset: 0, length: 4096 }] }] };
@@ -124,6 +129,7 @@ const KINDS: readonly Kind[] = [
     decode: decodeSession,
     isNew: true,
   },
+  { name: 'debt', bytes: encodeDebt(DEBT), value: DEBT, decode: decodeDebt, isNew: true },
   { name: 'served', bytes: encodeServed(SERVED), value: SERVED, decode: decodeServed },
   { name: 'growth', bytes: encodeGrowth(GROWTH), value: GROWTH, decode: decodeGrowth },
   {

@@ -229,6 +229,8 @@ async function judgeEnd(place: Place): Promise<void> {
     ]);
     return;
   }
+  // It had moved, and was removed there as any other.
+  if (place.phases.includes('leaving')) return;
   deepEqual(names, [placementIn(place).plan.name], 'the old machine has its name again');
   if (keepAs === undefined && phase !== 'ready') return;
   const hasMoved = placementIn(place).disks.some(({ pivoted }) => pivoted);

@@ -78,7 +78,13 @@ export async function newPlace(more: Partial<Placement> = {}): Promise<Place> {
   };
 }
 
-export const recordOf = (place: Place): SessionRecord => decodeSession(place.journal);
+const decoded = new WeakMap<Uint8Array, SessionRecord>();
+
+export function recordOf({ journal }: Place): SessionRecord {
+  const known = decoded.get(journal) ?? decodeSession(journal);
+  decoded.set(journal, known);
+  return known;
+}
 
 export function placementIn(place: Place): Placement {
   return recordOf(place).placement!;
@@ -125,7 +131,6 @@ export function newLife(
         effect('journal', async () => {
           const after = step(recordOf(place));
           place.journal = encodeSession(after);
-          decodeSession(place.journal);
           if (place.phases.at(-1) !== after.phase) place.phases.push(after.phase);
         }),
     },

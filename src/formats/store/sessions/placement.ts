@@ -77,7 +77,7 @@ export type DiskPlace = (typeof DISK_PLACES)[number];
 const WAIT_REASONS = ['away', 'busy', 'no-space', 'machine-off', 'machine-gone', 'person'] as const;
 /**
  * `away`: the hypervisor cannot be reached. `busy`: another job is running there. `machine-off`: the machine has to run
- * for the next step, or to end. `machine-gone`: the hypervisor no longer has it. `person`: somebody has to decide.
+ * for the next step, or to end. `machine-gone`: the hypervisor no longer has it. `person`: one has to decide.
  */
 export type WaitReason = (typeof WAIT_REASONS)[number];
 

@@ -1,0 +1,64 @@
+import type { Mutant } from './mutant.ts';
+
+const EVERY_CASE = 'test/sessions/placed/placed-session.test.ts';
+const WAITING = 'test/sessions/placed/waiting.test.ts';
+const DEBTS = 'test/sessions/placed/debts.test.ts';
+
+export const placedSessions: readonly Mutant[] = [
+  {
+    name: 'placed sessions: overlays go before the machine does',
+    file: 'src/sessions/placed/placed-state.ts',
+    text: "  discard: { to: 'withdrawing', goal: 'discard' },",
+    to: "  discard: { to: 'cleaning', goal: 'discard' },",
+    tests: [EVERY_CASE],
+  },
+  {
+    name: 'placed sessions: a machine that has begun to move is withdrawn',
+    file: 'src/sessions/placed/placed-look.ts',
+    text: "return usesOurs && places.includes('target') ? 'partly' : 'ours';",
+    to: "return 'ours';",
+    tests: [EVERY_CASE],
+  },
+  {
+    name: 'placed sessions: the old machine keeps the name that it was given',
+    file: 'src/sessions/placed/placed-steps.ts',
+    text: '(aside) => driver.putBack(aside, id, signal)',
+    to: '(aside) => driver.leaveAside(aside, id, signal)',
+    tests: [EVERY_CASE],
+  },
+  {
+    name: 'placed sessions: a machine whose ID was lost with an answer is not looked for',
+    file: 'src/sessions/placed/placed-session.ts',
+    text: '  const found = await driver.find(record.id, signal);\n',
+    to: '  const found = undefined as string | undefined;\n',
+    tests: [EVERY_CASE],
+  },
+  {
+    name: 'placed sessions: one that is given up leaves no debt',
+    file: 'src/sessions/placed/placed-session.ts',
+    text: '    await own.owe({ session, hypervisor, since, machine, uuid: plan.uuid, aside, hasMoved });\n',
+    to: '',
+    tests: [EVERY_CASE, DEBTS],
+  },
+  {
+    name: 'placed sessions: a copy that ends again and again is begun for ever',
+    file: 'src/sessions/placed/placed-steps.ts',
+    text: 'if (lostCopies < LOST_COPIES_MAX) {',
+    to: 'if (lostCopies < 900) {',
+    tests: [WAITING],
+  },
+  {
+    name: 'placed sessions: what a person has to decide is tried again and again',
+    file: 'src/sessions/placed/placed-session.ts',
+    text: "if (waits?.reason === 'person' && phase !== 'running')",
+    to: 'if (false)',
+    tests: [WAITING],
+  },
+  {
+    name: 'placed sessions: a machine that stopped for its disks stays stopped',
+    file: 'src/sessions/placed/placed-steps.ts',
+    text: "look.power !== 'paused-io') return false;",
+    to: 'true) return false;',
+    tests: [WAITING],
+  },
+];

@@ -1,0 +1,67 @@
+import { deepEqual, equal, rejects } from 'node:assert/strict';
+import { test } from 'tap';
+import {
+  collectDebt,
+  forgiveDebt,
+  listDebts,
+  writeDebt,
+} from '../../../src/sessions/placed/debts.ts';
+import { runOf } from '../../hypervisors/running.ts';
+import { newStore, simulatedWorld } from '../../support/store.ts';
+import { broughtTo, say } from './every-case.ts';
+import { newLife, type Place, placementIn, recordOf, rest } from './rig.ts';
+
+async function givenUp(): Promise<Place> {
+  const place = await broughtTo('running');
+  await place.rig.setUp(false);
+  const life = newLife(place);
+  await rest(place, life);
+  await life.session.ask({ kind: 'abandon', name: placementIn(place).plan.name });
+  equal(await rest(place, life), 'over');
+  await place.rig.setUp(true);
+  return place;
+}
+
+const { signal } = new AbortController();
+
+test('a debt is durable, listed, and gone once it is forgiven', async () => {
+  const world = simulatedWorld();
+  const { store } = await newStore(world);
+  deepEqual(await listDebts(store), []);
+  const place = await givenUp();
+  const [debt] = [...place.debts.values()];
+  await writeDebt(store, debt!);
+  await writeDebt(store, debt!);
+  deepEqual(await listDebts(store), [debt]);
+  await forgiveDebt(store, debt!.session);
+  await forgiveDebt(store, debt!.session);
+  deepEqual(await listDebts(store), []);
+});
+
+test('what was given up is removed when the hypervisor is back, wherever that is interrupted', async () => {
+  // The first call is the connection's own.
+  for (let at = 2; ; at++) {
+    const place = await givenUp();
+    const debt = place.debts.get(recordOf(place).id)!;
+    let calls = 0;
+    await using first = await place.rig.connect({
+      onCall: () => (++calls === at ? 'cut-after' : undefined),
+    });
+    const failure = await collectDebt(runOf(first), debt, signal).catch((cause: unknown) => cause);
+    await using second = await place.rig.connect();
+    await collectDebt(runOf(second), debt, signal);
+    deepEqual(await place.rig.sessionTraces(), []);
+    const names = [...place.host.machines.values()].map(({ name }) => name);
+    deepEqual(names, [placementIn(place).plan.name]);
+    if (failure === undefined) return;
+  }
+});
+
+test('a machine that has begun to move is left to a person, with its disks', async () => {
+  const place = await givenUp();
+  const debt = place.debts.get(recordOf(place).id)!;
+  await say(place, 'partly');
+  await using host = await place.rig.connect();
+  await rejects(collectDebt(runOf(host), debt, signal), { code: 'CONFLICT', message: /vda/ });
+  equal((await place.rig.poolDisks()).length, 2);
+});
