@@ -102,7 +102,7 @@ export async function say(place: Place, says: Says): Promise<void> {
   }
 }
 
-export async function raise(place: Place, life: Life, event: PlacedEvent): Promise<void> {
+async function raise(place: Place, life: Life, event: PlacedEvent): Promise<void> {
   const { session } = life;
   switch (event) {
     case 'done':
@@ -131,7 +131,7 @@ export async function raise(place: Place, life: Life, event: PlacedEvent): Promi
 }
 
 /** Whether the work came to its end; refusals and what the hypervisor says are answers too. */
-export async function survives(work: () => Promise<unknown>): Promise<boolean> {
+async function survives(work: () => Promise<unknown>): Promise<boolean> {
   try {
     await work();
     return true;
