@@ -162,7 +162,7 @@ export function newLife(
   return { session: placedSession(world), effects };
 }
 
-/** As whoever serves a session finds it in the journal. */
+/** As the process that serves a session finds it in the journal. */
 function isServing(place: Place): boolean {
   place.areExportsUp = !['keeping', 'cleaning', 'ready'].includes(recordOf(place).phase);
   return place.areExportsUp;
