@@ -28,15 +28,15 @@ export const placedSessions: readonly Mutant[] = [
   },
   {
     name: 'placed sessions: a machine whose ID was lost with an answer is not looked for',
-    file: 'src/sessions/placed/placed-session.ts',
+    file: 'src/sessions/placed/host-step.ts',
     text: '  const found = await driver.find(record.id, signal);\n',
     to: '  const found = undefined as string | undefined;\n',
     tests: [EVERY_CASE],
   },
   {
     name: 'placed sessions: one that is given up leaves no debt',
-    file: 'src/sessions/placed/placed-session.ts',
-    text: '    await own.owe({ session, hypervisor, since, machine, uuid: plan.uuid, aside, hasMoved });\n',
+    file: 'src/sessions/placed/placed-requests.ts',
+    text: '  await own.owe({ session, hypervisor, since, machine, uuid: plan.uuid, aside, hasMoved });\n',
     to: '',
     tests: [EVERY_CASE, DEBTS],
   },

@@ -43,3 +43,6 @@ export type StepResult =
   | { readonly kind: 'again' }
   | { readonly kind: 'later'; readonly ms: number }
   | ({ readonly kind: 'wait'; readonly ms: number } & Pick<PlacementWait, 'reason' | 'message'>);
+
+/** `over`: there is nothing left to do. */
+export type Pause = { readonly kind: 'later'; readonly ms: number } | { readonly kind: 'over' };

@@ -64,7 +64,7 @@ export async function broughtTo(phase: PlacedPhase): Promise<Place> {
 /** A write that the guest saw acknowledged is in what `acknowledged` returns from then on. */
 const written = new WeakMap<Place, Record<string, Uint8Array>>();
 
-async function writeAsGuest(place: Place, seed: number): Promise<void> {
+export async function writeAsGuest(place: Place, seed: number): Promise<void> {
   const machine = machineIn(place);
   if (machine?.power !== 'on' || machine.hasIoError) return;
   const guest = await place.rig.made(machine.id);
@@ -102,7 +102,7 @@ export async function say(place: Place, says: Says): Promise<void> {
   }
 }
 
-async function raise(place: Place, life: Life, event: PlacedEvent): Promise<void> {
+export async function raise(place: Place, life: Life, event: PlacedEvent): Promise<void> {
   const { session } = life;
   switch (event) {
     case 'done':
@@ -131,7 +131,7 @@ async function raise(place: Place, life: Life, event: PlacedEvent): Promise<void
 }
 
 /** Whether the work came to its end; refusals and what the hypervisor says are answers too. */
-async function survives(work: () => Promise<unknown>): Promise<boolean> {
+export async function survives(work: () => Promise<unknown>): Promise<boolean> {
   try {
     await work();
     return true;
@@ -177,7 +177,7 @@ async function waitsForHost(place: Place, life: Life): Promise<void> {
 }
 
 /** People end what is left, in every way that there is. */
-async function end(place: Place, life: Life): Promise<void> {
+export async function end(place: Place, life: Life): Promise<void> {
   place.refusal = undefined;
   if ((await rest(place, life)) === 'waits') {
     await writeAsGuest(place, 2);

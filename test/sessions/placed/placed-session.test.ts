@@ -14,8 +14,8 @@ const EFFECTS_MAX = 200;
 
 /** With few seeds, the crash is at one effect of each case, others in other cases; with many, at each. */
 function* effects(ordinal: number): Generator<number> {
-  if (SEEDS <= 5) return yield* few(ordinal);
-  for (let count = 1; count < EFFECTS_MAX; count++) yield count;
+  if (SEEDS <= 5) yield* few(ordinal);
+  else for (let count = 1; count < EFFECTS_MAX; count++) yield count;
 }
 
 function* few(ordinal: number): Generator<number> {

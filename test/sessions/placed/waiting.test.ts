@@ -126,7 +126,7 @@ test('what stands in the way before a machine is defined waits for a person, and
   await rest(place, life);
   const { waits } = placementIn(place);
   equal(waits?.reason, 'person');
-  match(waits!.message, /no network "lan"/);
+  match(waits.message, /no network "lan"/);
   deepEqual(await place.rig.sessionTraces(), []);
   place.host.networks.add('lan');
   await life.session.ask({ kind: 'retry' });

@@ -1,0 +1,122 @@
+import type { PlacedPhase } from '../../formats/store/sessions/session.ts';
+import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
+import type { Look, PlacedMachine, RunDriver } from '../../hypervisors/base/run-driver.ts';
+import { placedDisks, seenOf } from './placed-look.ts';
+import { AWAY_FIRST_MS, type Progress, stateOf } from './placed-progress.ts';
+import { afterLook } from './placed-state.ts';
+import {
+  changePlacement,
+  copy,
+  leave,
+  pivot,
+  place,
+  placementOf,
+  settle,
+  stay,
+  type StepContext,
+  withdraw,
+} from './placed-steps.ts';
+import type { Pause, PlacedWorld, StepResult } from './placed-world.ts';
+
+export type HostPhase = Exclude<PlacedPhase, 'preparing' | 'keeping' | 'cleaning'>;
+
+const STEPS = {
+  placing: place,
+  running: stay,
+  copying: copy,
+  pivoting: pivot,
+  settling: settle,
+  leaving: leave,
+  withdrawing: withdraw,
+} as const satisfies Record<HostPhase, (context: StepContext) => Promise<StepResult>>;
+
+const AWAY_LONGEST_MS = 600_000;
+const BUSY_MS = 5000;
+const NO_SPACE_MS = 60_000;
+const LOOK_AGAIN_MS = 15_000;
+export const PERSON_MS = 600_000;
+/** A failure that may have been one of the moment is repeated so often before a person is needed. */
+const FAILURES_MAX = 3;
+export const AT_ONCE: Pause = { kind: 'later', ms: 0 };
+
+export const isHost = (phase: PlacedPhase): phase is HostPhase => Object.hasOwn(STEPS, phase);
+
+/** Looks at the machine, and takes the step of the phase if that is still the one to take. */
+export async function stepThere(
+  progress: Progress,
+  phase: HostPhase,
+  signal: AbortSignal,
+): Promise<Pause> {
+  const { world } = progress;
+  const driver = await world.driver(signal);
+  const machine = await findMachine(world, driver, signal);
+  const look: Look = machine ? await driver.look(machine, signal) : { isThere: false };
+  progress.awayMs = AWAY_FIRST_MS;
+  const { disks } = placementOf(world.journal.record);
+  await changePlacement(world, { disks: placedDisks(look, disks) });
+  const { record } = world.journal;
+  const next = afterLook(stateOf(record), seenOf(look, record.id, disks));
+  if (next.kind === 'wait') return progress.wait(LOOK_AGAIN_MS, next.reason, next.why);
+  if (next.kind === 'next') {
+    await progress.enter(next.phase, { goal: next.goal });
+    return AT_ONCE;
+  }
+  const { memory } = progress;
+  const result = await STEPS[phase]({ world, driver, machine, look, memory, signal });
+  progress.failures = 0;
+  return afterStep(progress, phase, result);
+}
+
+async function afterStep(progress: Progress, phase: HostPhase, result: StepResult): Promise<Pause> {
+  if (result.kind === 'wait') return progress.wait(result.ms, result.reason, result.message);
+  await progress.endWait();
+  if (result.kind === 'later') return result;
+  if (result.kind === 'done') await progress.apply('done');
+  if (result.kind === 'undone') {
+    const { world } = progress;
+    world.log(result.why);
+    const since = world.clock.now().toISOString();
+    const waits = { reason: 'person', since, message: result.why } as const;
+    await progress.apply('undone', phase === 'copying' ? { waits } : {});
+  }
+  return AT_ONCE;
+}
+
+/** How long to wait after the hypervisor failed, and what a person has to know. Throws what is another's failure. */
+export async function afterFailure(progress: Progress, cause: unknown): Promise<Pause> {
+  if (!(cause instanceof HypervisorError)) throw cause;
+  const { code, message } = cause;
+  if (code === 'UNREACHABLE') {
+    const ms = progress.awayMs;
+    progress.awayMs = Math.min(ms * 2, AWAY_LONGEST_MS);
+    return progress.wait(ms, 'away', message);
+  }
+  if (code === 'BUSY') return progress.wait(BUSY_MS, 'busy', message);
+  if (code === 'NO_SPACE') return progress.wait(NO_SPACE_MS, 'no-space', message);
+  // Something may have come between the look and what followed: another look tells.
+  if (MAY_PASS[code] && ++progress.failures < FAILURES_MAX) return { kind: 'later', ms: BUSY_MS };
+  return progress.wait(PERSON_MS, 'person', message);
+}
+
+const MAY_PASS = {
+  ...{ FAILED: true, CONFLICT: true, NOT_FOUND: true, EXISTS: true, LOST: true },
+  ...{ AUTH: false, IDENTITY: false, DENIED: false, UNSUPPORTED: false, LICENCE: false },
+} as const satisfies Record<
+  Exclude<HypervisorError['code'], 'UNREACHABLE' | 'BUSY' | 'NO_SPACE'>,
+  boolean
+>;
+
+/** The machine by the journal; also one whose ID was lost with an answer. */
+export async function findMachine(
+  world: PlacedWorld,
+  driver: RunDriver,
+  signal: AbortSignal,
+): Promise<PlacedMachine | undefined> {
+  const { record } = world.journal;
+  const { machine } = placementOf(record);
+  if (machine !== undefined) return { id: machine, session: record.id };
+  const found = await driver.find(record.id, signal);
+  if (found === undefined) return undefined;
+  await changePlacement(world, { machine: found });
+  return { id: found, session: record.id };
+}

@@ -1,0 +1,85 @@
+import type { Placement, StopHow } from '../../formats/store/sessions/placement.ts';
+import type { SessionRecord } from '../../formats/store/sessions/session.ts';
+import { SessionError } from '../state/session-error.ts';
+import { type Progress, stateOf } from './placed-progress.ts';
+import { afterEvent } from './placed-state.ts';
+import { placementOf } from './placed-steps.ts';
+import type { PlacedWorld } from './placed-world.ts';
+
+export type PlacedRequest =
+  | { readonly kind: 'discard'; readonly stop?: StopHow }
+  | { readonly kind: 'keep'; readonly as: string; readonly stop?: StopHow }
+  /** `pool`: undefined: the one that was chosen. */
+  | { readonly kind: 'move'; readonly pool?: string }
+  | { readonly kind: 'cancel-move' }
+  /** `name`: typed by the person: the machine's. */
+  | { readonly kind: 'abandon'; readonly name: string }
+  | { readonly kind: 'retry' };
+
+/** Journals what a person asks for. Rejects IMPOSSIBLE. */
+export async function request(progress: Progress, asked: PlacedRequest): Promise<void> {
+  const { record } = progress.world.journal;
+  const state = stateOf(record);
+  const next = afterEvent(state, asked.kind);
+  if (next.kind === 'refused' || next.phase === 'gone') {
+    const why = next.kind === 'refused' ? next.why : 'it is over';
+    throw new SessionError('IMPOSSIBLE', `session ${record.id}: ${why}`);
+  }
+  const change: Partial<Placement> = { goal: next.goal };
+  switch (asked.kind) {
+    case 'discard':
+      return progress.enter(next.phase, { ...change, ...stopOf(asked) });
+    case 'keep':
+      return progress.enter(next.phase, { ...change, ...stopOf(asked) }, asked.as);
+    case 'move':
+      return progress.enter(next.phase, {
+        ...change,
+        ...poolFor(record, asked.pool),
+        lostCopies: 0,
+      });
+    case 'cancel-move':
+      // The step that follows ends the copies; it may be the one of a phase that was there before.
+      progress.memory = {};
+      return progress.enter(next.phase, change);
+    case 'retry':
+      return progress.enter(next.phase, { ...change, lostCopies: 0 });
+    case 'abandon':
+      await abandon(progress.world, record, asked.name);
+      return progress.enter(next.phase, change);
+  }
+}
+
+/** What is left is remembered before anything here is given up. */
+async function abandon(
+  { clock, own }: PlacedWorld,
+  record: SessionRecord,
+  typed: string,
+): Promise<void> {
+  const { plan, hypervisor, machine, aside, disks } = placementOf(record);
+  if (typed !== plan.name) {
+    const what = `"${typed}" is not the name of its machine, which is given up: "${plan.name}"`;
+    throw new SessionError('IMPOSSIBLE', `session ${record.id}: ${what}`);
+  }
+  const hasMoved = disks.some(({ pivoted }) => pivoted);
+  const since = clock.now().toISOString();
+  const { id: session } = record;
+  await own.owe({ session, hypervisor, since, machine, uuid: plan.uuid, aside, hasMoved });
+  await own.endExports();
+}
+
+const stopOf = ({ stop }: { readonly stop?: StopHow }): Partial<Placement> =>
+  stop ? { stop } : {};
+
+function poolFor(record: SessionRecord, asked: string | undefined): Partial<Placement> {
+  const { pool, disks } = placementOf(record);
+  if (asked === undefined && pool === undefined) {
+    const what = 'no pool was chosen to move its disks to: give one';
+    throw new SessionError('IMPOSSIBLE', `session ${record.id}: ${what}`);
+  }
+  if (asked === undefined || asked === pool) return {};
+  if (disks.some(({ reserved }) => reserved !== undefined)) {
+    const what = `its disks are reserved in pool "${pool}" already`;
+    throw new SessionError('IMPOSSIBLE', `session ${record.id}: ${what}`);
+  }
+  return { pool: asked };
+}
