@@ -13,7 +13,7 @@ import type { Pause, PlacedWorld } from './placed-world.ts';
 export interface Progress {
   readonly world: PlacedWorld;
   memory: PhaseMemory;
-  /** Of this phase, one after the other. */
+  /** Failures of this phase, one after the other. */
   failures: number;
   /** The next pause while the hypervisor is away. */
   awayMs: number;
