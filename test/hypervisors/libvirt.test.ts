@@ -8,6 +8,7 @@ import { savedMachine } from '../support/saved-machine.ts';
 import { backupsConform, madeMachine, NAMES, SIZE } from './backups.ts';
 import { checksConform } from './checks.ts';
 import { libvirtDisksConform } from './libvirt-disks.ts';
+import { othersConform } from './libvirt-others.ts';
 import type { Test, TestMachine } from './rig.ts';
 import { begin, endless, same, take, truth } from './taking.ts';
 
@@ -22,6 +23,7 @@ test('libvirt is as any hypervisor', { skip: libvirtMissing, timeout: 900_000 },
   checksConform(each, open);
   backupsConform(each, open);
   libvirtDisksConform(each, { host, saved });
+  othersConform(each, { host, saved });
 
   each(
     'a machine that is destroyed in the middle of a backup counts from its last point',

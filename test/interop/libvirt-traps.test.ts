@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { expectSound } from '../support/checked-guest.ts';
+import { collectedFrom, expectDone, spawnCliIn } from '../support/cli.ts';
 import { libvirtHost, libvirtMissing } from '../support/libvirt.ts';
 import { libvirtStore, type MadePoint } from '../support/libvirt-store.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -11,13 +12,26 @@ import { temporaryDirectory } from '../support/temporary.ts';
 // All share a libvirtd and a guest; at the end guests look at the disks of all recovery points.
 
 const MIB = 2 ** 20;
+const DAY_MS = 86_400_000;
+/** Runs Node with a clock that is a day behind. */
+const YESTERDAY = [
+  'env',
+  `NODE_OPTIONS=--import=data:text/javascript,${encodeURIComponent(`
+    const now = () => Now.now() - ${DAY_MS};
+    const Now = globalThis.Date;
+    globalThis.Date = class extends Now {
+      constructor(...given) { if (given.length > 0) super(...given); else super(now()); }
+      static now() { return now(); }
+    };`)}`,
+];
 
 test('whatever happens to a machine, its next backup is true, and the one after counts again', {
   skip: libvirtMissing,
   timeout: 600_000,
 }, async (t) => {
   await using host = await libvirtHost();
-  const store = await libvirtStore(host, temporaryDirectory());
+  const root = temporaryDirectory();
+  const store = await libvirtStore(host, root);
   const [vda, vdb, vdc] = [
     { target: 'vda', path: await host.disk('vda.qcow2', { size: 32 * MIB }) },
     { target: 'vdb', path: await host.disk('vdb.raw', { size: 32 * MIB, format: 'raw' }) },
@@ -48,6 +62,19 @@ test('whatever happens to a machine, its next backup is true, and the one after 
   await t.test('libvirtd starts again: the next counts as ever', async () => {
     await host.restart('kill');
     deepEqual((await backUp()).scopes, { vda: 'changes' });
+  });
+
+  await t.test('the clock goes back a day: the next counts as ever', async () => {
+    await web1.durable();
+    const words = ['backup', 'create', 'nightly', '--from', 'kvm1/web1'];
+    const late = spawnCliIn(YESTERDAY, [...words, '--store', join(root, 'store'), '--json']);
+    const { result } = await expectDone(collectedFrom(late));
+    const [point] = result['points'] as { point: string; scopes: { scope: string }[] }[];
+    equal(point!.scopes[0]!.scope, 'changes');
+    const day = new Date(Date.now() - DAY_MS).toISOString().slice(0, 10).replaceAll('-', '');
+    ok(point!.point.includes(day), point!.point);
+    deepEqual((await backUp()).scopes, { vda: 'changes' });
+    equal((await checkpoints()).length, 1);
   });
 
   await t.test(

@@ -232,7 +232,7 @@ export function libvirtTestMachine(host: LibvirtHost, made: MadeFrom): LibvirtTe
 }
 
 /** The names of bitmaps in an answer of QEMU's monitor or of qemu-img. */
-function namesIn(json: string): readonly string[] {
+export function namesIn(json: string): readonly string[] {
   const names: string[] = [];
   JSON.parse(json, (key, value: unknown) => {
     if (!/^(dirty-)?bitmaps$/.test(key) || !Array.isArray(value)) return value;
