@@ -5,7 +5,7 @@ import type { MachineSummary } from '../../hypervisors/base/machines.ts';
 import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
 import type { ShownMachine } from '../../operations/nouns/hypervisor.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
-import type { Engine } from '../base/engine.ts';
+import type { Engine, WorkOptions } from '../base/engine.ts';
 import { connect } from './connect.ts';
 import type { Hypervisors } from './hypervisors.ts';
 import { machineNamed, shownFinding, WISH } from './readiness.ts';
@@ -21,14 +21,16 @@ export async function machines(
   hypervisors: Hypervisors,
   engine: Engine,
   { hypervisor, machine, check }: RequestOf<'hypervisor/machines'>,
-  { signal }: { readonly signal: AbortSignal },
+  { signal, report }: Pick<WorkOptions, 'signal' | 'report'>,
 ): Promise<ResultOf<'hypervisor/machines'>> {
   await using it = await connect(hypervisors, hypervisor, { owner: engine.store.id, signal });
   const all = await it.machines(signal);
   const summaries = machine === undefined ? all : [machineNamed(it, all, machine)];
   const last = await lastBackups(engine, new Set(summaries.map(({ name }) => name)));
   const shown: ShownMachine[] = [];
-  for (let at = 0; at < summaries.length; at += EXAMINED_MAX) {
+  const total = summaries.length;
+  for (let at = 0; at < total; at += EXAMINED_MAX) {
+    if (check) report({ event: 'progress', phase: 'machines', position: at, total });
     const some = summaries.slice(at, at + EXAMINED_MAX);
     const examined = await Promise.all(
       some.map(async (summary) => ({

@@ -45,7 +45,16 @@ export async function scanHostKeys(
   { host = '', port = SSH_PORT }: Pick<HypervisorUri, 'host' | 'port'>,
   signal: AbortSignal,
 ): Promise<readonly HostKey[]> {
-  const args = ['-T', String(SCAN_SECONDS), '-p', String(port), '-t', 'ed25519,ecdsa,rsa', host];
+  const args = [
+    '-T',
+    String(SCAN_SECONDS),
+    '-p',
+    String(port),
+    '-t',
+    'ed25519,ecdsa,rsa',
+    '--',
+    host,
+  ];
   const { stdout, stderr } = await runProgram('ssh-keyscan', args, signal);
   const keys = stdout.split('\n').flatMap((line) => {
     const [, type = '', key = ''] = /^\S+ ([\w-]+) ([A-Za-z0-9+/]+=*)$/.exec(line) ?? [];

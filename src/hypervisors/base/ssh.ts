@@ -26,6 +26,8 @@ export function sshArguments(
     'IdentityAgent=none',
     `IdentityFile=${fileName(key)}`,
     'PreferredAuthentications=publickey',
+    // Connections of its user's that are open are not used, nor is one left behind.
+    ...['ControlMaster=no', 'ControlPath=none', 'ProxyCommand=none', 'PermitLocalCommand=no'],
     'ForwardAgent=no',
     'ForwardX11=no',
     `ConnectTimeout=${CONNECT_SECONDS}`,

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { machines } from '../../../src/engine/hypervisors/machines.ts';
 import { readiness } from '../../../src/engine/hypervisors/readiness.ts';
+import type { Report } from '../../../src/operations/events.ts';
 import { engineIn } from '../../support/engine.ts';
 import { fakeHypervisor } from '../../support/fake-hypervisor/fake-hypervisor.ts';
 import { NO_FILES, managedHome, WORK } from '../../support/hypervisors.ts';
@@ -14,6 +15,8 @@ const root = temporaryDirectory();
 const home = await engineIn(root);
 const image = join(root, 'disk.raw');
 makeRawDisk(image, 2 ** 20, 10);
+
+const QUIET = { ...WORK, report: () => {} };
 
 async function fakeHome() {
   const fake = fakeHypervisor();
@@ -31,7 +34,7 @@ test('machines are listed with their newest recovery points', async () => {
   await home.backUp('web', image);
   await using engine = await home.open();
   const asked = { hypervisor: 'kvm1', machine: undefined, check: false };
-  const { product, machines: found } = await machines(hypervisors, engine, asked, WORK);
+  const { product, machines: found } = await machines(hypervisors, engine, asked, QUIET);
   equal(product, 'Fake 1.0');
   deepEqual(
     found.map(({ machine, power, last }) => [machine, power, last?.point ?? null]),
@@ -53,7 +56,7 @@ test('a check names the disks, their size and whatever stands in the way of a ba
   await fake.machine({ name: 'db', disks: { vda: 2 ** 30 } });
   await using engine = await home.open();
   const asked = { hypervisor: 'kvm1', machine: undefined, check: true };
-  const { machines: found } = await machines(hypervisors, engine, asked, WORK);
+  const { machines: found } = await machines(hypervisors, engine, asked, QUIET);
   const [db, checked] = found;
   deepEqual(
     checked!.disks!.map(({ disk, size, excluded }) => [disk, size, excluded !== null]),
@@ -110,7 +113,7 @@ test('a machine that goes away while all are examined does not hide the others',
     })),
   };
   const asked = { hypervisor: 'kvm1', machine: undefined, check: true };
-  const { machines: found } = await machines(leaving, engine, asked, WORK);
+  const { machines: found } = await machines(leaving, engine, asked, QUIET);
   deepEqual(
     found.map(({ machine, disks, findings }) => [machine, disks?.length, findings![0]?.level]),
     [
@@ -127,12 +130,32 @@ test('one machine is examined alone, by its name or ID', async () => {
   await using engine = await home.open();
   for (const machine of ['web', web.id]) {
     const asked = { hypervisor: 'kvm1', machine, check: true };
-    const { machines: found } = await machines(hypervisors, engine, asked, WORK);
+    const { machines: found } = await machines(hypervisors, engine, asked, QUIET);
     deepEqual(
       found.map((it) => [it.machine, it.disks?.map(({ disk }) => disk)]),
       [['web', ['vda']]],
     );
   }
   const asked = { hypervisor: 'kvm1', machine: 'mail', check: false };
-  await rejects(machines(hypervisors, engine, asked, WORK), { code: 'NOT_FOUND' });
+  await rejects(machines(hypervisors, engine, asked, QUIET), { code: 'NOT_FOUND' });
+});
+
+test('a check of many machines shows how far it is, and can be interrupted', async () => {
+  const { fake, hypervisors } = await fakeHome();
+  for (let i = 0; i < 20; i++) await fake.machine({ name: `web${i}`, disks: { vda: 2 ** 20 } });
+  await using engine = await home.open();
+  const asked = { hypervisor: 'kvm1', machine: undefined, check: true };
+  const reported: string[] = [];
+  const report: Report = (it) => {
+    if (it.event === 'progress') reported.push(`${it.phase} ${it.position}/${it.total}`);
+  };
+  const whole = await machines(hypervisors, engine, asked, { ...WORK, report });
+  equal(whole.machines.length, 20);
+  deepEqual(reported, ['machines 0/20', 'machines 8/20', 'machines 16/20']);
+  const leaving = new AbortController();
+  const leave: Report = (it) => {
+    if (it.event === 'progress' && it.position === 8) leaving.abort(new Error('enough'));
+  };
+  const left = machines(hypervisors, engine, asked, { signal: leaving.signal, report: leave });
+  await rejects(left, { message: 'enough' });
 });

@@ -77,12 +77,37 @@ test('ssh gets our key, the pinned host key and nothing of its user', async () =
     'UserKnownHostsFile="/var/lib/holdfast/100%% ours/known"',
     'IdentityFile="/var/lib/holdfast/100%% ours/key"',
     'IdentitiesOnly=yes',
+    ...['ControlMaster=no', 'ControlPath=none', 'ProxyCommand=none', 'ForwardAgent=no'],
   ]) {
     equal(args[args.indexOf(setting) - 1], '-o', setting);
   }
   for (const key of ['/a"b', '/$HOME/key', '/a\\b', '/a\nb']) {
     throws(() => sshArguments({ ...SSH, key }, {}), { code: 'UNSUPPORTED' }, key);
   }
+});
+
+test('no host and no account can be an option, a command or a path', async () => {
+  for (const odd of [
+    '-oProxyCommand=x',
+    '$(x)',
+    '`x`',
+    'a b',
+    'a;b',
+    '~',
+    '%h',
+    '..',
+    "a'b",
+    'é',
+    '',
+  ]) {
+    equal(parseHypervisorUri(`qemu+ssh://${odd}@kvm1/system`), undefined, `account ${odd}`);
+    equal(parseHypervisorUri(`qemu+ssh://a@${odd}/system`), undefined, `host ${odd}`);
+  }
+  const literal = parseHypervisorUri('qemu+ssh://a@[2001:db8::5]:2222/system')!;
+  deepEqual([literal.host, literal.port], ['2001:db8::5', 2222]);
+  equal(parseHypervisorUri('qemu+ssh://a@[fe80::1%eth0]/system'), undefined);
+  equal(parseHypervisorUri('qemu+ssh://a@kvm1:0/system'), undefined);
+  equal(parseHypervisorUri('qemu+ssh://a@kvm1:65536/system'), undefined);
 });
 
 test('why SSH failed is told apart', async () => {
