@@ -4,6 +4,7 @@ import type { StoreContext } from './context.ts';
 
 // What is loaded only when it is wanted, for a quick start of the command line.
 const backups = () => import('../points/backups.ts');
+const listed = () => import('../points/listed-points.ts');
 const managed = () => import('../hypervisors/managed.ts');
 const sessions = () => import('../sessions/run-session.ts');
 const shownSessions = () => import('../sessions/shown-sessions.ts');
@@ -48,13 +49,13 @@ export function storeHandlers(context: StoreContext): Handlers<StoreOperationNam
         hypervisors: await hypervisors(),
       });
     },
-    'backup/list': async ({ engine }, request) => (await backups()).points(await engine(), request),
+    'backup/list': async ({ engine }, request) => (await listed()).points(await engine(), request),
     'backup/page': async ({ engine }, request) =>
-      (await backups()).pointPage(await engine(), request),
+      (await listed()).pointPage(await engine(), request),
     'backup/show': async ({ engine }, request, { secrets }) =>
       (await import('../points/shown-point.ts')).showPoint(await engine(), request, secrets),
     'backup/forget': async ({ engine }, { point }) =>
-      (await backups()).forget(await engine(), point),
+      (await listed()).forget(await engine(), point),
     'backup/retain': async ({ engine }, request) =>
       (await import('../points/retention.ts')).retain(await engine(), request),
     'restore/disk': async ({ engine }, request, options) =>

@@ -3,26 +3,11 @@ import { fileOfKind, isLost, readMachine, readPointFile } from '../../catalog/po
 import type { OpenSet } from '../../catalog/sets.ts';
 import type { MachineDescription } from '../../formats/store/catalog/machine.ts';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
-import type { PointSummary, ShownPoint } from '../../operations/nouns/backup.ts';
+import type { ShownPoint } from '../../operations/nouns/backup.ts';
 import { type Engine, openPoint, type SecretSource } from '../base/engine.ts';
+import { summaryOf } from './point-summary.ts';
 
-/* What is shown of a recovery point: without the key of its set what its record says, with it all of the machine. */
-
-export function summaryOf(point: PointRecord): PointSummary {
-  const { id, set, machine, created, origin, parent, disks, stats, run, consistency } = point;
-  return {
-    point: id,
-    set,
-    machine,
-    created,
-    origin,
-    parent: parent ?? null,
-    disks: disks.map(({ name, size, source }) => ({ name, size, source })),
-    ...stats,
-    run,
-    consistency: consistency && { ...consistency, why: consistency.why },
-  };
-}
+/* What is shown of a recovery point with the key of its set: all of the machine. */
 
 export async function showPoint(
   engine: Engine,

@@ -3,7 +3,8 @@ import { cpSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path';
 import { test } from 'tap';
 import { adopt } from '../../../src/engine/operations/adoption.ts';
-import { createBackup, forget, points } from '../../../src/engine/points/backups.ts';
+import { createBackup } from '../../../src/engine/points/backups.ts';
+import { forget, points } from '../../../src/engine/points/listed-points.ts';
 import { type Engine, noSecrets, openEngine } from '../../../src/engine/base/engine.ts';
 import { makeSet } from '../../../src/engine/points/sets.ts';
 import { checkStore, makeStore } from '../../../src/engine/points/stores.ts';
