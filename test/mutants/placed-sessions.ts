@@ -27,11 +27,11 @@ export const placedSessions: readonly Mutant[] = [
     tests: [EVERY_CASE],
   },
   {
-    name: 'placed sessions: a machine whose ID was lost with an answer is not looked for',
-    file: 'src/sessions/placed/host-step.ts',
-    text: '  const found = await driver.find(record.id, signal);\n',
-    to: '  const found = undefined as string | undefined;\n',
-    tests: [EVERY_CASE],
+    name: 'placed sessions: files of a machine that was never defined stay',
+    file: 'src/sessions/placed/placed-steps.ts',
+    text: '  await removeFiles(context);\n',
+    to: '',
+    tests: [WAITING],
   },
   {
     name: 'placed sessions: one that is given up leaves no debt',

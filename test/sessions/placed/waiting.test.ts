@@ -1,7 +1,7 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import type { Mishap } from '../../hypervisors/rig.ts';
-import { broughtTo, say } from './every-case.ts';
+import { broughtTo, say, survives } from './every-case.ts';
 import { machineIn, newLife, newPlace, placementIn, recordOf, rest, step } from './rig.ts';
 
 // The issue: "Host away: waits, exports serve on, says since when".
@@ -132,4 +132,18 @@ test('what stands in the way before a machine is defined waits for a person, and
   await life.session.ask({ kind: 'retry' });
   await rest(place, life);
   equal(recordOf(place).phase, 'running');
+});
+
+test('a machine whose definition was answered to a dead process is found, and withdrawn', async () => {
+  for (let count = 1; ; count++) {
+    const place = await broughtTo('placing');
+    const first = newLife(place, { count, when: 'after' });
+    const isDead = !(await survives(() => step(first)));
+    const second = newLife(place);
+    await survives(() => second.session.ask({ kind: 'discard', stop: 'off' }));
+    equal(await rest(place, second), 'over');
+    deepEqual(await place.rig.sessionTraces(), []);
+    equal(machineIn(place), undefined);
+    if (!isDead) return;
+  }
 });
