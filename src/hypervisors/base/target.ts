@@ -9,7 +9,7 @@ export interface HypervisorTarget {
   readonly tls?: TlsTarget | undefined;
 }
 
-/** `qemu+ssh://ACCOUNT@HOST:PORT/system`, `qemu:///system?socket=PATH`; never with a password. */
+/** `qemu+ssh://ACCOUNT@HOST:PORT/system`, `qemu:///system?socket=PATH`, `qemu+qmp:///PATH`; never with a password. */
 export interface HypervisorUri {
   /** Without "://". */
   readonly scheme: string;

@@ -1,29 +1,26 @@
-import { BlockError } from '../../block/block-error.ts';
-import { type NbdDisk, openNbdDisk } from '../../block/nbd-client/nbd-disk.ts';
 import type { LibvirtDomain } from '../../formats/wire/libvirt.ts';
 import { LIBVIRT_CALLS } from '../../formats/wire/libvirt-calls.ts';
 import { LIBVIRT_ERRORS } from '../../formats/wire/libvirt.ts';
 import type { Tracking } from '../../formats/store/catalog/machine.ts';
-import { SystemError } from '../../sys/base/system-error.ts';
 import { asError } from '../../lib/as-error.ts';
 import type {
   BackupWish,
   BeginOptions,
-  ChangedRange,
   MachineSnapshot,
   SnapshotDisk,
 } from '../base/backup-driver.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
+import { changedOf, openServedDisk } from '../base/served-disk.ts';
 import { backupXml, bitmapOf, checkpointXml, type DiskInBackup } from './backup-xml.ts';
-import { chooseDisks } from './chosen-disks.ts';
+import { chooseDisks } from '../base/chosen-disks.ts';
 import { type Domain, type DomainDisk, readDomain } from './domain.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
 import { isNumber, LibvirtError } from './libvirt-error.ts';
-import { type OpenWay, placeFor } from './data-way.ts';
+import { placeFor } from './data-way.ts';
 import { scratchFor } from './left-scratch.ts';
 import { describedBy } from './machines.ts';
 import { FROZEN_MS, type Quiet, thawLeft, whileQuiet } from './quiet-guest.ts';
-import { CHANGED_GAP, checkpointName, type DiskTracking, planTracking } from './tracking.ts';
+import { checkpointName, type DiskTracking, planTracking } from './tracking.ts';
 import { endBackup, removeCheckpoint, requireBackup } from './tidy.ts';
 
 /*
@@ -234,8 +231,17 @@ async function openSnapshot(
   const disks: SnapshotDisk[] = [];
   for (const one of job.read) {
     const counted = plan.get(one.name)!;
-    const device = stack.use(await openDisk(way, one.name, counted, signal));
-    disks.push(await snapshotDisk(one, device, counted));
+    const { name: of, path, type, described: it } = one;
+    const bitmap = counted.since === undefined ? undefined : bitmapOf(of);
+    const { tls } = way;
+    const device = stack.use(
+      await openServedDisk({ uri: way.uri(of), tls, disk: of, bitmap, signal }),
+    );
+    disks.push({
+      ...{ name: of, device, sectorBytes: it.sectorBytes, why: counted.why },
+      where: path ?? it.source ?? type,
+      changed: await changedOf(device, bitmap),
+    });
   }
   const described = await describedBy(host, { domain, wish, signal, onNotice });
   const open = stack.move();
@@ -305,43 +311,4 @@ async function endOrTell(
     over.abort();
     await telling;
   }
-}
-
-async function openDisk(
-  { uri, tls }: OpenWay,
-  disk: string,
-  { since }: DiskTracking,
-  signal: AbortSignal,
-): Promise<NbdDisk> {
-  const bitmaps = since === undefined ? [] : [bitmapOf(disk)];
-  try {
-    return await openNbdDisk(uri(disk), { signal, bitmaps, ...(tls && { tls }) });
-  } catch (cause) {
-    if (!(cause instanceof SystemError) && !(cause instanceof BlockError)) throw cause;
-    const code = cause.code === 'DENIED' ? 'DENIED' : 'UNREACHABLE';
-    throw new HypervisorError(
-      code,
-      `QEMU offers disk ${disk}, but it cannot be reached: ${cause.message}. What the way to it needs ` +
-        'is shown by "holdfast hypervisor test"',
-      { cause },
-    );
-  }
-}
-
-async function snapshotDisk(
-  { name, path, type, described }: DomainDisk,
-  device: NbdDisk,
-  { since, why }: DiskTracking,
-): Promise<SnapshotDisk> {
-  const { sectorBytes, source } = described;
-  const changed: ChangedRange[] = [];
-  if (since !== undefined) {
-    const ranges = device.dirtyRanges(bitmapOf(name), { gap: CHANGED_GAP });
-    for await (const range of ranges) changed.push(range);
-  }
-  return {
-    ...{ name, device, sectorBytes, why },
-    where: path ?? source ?? type,
-    changed: since === undefined ? undefined : changed,
-  };
 }

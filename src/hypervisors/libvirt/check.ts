@@ -3,7 +3,7 @@ import { LIBVIRT_CALLS } from '../../formats/wire/libvirt-calls.ts';
 import type { BackupWish } from '../base/backup-driver.ts';
 import type { Finding } from '../base/finding.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
-import { chooseDisks } from './chosen-disks.ts';
+import { chooseDisks } from '../base/chosen-disks.ts';
 import { type Domain, type DomainDisk, readDomain } from './domain.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
 import { powerOf } from './machines.ts';

@@ -10,9 +10,9 @@ import type {
   MachinePower,
   MachineSummary,
 } from '../base/machines.ts';
-import { chooseDisks } from './chosen-disks.ts';
+import { describedDisks } from '../base/chosen-disks.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
-import { type Domain, readDomain } from './domain.ts';
+import { readDomain } from './domain.ts';
 import { tpmStatePath } from './host-files.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
 
@@ -109,7 +109,7 @@ export async function describedBy(
   const machine: MachineDescription = {
     ...description,
     disks: await withSizes(host, domain, {
-      disks: wish ? chosenDisks(present, wish) : present.disks.map((it) => it.described),
+      disks: wish ? describedDisks(present, wish) : present.disks.map((it) => it.described),
       signal,
     }),
     from: { kind: 'libvirt', hypervisor, product, id: uuid, name: described.name },
@@ -155,9 +155,3 @@ const WHAT: Readonly<Partial<Record<PointFileKind, string>>> = {
   'firmware-vars': 'the variables of its firmware are',
   'tpm-state': 'the state of its TPM is',
 };
-
-function chosenDisks(domain: Domain, wish: BackupWish): MachineDescription['disks'] {
-  const { read, left } = chooseDisks(domain, wish);
-  const chosen = new Map([...read, ...left].map(({ name, described }) => [name, described]));
-  return domain.disks.map(({ name }) => chosen.get(name)!);
-}

@@ -12,12 +12,13 @@ import type {
   SnapshotDisk,
 } from '../base/backup-driver.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
-import { chooseDisks } from './chosen-disks.ts';
+import { CHANGED_GAP } from '../base/served-disk.ts';
+import { chooseDisks } from '../base/chosen-disks.ts';
 import { type DomainDisk, readDomain } from './domain.ts';
 import { countingLayers } from './image-layers.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
 import { describedBy, powerOf } from './machines.ts';
-import { CHANGED_GAP, type DiskTracking, planTracking } from './tracking.ts';
+import { type DiskTracking, planTracking } from './tracking.ts';
 
 /*
  * libvirt backs up only machines that run. The images of one that is off are read by qemu-nbd, whose locks keep the

@@ -1,7 +1,6 @@
 import { LIBVIRT_ERRORS, type LibvirtDomain } from '../../formats/wire/libvirt.ts';
 import { LIBVIRT_CALLS, LIBVIRT_FLAGS } from '../../formats/wire/libvirt-calls.ts';
 import type { Tracking } from '../../formats/store/catalog/machine.ts';
-import { MiB } from '../../lib/sizes.ts';
 import { checkpointXml, readCheckpoint } from './backup-xml.ts';
 import type { DomainDisk } from './domain.ts';
 import { isNumber, LibvirtError } from './libvirt-error.ts';
@@ -20,12 +19,6 @@ export interface DiskTracking {
   /** Whether the next backup can count from this one. */
   readonly isTracked: boolean;
 }
-
-/**
- * Ranges this close to each other count as one, so that a fragmented disk has few. The store reads whole segments of
- * 1 MiB that a range touches: no segment is read for that alone.
- */
-export const CHANGED_GAP = MiB - 1;
 
 const PREFIX = 'holdfast';
 

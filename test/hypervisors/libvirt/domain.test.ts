@@ -1,6 +1,6 @@
 import { deepEqual, equal, throws } from 'node:assert/strict';
 import { test } from 'tap';
-import { chooseDisks } from '../../../src/hypervisors/libvirt/chosen-disks.ts';
+import { chooseDisks } from '../../../src/hypervisors/base/chosen-disks.ts';
 import { readDomain } from '../../../src/hypervisors/libvirt/domain.ts';
 
 const DISKS = `

@@ -1,16 +1,24 @@
 import type { DescribedDisk } from '../../formats/store/catalog/machine.ts';
-import type { BackupWish } from '../base/backup-driver.ts';
-import { HypervisorError } from '../base/hypervisor-error.ts';
-import type { Domain, DomainDisk } from './domain.ts';
+import type { BackupWish } from './backup-driver.ts';
+import { HypervisorError } from './hypervisor-error.ts';
 
-/** The disks that a backup reads, and those that it leaves out, each with the reason. */
-export interface ChosenDisks {
-  readonly read: readonly DomainDisk[];
-  readonly left: readonly DomainDisk[];
+/** A disk as a driver knows it. */
+interface KnownDisk {
+  readonly name: string;
+  readonly described: DescribedDisk;
 }
 
-/** Rejects NOT_FOUND for a disk that the machine does not have, UNSUPPORTED if none is left. */
-export function chooseDisks({ name: machine, disks }: Domain, wish: BackupWish): ChosenDisks {
+/** The disks that a backup reads, and those that it leaves out, each with the reason. */
+export interface ChosenDisks<D> {
+  readonly read: readonly D[];
+  readonly left: readonly D[];
+}
+
+/** Throws NOT_FOUND for a disk that the machine does not have, UNSUPPORTED if none is left. */
+export function chooseDisks<D extends KnownDisk>(
+  { name: machine, disks }: { readonly name: string; readonly disks: readonly D[] },
+  wish: BackupWish,
+): ChosenDisks<D> {
   const names = new Set(disks.map(({ name }) => name));
   const missing = [...(wish.only ?? []), ...wish.exclude].find((it) => !names.has(it));
   if (missing !== undefined) {
@@ -25,6 +33,16 @@ export function chooseDisks({ name: machine, disks }: Domain, wish: BackupWish):
     'UNSUPPORTED',
     `${machine} has no disk to back up${why.length === 0 ? '' : `: ${why.join('; ')}`}`,
   );
+}
+
+/** As `chooseDisks` describes all of them, in their order. */
+export function describedDisks(
+  machine: { readonly name: string; readonly disks: readonly KnownDisk[] },
+  wish: BackupWish,
+): readonly DescribedDisk[] {
+  const { read, left } = chooseDisks(machine, wish);
+  const chosen = new Map([...read, ...left].map(({ name, described }) => [name, described]));
+  return machine.disks.map(({ name }) => chosen.get(name)!);
 }
 
 /** A disk that is named is read only if it can be. */
