@@ -31,7 +31,10 @@ export interface ByteStream {
   readonly peer: Peer | undefined;
   /** Our own end of it. */
   readonly local: Peer | undefined;
-  /** The process at the other end of a unix socket that is open to all users. */
+  /**
+   * The process at the other end of a unix socket: one that connected to a socket that is open to all users, or, where
+   * the caller of `connect` asked for it, the one that listens.
+   */
   readonly process: UnixPeer | undefined;
   /** `bytes` are lent until the call returns. */
   onBytes: (bytes: Uint8Array) => void;
@@ -134,8 +137,17 @@ export async function listen(
   };
 }
 
+export interface ConnectOptions {
+  /** `ByteStream.process` is to be known. */
+  readonly isPeerWanted?: boolean;
+}
+
 /** Rejects UNREACHABLE, NOT_FOUND (no such socket); anything if `signal` is aborted before it is connected. */
-export async function connect(address: PeerAddress, signal?: AbortSignal): Promise<ByteStream> {
+export async function connect(
+  address: PeerAddress,
+  signal?: AbortSignal,
+  { isPeerWanted = false }: ConnectOptions = {},
+): Promise<ByteStream> {
   const socket =
     address.kind === 'unix'
       ? createConnection({ path: address.path })
@@ -152,7 +164,7 @@ export async function connect(address: PeerAddress, signal?: AbortSignal): Promi
     signal?.removeEventListener('abort', leave);
   }
   socket.removeAllListeners('error');
-  return streamOf(socket);
+  return streamOf(socket, isPeerWanted ? unixPeer(socket) : undefined);
 }
 
 /** With `ipv6.disable=1` the kernel has no IPv6 at all, and all addresses are those of IPv4. */

@@ -55,3 +55,13 @@ async function linkOf(path: string): Promise<string | undefined> {
     throw error;
   }
 }
+
+/** What a process was started with; undefined: it is gone, or may not be seen. */
+export async function commandLine(pid: number): Promise<readonly string[] | undefined> {
+  try {
+    const words = await promises.readFile(`/proc/${pid}/cmdline`, 'utf8');
+    return words === '' ? undefined : words.replace(/\0$/, '').split('\0');
+  } catch {
+    return undefined;
+  }
+}
