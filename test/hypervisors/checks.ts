@@ -1,6 +1,6 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import type { Finding, FindingCode } from '../../src/hypervisors/base/finding.ts';
-import type { Test, TestHost, TestMachine } from './rig.ts';
+import type { SuiteOptions, Test, TestHost, TestMachine } from './rig.ts';
 import { begin, endless, failureOf, take, WISH } from './taking.ts';
 
 const DISKS = { vda: 262_144, vdb: 262_144 };
@@ -17,7 +17,11 @@ const TROUBLES: readonly {
   { code: 'busy', level: 'blocker', make: (it) => it.runForeignJob() },
 ];
 
-export function checksConform(test: Test, open: () => Promise<TestHost>): void {
+export function checksConform(
+  test: Test,
+  open: () => Promise<TestHost>,
+  { knowsOff = true }: SuiteOptions = {},
+): void {
   test('nothing stands in the way of a backup of a machine that runs with its agent', async () => {
     await using rig = await open();
     const { id } = await rig.machine({ name: 'web1', disks: DISKS });
@@ -33,6 +37,7 @@ export function checksConform(test: Test, open: () => Promise<TestHost>): void {
   });
 
   for (const { code, level, make } of TROUBLES) {
+    if (code === 'power' && !knowsOff) continue;
     test(`a check finds "${code}" as a ${level}, says what to do, and changes nothing`, async () => {
       await using rig = await open();
       const machine = await rig.machine({ name: 'web1', disks: DISKS });

@@ -13,8 +13,8 @@ export function hypervisorConforms(
   options: SuiteOptions = {},
 ): void {
   listsConform(test, open, options);
-  checksConform(test, open);
-  backupsConform(test, open);
+  checksConform(test, open, options);
+  backupsConform(test, open, options);
   changesConform(test, open);
   interruptionsConform(test, open, options);
   livesConform(test, open, options);

@@ -20,7 +20,7 @@ const LETTERS = 26;
 export function livesConform(
   test: Test,
   open: () => Promise<TestHost>,
-  { events = EVENTS }: SuiteOptions,
+  { events = EVENTS, knowsOff = true }: SuiteOptions,
 ): void {
   const seeds = Number(process.env['SEEDS'] ?? 5);
   const first = Number(process.env['SEED'] ?? 1);
@@ -28,7 +28,7 @@ export function livesConform(
     test(`a machine to which anything happens has true points only (SEED=${seed})`, async () => {
       await using rig = await open();
       const life = await born(rig, seeded(seed));
-      for (let n = 0; n < events; n++) await happen(life);
+      for (let n = 0; n < events; n++) await happen(life, knowsOff);
       // In the end all goes well.
       await backUp(life, undefined);
       await backUp(life, undefined);
@@ -54,7 +54,7 @@ async function born(rig: TestHost, random: () => number): Promise<Life> {
   return { rig, random, machine, disks, point: undefined, foreign: [], made: 1 };
 }
 
-async function happen(life: Life): Promise<void> {
+async function happen(life: Life, knowsOff: boolean): Promise<void> {
   const { random, machine } = life;
   const kind = below(random, 20);
   if (kind < 7) return write(life);
@@ -64,18 +64,22 @@ async function happen(life: Life): Promise<void> {
   }
   switch (kind) {
     case 13:
-      return addOrRemove(life);
+      return othersLose(life, () => addOrRemove(life));
     case 14:
       return grow(life);
     case 15:
-      return (await machine.isRunning()) ? machine.loseTracking() : machine.start();
+      if (!(await machine.isRunning())) return machine.start();
+      return othersLose(life, () => machine.loseTracking());
     case 16:
       life.foreign = [];
       return machine.redefine();
     case 17:
       return addForeign(life);
     case 18:
-      return (await machine.isRunning()) ? machine.shutDown() : machine.start();
+      if (!(await machine.isRunning())) return machine.start();
+      await machine.shutDown();
+      if (!knowsOff) await machine.start();
+      return undefined;
     default:
       return write(life);
   }
@@ -91,6 +95,13 @@ async function addForeign(life: Life): Promise<void> {
   await machine.addForeignCheckpoint();
   const added = (await machine.traces()).filter((it) => !before.has(it));
   life.foreign = [...life.foreign, ...added];
+}
+
+/** What others have counted may go with it, where it is only in the images. */
+async function othersLose(life: Life, event: () => Promise<void>): Promise<void> {
+  await event();
+  const traces = await life.machine.traces();
+  life.foreign = life.foreign.filter((it) => traces.includes(it));
 }
 
 async function tidied({ machine, point }: Life, host: Hypervisor): Promise<void> {

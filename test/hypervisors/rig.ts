@@ -17,6 +17,8 @@ export interface SuiteOptions {
   readonly stride?: number | undefined;
   /** How many things happen in each life of a machine. Default: 60. */
   readonly events?: number | undefined;
+  /** Whether the host knows machines that are off: they are listed, described and read. Default: yes. */
+  readonly knowsOff?: boolean | undefined;
 }
 
 /** A fresh host without machines. */

@@ -5,7 +5,7 @@ import { checkDisks, type CheckedDisk, expectSound } from './checked-guest.ts';
 import { type Ended, expectDone, runCli } from './cli.ts';
 import type { LibvirtHost } from './libvirt.ts';
 
-/** A store whose backups come from the machines of a real libvirt, by the command line. */
+/** A store whose backups come from the machines of a real libvirt or of plain QEMU, by the command line. */
 export interface LibvirtStore {
   /** A command, with `--json`. */
   holdfast(...words: readonly string[]): Promise<Ended>;
@@ -37,7 +37,7 @@ interface Scope {
 
 /** `run`: of the command line; default: in this process, which sees this machine's files and not those of `host`. */
 export async function libvirtStore(
-  host: LibvirtHost,
+  host: Pick<LibvirtHost, 'uri' | 'sockets'>,
   root: string,
   run: (words: readonly string[]) => Promise<Ended> = runCli,
 ): Promise<LibvirtStore> {

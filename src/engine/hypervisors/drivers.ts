@@ -1,6 +1,8 @@
 import { openLibvirt } from '../../hypervisors/drivers/libvirt.ts';
 import { SHARED_SOCKETS } from '../../hypervisors/libvirt/data-way.ts';
 import { LIBVIRT_SCHEMES } from '../../hypervisors/libvirt/uri.ts';
+import { QMP_SCHEMES } from '../../hypervisors/qmp/place.ts';
+import { openQmp } from '../../hypervisors/qmp/qmp.ts';
 import { realWorld } from '../../sys/world.ts';
 import type { HypervisorDriver } from './hypervisors.ts';
 
@@ -45,5 +47,15 @@ function directoryFor(account: string, sockets: string): readonly string[] {
   ];
 }
 
+/** Only machines of this host: there is nothing to prepare for an account. */
+const qemu: HypervisorDriver = {
+  kind: 'qemu',
+  schemes: QMP_SCHEMES,
+  example: 'qemu+qmp:///run/qemu',
+  open: (options, signal) => openQmp({ ...options, ...realWorld() }, signal),
+  remoteCommand: () => '',
+  prepare: () => [],
+};
+
 /** Those of this release. */
-export const DRIVERS: readonly HypervisorDriver[] = [libvirt];
+export const DRIVERS: readonly HypervisorDriver[] = [libvirt, qemu];

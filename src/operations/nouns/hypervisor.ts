@@ -42,7 +42,8 @@ const uri = text({
   max: 1024,
   pattern: /^[a-z][a-z0-9+]*:\/\/(?![^/]*:[^/]*@)[^\s\p{Cc}]*$/u,
   words:
-    'an address like qemu:///system, qemu+ssh://ACCOUNT@HOST/system or qemu+tls://HOST/system, without a password',
+    'an address like qemu:///system, qemu+ssh://ACCOUNT@HOST/system, qemu+tls://HOST/system or qemu+qmp:///run/qemu, ' +
+    'without a password',
 });
 const fingerprint = text({
   max: 128,

@@ -15,6 +15,8 @@ export const command: Command = {
       'account there, which allows only what backups need. It shows the host key and pins it: only a host ' +
       'with that key counts as this hypervisor afterwards; for TLS it does the same with the certificate, ' +
       'unless --ca names the authority. It changes nothing on the hypervisor itself.',
+    'For machines of plain QEMU on this host, without libvirt, URI is qemu+qmp:// and the directory of their ' +
+      'monitors: each socket NAME.qmp in it is the machine NAME.',
   ],
   args: [
     argument('NAME', 'its name from now on'),
@@ -63,6 +65,7 @@ export const command: Command = {
     'hypervisor add local qemu:///system',
     'hypervisor add kvm1 qemu+ssh://holdfast@kvm1.example.net/system',
     'hypervisor add kvm2 qemu+tls://kvm2/system --ca ca.pem --client-certificate own.pem --client-key own-key.pem',
+    'hypervisor add lab qemu+qmp:///run/qemu',
   ],
   async run(input, context) {
     const [hypervisor = '', uri = ''] = input.args;
