@@ -160,7 +160,7 @@ function confirmingConforms(
     const options = { signal: endless(), onNotice() {} };
     let since: Tracking | undefined;
     for (const point of ['first', 'second', 'third']) {
-      if (point === 'third') await machine.shutDown();
+      if (point === 'third' && knowsOff) await machine.shutDown();
       await using snapshot = await host.backup.begin(machine.id, WISH, since, {
         point,
         ...options,
