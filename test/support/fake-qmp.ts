@@ -5,9 +5,12 @@ import { lineCutter } from '../../src/formats/wire/qmp.ts';
 export interface FakeQmp extends AsyncDisposable {
   /** Names of the commands that came. */
   readonly heard: string[];
-  /** By command: the value of its answer, or `{error}`; a text is sent as it is; null: the connection ends; undefined: nothing is said. */
+  /**
+   * By command: the value of its answer, or `{error}`; a text is sent as it is; null: the connection ends; undefined:
+   * nothing is said.
+   */
   readonly answers: Map<string, unknown>;
-  /** Of connections that are open. */
+  /** Connections that are open. */
   readonly sockets: Set<Socket>;
 }
 

@@ -14,11 +14,11 @@ export interface QmpGuest extends AsyncDisposable {
   reports(): readonly string[];
   /** Resolves with the last durable record's number, once the guest has written `more` since the call. */
   durable(more: number): Promise<number>;
-  /** The guest writes no more records; resolves once the last one is on all disks. */
+  /** The guest stops writing records; resolves once the last one is on all disks. */
   rest(): Promise<void>;
   /** kill -9 of QEMU. */
   kill(): Promise<void>;
-  /** QEMU is told to end: images are closed as they should be. */
+  /** QEMU is asked to end: images are closed as they should be. */
   quit(): Promise<void>;
 }
 

@@ -31,7 +31,7 @@ export interface MadeFrom {
   readonly run: string;
   /** Where QEMU makes sockets for backups. */
   readonly sockets: string;
-  /** Of the test's own. */
+  /** The test's own directory. */
   readonly own: string;
   readonly hasAgent: boolean;
   readonly excluded: readonly string[];

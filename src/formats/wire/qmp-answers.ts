@@ -8,7 +8,7 @@ import { objectIn, textIn, wholeIn } from './qmp.ts';
 
 /** A drive of the machine, as `query-block` lists them. */
 export interface QmpDrive {
-  /** Of `-drive`; empty: it has none. */
+  /** The ID of its `-drive`; empty: it has none. */
   readonly device: string;
   /** The device of the guest: its ID, or its path in QEMU's object model; undefined: no device uses the drive. */
   readonly qdev: string | undefined;

@@ -139,7 +139,7 @@ function messagesOf(stream: ByteStream, clock: Clock, who: string): Pick<Lines, 
       signal?.throwIfAborted();
       if (lost) throw lost;
       const { promise, resolve, reject } = Promise.withResolvers<undefined>();
-      // Whoever gives up stays in the queue: the answer that comes later is not the next one's.
+      // A caller that gives up stays in the queue: the answer that comes later is not the next one's.
       waiting.add({
         onMessage(message) {
           const isFound = isIt(message);

@@ -65,7 +65,7 @@ export async function findMachines(host: QmpHost, signal: AbortSignal): Promise<
   }
   host.seen.clear();
   for (const { id, name } of found) {
-    // Of two with one UUID none can be told from the other.
+    // Two with one UUID cannot be told from each other.
     if (found.every((it) => it.id !== id || it.name === name)) host.seen.set(id, name);
   }
   return found;
@@ -109,7 +109,8 @@ function powerOf(status: string): MachinePower {
 function withoutUuid(name: string): HypervisorError {
   return new HypervisorError(
     'UNSUPPORTED',
-    `${name} has no UUID, by which Holdfast knows a machine again: start it with "-uuid $(uuidgen)", always the same one`,
+    `${name} has no UUID, by which Holdfast knows a machine again: start it with "-uuid", and always the same one, ` +
+      'made with "uuidgen"',
   );
 }
 

@@ -106,7 +106,7 @@ function refused(path: string, why: string): HypervisorError {
   const isFull = /no space left/i.test(why);
   return new HypervisorError(
     isFull ? 'NO_SPACE' : code,
-    `QEMU cannot make ${path}, for what the guest overwrites during the backup: ${why}. A directory in which it can is ` +
-      'named with "holdfast hypervisor change NAME --scratch DIR"',
+    `QEMU cannot make ${path}, for what the guest overwrites during the backup: ${why}. A directory in which it can ` +
+      'is named with "holdfast hypervisor change NAME --scratch DIR"',
   );
 }

@@ -36,7 +36,7 @@ const MEANINGS: Readonly<Record<string, readonly [SystemErrorCode, string]>> = {
   EPERM: ['DENIED', 'it is not permitted'],
   EROFS: ['DENIED', 'the file system is read-only'],
   EBUSY: ['BUSY', 'it is in use'],
-  EAGAIN: ['BUSY', 'it takes no more at this moment'],
+  EAGAIN: ['BUSY', 'its queue is full'],
   ETXTBSY: ['BUSY', 'the program is running'],
   EADDRINUSE: ['BUSY', 'another program listens at that address'],
   EAFNOSUPPORT: ['INVALID', 'this host has no addresses of that kind'],

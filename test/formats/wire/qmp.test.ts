@@ -37,7 +37,8 @@ const GREETING =
 const DRIVES = JSON.parse(`[
   {"io-status": "ok", "device": "virtio0", "locked": false, "removable": false, "inserted": {"iops_rd": 0,
    "image": {"virtual-size": 262144, "filename": "/v/b.raw", "format": "raw"}, "ro": false, "node-name": "#block101",
-   "backing_file_depth": 0, "drv": "raw", "file": "/v/b.raw"}, "qdev": "/machine/peripheral-anon/device[0]/virtio-backend",
+   "backing_file_depth": 0, "drv": "raw", "file": "/v/b.raw"},
+   "qdev": "/machine/peripheral-anon/device[0]/virtio-backend",
    "type": "unknown"},
   {"device": "", "removable": true, "qdev": "sda", "tray_open": false, "type": "unknown"},
   {"device": "", "removable": false, "inserted": {"image": {"virtual-size": 262144, "snapshots": [{"id": "1",
