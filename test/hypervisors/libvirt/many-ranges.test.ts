@@ -2,7 +2,7 @@ import { deepEqual, ok } from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { type QemuNbd, startQemuNbd } from '../../../src/block/nbd-client/qemu-nbd.ts';
-import { CHANGED_GAP } from '../../../src/hypervisors/libvirt/tracking.ts';
+import { CHANGED_GAP } from '../../../src/hypervisors/base/served-disk.ts';
 import { systemClock } from '../../../src/sys/base/clock.ts';
 import { program, without } from '../../support/programs.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
