@@ -8,6 +8,7 @@ import { engineIn } from '../../support/engine.ts';
 import { fakeHypervisor } from '../../support/fake-hypervisor/fake-hypervisor.ts';
 import { NO_FILES, managedHome, WORK } from '../../support/hypervisors.ts';
 import { makeRawDisk } from '../../support/images.ts';
+import { until } from '../../support/until.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
 import { add } from '../../../src/engine/hypervisors/managed.ts';
 
@@ -30,6 +31,10 @@ test('machines are listed with their newest recovery points', async () => {
   const { fake, hypervisors, opened } = await fakeHome();
   for (const name of ['web2', 'web1', 'db']) await fake.machine({ name, disks: { vda: 2 ** 20 } });
   await home.backUp('web1', image);
+  // Names of points count seconds.
+  const second = (): number => Math.floor(Date.now() / 1000);
+  const first = second();
+  await until('the next second', () => second() > first);
   const { point } = await home.backUp('web1', image);
   await home.backUp('web', image);
   await using engine = await home.open();
