@@ -8,6 +8,9 @@ const CALLS = 'src/hypervisors/libvirt/calls.ts';
 const STREAMS = 'src/hypervisors/libvirt/streams.ts';
 const STREAMED = 'test/hypervisors/libvirt/streams.test.ts';
 
+const DEFINITION = 'src/hypervisors/libvirt/run/definition.ts';
+const DEFINED = 'test/hypervisors/libvirt/definition.test.ts';
+
 export const libvirt: readonly Mutant[] = [
   {
     name: 'libvirt: disks that QEMU gives to any client are read',
@@ -26,9 +29,44 @@ export const libvirt: readonly Mutant[] = [
   {
     name: 'libvirt: a stream that no one waits for goes on',
     file: STREAMS,
-    text: "else signal?.addEventListener('abort', onAbort, { once: true });",
+    text: "signal?.addEventListener('abort', onAbort, { once: true });",
     to: '',
     tests: [STREAMED],
+  },
+  {
+    name: 'libvirt: what is uploaded is not all that is sent',
+    file: STREAMS,
+    text: 'at < bytes.length; at += PART_LENGTH',
+    to: 'at < bytes.length - PART_LENGTH; at += PART_LENGTH',
+    tests: [STREAMED],
+  },
+  {
+    name: 'libvirt: a missing network becomes the one that the machine had',
+    file: DEFINITION,
+    text: "const OUTSIDE = [\n  'source',",
+    to: "const OUTSIDE = [\n  'src',",
+    tests: [DEFINED],
+  },
+  {
+    name: 'libvirt: an error of a served disk is the guest’s',
+    file: 'src/hypervisors/libvirt/run/served-disk.ts',
+    text: "error_policy: 'stop', rerror_policy: 'stop'",
+    to: "error_policy: 'report', rerror_policy: 'stop'",
+    tests: [DEFINED],
+  },
+  {
+    name: 'libvirt: a session’s machine has the variables of the one whose place it takes',
+    file: DEFINITION,
+    text: 'variablesPath(plan.session)',
+    to: "(typeof first(os, 'nvram')?.children[0] === 'string' ? String(first(os, 'nvram')!.children[0]) : '')",
+    tests: [DEFINED],
+  },
+  {
+    name: 'libvirt: devices of the host stay in the definition of a session’s machine',
+    file: DEFINITION,
+    text: "    case 'hostdev':\n",
+    to: '',
+    tests: [DEFINED],
   },
   {
     name: 'libvirt: as many calls are sent as there are',

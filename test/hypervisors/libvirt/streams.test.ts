@@ -1,6 +1,6 @@
-import { deepEqual, equal, rejects } from 'node:assert/strict';
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
-import type { PacketHeader } from '../../../src/formats/wire/libvirt.ts';
+import { type PacketHeader, streamBytes } from '../../../src/formats/wire/libvirt.ts';
 import { LIBVIRT_CALLS as CALLS } from '../../../src/formats/wire/libvirt-calls.ts';
 import {
   I32,
@@ -11,6 +11,7 @@ import {
   text,
 } from '../../../src/formats/wire/xdr-layouts.ts';
 import { libvirtPeer, openPeer } from '../../support/libvirt-peer.ts';
+import { noise } from '../../support/random.ts';
 import { until } from '../../support/until.ts';
 
 const WHOLE = {
@@ -86,6 +87,52 @@ test('a stream that is too long, fails or is not waited for is ended, and the co
   await rejects(failing, { code: 'FAILED', message: /read error/ });
   equal(await link.call(CALLS.hostname, undefined), 'kvm1');
   deepEqual(ends, [1, 1]);
+});
+
+test('a file is sent whole, and is there once libvirt has written it', async () => {
+  await using server = await libvirtPeer();
+  await using link = await openPeer(server.path);
+  const file = noise(600_000, 1);
+  const parts: Uint8Array[] = [];
+  const ends: PacketHeader[] = [];
+  server.onCall = (header, packet) => {
+    if (header.type !== STREAM) return server.reply(header, NOTHING, undefined);
+    if (header.status === CONTINUE) parts.push(Uint8Array.from(streamBytes(packet)));
+    else ends.push(header);
+  };
+  let isDone = false;
+  const sending = link
+    .upload(CALLS.uploadVolume, { ...WHOLE, length: file.length }, { bytes: file })
+    .then(() => (isDone = true));
+  await until('its end', () => ends.length === 1);
+  equal(isDone, false);
+  equal(ends[0]?.status, 0);
+  ok(parts.every(({ length }) => length > 0 && length <= 256 * 1024));
+  deepEqual(Buffer.concat(parts), Buffer.from(file));
+  server.send({ ...ends[0], status: 0 }, NOTHING, undefined);
+  await sending;
+});
+
+test('a file that libvirt cannot write, or whose sender has gone, is not there', async () => {
+  await using server = await libvirtPeer();
+  await using link = await openPeer(server.path);
+  const ends: PacketHeader[] = [];
+  server.onCall = (header) => {
+    if (header.type !== STREAM) server.reply(header, NOTHING, undefined);
+    else if (header.status !== CONTINUE) ends.push(header);
+  };
+  const bytes = noise(1000, 1);
+  const failing = link.upload(CALLS.uploadVolume, WHOLE, { bytes });
+  await until('its end', () => ends.length === 1);
+  const failure = struct({ code: I32, domain: I32, message: optional(text(100)) });
+  server.send({ ...ends[0]!, status: 1 }, failure, { code: 38, domain: 0, message: 'no space' });
+  await rejects(failing, { code: 'FAILED', message: /no space/ });
+  const leaving = new AbortController();
+  const left = link.upload(CALLS.uploadVolume, WHOLE, { bytes, signal: leaving.signal });
+  await until('its end', () => ends.length === 2);
+  leaving.abort(new Error('enough'));
+  await rejects(left, { message: 'enough' });
+  await until('libvirt hears of it', () => ends[2]?.status === 1);
 });
 
 test('a stream ends with its connection', async () => {
