@@ -3,6 +3,7 @@ import { fileLengthMax } from '../../formats/store/catalog/machine.ts';
 import { LIBVIRT_ERRORS } from '../../formats/wire/libvirt.ts';
 import { LIBVIRT_CALLS, type LibvirtPool } from '../../formats/wire/libvirt-calls.ts';
 import { turns } from '../../lib/mutex.ts';
+import type { Clock } from '../../sys/base/clock.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type { FileSystem } from '../../sys/files/file-system.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
@@ -74,6 +75,29 @@ export function eitherFiles(files: HostFiles, others: HostFiles): HostFiles {
       }
     },
   };
+}
+
+const STEADY_TRIES = 10;
+const STEADY_PAUSE_MS = 100;
+
+/**
+ * The bytes of a file that a machine may be writing: read until two reads find the same, and anything. Rejects as
+ * `read` does, and BUSY.
+ */
+export async function steadyBytes(
+  { clock }: { readonly clock: Clock },
+  read: () => Promise<Uint8Array>,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  let before = await read();
+  for (let tries = 1; tries < STEADY_TRIES; tries++) {
+    const now = await read();
+    if (now.length > 0 && Buffer.compare(before, now) === 0) return now;
+    before = now;
+    await clock.sleep(STEADY_PAUSE_MS, signal);
+  }
+  const what = before.length === 0 ? 'its file is empty' : 'its file changes all the time';
+  throw new HypervisorError('BUSY', `${what}: back the machine up again`);
 }
 
 /** Where swtpm keeps the state of a machine's TPM (virDomainTPMDef; swtpm(8), "TPM state"). */

@@ -13,7 +13,7 @@ import type {
 import { describedDisks } from '../base/chosen-disks.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
 import { readDomain } from './domain.ts';
-import { tpmStatePath } from './host-files.ts';
+import { steadyBytes, tpmStatePath } from './host-files.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
 
 const DEFINITION = 'machine.xml';
@@ -95,7 +95,7 @@ export async function describedBy(
     const read = (until: AbortSignal) => host.files.read(path, { machine: uuid, signal: until });
     if (!onNotice) return { name, kind, read };
     try {
-      const bytes = await read(signal);
+      const bytes = await steadyBytes(host, () => read(signal), signal);
       return { name, kind, read: async () => bytes };
     } catch (cause) {
       if (!(cause instanceof HypervisorError)) throw cause;
