@@ -1,6 +1,7 @@
 import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { test } from 'tap';
-import { steadyBytes } from '../../../src/hypervisors/libvirt/host-files.ts';
+import { fileLengthMax } from '../../../src/formats/store/catalog/machine.ts';
+import { localFiles, steadyBytes } from '../../../src/hypervisors/libvirt/host-files.ts';
 import { fakeClock } from '../../support/fake-clock.ts';
 
 const signal = AbortSignal.timeout(60_000);
@@ -34,4 +35,16 @@ test('a file that stays empty, or never rests, is not taken for what a machine h
   const restless = async () => Buffer.from(String(count++));
   const changing = { code: 'BUSY', message: /^its file changes all the time/ };
   await rejects(steadyBytes(quick, restless, signal), changing);
+});
+
+test('a file of a host is read up to the length that a recovery point takes, such as variables for ARM', async () => {
+  const limits: number[] = [];
+  const files = localFiles({
+    async readFile(_path, lengthMax) {
+      limits.push(lengthMax);
+      return new Uint8Array(0);
+    },
+  });
+  await files.read('/nvram', { machine: '1', signal });
+  equal(limits[0], fileLengthMax('firmware-vars'));
 });
