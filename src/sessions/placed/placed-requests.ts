@@ -49,6 +49,8 @@ export async function request(progress: Progress, asked: PlacedRequest): Promise
   }
 }
 
+const MOVING: ReadonlySet<string> = new Set(['pivoting', 'settling', 'leaving']);
+
 /** What is left is remembered before anything here is given up. */
 async function abandon(
   { clock, own }: PlacedWorld,
@@ -60,7 +62,8 @@ async function abandon(
     const what = `"${typed}" is not the name of its machine, which is given up: "${plan.name}"`;
     throw new SessionError('IMPOSSIBLE', `session ${record.id}: ${what}`);
   }
-  const hasMoved = disks.some(({ pivoted }) => pivoted);
+  // While its disks move, one may be there that was not seen there yet.
+  const hasMoved = MOVING.has(record.phase) || disks.some(({ pivoted }) => pivoted);
   const since = clock.now().toISOString();
   const { id: session } = record;
   await own.owe({ session, hypervisor, since, machine, uuid: plan.uuid, aside, hasMoved });

@@ -221,7 +221,9 @@ export async function leave({ world, driver, signal }: StepContext): Promise<Ste
   const { id } = world.journal.record;
   await driver.hide(id, signal);
   await endAside({ world, driver, signal }, (aside) => driver.leaveAside(aside, id, signal));
-  await driver.release(id, signal);
+  // Where one has moved, its reserved disk is the only copy: a machine that went on to another host still uses it.
+  const hasMoved = placementOf(world.journal.record).disks.some(({ pivoted }) => pivoted);
+  if (!hasMoved) await driver.release(id, signal);
   await world.own.endExports();
   return DONE;
 }

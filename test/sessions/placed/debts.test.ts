@@ -65,3 +65,25 @@ test('a machine that has begun to move is left to a person, with its disks', asy
   await rejects(collectDebt(runOf(host), debt, signal), { code: 'CONFLICT', message: /vda/ });
   equal((await place.rig.poolDisks()).length, 2);
 });
+
+test('disks that may have moved before the session was given up stay, whoever uses them', async () => {
+  const place = await broughtTo('pivoting');
+  await place.rig.setUp(false);
+  const life = newLife(place);
+  await rest(place, life);
+  await life.session.ask({ kind: 'abandon', name: placementIn(place).plan.name });
+  equal(await rest(place, life), 'over');
+  // The last disk moved, and nobody saw it; then the machine went on to another host.
+  await place.rig.setUp(true);
+  await say(place, 'gone');
+  await using host = await place.rig.connect();
+  await collectDebt(runOf(host), place.debts.get(recordOf(place).id)!, signal);
+  equal((await place.rig.poolDisks()).length, 2);
+});
+
+test('disks on which a machine has moved stay when its session ends, wherever the machine is by then', async () => {
+  const place = await broughtTo('leaving');
+  await say(place, 'gone');
+  equal(await rest(place, newLife(place)), 'over');
+  equal((await place.rig.poolDisks()).length, 2);
+});

@@ -24,7 +24,9 @@ export function fakeRunHost(): RunTestHost {
           ...(session === undefined ? [] : [`machine ${id} ${session}`]),
           ...(aside === undefined ? [] : [`aside ${id} ${aside.session}`]),
         ]),
-        ...[...host.volumes].filter(([, { session }]) => session).map(([it]) => `volume ${it}`),
+        ...[...host.volumes]
+          .filter(([source, { session }]) => session && !isFree(host, source))
+          .map(([source]) => `volume ${source}`),
         ...[...host.placedFiles].filter(([, { session }]) => session).map(([it]) => `file ${it}`),
         ...[...host.shown.keys()].map((session) => `shown ${session}`),
       ];
@@ -97,8 +99,16 @@ function madeMachine(host: FakeHost, id: string) {
       changed();
     },
     async moveElsewhere(name: string) {
-      diskOf(name).layers = [`/fake/moved-${name}`];
+      Object.assign(diskOf(name), { layers: [`/fake/moved-${name}`], copy: undefined });
       changed();
     },
   };
+}
+
+/** A volume keeps the session in its name for good, as libvirt's do: it is free once a machine without a mark has it. */
+function isFree(host: FakeHost, source: string): boolean {
+  return [...host.machines.values()].some(
+    ({ session, disks }) =>
+      session === undefined && [...disks.values()].some(({ layers }) => layers.includes(source)),
+  );
 }

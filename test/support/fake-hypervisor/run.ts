@@ -301,15 +301,6 @@ async function settle(
     throw new HypervisorError('CONFLICT', message);
   }
   if (isSettled) return;
-  await wire.call(
-    'keep volumes',
-    () => {
-      for (const [source, volume] of host.volumes) {
-        if (volume.session === session && isUsed(host, source)) volume.session = undefined;
-      }
-    },
-    signal,
-  );
   await wire.call('keep files', () => keepFiles(host, session), signal);
   // The mark last: as long as it is there, this can be repeated.
   await wire.call(
