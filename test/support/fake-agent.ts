@@ -7,6 +7,8 @@ export interface FakeAgent extends AsyncDisposable {
   readonly isFrozen: boolean;
   /** How many commands came. */
   readonly heard: number;
+  /** As Windows does with a freeze that lasts. */
+  thawItself(): void;
   /** Silent: it takes commands, and answers none until it is not. */
   setSilent(isSilent: boolean): void;
 }
@@ -28,9 +30,11 @@ export async function fakeAgent(path: string, left = ''): Promise<FakeAgent> {
       case 'guest-fsfreeze-freeze':
         isFrozen = true;
         return 1;
-      case 'guest-fsfreeze-thaw':
+      case 'guest-fsfreeze-thaw': {
+        const count = isFrozen ? 1 : 0;
         isFrozen = false;
-        return 1;
+        return count;
+      }
       default:
         return undefined;
     }
@@ -66,6 +70,9 @@ export async function fakeAgent(path: string, left = ''): Promise<FakeAgent> {
     },
     get heard() {
       return heard;
+    },
+    thawItself() {
+      isFrozen = false;
     },
     setSilent(value) {
       isSilent = value;

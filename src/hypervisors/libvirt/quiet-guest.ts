@@ -4,6 +4,7 @@ import type { Consistency, ConsistencyLevel } from '../../formats/store/catalog/
 import { asError } from '../../lib/as-error.ts';
 import type { BackupWish } from '../base/backup-driver.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
+import { withinLimit } from '../base/within-limit.ts';
 import { attribute, element, parseXml, writeXml } from '../base/xml.ts';
 import type { CallOptions } from './calls.ts';
 import type { Domain } from './domain.ts';
@@ -74,10 +75,10 @@ export async function whileQuiet<T>(
   await mark(host, domain, signal);
   const { frozen, refused } = await freeze(host, guest);
   if (refused) return crash(loud(guest, refused.message));
-  let done: Done<T> | undefined;
+  let done: { readonly result: T } | undefined;
   let thawed: Thawed | undefined;
   try {
-    done = await withinLimit(host, work, signal);
+    done = await withinLimit({ clock: host.clock, limitMs: FROZEN_MS, signal }, work);
   } finally {
     thawed = await thaw(host, guest, THAW_MS);
   }
@@ -87,38 +88,6 @@ export async function whileQuiet<T>(
       ? loud(guest, ENDED)
       : { asked, got, ...(got !== asked && { why: NO_APPLICATIONS }) };
   return { result: done.result, consistency, mayBeFrozen: thawed === 'frozen' };
-}
-
-interface Done<T> {
-  readonly result: T;
-}
-
-/** Undefined: it took longer than a guest may be frozen. */
-async function withinLimit<T>(
-  { clock }: LibvirtHost,
-  work: (signal: AbortSignal) => Promise<T>,
-  signal: AbortSignal,
-): Promise<Done<T> | undefined> {
-  const late = new HypervisorError('BUSY', LATE);
-  const limit = new AbortController();
-  const end = new AbortController();
-  const limiting = (async () => {
-    try {
-      await clock.sleep(FROZEN_MS, end.signal);
-      limit.abort(late);
-    } catch {
-      // It was done in time.
-    }
-  })();
-  try {
-    return { result: await work(AbortSignal.any([signal, limit.signal])) };
-  } catch (cause) {
-    if (cause !== late) throw cause;
-    return undefined;
-  } finally {
-    end.abort();
-    await limiting;
-  }
 }
 
 /** Less than is wished. Throws UNSUPPORTED if that is not accepted. */

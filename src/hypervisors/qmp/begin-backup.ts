@@ -116,8 +116,8 @@ async function begin(
     const { node, size } = disk.medium!;
     await addScratch({ ...{ host, link, path: scratch, mark, size, node, signal, onNotice } });
   }
-  const { consistency } = await whileQuiet(host, { machine, wish, signal, onNotice }, () =>
-    link.call(QMP.transaction, { actions: job.disks.flatMap((it) => actions(job, it)) }, signal),
+  const { consistency } = await whileQuiet(host, { machine, wish, signal, onNotice }, (until) =>
+    link.call(QMP.transaction, { actions: job.disks.flatMap((it) => actions(job, it)) }, until),
   );
   for (const { disk, mark, counted } of job.disks) {
     const bitmaps = counted.since === undefined ? {} : { bitmaps: [CHANGED] };

@@ -50,8 +50,8 @@ export const AGENT = {
   sync: 'guest-sync-delimited',
   ping: command('guest-ping', ignored),
   system: command('guest-get-osinfo', guestSystemIn),
-  freeze: command('guest-fsfreeze-freeze', ignored),
-  thaw: command('guest-fsfreeze-thaw', ignored),
+  freeze: command('guest-fsfreeze-freeze', countIn),
+  thaw: command('guest-fsfreeze-thaw', countIn),
 } as const;
 
 function command<R>(name: string, read: (answer: unknown) => R): QmpCommand<R> {
@@ -60,6 +60,10 @@ function command<R>(name: string, read: (answer: unknown) => R): QmpCommand<R> {
 
 function ignored(): undefined {
   return undefined;
+}
+
+function countIn(answer: unknown): number {
+  return typeof answer === 'number' ? answer : 0;
 }
 
 /** The answer as it came, besides. */

@@ -2,6 +2,7 @@ import type { Consistency, ConsistencyLevel } from '../../formats/store/catalog/
 import { asError } from '../../lib/as-error.ts';
 import type { BackupWish } from '../base/backup-driver.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
+import { withinLimit } from '../base/within-limit.ts';
 import { type Agent, hasAgentSocket, openAgent } from './agent.ts';
 import { AGENT, QMP } from './commands.ts';
 import type { QmpLink } from './link.ts';
@@ -23,6 +24,8 @@ const THAW_MS = 30_000;
 /** A guest that does not freeze within this time is thawed again. */
 const FREEZE_MS = 30_000;
 const PING_MS = 5000;
+/** How long QEMU may take to begin a backup while a guest is frozen. */
+const FROZEN_MS = 15_000;
 
 interface QuietGuest {
   readonly machine: Pick<OpenMachine, 'name' | 'link'>;
@@ -76,21 +79,22 @@ async function reachAgent(
 
 /**
  * Does `work` while the guest is as quiet as is wished, or as can be. Rejects UNSUPPORTED if that is less, and the wish
- * does not allow it; then nothing was done.
+ * does not allow it; BUSY if it takes longer than a guest may be frozen.
  */
 export async function whileQuiet<T>(
   host: QmpHost,
   guest: QuietGuest,
-  work: () => Promise<T>,
+  work: (signal: AbortSignal) => Promise<T>,
 ): Promise<Quiet<T>> {
   const { machine, wish, signal } = guest;
   const asked = wish.consistency;
-  if (asked === 'crash') return { result: await work(), consistency: { asked, got: 'crash' } };
+  const crash = async (consistency: Consistency): Promise<Quiet<T>> => ({
+    result: await work(signal),
+    consistency,
+  });
+  if (asked === 'crash') return crash({ asked, got: 'crash' });
   const found = await reachAgent(host, machine.name, signal);
-  if (typeof found === 'string') {
-    const consistency = loud(guest, found);
-    return { result: await work(), consistency };
-  }
+  if (typeof found === 'string') return crash(loud(guest, found));
   await using agent = found;
   const got = asked === 'application' ? await reached(agent, signal) : 'file-system';
   if (got !== asked && !wish.fallBack) throw new HypervisorError('UNSUPPORTED', NO_APPLICATIONS);
@@ -100,19 +104,21 @@ export async function whileQuiet<T>(
     await unmark(host, machine.link);
     throw cause;
   }
-  const refused = await freeze(host, agent, guest);
+  const { frozen, refused } = await freeze(host, agent, guest);
+  if (refused) return crash(loud(guest, refused.message));
+  let done: { readonly result: T } | undefined;
+  let thawed: Thawed;
   try {
-    if (refused) {
-      // Nothing of ours is frozen; what another program has frozen stays so.
-      const consistency = loud(guest, refused.message);
-      await unmark(host, machine.link);
-      return { result: await work(), consistency };
-    }
-    const consistency = { asked, got, ...(got !== asked && { why: NO_APPLICATIONS }) };
-    return { result: await work(), consistency };
+    done = await withinLimit({ clock: host.clock, limitMs: FROZEN_MS, signal }, work);
   } finally {
-    if (!refused) await thaw(host, { ...guest, agent });
+    thawed = await thaw(host, { ...guest, agent });
   }
+  if (!done) throw new HypervisorError('BUSY', LATE);
+  const consistency =
+    thawed === 0 && frozen > 0
+      ? loud(guest, ENDED)
+      : { asked, got, ...(got !== asked && { why: NO_APPLICATIONS }) };
+  return { result: done.result, consistency };
 }
 
 /** Less than is wished. Throws UNSUPPORTED if that is not accepted. */
@@ -123,6 +129,10 @@ function loud({ wish, onNotice }: QuietGuest, why: string): Consistency {
   return { asked: wish.consistency, got: 'crash', why };
 }
 
+const LATE =
+  `QEMU did not begin the backup within the ${FROZEN_MS / 1000} seconds that a guest stays frozen: look at its ` +
+  'storage, and back it up again, or with "--consistency crash"';
+const ENDED = 'they were no longer frozen when the backup had begun';
 const NO_APPLICATIONS =
   'only agents of Windows guests (VSS) have programs write everything out; elsewhere file systems are frozen, and ' +
   "the agent's own hooks run";
@@ -138,23 +148,27 @@ async function reached(agent: Agent, signal: AbortSignal): Promise<ConsistencyLe
   }
 }
 
-/** Why the guest refused; undefined: it is frozen. */
-async function freeze(
-  host: QmpHost,
-  agent: Agent,
-  guest: QuietGuest,
-): Promise<HypervisorError | undefined> {
-  const { signal } = guest;
+interface Freeze {
+  /** The number of file systems. */
+  readonly frozen: number;
+  /** Why the guest refused; then nothing of ours is frozen, and what another program has frozen stays so. */
+  readonly refused?: HypervisorError;
+}
+
+async function freeze(host: QmpHost, agent: Agent, guest: QuietGuest): Promise<Freeze> {
+  const { machine, signal } = guest;
   try {
-    await agent.call(AGENT.freeze, FREEZE_MS, signal);
-    return undefined;
+    return { frozen: await agent.call(AGENT.freeze, FREEZE_MS, signal) };
   } catch (cause) {
-    if (cause instanceof QmpError) return cause;
+    if (cause instanceof QmpError) {
+      await unmark(host, machine.link);
+      return { frozen: 0, refused: cause };
+    }
     // An agent that is silent may have frozen it, or may still do so. Its channel takes one client at a time.
     await agent[Symbol.asyncDispose]();
     await thaw(host, { ...guest, agent: undefined });
     signal.throwIfAborted();
-    if (cause instanceof HypervisorError) return cause;
+    if (cause instanceof HypervisorError) return { frozen: 0, refused: cause };
     throw cause;
   }
 }
@@ -164,20 +178,25 @@ interface Frozen extends Pick<QuietGuest, 'machine' | 'onNotice'> {
   readonly agent: Agent | undefined;
 }
 
+/** The number of file systems that were thawed; `frozen`: they may still be. */
+type Thawed = number | 'frozen';
+
 /** Never rejects. Thaws until the guest says that it is thawed, and takes the mark away. */
-async function thaw(host: QmpHost, { machine, onNotice, agent }: Frozen): Promise<void> {
+async function thaw(host: QmpHost, { machine, onNotice, agent }: Frozen): Promise<Thawed> {
   const { name, link } = machine;
   const signal = AbortSignal.timeout(THAW_MS);
   let reason = '';
   for (let tries = 0; tries < THAW_TRIES && !signal.aborted; tries++) {
     try {
-      if (agent && tries === 0) await agent.call(AGENT.thaw, THAW_MS, signal);
+      let count: number;
+      if (agent && tries === 0) count = await agent.call(AGENT.thaw, THAW_MS, signal);
       else {
         await agent?.[Symbol.asyncDispose]();
         await using again = await openAgent(host, name, signal);
-        await again.call(AGENT.thaw, THAW_MS, signal);
+        count = await again.call(AGENT.thaw, THAW_MS, signal);
       }
-      return await unmark(host, link);
+      await unmark(host, link);
+      return count;
     } catch (cause) {
       reason = asError(cause).message;
       await host.clock.sleep(THAW_PAUSE_MS);
@@ -187,20 +206,27 @@ async function thaw(host: QmpHost, { machine, onNotice, agent }: Frozen): Promis
     `the guest may still be frozen (${reason}): look at it, and thaw it with "guest-fsfreeze-thaw" at ${name}.qga. ` +
       'The next backup of the machine tries it too',
   );
+  return 'frozen';
 }
 
-/** Thaws a guest that a backup of ours has left frozen; whether there was one. */
+/**
+ * Thaws a guest that a backup of ours has left frozen. Returns in words what was done, or could not be: an agent that
+ * is away keeps no machine from being backed up, and the mark stays for the next time.
+ */
 export async function thawLeft(
   host: QmpHost,
   machine: Pick<OpenMachine, 'name' | 'link'>,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<string | undefined> {
   const nodes = await machine.link.call(QMP.nodes, { flat: true }, signal);
-  if (!nodes.some(({ name }) => name === frozenMark(host))) return false;
+  if (!nodes.some(({ name }) => name === frozenMark(host))) return undefined;
   let failure: string | undefined;
-  await thaw(host, { machine, agent: undefined, onNotice: (message) => (failure = message) });
-  if (failure !== undefined) throw new HypervisorError('FAILED', failure);
-  return true;
+  const thawed = await thaw(host, {
+    ...{ machine, agent: undefined },
+    onNotice: (message) => (failure = message),
+  });
+  if (failure !== undefined) return failure;
+  return thawed === 0 ? undefined : 'its guest was frozen, and was thawed';
 }
 
 /** The name of the node that marks a frozen guest. */

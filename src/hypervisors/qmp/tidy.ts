@@ -16,7 +16,8 @@ export async function tidyMachine(
 ): Promise<readonly string[]> {
   const { link, uuid } = machine;
   const done: string[] = [];
-  if (await thawLeft(host, machine, signal)) done.push('its guest was frozen, and was thawed');
+  const thawed = await thawLeft(host, machine, signal);
+  if (thawed !== undefined) done.push(thawed);
   const drives = await link.call(QMP.drives, undefined, signal);
   const disks = await disksOf(link, drives, signal);
   const ending = {
