@@ -42,7 +42,8 @@ async function place() {
     const set = await unlockSet(await readSet(store, 'a'), SECRET);
     await using _lock = await lockStore(store, 'test');
     await publishPoint(store, set, {
-      ...{ id, machine: 'm', parent: undefined, origin: 'backup', disks: [] },
+      ...{ id, machine: 'm', parent: undefined, origin: 'backup' },
+      disks: [{ name: 'vda', size: 512, source: 'x', reference: undefined }],
       stats: { readBytes: 0, storedBytes: 0 },
     });
   }

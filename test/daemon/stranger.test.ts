@@ -202,7 +202,7 @@ test('a store that says it is of an earlier release than it was is refused, unti
   );
   match(
     (await holdfast('store', 'adopt')).stdout,
-    /"lost":\["checked-records","point-chain","sealed-overlay"\]/,
+    /"lost":\["checked-records","placed-session","point-chain","sealed-overlay"\]/,
   );
   await alarmed(holdfast, /store-not-adopted.*had the feature \\"point-chain\\"/);
   await expectDone(holdfast('store', 'adopt', '--yes'));

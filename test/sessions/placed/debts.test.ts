@@ -66,14 +66,14 @@ test('a machine that has begun to move is left to a person, with its disks', asy
   equal((await place.rig.poolDisks()).length, 2);
 });
 
-test('disks that may have moved before the session was given up stay, whoever uses them', async () => {
+test('disks that may have moved before the session was given up stay, whatever uses them', async () => {
   const place = await broughtTo('pivoting');
   await place.rig.setUp(false);
   const life = newLife(place);
   await rest(place, life);
   await life.session.ask({ kind: 'abandon', name: placementIn(place).plan.name });
   equal(await rest(place, life), 'over');
-  // The last disk moved, and nobody saw it; then the machine went on to another host.
+  // By then a disk may have moved without having been seen there, and the machine may be on another host.
   await place.rig.setUp(true);
   await say(place, 'gone');
   await using host = await place.rig.connect();

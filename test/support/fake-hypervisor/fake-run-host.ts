@@ -105,7 +105,7 @@ function madeMachine(host: FakeHost, id: string) {
   };
 }
 
-/** A volume keeps the session in its name for good, as libvirt's do: it is free once a machine without a mark has it. */
+/** A volume has the session in its name for good, as under libvirt: it is free once an unmarked machine has it. */
 function isFree(host: FakeHost, source: string): boolean {
   return [...host.machines.values()].some(
     ({ session, disks }) =>
