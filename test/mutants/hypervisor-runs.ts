@@ -29,15 +29,11 @@ export const hypervisorRuns: readonly Mutant[] = [
     text: 'it.session === session && !isUsed(host, source)',
     to: 'it.session === session && source !== ""',
   }),
-  changed('disks of a settled machine still count as reserved', {
-    text: 'volume.session = undefined;',
-    to: 'volume.session = session;',
-  }),
   changed('a settled machine loses its mark before all is done', {
-    text: "  await wire.call(\n    'keep volumes',",
+    text: "  await wire.call('keep files',",
     to:
       "  await wire.call('', () => void (machineOf(host, id).session = undefined));\n" +
-      "  await wire.call(\n    'keep volumes',",
+      "  await wire.call('keep files',",
   }),
   changed('a machine that needs served disks is settled', {
     text: "disks[disk] === 'ours');",

@@ -37,7 +37,7 @@ export const libvirtGuests: readonly Mutant[] = [
   },
   {
     name: 'libvirt: a backup that begins too late is not begun again',
-    ...{ file: QUIET, tests },
+    ...{ file: 'src/hypervisors/base/within-limit.ts', tests },
     text: 'if (cause !== late) throw cause;',
     to: 'throw cause;',
   },

@@ -61,4 +61,18 @@ export const placedSessions: readonly Mutant[] = [
     to: 'true) return false;',
     tests: [WAITING],
   },
+  {
+    name: 'placed sessions: the end of a session releases the disks on which its machine has moved',
+    file: 'src/sessions/placed/placed-steps.ts',
+    text: 'if (!hasMoved) await driver.release(id, signal);',
+    to: 'await driver.release(id, signal);',
+    tests: [DEBTS],
+  },
+  {
+    name: 'placed sessions: a debt forgets that disks may have moved',
+    file: 'src/sessions/placed/placed-requests.ts',
+    text: 'MOVING.has(record.phase) || ',
+    to: '',
+    tests: [DEBTS],
+  },
 ];
