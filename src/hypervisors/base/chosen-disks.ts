@@ -1,5 +1,6 @@
 import type { DescribedDisk } from '../../formats/store/catalog/machine.ts';
 import type { BackupWish } from './backup-driver.ts';
+import type { Finding } from './finding.ts';
 import { HypervisorError } from './hypervisor-error.ts';
 
 /** A disk as a driver knows it. */
@@ -33,6 +34,17 @@ export function chooseDisks<D extends KnownDisk>(
     'UNSUPPORTED',
     `${machine} has no disk to back up${why.length === 0 ? '' : `: ${why.join('; ')}`}`,
   );
+}
+
+/** Why each of them is left out, and what to do about what was not chosen. */
+export function leftFindings(left: readonly KnownDisk[]): readonly Finding[] {
+  return left.map(({ name: disk, described: { excluded } }): Finding => {
+    const isChosen = excluded!.reason === 'chosen' || excluded!.reason === 'removable';
+    const found = { code: 'disk-excluded', disk, message: excluded!.detail } as const;
+    if (isChosen) return { level: 'note', ...found };
+    const remedy = `back its contents up from inside the guest, and leave it out here: --exclude ${disk}`;
+    return { level: 'warning', ...found, remedy };
+  });
 }
 
 /** As `chooseDisks` describes all of them, in their order. */

@@ -3,7 +3,7 @@ import { LIBVIRT_CALLS } from '../../formats/wire/libvirt-calls.ts';
 import type { BackupWish } from '../base/backup-driver.ts';
 import type { Finding } from '../base/finding.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
-import { chooseDisks } from '../base/chosen-disks.ts';
+import { chooseDisks, leftFindings } from '../base/chosen-disks.ts';
 import { type Domain, type DomainDisk, readDomain } from './domain.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
 import { powerOf } from './machines.ts';
@@ -75,13 +75,7 @@ function diskFindings(
   try {
     const { read, left } = chooseDisks(described, wish);
     return [
-      ...left.map(({ name: disk, described: { excluded } }): Finding => {
-        const isChosen = excluded!.reason === 'chosen' || excluded!.reason === 'removable';
-        const found = { code: 'disk-excluded', disk, message: excluded!.detail } as const;
-        if (isChosen) return { level: 'note', ...found };
-        const remedy = `back its contents up from inside the guest, and leave it out here: --exclude ${disk}`;
-        return { level: 'warning', ...found, remedy };
-      }),
+      ...leftFindings(left),
       ...read.flatMap(({ name: disk, format, type }): readonly Finding[] => [
         ...(format === 'qcow2' ? [] : [rawFinding(disk, format)]),
         ...(type === 'file' || scratch !== undefined ? [] : [scratchFinding(disk, type)]),

@@ -1,6 +1,6 @@
 import type { QmpNode } from '../../formats/wire/qmp-answers.ts';
 import type { BackupWish } from '../base/backup-driver.ts';
-import { chooseDisks } from '../base/chosen-disks.ts';
+import { chooseDisks, leftFindings } from '../base/chosen-disks.ts';
 import type { Finding } from '../base/finding.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
 import { QMP } from './commands.ts';
@@ -66,13 +66,7 @@ function diskFindings(
   try {
     const { read, left } = chooseDisks(machine, wish);
     return [
-      ...left.map(({ name: disk, described: { excluded } }): Finding => {
-        const isChosen = excluded!.reason === 'chosen' || excluded!.reason === 'removable';
-        const found = { code: 'disk-excluded', disk, message: excluded!.detail } as const;
-        if (isChosen) return { level: 'note', ...found };
-        const remedy = `back its contents up from inside the guest, and leave it out here: --exclude ${disk}`;
-        return { level: 'warning', ...found, remedy };
-      }),
+      ...leftFindings(left),
       ...read.flatMap((disk): readonly Finding[] => [
         // A backup that runs hides what is under it.
         ...(keepsBitmaps(disk.medium!.driver) || disk.medium!.driver === FILTER

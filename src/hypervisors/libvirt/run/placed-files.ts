@@ -1,16 +1,12 @@
 import { basename, dirname } from 'node:path/posix';
 import { LIBVIRT_ERRORS } from '../../../formats/wire/libvirt.ts';
-import {
-  LIBVIRT_CALLS,
-  LIBVIRT_FLAGS,
-  type LibvirtPool,
-  type LibvirtVolume,
-} from '../../../formats/wire/libvirt-calls.ts';
+import { LIBVIRT_CALLS, LIBVIRT_FLAGS } from '../../../formats/wire/libvirt-calls.ts';
 import type { PlacedMachine, RunPlan } from '../../base/run-driver.ts';
 import { element, writeXml } from '../../base/xml.ts';
 import { tpmStatePath } from '../host-files.ts';
 import { isNumber } from '../libvirt-error.ts';
 import type { LibvirtHost } from '../libvirt-host.ts';
+import { volumeIn } from './places.ts';
 
 /*
  * Files that a machine needs on the host: the variables of its firmware and the state of its TPM. libvirt writes them,
@@ -97,19 +93,6 @@ async function makeDirectory(
   } catch (cause) {
     // There is a pool for it already, and so it is there.
     if (!isNumber(cause, LIBVIRT_ERRORS.operationFailed)) throw cause;
-  }
-}
-
-async function volumeIn(
-  { link }: LibvirtHost,
-  pool: LibvirtPool,
-  { name, signal }: { readonly name: string; readonly signal: AbortSignal },
-): Promise<LibvirtVolume | undefined> {
-  try {
-    return await link.call(LIBVIRT_CALLS.volumeByName, { pool, name }, signal);
-  } catch (cause) {
-    if (isNumber(cause, LIBVIRT_ERRORS.noVolume)) return undefined;
-    throw cause;
   }
 }
 

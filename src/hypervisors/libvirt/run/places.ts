@@ -1,10 +1,13 @@
+import { LIBVIRT_ERRORS } from '../../../formats/wire/libvirt.ts';
 import {
   LIBVIRT_CALLS,
   LIBVIRT_FLAGS,
   type LibvirtPool,
+  type LibvirtVolume,
 } from '../../../formats/wire/libvirt-calls.ts';
 import type { Places, PoolPlace } from '../../base/run-driver.ts';
 import { HypervisorError } from '../../base/hypervisor-error.ts';
+import { isNumber } from '../libvirt-error.ts';
 import type { LibvirtHost } from '../libvirt-host.ts';
 
 /** Pools and networks that are active: a machine can use no others. */
@@ -33,4 +36,18 @@ export async function activePools(
   const { pools } = await link.call(LIBVIRT_CALLS.pools, wanted, signal);
   // Not those that are made for a moment, to read and write single files.
   return pools.filter(({ name }) => !name.startsWith('holdfast-'));
+}
+
+/** Undefined: the pool has none of that name. */
+export async function volumeIn(
+  { link }: LibvirtHost,
+  pool: LibvirtPool,
+  { name, signal }: { readonly name: string; readonly signal: AbortSignal },
+): Promise<LibvirtVolume | undefined> {
+  try {
+    return await link.call(LIBVIRT_CALLS.volumeByName, { pool, name }, signal);
+  } catch (cause) {
+    if (isNumber(cause, LIBVIRT_ERRORS.noVolume)) return undefined;
+    throw cause;
+  }
 }

@@ -10,7 +10,7 @@ import type { ReservedDisk, RunPlan, ServedDisk } from '../../base/run-driver.ts
 import { attribute, element, parseXml, writeXml } from '../../base/xml.ts';
 import { isNumber } from '../libvirt-error.ts';
 import type { LibvirtHost } from '../libvirt-host.ts';
-import { activePools } from './places.ts';
+import { activePools, volumeIn } from './places.ts';
 import { isReservedFor, reservedName } from './reserved-names.ts';
 
 /* Disks of the host that a session's machine can move to: volumes, with the session in their name. */
@@ -34,7 +34,7 @@ export async function reserve(
   const disks = await Promise.all(
     plan.disks.map(async (disk) => {
       const name = reservedName(plan.session, disk.name, isFile);
-      return { disk, name, volume: await volumeOf(host, pool, { name, signal }) };
+      return { disk, name, volume: await volumeIn(host, pool, { name, signal }) };
     }),
   );
   const missing = disks.filter(({ volume }) => !volume).map(({ disk }) => disk);
@@ -66,19 +66,6 @@ async function poolOf(
       cause,
       native: cause.native,
     });
-  }
-}
-
-async function volumeOf(
-  { link }: LibvirtHost,
-  pool: LibvirtPool,
-  { name, signal }: { readonly name: string; readonly signal: AbortSignal },
-): Promise<LibvirtVolume | undefined> {
-  try {
-    return await link.call(LIBVIRT_CALLS.volumeByName, { pool, name }, signal);
-  } catch (cause) {
-    if (isNumber(cause, LIBVIRT_ERRORS.noVolume)) return undefined;
-    throw cause;
   }
 }
 
