@@ -51,6 +51,7 @@ export async function stepThere(
   const driver = await world.driver(signal);
   const machine = await findMachine(world, driver, signal);
   const look: Look = machine ? await driver.look(machine, signal) : { isThere: false };
+  world.shown.look(look);
   progress.awayMs = AWAY_FIRST_MS;
   const { disks } = placementOf(world.journal.record);
   await changePlacement(world, { disks: placedDisks(look, disks) });
@@ -74,7 +75,7 @@ async function afterStep(progress: Progress, phase: HostPhase, result: StepResul
   if (result.kind === 'done') await progress.apply('done');
   if (result.kind === 'undone') {
     const { world } = progress;
-    world.log(result.why);
+    world.shown.log(result.why);
     const since = world.clock.now().toISOString();
     const waits = { reason: 'person', since, message: result.why } as const;
     await progress.apply('undone', phase === 'copying' ? { waits } : {});

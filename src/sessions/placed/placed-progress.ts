@@ -57,7 +57,7 @@ export function progressOf(world: PlacedWorld): Progress {
     progress.failures = 0;
     if (phase === before) return;
     progress.memory = {};
-    world.log(`${before} -> ${phase}`);
+    world.shown.log(`${before} -> ${phase}`);
   }
 
   async function wait(ms: number, reason: WaitReason, message: string): Promise<Pause> {
@@ -67,7 +67,7 @@ export function progressOf(world: PlacedWorld): Progress {
       const isSame = waits?.reason === reason;
       const since = isSame ? waits.since : clock.now().toISOString();
       await changePlacement(world, { waits: { reason, since, message: shown } });
-      world.log(`waits: ${shown}`);
+      world.shown.log(`waits: ${shown}`);
     }
     return { kind: 'later', ms };
   }

@@ -1,9 +1,10 @@
 import type { StopHow } from '../../formats/store/sessions/placement.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import { turns } from '../../lib/mutex.ts';
+import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
 import { SessionError } from '../state/session-error.ts';
 import { afterFailure, AT_ONCE, findMachine, isHost, PERSON_MS, stepThere } from './host-step.ts';
-import { type Progress, progressOf, stateOf } from './placed-progress.ts';
+import { progressOf, stateOf } from './placed-progress.ts';
 import { type PlacedRequest, request } from './placed-requests.ts';
 import { afterEvent } from './placed-state.ts';
 import { placementOf } from './placed-steps.ts';
@@ -20,27 +21,33 @@ export interface PlacedSession {
   ask(request: PlacedRequest): Promise<void>;
   /** Starts or stops the machine; power-off is no end. Rejects IMPOSSIBLE, HypervisorError. */
   power(how: 'on' | StopHow): Promise<void>;
-  /** Takes the next step. Rejects with what the journal or the work here rejects with, or the signal's reason. */
+  /** Takes the next step. Rejects with what the journal, or the work here, rejects with, or the signal's reason. */
   step(signal: AbortSignal): Promise<Pause>;
-  /** Until the session is over, or an ordinary one again. Rejects with the signal's reason. */
+  /** Until it is over. Rejects with the signal's reason, or what a step rejects with. */
   run(signal: AbortSignal): Promise<void>;
-  /** Something may have changed on the hypervisor, or it is back: the next step is taken at once. */
+  /** Something may have changed on the hypervisor, or it is back: the next step is taken without a pause. */
   wake(): void;
 }
+
+/** Events come in bursts, and each step has some of its own. */
+const WOKEN_MS = 200;
 
 export function placedSession(world: PlacedWorld): PlacedSession {
   const { journal, clock } = world;
   const inTurn = turns();
   const progress = progressOf(world);
-  /** Ends the step under way, or the pause after it. */
+  /** Ends the step under way. */
   let current = new AbortController();
+  /** Ends the pause. */
+  let pausing = new AbortController();
+  let isWoken = false;
 
   async function takeStep(outer: AbortSignal): Promise<Pause> {
     outer.throwIfAborted();
+    isWoken = false;
     const { record } = journal;
     const { phase } = record;
-    if (phase === 'ready') return { kind: 'over' };
-    if (!isHost(phase)) return stepHere(progress, phase);
+    if (!isHost(phase)) return { kind: 'over' };
     // What a person has to decide is not tried again; a machine that runs is looked after none the less.
     const { waits } = placementOf(record);
     if (waits?.reason === 'person' && phase !== 'running') return { kind: 'later', ms: PERSON_MS };
@@ -51,19 +58,30 @@ export function placedSession(world: PlacedWorld): PlacedSession {
     } catch (cause) {
       outer.throwIfAborted();
       if (inner.aborted) return AT_ONCE;
+      if (isAway(cause)) await world.lost();
       return afterFailure(progress, cause);
     }
   }
 
   async function pause(ms: number, outer: AbortSignal): Promise<void> {
-    if (current.signal.aborted) current = new AbortController();
-    const inner = current.signal;
+    pausing = new AbortController();
+    const { signal } = pausing;
     try {
-      await clock.sleep(ms, AbortSignal.any([outer, inner]));
+      await clock.sleep(isWoken ? Math.min(ms, WOKEN_MS) : ms, AbortSignal.any([outer, signal]));
     } catch (cause) {
       outer.throwIfAborted();
-      if (!inner.aborted) throw cause;
+      if (!signal.aborted) throw cause;
     }
+  }
+
+  /** What a person asks for does not wait for a hypervisor that does not answer. */
+  function interrupt(): void {
+    current.abort();
+    wake();
+  }
+  function wake(): void {
+    isWoken = true;
+    pausing.abort();
   }
 
   const session: PlacedSession = {
@@ -71,15 +89,13 @@ export function placedSession(world: PlacedWorld): PlacedSession {
       return journal.record;
     },
     ask(asked) {
-      session.wake();
-      const done = inTurn(() => request(progress, asked));
-      // A pause may have begun in between.
-      return done.finally(() => session.wake());
+      interrupt();
+      return inTurn(() => request(progress, asked)).finally(wake);
     },
     power: (how) =>
       inTurn(async () => {
         await setPower(world, how);
-        session.wake();
+        wake();
       }),
     step: (signal) => inTurn(() => takeStep(signal)),
     async run(signal) {
@@ -89,34 +105,13 @@ export function placedSession(world: PlacedWorld): PlacedSession {
         if (next.ms > 0) await pause(next.ms, signal);
       }
     },
-    wake: () => current.abort(),
+    wake,
   };
   return session;
 }
 
-/** The step of a phase in which the hypervisor has nothing of the session. */
-async function stepHere(
-  { world, apply }: Progress,
-  phase: 'preparing' | 'keeping' | 'cleaning',
-): Promise<Pause> {
-  const { own, log, journal } = world;
-  const { record } = journal;
-  if (phase === 'preparing') await own.prepare(record);
-  if (phase === 'keeping') {
-    const failure = await own.publish(record);
-    if (failure !== undefined) {
-      log(`it was not kept: ${failure}`);
-      await apply('undone');
-      return { kind: 'over' };
-    }
-  }
-  if (phase === 'cleaning') {
-    await own.clean(record);
-    return { kind: 'over' };
-  }
-  await apply('done');
-  return AT_ONCE;
-}
+const isAway = (cause: unknown): boolean =>
+  cause instanceof HypervisorError && cause.code === 'UNREACHABLE';
 
 async function setPower(world: PlacedWorld, how: 'on' | StopHow): Promise<void> {
   const { signal } = new AbortController();
@@ -125,8 +120,13 @@ async function setPower(world: PlacedWorld, how: 'on' | StopHow): Promise<void> 
   if (next.kind === 'refused') {
     throw new SessionError('IMPOSSIBLE', `session ${record.id}: ${next.why}`);
   }
-  const driver = await world.driver(signal);
-  const machine = await findMachine(world, driver, signal);
-  if (!machine) throw new SessionError('NOT_FOUND', `session ${record.id} has no machine`);
-  await (how === 'on' ? driver.start(machine, signal) : driver.stop(machine, how, signal));
+  try {
+    const driver = await world.driver(signal);
+    const machine = await findMachine(world, driver, signal);
+    if (!machine) throw new SessionError('NOT_FOUND', `session ${record.id} has no machine`);
+    await (how === 'on' ? driver.start(machine, signal) : driver.stop(machine, how, signal));
+  } catch (cause) {
+    if (isAway(cause)) await world.lost();
+    throw cause;
+  }
 }

@@ -65,7 +65,7 @@ export async function place(context: StepContext): Promise<StepResult> {
     }));
     machine = { id: await driver.register(plan, shown, signal), session };
     await changePlacement(world, { machine: machine.id });
-    world.log(`defined machine ${plan.name} (${machine.id})`);
+    world.shown.log(`defined machine ${plan.name} (${machine.id})`);
   }
   if (placementOf(world.journal.record).plan.powerOn) await driver.start(machine, signal);
   return DONE;
@@ -127,7 +127,7 @@ export async function stay(context: StepContext): Promise<StepResult> {
 async function isWoken({ world, driver, machine, look, signal }: StepContext): Promise<boolean> {
   if (!machine || !look.isThere || look.power !== 'paused-io') return false;
   await driver.start(machine, signal);
-  world.log('its machine runs again: its disks had not answered');
+  world.shown.log('its machine runs again: its disks had not answered');
   return true;
 }
 
@@ -139,7 +139,7 @@ async function endCopies({ world, driver, machine, look, signal }: StepContext):
   const moves = Object.values(await driver.moving(machine, signal));
   if (!moves.some(({ state }) => state === 'copying' || state === 'ready')) return false;
   await driver.cancelMove(machine, signal);
-  world.log('ended the copies of its disks');
+  world.shown.log('ended the copies of its disks');
   return true;
 }
 
@@ -160,7 +160,9 @@ export async function copy(context: StepContext): Promise<StepResult> {
       'no pool was chosen to move its disks to: give one, with the command that moves it';
     return { kind: 'wait', reason: 'person', message, ms: IDLE_POLL_MS };
   }
-  const moves = Object.values(await driver.moving(machine, signal));
+  const moving = await driver.moving(machine, signal);
+  world.shown.moves(moving);
+  const moves = Object.values(moving);
   if (moves.every(isThere)) return DONE;
   const lost = moves.find((it) => it.state === 'source');
   if (!lost) return { kind: 'later', ms: BUSY_POLL_MS };
@@ -170,14 +172,14 @@ export async function copy(context: StepContext): Promise<StepResult> {
   }
   await driver.move(machine, reserved, signal);
   memory.hasBegunCopy = true;
-  world.log('began to copy its disks');
+  world.shown.log('began to copy its disks');
   return { kind: 'later', ms: BUSY_POLL_MS };
 }
 
 async function countLost(world: PlacedWorld, failure: string): Promise<StepResult | undefined> {
   const { lostCopies, disks } = placementOf(world.journal.record);
   const message = `the copy of its disks has ended ${lostCopies + 1} times before it was complete: ${failure}`;
-  world.log(message);
+  world.shown.log(message);
   if (lostCopies < LOST_COPIES_MAX) {
     await changePlacement(world, { lostCopies: lostCopies + 1 });
     return undefined;
@@ -201,7 +203,7 @@ export async function pivot(context: StepContext): Promise<StepResult> {
     return { kind: 'undone', why: 'a copy of its disks has ended before they moved' };
   }
   await driver.pivot(machine, signal);
-  world.log('its disks have moved to the hypervisor');
+  world.shown.log('its disks have moved to the hypervisor');
   return AGAIN;
 }
 
@@ -212,7 +214,7 @@ export async function settle(context: StepContext): Promise<StepResult> {
   if (look.isThere && look.session === undefined) return DONE;
   const { record } = world.journal;
   await driver.settle(machine!, await world.plan(record, signal), signal);
-  world.log("its machine is the hypervisor's own");
+  world.shown.log("its machine is the hypervisor's own");
   return AGAIN;
 }
 
@@ -238,7 +240,7 @@ async function endAside(
     await end(aside);
   } catch (cause) {
     if (!(cause instanceof HypervisorError) || cause.code !== 'NOT_FOUND') throw cause;
-    world.log(`machine ${aside}, which was set aside, was removed in the meantime`);
+    world.shown.log(`machine ${aside}, which was set aside, was removed in the meantime`);
   }
   await changePlacement(world, { aside: undefined });
 }
@@ -252,7 +254,7 @@ export async function withdraw(context: StepContext): Promise<StepResult> {
   if (look.isThere && look.power !== 'off') return stop(context);
   if (look.isThere) {
     await driver.unregister(machine!, signal);
-    world.log('removed its machine from the hypervisor');
+    world.shown.log('removed its machine from the hypervisor');
     return AGAIN;
   }
   await removeFiles(context);
@@ -280,7 +282,7 @@ async function stop(context: StepContext): Promise<StepResult> {
   const how = placementOf(world.journal.record).stop;
   if (how === 'off') {
     await driver.stop(machine!, how, signal);
-    world.log('switched its machine off');
+    world.shown.log('switched its machine off');
     return AGAIN;
   }
   // A guest that waits for its disks hears nothing.
@@ -289,7 +291,7 @@ async function stop(context: StepContext): Promise<StepResult> {
   if (memory.askedToStopMs === undefined || now - memory.askedToStopMs >= ASK_AGAIN_MS) {
     memory.askedToStopMs = now;
     await driver.stop(machine!, how, signal);
-    world.log('asked its guest to shut down');
+    world.shown.log('asked its guest to shut down');
   }
   const state = look.isThere && look.power !== 'on' ? ` (it is ${look.power})` : '';
   return {

@@ -1,7 +1,7 @@
 import type { PlacedDebt } from '../../formats/store/sessions/debt.ts';
 import type { PlacementWait } from '../../formats/store/sessions/placement.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
-import type { RunDriver, RunPlan } from '../../hypervisors/base/run-driver.ts';
+import type { DiskMove, Look, RunDriver, RunPlan } from '../../hypervisors/base/run-driver.ts';
 import type { Clock } from '../../sys/base/clock.ts';
 
 /** All that a placed session needs, and who does it. */
@@ -14,25 +14,30 @@ export interface PlacedWorld {
   };
   /** A connection that works as far as is known. Rejects HypervisorError. */
   driver(signal: AbortSignal): Promise<RunDriver>;
+  /** The connection does not work any longer: the next one is another. */
+  lost(): Promise<void>;
   /** What the journal plans, with what the recovery point and the exports say. */
   plan(record: SessionRecord, signal: AbortSignal): Promise<RunPlan>;
   readonly own: OwnWork;
-  /** Each step and each obstacle, for the session's log. */
-  log(message: string): void;
+  readonly shown: ShownWork;
 }
 
 /** What is done here and not on the hypervisor; each may be repeated. */
 export interface OwnWork {
-  /** Lease and overlays. */
-  prepare(record: SessionRecord): Promise<void>;
   /** Ends what serves the session's disks. */
   endExports(): Promise<void>;
-  /** Makes the recovery point `keepAs`. Returns why not, if none of it exists. */
-  publish(record: SessionRecord): Promise<string | undefined>;
-  /** Removes what the session wrote, and the session. */
-  clean(record: SessionRecord): Promise<void>;
   /** Records durably what is left on a hypervisor. */
   owe(debt: PlacedDebt): Promise<void>;
+}
+
+/** What people see of it; none of it is needed to go on. */
+export interface ShownWork {
+  /** Each step and each obstacle, for the session's log. */
+  log(message: string): void;
+  /** What the hypervisor has just said. */
+  look(look: Look): void;
+  /** How far its copies are; empty: none is under way. */
+  moves(moves: Readonly<Record<string, DiskMove>>): void;
 }
 
 /** What the step of a phase came to. */
@@ -44,5 +49,5 @@ export type StepResult =
   | { readonly kind: 'later'; readonly ms: number }
   | ({ readonly kind: 'wait'; readonly ms: number } & Pick<PlacementWait, 'reason' | 'message'>);
 
-/** `over`: there is nothing left to do. */
+/** `over`: nothing of it is on the hypervisor, and it goes on as an ordinary session (session-state.ts). */
 export type Pause = { readonly kind: 'later'; readonly ms: number } | { readonly kind: 'over' };

@@ -8,7 +8,9 @@ import {
 } from '../../../src/formats/store/sessions/session.ts';
 import type { RunPlan } from '../../../src/hypervisors/base/run-driver.ts';
 import { type PlacedSession, placedSession } from '../../../src/sessions/placed/placed-session.ts';
-import type { PlacedWorld } from '../../../src/sessions/placed/placed-world.ts';
+import type { Pause, PlacedWorld } from '../../../src/sessions/placed/placed-world.ts';
+import type { Steps } from '../../../src/sessions/state/session-executor.ts';
+import { next, type SessionEvent, stepOf } from '../../../src/sessions/state/session-state.ts';
 import { type Prepared, prepare, runOf } from '../../hypervisors/running.ts';
 import type { Mishap } from '../../hypervisors/rig.ts';
 import { fakeClock } from '../../support/fake-clock.ts';
@@ -46,6 +48,8 @@ export interface Place {
 
 export interface Life {
   readonly session: PlacedSession;
+  /** The next step, whoever takes it. */
+  step(): ReturnType<PlacedSession['step']>;
   /** Names of its effects so far. */
   readonly effects: readonly string[];
 }
@@ -136,30 +140,64 @@ export function newLife(
     },
     driver: async () => runOf(await place.rig.connect({ onCall })),
     plan: async (record) => planOf(place, record),
+    lost: async () => {},
     own: {
-      prepare: () => effect('prepare', async () => {}),
       endExports: () =>
         effect('end exports', async () => {
           place.areExportsUp = false;
           await place.prepared.served.setUp(false);
         }),
-      publish: ({ keepAs }) =>
+      owe: (debt) => effect('owe', async () => void place.debts.set(debt.session, debt)),
+    },
+    shown: { log: (message) => void place.log.push(message), look() {}, moves() {} },
+  };
+  const session = placedSession(world);
+  /** As ordinary sessions go on: with nothing on the hypervisor. */
+  async function ownStep(): Promise<Pause> {
+    const { id, keepAs } = recordOf(place);
+    const steps: Steps = {
+      prepare: () => effect('prepare', async () => {}),
+      publish: () =>
         effect('publish', async () => {
           ok(keepAs);
           ok(!place.areExportsUp, 'nothing writes while it is published');
           if (place.refusal === undefined) place.kept.set(keepAs, await contentsHere(place));
-          return place.refusal;
+          else throw new Error(place.refusal);
         }),
-      clean: ({ id }) =>
+      clean: () =>
         effect('clean', async () => {
           ok(place.debts.has(id) || usersOf(place).length === 0, 'a machine uses the overlays');
           place.isCleaned = true;
         }),
-      owe: (debt) => effect('owe', async () => void place.debts.set(debt.session, debt)),
+    };
+    const event = await ownEvent(recordOf(place), steps);
+    if (!event) return { kind: 'over' };
+    const after = next(recordOf(place), event);
+    if (!after) return { kind: 'over' };
+    await world.journal.change(() => after);
+    return after.phase === 'ready' ? { kind: 'over' } : { kind: 'later', ms: 0 };
+  }
+  return {
+    session,
+    effects,
+    async step() {
+      if (isDead) throw new Crash('dead');
+      const pause = await session.step(endless);
+      return pause.kind === 'over' ? ownStep() : pause;
     },
-    log: (message) => void place.log.push(message),
   };
-  return { session: placedSession(world), effects };
+}
+
+async function ownEvent(record: SessionRecord, steps: Steps): Promise<SessionEvent | undefined> {
+  const step = stepOf(record);
+  if (!step) return undefined;
+  try {
+    await steps[step](record);
+    return { kind: 'done' };
+  } catch (cause) {
+    if (cause instanceof Crash || step !== 'publish') throw cause;
+    return { kind: 'not kept' };
+  }
 }
 
 /** As the process that serves a session finds it in the journal. */
@@ -192,7 +230,7 @@ export function machineIn({ host, prepared }: Place): FakeMachine | undefined {
 const endless = new AbortController().signal;
 
 export function step(life: Life): ReturnType<PlacedSession['step']> {
-  return life.session.step(endless);
+  return life.step();
 }
 
 /** Steps until nothing more happens: it is over, or it waits. */
