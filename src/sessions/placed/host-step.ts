@@ -1,4 +1,4 @@
-import type { PlacedPhase } from '../../formats/store/sessions/session.ts';
+import type { PlacedPhase, SessionPhase } from '../../formats/store/sessions/session.ts';
 import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
 import type { Look, PlacedMachine, RunDriver } from '../../hypervisors/base/run-driver.ts';
 import { placedDisks, seenOf } from './placed-look.ts';
@@ -39,7 +39,8 @@ export const PERSON_MS = 600_000;
 const FAILURES_MAX = 3;
 export const AT_ONCE: Pause = { kind: 'later', ms: 0 };
 
-export const isHost = (phase: PlacedPhase): phase is HostPhase => Object.hasOwn(STEPS, phase);
+/** In the others, nothing of the session is on the hypervisor. */
+export const isHost = (phase: SessionPhase): phase is HostPhase => Object.hasOwn(STEPS, phase);
 
 /** Looks at the machine, and takes the step of the phase if that is still the one to take. */
 export async function stepThere(
