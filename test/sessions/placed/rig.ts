@@ -48,7 +48,7 @@ export interface Place {
 
 export interface Life {
   readonly session: PlacedSession;
-  /** The next step, whoever takes it. */
+  /** The next step: of the placed session, or of the ordinary one that it has become. */
   step(): ReturnType<PlacedSession['step']>;
   /** Names of its effects so far. */
   readonly effects: readonly string[];
