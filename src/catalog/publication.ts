@@ -25,6 +25,7 @@ import {
   readPointRecord,
   readWritten,
 } from './points.ts';
+import { dropProofs } from './proof-places.ts';
 import { byPublication } from './publication-order.ts';
 import { mendSetRecord } from './set-copies.ts';
 import { type OpenSet, setNames } from './sets.ts';
@@ -169,6 +170,7 @@ export async function forgetPoint(store: Store, place: PointPlace): Promise<void
   // points would read all of them each time. The next publication removes what is no longer needed.
   await files.rename(path, join(directory, place.id + FORGOTTEN));
   await files.syncDirectory(directory);
+  await dropProofs(store, place);
 }
 
 /** Stops reporting a lost point that a head names as missing. Rejects NOT_FOUND. */

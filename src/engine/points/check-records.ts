@@ -1,5 +1,6 @@
 import { basename, join } from 'node:path/posix';
 import { leasePath, listLeases } from '../../catalog/leases.ts';
+import { proofDamage } from '../../catalog/proofs.ts';
 import { checkSetRecords, setDirectory } from '../../catalog/set-copies.ts';
 import { type OpenSet, setNames } from '../../catalog/sets.ts';
 import { FormatError } from '../../formats/format-error.ts';
@@ -49,7 +50,7 @@ export async function checkDirectories({ store }: Engine, tell: Tell): Promise<b
   return isWhole;
 }
 
-/** Checks records that need no key, and profiles, which are authenticated if their set is open. */
+/** Checks records that need no key, and profiles and proofs, which are authenticated if their set is open. */
 export async function checkRecords(
   engine: Engine,
   open: readonly OpenSet[],
@@ -85,6 +86,9 @@ async function checkSet(
     tell({ where: join(directory, 'points'), what });
   }
   const key = open.find((set) => set.name === name)?.keys.record;
+  for (const { path, reason } of await proofDamage(store, name, key)) {
+    tell({ where: path, what: reason });
+  }
   await checkFilesIn(engine, join(directory, 'profiles'), {
     ...{ suffix: '.profile', tell },
     decode(bytes) {

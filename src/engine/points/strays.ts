@@ -17,6 +17,7 @@ const FILES = new RegExp(
     String.raw`^sets/[^/]+/set(\.copy)?\.json$`,
     String.raw`^sets/[^/]+/points/[^/]+\.(point|forgotten)$`,
     String.raw`^sets/[^/]+/(profiles/[A-Za-z0-9][\w.-]*\.profile|heads/[A-Za-z0-9][\w.-]*\.head)$`,
+    String.raw`^sets/[^/]+/proofs/[A-Za-z0-9][\w.-]*\.(proof|\d+\.evidence)$`,
     String.raw`^leases/(lock|[^/]+\.json)$`,
     String.raw`^(jobs/[^/]+\.(json|log)|schedules/[^/]+\.json)$`,
     // Left by a write that a crash interrupted.
@@ -25,7 +26,7 @@ const FILES = new RegExp(
 );
 /** Directories that are searched. */
 const OPEN =
-  /^(packs|packs\/\d{5}|sets|sets\/[^/]+|sets\/[^/]+\/(points|profiles|heads)|leases|jobs|schedules)$/;
+  /^(packs|packs\/\d{5}|sets|sets\/[^/]+|sets\/[^/]+\/(points|profiles|heads|proofs)|leases|jobs|schedules)$/;
 /** Directories checked elsewhere, caches, and a file system's own. */
 const CLOSED = /^(sessions|index|block-index|wanted|outbox|lost\+found)$/;
 /** The most that are listed. */
