@@ -14,10 +14,11 @@ export function placedRecord(
       hypervisor: 'kvm1',
       plan: {
         ...{ name: 'web1', uuid: 'uuid-web1', networks: {} },
-        ...{ autostart: false, powerOn: true, replaces: undefined },
+        ...{ autostart: false, powerOn: true, replaces: undefined, moves: { kind: 'asked' } },
       },
       ...{ pool: undefined, goal: 'run', stop: 'off', machine: undefined, aside: undefined },
       ...{ disks: [], lostCopies: 0, waits: undefined, run: undefined },
+      ...{ firstOn: undefined, wasToMove: false },
       ...placement,
     },
   };

@@ -74,6 +74,7 @@ async function afterStep(progress: Progress, phase: HostPhase, result: StepResul
   await progress.endWait();
   if (result.kind === 'later') return result;
   if (result.kind === 'done') await progress.apply('done');
+  if (result.kind === 'move') await progress.apply('move');
   if (result.kind === 'undone') {
     const { world } = progress;
     world.shown.log(result.why);

@@ -47,10 +47,11 @@ export function progressOf(world: PlacedWorld): Progress {
     await journal.change((record) => {
       const placement = { ...placementOf(record), waits: undefined, ...change };
       const isKept = placement.goal === 'keep';
+      const wasToMove = placement.wasToMove || placement.goal === 'move';
       return {
         ...record,
         phase,
-        placement,
+        placement: { ...placement, wasToMove },
         keepAs: isKept ? (record.keepAs ?? keepAs) : undefined,
       };
     });

@@ -8,6 +8,7 @@ import type {
   ReservedDisk,
   RunDriver,
 } from '../../hypervisors/base/run-driver.ts';
+import { untilMove } from './move-time.ts';
 import type { PlacedWorld, StepResult } from './placed-world.ts';
 
 /*
@@ -90,8 +91,8 @@ async function prepareToPlace({
   await reserveDisks({ world, driver, signal });
   if (replaces === undefined) return undefined;
   // Noted before: if the answer is lost, it has to be found again.
-  await changePlacement(world, { aside: replaces });
-  await driver.setAside(replaces, plan.session, signal);
+  await changePlacement(world, { aside: replaces.machine });
+  await driver.setAside(replaces.machine, plan.session, signal);
   return undefined;
 }
 
@@ -120,7 +121,18 @@ export async function stay(context: StepContext): Promise<StepResult> {
     memory.hasCancelled = true;
   }
   if (await isWoken(context)) return AGAIN;
-  return { kind: 'later', ms: IDLE_POLL_MS };
+  return whenToMove(context);
+}
+
+/** Whether it begins to move by itself, and else when that is looked at again. */
+async function whenToMove({ world, look }: StepContext): Promise<StepResult> {
+  if (!look.isThere || look.power !== 'on') return { kind: 'later', ms: IDLE_POLL_MS };
+  const now = world.clock.now();
+  if (placementOf(world.journal.record).firstOn === undefined) {
+    await changePlacement(world, { firstOn: now.toISOString() });
+  }
+  const left = untilMove(placementOf(world.journal.record), look, now);
+  return left > 0 ? { kind: 'later', ms: Math.min(left, IDLE_POLL_MS) } : { kind: 'move' };
 }
 
 /** A machine that stopped because its disks did not answer: they do again, or this fails and is repeated. */

@@ -46,6 +46,8 @@ export type StepResult =
   | { readonly kind: 'undone'; readonly why: string }
   /** The state has changed: the next step begins with another look. */
   | { readonly kind: 'again' }
+  /** The time has come at which the machine was to move. */
+  | { readonly kind: 'move' }
   | { readonly kind: 'later'; readonly ms: number }
   | ({ readonly kind: 'wait'; readonly ms: number } & Pick<PlacementWait, 'reason' | 'message'>);
 

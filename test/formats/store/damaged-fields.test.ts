@@ -67,7 +67,8 @@ const PLACED: SessionRecord = {
     hypervisor: 'kvm1',
     plan: {
       ...{ name: 'vm1', uuid: 'uuid-1', networks: { '52:54:00:00:00:01': 'lan' } },
-      ...{ autostart: true, powerOn: false, replaces: 'uuid-0' },
+      ...{ autostart: true, powerOn: false, moves: { kind: 'after', seconds: 60 } },
+      replaces: { machine: 'uuid-0', then: 'delete' },
     },
     ...{ pool: 'fast', goal: 'move', stop: 'off', machine: 'uuid-1', aside: 'uuid-0' },
     disks: [
@@ -76,7 +77,7 @@ const PLACED: SessionRecord = {
         ...{ place: 'target', pivoted: true },
       },
     ],
-    lostCopies: 1,
+    ...{ lostCopies: 1, firstOn: POINT.created, wasToMove: true },
     waits: { reason: 'away', since: POINT.created, message: 'no route' },
     run: 'run-1',
   },

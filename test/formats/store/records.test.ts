@@ -136,10 +136,11 @@ test('a session with a placement is of version 2, and only that one has its phas
     hypervisor: 'kvm1',
     plan: {
       ...{ name: 'vm1', uuid: 'u', networks: {}, autostart: false },
-      ...{ powerOn: true, replaces: undefined },
+      ...{ powerOn: true, replaces: undefined, moves: { kind: 'asked' } },
     },
     ...{ pool: undefined, goal: 'run', stop: 'shutdown', machine: undefined, aside: undefined },
     ...{ disks: [{ ...disk, pivoted: false }], lostCopies: 0, waits: undefined, run: undefined },
+    ...{ firstOn: undefined, wasToMove: false },
   };
   const session: SessionRecord = {
     ...{ id: 'vm1-aabbcc', created: POINT.created, set: 'nightly', point: POINT.id },

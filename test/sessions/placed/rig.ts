@@ -1,6 +1,6 @@
 import { ok } from 'node:assert/strict';
 import type { PlacedDebt } from '../../../src/formats/store/sessions/debt.ts';
-import type { Placement } from '../../../src/formats/store/sessions/placement.ts';
+import type { MoveWhen, Placement } from '../../../src/formats/store/sessions/placement.ts';
 import {
   decodeSession,
   encodeSession,
@@ -13,7 +13,7 @@ import type { Steps } from '../../../src/sessions/state/session-executor.ts';
 import { next, type SessionEvent, stepOf } from '../../../src/sessions/state/session-state.ts';
 import { type Prepared, prepare, runOf } from '../../hypervisors/running.ts';
 import type { Mishap } from '../../hypervisors/rig.ts';
-import { fakeClock } from '../../support/fake-clock.ts';
+import { type FakeClock, fakeClock } from '../../support/fake-clock.ts';
 import { fakeRunHost } from '../../support/fake-hypervisor/fake-run-host.ts';
 import type { FakeHost, FakeMachine } from '../../support/fake-hypervisor/host.ts';
 import { placedRecord } from '../../support/placed-session.ts';
@@ -31,6 +31,7 @@ export interface CrashAt {
 
 /** What outlives a process: the hypervisor, the journal, what the guest wrote here. */
 export interface Place {
+  readonly clock: FakeClock;
   readonly rig: ReturnType<typeof fakeRunHost>;
   readonly host: FakeHost;
   readonly prepared: Prepared;
@@ -54,9 +55,10 @@ export interface Life {
   readonly effects: readonly string[];
 }
 
-const clock = fakeClock('2026-11-30T08:00:00.000Z');
-
-export async function newPlace(more: Partial<Placement> = {}): Promise<Place> {
+export async function newPlace(
+  more: Partial<Placement> = {},
+  moves: MoveWhen = { kind: 'asked' },
+): Promise<Place> {
   const rig = fakeRunHost();
   const { host } = rig as unknown as { host: FakeHost };
   const prepared = await prepare(rig, placedRecord('preparing').id);
@@ -66,7 +68,8 @@ export async function newPlace(more: Partial<Placement> = {}): Promise<Place> {
     ...initial,
     plan: {
       ...{ name: plan.name, uuid: plan.uuid, networks: plan.networks, autostart: true },
-      ...{ powerOn: true, replaces: old.id },
+      moves,
+      ...{ powerOn: true, replaces: { machine: old.id, then: 'keep' } },
     },
     pool: plan.pool,
     disks: plan.disks.map(({ name }) => ({
@@ -76,6 +79,7 @@ export async function newPlace(more: Partial<Placement> = {}): Promise<Place> {
   };
   const disks = plan.disks.map(({ name, size }) => ({ name, size }));
   return {
+    clock: fakeClock('2026-11-30T08:00:00.000Z'),
     ...{ rig, host, prepared, journal: encodeSession({ ...record, disks, placement }) },
     ...{ isCleaned: false, areExportsUp: true, kept: new Map(), debts: new Map() },
     ...{ refusal: undefined, log: [], phases: ['preparing'] },
@@ -126,7 +130,7 @@ export function newLife(
     return 'cut-after';
   }
   const world: PlacedWorld = {
-    clock,
+    clock: place.clock,
     journal: {
       get record() {
         return recordOf(place);

@@ -23,6 +23,10 @@ export interface Placement {
   readonly disks: readonly PlacedDisk[];
   /** How many copies in a row have ended before they were complete. */
   readonly lostCopies: number;
+  /** ISO 8601, UTC: when the hypervisor said first that the machine runs. */
+  readonly firstOn: string | undefined;
+  /** Whether it was to move once: from then on it moves only when a person says so. */
+  readonly wasToMove: boolean;
   readonly waits: PlacementWait | undefined;
   /** The run of several machines that it is a part of. */
   readonly run: string | undefined;
@@ -38,9 +42,22 @@ export interface PlacementPlan {
   readonly autostart: boolean;
   /** Whether it is started as soon as it is there. */
   readonly powerOn: boolean;
-  /** The machine whose place it takes. */
-  readonly replaces: string | undefined;
+  /** The machine whose place it takes, and what becomes of that once its own has moved. */
+  readonly replaces: { readonly machine: string; readonly then: OldMachine } | undefined;
+  readonly moves: MoveWhen;
 }
+
+const OLD_MACHINES = ['keep', 'delete'] as const;
+/** `keep`: under another name. `delete`: its definition goes; its disks stay where they are. */
+export type OldMachine = (typeof OLD_MACHINES)[number];
+
+/**
+ * When the machine begins to move to the hypervisor by itself: as soon as it is there, once its guest's agent answers,
+ * so long after it was started, or never.
+ */
+export type MoveWhen =
+  | { readonly kind: 'now' | 'heartbeat' | 'asked' }
+  | { readonly kind: 'after'; readonly seconds: number };
 
 export interface PlacedDisk {
   readonly name: string;
@@ -85,6 +102,9 @@ export type WaitReason = (typeof WAIT_REASONS)[number];
 export const PLACEMENT_TEXT_MAX = 1024;
 const NETWORKS_MAX = 64;
 const LOST_COPIES_MAX = 1000;
+const MOVES = ['now', 'heartbeat', 'asked', 'after'] as const;
+/** A month: for a longer time, a person decides. */
+export const MOVE_AFTER_SECONDS_MAX = 31 * 86_400;
 
 export function encodePlacement({ plan, ...placement }: Placement): object {
   const networks = Object.entries(plan.networks).map(([mac, network]) => ({ mac, network }));
@@ -102,6 +122,8 @@ export function decodePlacement(fields: Fields, disksMax: number): Placement {
     aside: optional(fields, 'aside'),
     disks: requireDistinct(fields.list('disks', disksMax, decodeDisk), 'placed disks'),
     lostCopies: fields.integer('lostCopies', 0, LOST_COPIES_MAX),
+    firstOn: optional(fields, 'firstOn'),
+    wasToMove: fields.flag('wasToMove'),
     waits: fields.has('waits') ? decodeWait(fields.object('waits')) : undefined,
     run: optional(fields, 'run'),
   };
@@ -128,8 +150,19 @@ function decodePlan(fields: Fields): PlacementPlan {
     networks: Object.fromEntries(networks) as Record<string, string>,
     autostart: fields.flag('autostart'),
     powerOn: fields.flag('powerOn'),
-    replaces: optional(fields, 'replaces'),
+    replaces: fields.has('replaces') ? decodeReplaced(fields.object('replaces')) : undefined,
+    moves: decodeMoves(fields.object('moves')),
   };
+}
+
+function decodeReplaced(fields: Fields): PlacementPlan['replaces'] {
+  return { machine: text(fields, 'machine'), then: fields.oneOf('then', OLD_MACHINES) };
+}
+
+function decodeMoves(fields: Fields): MoveWhen {
+  const kind = fields.oneOf('kind', MOVES);
+  if (kind !== 'after') return { kind };
+  return { kind, seconds: fields.integer('seconds', 0, MOVE_AFTER_SECONDS_MAX) };
 }
 
 function decodeWait(fields: Fields): PlacementWait {
