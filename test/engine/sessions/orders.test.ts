@@ -39,7 +39,7 @@ test('on which hypervisor a session has which machine is an order; how far that 
     digestOf({ placement: { ...placement, goal: 'move', pool: 'fast', machine: 'u' } }),
     placed,
   );
-  const replaces = { machine: 'uuid-db1', then: 'delete' } as const;
+  const replaces = { machine: 'uuid-db1', afterwards: 'delete' } as const;
   const others = [{ hypervisor: 'kvm2' }, { plan: { ...plan, replaces } }];
   for (const other of others)
     notDeepEqual(digestOf({ placement: { ...placement, ...other } }), placed);

@@ -69,7 +69,7 @@ export async function newPlace(
     plan: {
       ...{ name: plan.name, uuid: plan.uuid, networks: plan.networks, autostart: true },
       moves,
-      ...{ powerOn: true, replaces: { machine: old.id, then: 'keep' } },
+      ...{ powerOn: true, replaces: { machine: old.id, afterwards: 'keep' } },
     },
     pool: plan.pool,
     disks: plan.disks.map(({ name }) => ({

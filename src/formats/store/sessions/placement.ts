@@ -43,7 +43,7 @@ export interface PlacementPlan {
   /** Whether it is started as soon as it is there. */
   readonly powerOn: boolean;
   /** The machine whose place it takes, and what becomes of that once its own has moved. */
-  readonly replaces: { readonly machine: string; readonly then: OldMachine } | undefined;
+  readonly replaces: { readonly machine: string; readonly afterwards: OldMachine } | undefined;
   readonly moves: MoveWhen;
 }
 
@@ -156,7 +156,7 @@ function decodePlan(fields: Fields): PlacementPlan {
 }
 
 function decodeReplaced(fields: Fields): PlacementPlan['replaces'] {
-  return { machine: text(fields, 'machine'), then: fields.oneOf('then', OLD_MACHINES) };
+  return { machine: text(fields, 'machine'), afterwards: fields.oneOf('afterwards', OLD_MACHINES) };
 }
 
 function decodeMoves(fields: Fields): MoveWhen {
