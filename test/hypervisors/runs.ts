@@ -66,10 +66,6 @@ const TROUBLES: readonly {
     make: async (_rig, { plan }) => ({ ...plan, networks: { [MAC]: 'no such network' } }),
   },
   {
-    ...{ code: 'network', level: 'warning' },
-    make: async (_rig, { plan }) => ({ ...plan, networks: {} }),
-  },
-  {
     ...{ code: 'target-space', level: 'blocker' },
     make: async (rig, { plan }) => ({ ...plan, pool: rig.fullPool }),
   },
@@ -97,6 +93,15 @@ function checkingConforms(test: Test, open: () => Promise<RunTestHost>): void {
     const { plan } = await prepare(rig);
     await using host = await rig.connect();
     deepEqual(await runOf(host).check({ ...plan, name: 'free' }, endless()), []);
+  });
+
+  test('cards that are not connected, and disks that are not served yet, are no finding', async () => {
+    await using rig = await open();
+    const { plan } = await prepare(rig);
+    await using host = await rig.connect();
+    const disks = plan.disks.map((disk) => ({ ...disk, urls: [] }));
+    const early = { ...plan, name: 'free', networks: {}, disks };
+    deepEqual(await runOf(host).check(early, endless()), []);
   });
 
   for (const { code, level, make } of TROUBLES) {

@@ -44,4 +44,10 @@ export type FindingCode =
   | 'name'
   | 'network'
   | 'target-space'
-  | 'source-machine';
+  | 'source-machine'
+  | 'machine-id'
+  | 'move'
+  | 'recovery-point'
+  | 'boot-disk'
+  | 'store-feature'
+  | 'overlay-space';

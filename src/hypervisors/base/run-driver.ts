@@ -103,7 +103,10 @@ export interface PlannedFile {
 export interface ServedDisk {
   readonly name: string;
   readonly size: number;
-  /** As hosts reach it, by each protocol that serves it: "nbd://10.0.0.5:10809/web1-vda". */
+  /**
+   * As hosts reach it, by each protocol that serves it: "nbd://10.0.0.5:10809/web1-vda". Empty, in a check: it is not
+   * served yet.
+   */
   readonly urls: readonly string[];
 }
 
@@ -122,6 +125,7 @@ export interface ReservedDisk {
 
 export interface Places {
   readonly pools: readonly PoolPlace[];
+  /** "lan"; of other kinds than a network of the hypervisor's own, with the kind: "bridge:br0". */
   readonly networks: readonly string[];
 }
 
@@ -130,6 +134,8 @@ export interface PoolPlace {
   /** In bytes. */
   readonly free: number;
   readonly size: number;
+  /** Where its files are on the host; undefined: it has no directory. */
+  readonly directory?: string | undefined;
 }
 
 /** What the host says of the machine. */

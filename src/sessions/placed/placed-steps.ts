@@ -78,8 +78,10 @@ async function prepareToPlace({
   driver,
   signal,
 }: StepContext): Promise<StepResult | undefined> {
-  const plan = await world.plan(world.journal.record, signal);
-  const { replaces } = placementOf(world.journal.record).plan;
+  const { replaces, moves } = placementOf(world.journal.record).plan;
+  const planned = await world.plan(world.journal.record, signal);
+  // It may never move: what it would need then is neither asked for nor taken before.
+  const plan = moves.kind === 'asked' ? { ...planned, pool: undefined } : planned;
   const findings = await driver.check(plan, signal);
   const blockers = findings.filter(
     ({ level, code }) => level === 'blocker' && !(code === 'name' && replaces !== undefined),
@@ -88,7 +90,7 @@ async function prepareToPlace({
     const message = blockers.map((it) => `${it.message}: ${it.remedy}`).join('; ');
     return { kind: 'wait', reason: 'person', message, ms: IDLE_POLL_MS };
   }
-  await reserveDisks({ world, driver, signal });
+  if (plan.pool !== undefined) await reserveDisks({ world, driver, signal });
   if (replaces === undefined) return undefined;
   // Noted before: if the answer is lost, it has to be found again.
   await changePlacement(world, { aside: replaces.machine });

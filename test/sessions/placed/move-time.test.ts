@@ -7,6 +7,7 @@ import {
   newLife,
   newPlace,
   type Place,
+  placementIn,
   recordOf,
   rest,
   step,
@@ -43,6 +44,16 @@ test('a machine moves so long after it was first seen to run, also if another pr
   deepEqual(await step(other), { kind: 'later', ms: 1000 });
   await place.clock.advance(1000);
   equal(await rest(place, other), 'over');
+});
+
+test('space in the pool is taken before the machine is there, unless it moves only when a person says so', async () => {
+  const asked = await running({ kind: 'asked' });
+  equal(placementIn(asked.place).disks[0]!.reserved, undefined);
+  deepEqual(await asked.place.rig.poolDisks(), []);
+  await asked.life.session.ask({ kind: 'move' });
+  equal(await rest(asked.place, asked.life), 'over');
+  const later = await running({ kind: 'after', seconds: 60 });
+  equal((await later.place.rig.poolDisks()).length, 2);
 });
 
 test('a machine that is off does not begin to move', async () => {

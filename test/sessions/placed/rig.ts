@@ -57,7 +57,7 @@ export interface Life {
 
 export async function newPlace(
   more: Partial<Placement> = {},
-  moves: MoveWhen = { kind: 'asked' },
+  moves: MoveWhen = { kind: 'after', seconds: 86_400 },
 ): Promise<Place> {
   const rig = fakeRunHost();
   const { host } = rig as unknown as { host: FakeHost };

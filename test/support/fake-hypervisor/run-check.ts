@@ -43,23 +43,13 @@ function placeFindings(host: FakeHost, plan: RunPlan): readonly Finding[] {
       remedy: `choose one for card ${mac}, or none`,
     });
   }
-  for (const { mac } of plan.machine.nics) {
-    if (plan.networks[mac] !== undefined) continue;
-    const message = `card ${mac} will not be connected`;
-    findings.push({
-      level: 'warning',
-      code: 'network',
-      message,
-      remedy: 'choose a network for it',
-    });
-  }
   return findings;
 }
 
 function diskFindings(host: FakeHost, plan: RunPlan): readonly Finding[] {
   const findings: Finding[] = [];
   for (const { name: disk, urls } of plan.disks) {
-    if (urls.some((url) => host.served.get(url)?.isUp === true)) continue;
+    if (urls.length === 0 || urls.some((url) => host.served.get(url)?.isUp === true)) continue;
     findings.push({
       ...{ level: 'blocker', code: 'data-path', disk, message: `it does not answer at ${urls[0]}` },
       remedy: 'see that no firewall is between the host and this one',

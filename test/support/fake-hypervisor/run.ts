@@ -81,6 +81,7 @@ function placesOf(host: FakeHost) {
   const pools = [...host.pools].map(([name, size]) => ({
     ...{ name, size },
     free: size - usedOf(host, name),
+    directory: `/fake/pools/${name}`,
   }));
   return { pools, networks: [...host.networks] };
 }

@@ -104,7 +104,7 @@ const NETWORKS_MAX = 64;
 const LOST_COPIES_MAX = 1000;
 const MOVES = ['now', 'heartbeat', 'asked', 'after'] as const;
 /** A month: for a longer time, a person decides. */
-export const MOVE_AFTER_SECONDS_MAX = 31 * 86_400;
+const MOVE_AFTER_SECONDS_MAX = 31 * 86_400;
 
 export function encodePlacement({ plan, ...placement }: Placement): object {
   const networks = Object.entries(plan.networks).map(([mac, network]) => ({ mac, network }));

@@ -97,15 +97,7 @@ async function addressFindings(
 function networkFindings({ networks }: Places, plan: RunPlan): readonly Finding[] {
   return plan.machine.nics.flatMap(({ mac }): readonly Finding[] => {
     const network = networkOf(plan.networks, mac);
-    if (network === undefined) {
-      return [
-        {
-          ...{ level: 'warning', code: 'network', message: `card ${mac} will not be connected` },
-          remedy: 'choose a network for it',
-        },
-      ];
-    }
-    if (networks.includes(network)) return [];
+    if (network === undefined || networks.includes(network)) return [];
     return [
       {
         ...{ level: 'blocker', code: 'network' },
@@ -205,7 +197,7 @@ async function pathFindings(
   signal: AbortSignal,
 ): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
-  for (const disk of disks) {
+  for (const disk of disks.filter(({ urls }) => urls.length > 0)) {
     try {
       const source = sourceFor(disk, isLocal);
       if (isLocal) await requireServed(disk, source, signal);

@@ -5,6 +5,7 @@ import {
   type LibvirtPool,
   type LibvirtVolume,
 } from '../../../formats/wire/libvirt-calls.ts';
+import { first, parseXml, textOf } from '../../base/xml.ts';
 import type { Places, PoolPlace } from '../../base/run-driver.ts';
 import { HypervisorError } from '../../base/hypervisor-error.ts';
 import { isNumber } from '../libvirt-error.ts';
@@ -17,7 +18,8 @@ export async function placesOf(host: LibvirtHost, signal: AbortSignal): Promise<
   for (const pool of await activePools(host, signal)) {
     try {
       const { capacity, available } = await link.call(LIBVIRT_CALLS.poolInfo, { pool }, signal);
-      pools.push({ name: pool.name, free: available, size: capacity });
+      const directory = await directoryOf(host, pool, signal);
+      pools.push({ name: pool.name, free: available, size: capacity, directory });
     } catch (cause) {
       // A pool may be destroyed after the list was made.
       if (!(cause instanceof HypervisorError) || cause.code !== 'NOT_FOUND') throw cause;
@@ -26,6 +28,15 @@ export async function placesOf(host: LibvirtHost, signal: AbortSignal): Promise<
   const wanted = { wanted: 1, flags: LIBVIRT_FLAGS.networks.active };
   const { networks } = await link.call(LIBVIRT_CALLS.networks, wanted, signal);
   return { pools, networks: networks.map(({ name }) => name).sort() };
+}
+
+async function directoryOf(
+  { link }: LibvirtHost,
+  pool: LibvirtPool,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const xml = await link.call(LIBVIRT_CALLS.poolXml, { pool, flags: 0 }, signal);
+  return textOf(first(first(parseXml(xml, 'pool'), 'target'), 'path'));
 }
 
 export async function activePools(

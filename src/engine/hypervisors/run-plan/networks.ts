@@ -1,0 +1,67 @@
+import type { DescribedNic } from '../../../formats/store/catalog/machine.ts';
+import type { Finding } from '../../../hypervisors/base/finding.ts';
+import type { RunFacts } from './run-facts.ts';
+import type { RunWish } from './run-wish.ts';
+
+/*
+ * The networks of the machine's cards: those that were chosen, else those of the same name. A card whose network the
+ * hypervisor lacks never gets another one by itself.
+ */
+
+interface Decided {
+  /** By the MAC of a card; one that has none is not connected. */
+  readonly networks: Readonly<Record<string, string>>;
+  readonly findings: readonly Finding[];
+}
+
+export function decideNetworks(
+  { machine: { nics }, hypervisor, places }: RunFacts,
+  { networks: chosen, isIsolated }: Pick<RunWish, 'networks' | 'isIsolated'>,
+): Decided {
+  const findings: Finding[] = Object.keys(chosen)
+    .filter((old) => !nics.some((nic) => isMeant(nic, old)))
+    .map((old) => unknownFinding(old, nics));
+  if (isIsolated) return { networks: {}, findings };
+  const networks: Record<string, string> = {};
+  for (const nic of nics) {
+    const old = Object.keys(chosen).find((it) => isMeant(nic, it));
+    const wanted = old === undefined ? ownNetwork(nic) : chosen[old]!;
+    if (wanted === null) continue;
+    if (places.networks.includes(wanted)) networks[nic.mac] = wanted;
+    else findings.push(missingFinding(nic, wanted, { hypervisor, known: places.networks }));
+  }
+  return { networks, findings };
+}
+
+function isMeant(nic: DescribedNic, old: string): boolean {
+  const { name } = nic.network;
+  return nic.mac.toLowerCase() === old.toLowerCase() || name === old || ownNetwork(nic) === old;
+}
+
+/** As a hypervisor would name it: "lan", "bridge:br0". */
+function ownNetwork({ network: { kind, name } }: DescribedNic): string {
+  return kind === 'network' ? name : `${kind}:${name}`;
+}
+
+function unknownFinding(old: string, nics: readonly DescribedNic[]): Finding {
+  const has = nics.map((nic) => `${ownNetwork(nic)} (${nic.mac})`).join(', ') || 'no card';
+  return {
+    ...{ level: 'blocker', code: 'network' },
+    message: `no card of the machine was in a network "${old}", nor has that address: it has ${has}`,
+    remedy: 'name one of these: --network OLD=NEW',
+  };
+}
+
+function missingFinding(
+  nic: DescribedNic,
+  wanted: string,
+  { hypervisor, known }: { readonly hypervisor: string; readonly known: readonly string[] },
+): Finding {
+  const old = nic.network.name || nic.mac;
+  const others = known.length === 0 ? '' : `=NEW, where NEW is one of ${known.join(', ')}; or `;
+  return {
+    ...{ level: 'blocker', code: 'network' },
+    message: `${hypervisor} has no active network "${wanted}" for card ${nic.mac}`,
+    remedy: `choose: ${others && `--network ${old}${others}`}--network ${old}=none leaves it unconnected`,
+  };
+}
