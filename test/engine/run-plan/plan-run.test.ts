@@ -2,23 +2,19 @@ import { deepEqual, equal, match } from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { openPoint } from '../../../../src/engine/base/engine.ts';
-import { backupMachines } from '../../../../src/engine/hypervisors/machine-backup.ts';
-import { add } from '../../../../src/engine/hypervisors/managed.ts';
-import { spaceFindings } from '../../../../src/engine/hypervisors/run-plan/own-side.ts';
-import {
-  isPossible,
-  planRun,
-  type RunAsked,
-} from '../../../../src/engine/hypervisors/run-plan/plan-run.ts';
-import type { RunWish } from '../../../../src/engine/hypervisors/run-plan/run-wish.ts';
-import type { Finding } from '../../../../src/hypervisors/base/finding.ts';
-import { MiB } from '../../../../src/lib/sizes.ts';
-import { engineIn, KEY } from '../../../support/engine.ts';
-import { fakeRunHost } from '../../../support/fake-hypervisor/fake-run-host.ts';
-import { managedHome, NO_FILES } from '../../../support/hypervisors.ts';
-import { placedRecord } from '../../../support/placed-session.ts';
-import { temporaryDirectory } from '../../../support/temporary.ts';
+import { openPoint } from '../../../src/engine/base/engine.ts';
+import { backupMachines } from '../../../src/engine/hypervisors/machine-backup.ts';
+import { add } from '../../../src/engine/hypervisors/managed.ts';
+import { spaceFindings } from '../../../src/engine/run-plan/own-side.ts';
+import { isPossible, planRun, type RunAsked } from '../../../src/engine/run-plan/plan-run.ts';
+import type { RunWish } from '../../../src/engine/run-plan/run-wish.ts';
+import type { Finding } from '../../../src/hypervisors/base/finding.ts';
+import { MiB } from '../../../src/lib/sizes.ts';
+import { engineIn, KEY } from '../../support/engine.ts';
+import { fakeRunHost } from '../../support/fake-hypervisor/fake-run-host.ts';
+import { managedHome, NO_FILES } from '../../support/hypervisors.ts';
+import { placedRecord } from '../../support/placed-session.ts';
+import { temporaryDirectory } from '../../support/temporary.ts';
 
 const WISH: RunWish = {
   ...{ name: undefined, pool: 'fast', networks: {}, isIsolated: false, powerOn: true },

@@ -1,10 +1,10 @@
-import { fileOfKind, isLost, readMachine, readPointFile } from '../../../catalog/point-files.ts';
-import type { OpenSet } from '../../../catalog/sets.ts';
-import type { MachineDescription, PointFileKind } from '../../../formats/store/catalog/machine.ts';
-import type { PointRecord } from '../../../formats/store/catalog/point.ts';
-import type { Finding } from '../../../hypervisors/base/finding.ts';
-import type { PlannedFile } from '../../../hypervisors/base/run-driver.ts';
-import type { Store } from '../../../store/directory/store.ts';
+import { fileOfKind, isLost, readMachine, readPointFile } from '../../catalog/point-files.ts';
+import type { OpenSet } from '../../catalog/sets.ts';
+import type { MachineDescription, PointFileKind } from '../../formats/store/catalog/machine.ts';
+import type { PointRecord } from '../../formats/store/catalog/point.ts';
+import type { Finding } from '../../hypervisors/base/finding.ts';
+import type { PlannedFile } from '../../hypervisors/base/run-driver.ts';
+import type { Store } from '../../store/directory/store.ts';
 
 /** What a recovery point has of its machine besides disks. */
 export interface PointParts {

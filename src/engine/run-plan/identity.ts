@@ -1,6 +1,6 @@
-import type { PlacementPlan } from '../../../formats/store/sessions/placement.ts';
-import type { Finding } from '../../../hypervisors/base/finding.ts';
-import type { MachineSummary } from '../../../hypervisors/base/machines.ts';
+import type { PlacementPlan } from '../../formats/store/sessions/placement.ts';
+import type { Finding } from '../../hypervisors/base/finding.ts';
+import type { MachineSummary } from '../../hypervisors/base/machines.ts';
 import type { RunFacts } from './run-facts.ts';
 import type { RunWish } from './run-wish.ts';
 

@@ -1,6 +1,6 @@
-import type { MoveWhen } from '../../../formats/store/sessions/placement.ts';
-import type { Finding } from '../../../hypervisors/base/finding.ts';
-import type { PoolPlace } from '../../../hypervisors/base/run-driver.ts';
+import type { MoveWhen } from '../../formats/store/sessions/placement.ts';
+import type { Finding } from '../../hypervisors/base/finding.ts';
+import type { PoolPlace } from '../../hypervisors/base/run-driver.ts';
 import type { RunFacts } from './run-facts.ts';
 import type { RunWish } from './run-wish.ts';
 

@@ -1,6 +1,6 @@
-import type { SessionRecord } from '../../../formats/store/sessions/session.ts';
-import type { PlannedFile, RunPlan, ServedDisk } from '../../../hypervisors/base/run-driver.ts';
-import type { MachineDescription } from '../../../formats/store/catalog/machine.ts';
+import type { SessionRecord } from '../../formats/store/sessions/session.ts';
+import type { PlannedFile, RunPlan, ServedDisk } from '../../hypervisors/base/run-driver.ts';
+import type { MachineDescription } from '../../formats/store/catalog/machine.ts';
 
 /** A plan as drivers take it: what the journal says, with what the recovery point and the exports say. */
 export function runPlanOf(

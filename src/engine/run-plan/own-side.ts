@@ -1,7 +1,7 @@
-import type { Finding } from '../../../hypervisors/base/finding.ts';
-import { formatSize, MiB } from '../../../lib/sizes.ts';
-import { sessionSpace } from '../../../sessions/state/session-space.ts';
-import type { Store } from '../../../store/directory/store.ts';
+import type { Finding } from '../../hypervisors/base/finding.ts';
+import { formatSize, MiB } from '../../lib/sizes.ts';
+import { sessionSpace } from '../../sessions/state/session-space.ts';
+import type { Store } from '../../store/directory/store.ts';
 
 /*
  * What of our side prevents a run. An overlay takes only what the guest writes, so a fraction of its disks' size is

@@ -1,4 +1,4 @@
-import type { OldMachine } from '../../../formats/store/sessions/placement.ts';
+import type { OldMachine } from '../../formats/store/sessions/placement.ts';
 
 /** What a person, or a script, asks of a run. Undefined: the default, which follows from the point and the host. */
 export interface RunWish {

@@ -1,6 +1,6 @@
-import type { MachineDescription } from '../../../formats/store/catalog/machine.ts';
-import type { MachineSummary } from '../../../hypervisors/base/machines.ts';
-import type { Places } from '../../../hypervisors/base/run-driver.ts';
+import type { MachineDescription } from '../../formats/store/catalog/machine.ts';
+import type { MachineSummary } from '../../hypervisors/base/machines.ts';
+import type { Places } from '../../hypervisors/base/run-driver.ts';
 
 /** What a decision about a run rests on: as the recovery point and the hypervisor say. */
 export interface RunFacts {

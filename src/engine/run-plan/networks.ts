@@ -1,5 +1,5 @@
-import type { DescribedNic } from '../../../formats/store/catalog/machine.ts';
-import type { Finding } from '../../../hypervisors/base/finding.ts';
+import type { DescribedNic } from '../../formats/store/catalog/machine.ts';
+import type { Finding } from '../../hypervisors/base/finding.ts';
 import type { RunFacts } from './run-facts.ts';
 import type { RunWish } from './run-wish.ts';
 

@@ -1,14 +1,14 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
-import { decideRun } from '../../../../src/engine/hypervisors/run-plan/plan-run.ts';
-import type { RunFacts } from '../../../../src/engine/hypervisors/run-plan/run-facts.ts';
-import type { RunWish } from '../../../../src/engine/hypervisors/run-plan/run-wish.ts';
+import { decideRun } from '../../../src/engine/run-plan/plan-run.ts';
+import type { RunFacts } from '../../../src/engine/run-plan/run-facts.ts';
+import type { RunWish } from '../../../src/engine/run-plan/run-wish.ts';
 import type {
   DescribedNic,
   MachineDescription,
-} from '../../../../src/formats/store/catalog/machine.ts';
-import { decodeSession, encodeSession } from '../../../../src/formats/store/sessions/session.ts';
-import { placedRecord } from '../../../support/placed-session.ts';
+} from '../../../src/formats/store/catalog/machine.ts';
+import { decodeSession, encodeSession } from '../../../src/formats/store/sessions/session.ts';
+import { placedRecord } from '../../support/placed-session.ts';
 
 const OLD = '0b2ff0e5-3a3c-4c5e-9d6d-000000000001';
 const OTHER = '0b2ff0e5-3a3c-4c5e-9d6d-000000000002';
