@@ -1,4 +1,4 @@
-/** Of 16 bytes or more, as a UUID of that version (RFC 9562): 4 for random ones, 8 for those made of something. */
+/** The first 16 bytes as a UUID of that version (RFC 9562): 4 for random ones, 8 for those made of something. */
 export function uuidFrom(bytes: Uint8Array, version: 4 | 8): string {
   const marked = Buffer.from(bytes.subarray(0, 16));
   marked[6] = (version << 4) | (marked[6]! & 0x0f);
