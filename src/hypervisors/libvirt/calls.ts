@@ -20,6 +20,8 @@ export interface CallOptions {
   readonly timeoutMs?: number | undefined;
   /** Goes before those that wait, and has a place of its own: to thaw a guest, to end a job. */
   readonly isUrgent?: boolean | undefined;
+  /** A stream follows its reply, or begins right before it. */
+  readonly streams?: Pick<Streams, 'expect' | 'forget'> | undefined;
   /** Called with its serial once libvirt has done it, before the next packet is looked at: also if no caller waits. */
   readonly onDone?: ((serial: number) => void) | undefined;
 }
@@ -82,6 +84,7 @@ interface Call {
   /** False once the caller has gone. */
   isAwaited: boolean;
   encode(serial: number): Uint8Array;
+  onSent(serial: number): void;
   onPacket(header: PacketHeader, packet: Uint8Array): void;
   reject(reason: unknown): void;
 }
@@ -126,6 +129,7 @@ export function openCalls(send: (packet: Uint8Array) => void): Calls {
     try {
       const packet = call.encode(serial);
       running.set(serial, call);
+      call.onSent(serial);
       send(packet);
     } catch (cause) {
       if (!(cause instanceof FormatError)) throw cause;
@@ -193,6 +197,7 @@ function downloader(call: Calls['call'], streams: Streams): Calls['download'] {
   return async (procedure, args, { lengthMax, signal }) => {
     let received: Promise<Uint8Array> | undefined;
     await call(procedure, args, signal, {
+      streams,
       onDone(serial) {
         received = streams.receive(procedure, serial, { lengthMax, signal });
         // If the caller has gone, it has ended already, and no one waits for it.
@@ -207,6 +212,7 @@ function uploader(call: Calls['call'], streams: Streams): Calls['upload'] {
   return async (procedure, args, { bytes, signal }) => {
     let sent: Promise<undefined> | undefined;
     await call(procedure, args, signal, {
+      streams,
       onDone(serial) {
         sent = streams.send(procedure, serial, { bytes, signal });
         // As in a download.
@@ -229,13 +235,14 @@ interface NewCall<A, R> {
 
 function newCall<A, R>(
   { procedure, args, signal, resolve, reject, onGone }: NewCall<A, R>,
-  { timeoutMs = TIMEOUT_MS, onDone }: CallOptions,
+  { timeoutMs = TIMEOUT_MS, onDone, streams }: CallOptions,
 ): Call {
   const call: Call = {
     name: procedure.name,
     leftMs: timeoutMs,
     isAwaited: true,
     encode: (serial) => encodeCall(procedure, args, serial),
+    onSent: (serial) => streams?.expect(serial),
     onPacket(header, packet) {
       signal?.removeEventListener('abort', onAbort);
       try {
@@ -243,6 +250,7 @@ function newCall<A, R>(
         onDone?.(header.serial);
         resolve(result);
       } catch (cause) {
+        streams?.forget(header.serial);
         reject(cause);
       }
     },

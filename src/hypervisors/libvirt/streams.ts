@@ -16,6 +16,12 @@ import { LibvirtError } from './libvirt-error.ts';
 
 export interface Streams {
   /**
+   * From now on packets with that serial are kept: libvirtd's threads may send the first of a stream before the reply
+   * to its call. Until `receive`, `send`, or `forget` if there is no stream.
+   */
+  expect(serial: number): void;
+  forget(serial: number): void;
+  /**
    * Begins to receive. To be called before the next packet is handled: with the reply. Resolves with all bytes; rejects
    * FAILED if there are more than `lengthMax`, LibvirtError, UNREACHABLE without a byte for a minute, or with the
    * signal's reason.
@@ -43,6 +49,13 @@ type Streamed = Pick<LibvirtProcedure<never, unknown>, 'program' | 'number' | 'n
 const SILENCE_MS = 60_000;
 /** What libvirt itself puts into one packet. */
 const PART_LENGTH = 256 * 1024;
+/** The reply follows at once: what libvirtd has sent before it is a packet or two. */
+const EARLY_MAX = 16;
+
+interface EarlyPacket {
+  readonly header: PacketHeader;
+  readonly packet: Uint8Array;
+}
 
 interface Open {
   leftMs: number;
@@ -66,6 +79,8 @@ interface Handling<T> {
 
 export function openStreams(send: (packet: Uint8Array) => void, onIdle: () => void): Streams {
   const open = new Map<number, Open>();
+  /** Packets that came before their stream was known to be there. */
+  const early = new Map<number, EarlyPacket[]>();
 
   function handle<T>(
     { program, number, name }: Streamed,
@@ -107,16 +122,26 @@ export function openStreams(send: (packet: Uint8Array) => void, onIdle: () => vo
       side.fail(signal!.reason);
     };
     open.set(serial, one);
+    const arrived = early.get(serial) ?? [];
+    early.delete(serial);
     if (signal?.aborted === true) {
       onAbort();
       return promise;
     }
     signal?.addEventListener('abort', onAbort, { once: true });
     onOpen?.(side);
+    for (const it of arrived) open.get(serial)?.onPacket(it.header, it.packet);
     return promise;
+  }
+  function keep(header: PacketHeader, packet: Uint8Array): void {
+    const kept = early.get(header.serial);
+    // One more than that is kept by no one, and the stream is too short then.
+    if (kept && kept.length < EARLY_MAX) kept.push({ header, packet: Uint8Array.from(packet) });
   }
 
   return {
+    expect: (serial) => void early.set(serial, []),
+    forget: (serial) => void early.delete(serial),
     send: (streamed, serial, { bytes, signal }) =>
       handle<undefined>(streamed, serial, {
         signal,
@@ -147,7 +172,11 @@ export function openStreams(send: (packet: Uint8Array) => void, onIdle: () => vo
         },
       });
     },
-    onPacket: (header, packet) => open.get(header.serial)?.onPacket(header, packet),
+    onPacket(header, packet) {
+      const one = open.get(header.serial);
+      if (one) one.onPacket(header, packet);
+      else keep(header, packet);
+    },
     onPassed(ms) {
       for (const one of [...open.values()]) {
         one.leftMs -= ms;
@@ -158,6 +187,7 @@ export function openStreams(send: (packet: Uint8Array) => void, onIdle: () => vo
     },
     isIdle: () => open.size === 0,
     end(reason) {
+      early.clear();
       for (const one of [...open.values()]) one.fail(reason);
     },
   };

@@ -52,6 +52,33 @@ test('a file that libvirt streams is received whole, whatever its pieces', async
   );
 });
 
+test('what a thread of libvirtd streams before another one replies is part of the file', async () => {
+  await using server = await libvirtPeer();
+  await using link = await openPeer(server.path);
+  server.onCall = (header) => {
+    if (header.type === STREAM) return server.send({ ...header, status: 0 }, NOTHING, undefined);
+    if (header.procedure === CALLS.hostname.number) {
+      return server.reply(header, CALLS.hostname.result, 'kvm1');
+    }
+    const send = (piece: string): void => {
+      const about = { ...header, type: STREAM, status: CONTINUE };
+      server.send(about, bytesOf(Buffer.from(piece)), undefined);
+    };
+    send('firm');
+    send('wa');
+    server.reply(header, NOTHING, undefined);
+    send('re');
+    send('');
+  };
+  for (let times = 0; times < 2; times++) {
+    const got = await link.download(CALLS.downloadVolume, WHOLE, { lengthMax: 8 });
+    equal(Buffer.from(got).toString(), 'firmware');
+  }
+  const tooLong = link.download(CALLS.downloadVolume, WHOLE, { lengthMax: 5 });
+  await rejects(tooLong, { code: 'FAILED', message: /more than 5 bytes/ });
+  equal(await link.call(CALLS.hostname, undefined), 'kvm1');
+});
+
 test('a stream that is too long, fails or is not waited for is ended, and the connection goes on', async () => {
   await using server = await libvirtPeer();
   await using link = await openPeer(server.path);
