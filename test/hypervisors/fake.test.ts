@@ -5,11 +5,13 @@ import { fakeRunHost } from '../support/fake-hypervisor/fake-run-host.ts';
 import { noise } from '../support/random.ts';
 import { madeMachine, SIZE } from './backups.ts';
 import { hypervisorConforms } from './conformance.ts';
+import { restoresConform } from './restores.ts';
 import { runsConform } from './runs.ts';
 import { begin, endless, take } from './taking.ts';
 
 hypervisorConforms(test, async () => fakeHypervisor());
 runsConform(test, async () => fakeRunHost());
+restoresConform(test, async () => fakeRunHost());
 
 test('a guest that writes over more than the scratch space holds goes on; its backup is NO_SPACE', async () => {
   await using rig = fakeHypervisor();

@@ -10,12 +10,13 @@ import { program } from '../support/programs.ts';
 import { savedMachine } from '../support/saved-machine.ts';
 import type { Test } from './rig.ts';
 import { COPY, journal, PLACE, prepare, runOf, STAY, walk } from './running.ts';
+import { restoresConformAlone } from './restores.ts';
 import { runsConformAlone } from './runs.ts';
 import { endless, failureOf } from './taking.ts';
 
 // A real libvirtd. What happens at each call takes too long for each commit: libvirt-runs.long.ts.
 
-test('libvirt runs machines as any', { skip: libvirtMissing, timeout: 900_000 }, async (t) => {
+test('libvirt runs machines, and gets them back, as any', { skip: libvirtMissing, timeout: 900_000 }, async (t) => {
   await using host = await libvirtHost();
   await makeNetwork(host);
   const saved = await savedMachine(host);
@@ -23,6 +24,7 @@ test('libvirt runs machines as any', { skip: libvirtMissing, timeout: 900_000 },
   const each: Test = (name, body) => tests.push(t.test(name, body));
   const open = () => libvirtRunHost(host, saved);
   runsConformAlone(each, open);
+  restoresConformAlone(each, open);
 
   each('a machine that was backed up is set aside with its checkpoints, and put back', async () => {
     await using rig = await open();

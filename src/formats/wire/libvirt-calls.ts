@@ -201,6 +201,12 @@ export const LIBVIRT_CALLS = {
     struct({ domain: DOMAIN, disk: TEXT, flags: U32 }),
     NOTHING,
   ),
+  attachDevice: procedure(
+    'attach-device',
+    160,
+    struct({ domain: DOMAIN, xml: TEXT, flags: U32 }),
+    NOTHING,
+  ),
   snapshots: procedure('snapshots', 274, LIST_OF_DOMAIN, ALL_NAMED),
   snapshotXml: procedure('snapshot-xml', 186, OF_NAMED_FLAGS, TEXT),
 
@@ -220,6 +226,13 @@ export const LIBVIRT_CALLS = {
     'upload-volume',
     208,
     struct({ volume: VOLUME, offset: U64, length: U64, flags: U32 }),
+    NOTHING,
+  ),
+  /** Writes the size into an image again, if it is the same, and has the host write all of it to its medium. */
+  resizeVolume: procedure(
+    'resize-volume',
+    260,
+    struct({ volume: VOLUME, capacity: U64, flags: U32 }),
     NOTHING,
   ),
   deleteVolume: procedure('delete-volume', 94, OF_VOLUME_FLAGS, NOTHING),
@@ -336,6 +349,8 @@ export const LIBVIRT_FLAGS = {
     firmwareVariables: 1 << 2,
     checkpoints: 1 << 4,
   },
+  /** For the machine that runs, and for its next start. */
+  attachDevice: { live: 1 << 0, config: 1 << 1 },
   /** To a file that is there; the job ends with the machine. */
   copyDisk: { reuse: 1 << 1, transient: 1 << 2, synchronous: 1 << 3 },
   /** From then on it is on the copy. */

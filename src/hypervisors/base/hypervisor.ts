@@ -2,6 +2,7 @@ import type { HypervisorKind } from '../../formats/store/catalog/machine.ts';
 import type { BackupDriver } from './backup-driver.ts';
 import type { Finding } from './finding.ts';
 import type { DescribedMachine, MachineId, MachineSummary } from './machines.ts';
+import type { RestoreDriver } from './restore-driver.ts';
 import type { RunDriver } from './run-driver.ts';
 
 /*
@@ -25,6 +26,8 @@ export interface Hypervisor extends AsyncDisposable {
   readonly backup: BackupDriver;
   /** Undefined: this kind of hypervisor, or this release of Holdfast for it, runs no recovery points. */
   readonly run: RunDriver | undefined;
+  /** Undefined: nothing is written back to this kind of hypervisor by this release. */
+  readonly restore: RestoreDriver | undefined;
 }
 
 /** What each driver is opened with, besides an address and credentials. */

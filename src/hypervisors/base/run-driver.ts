@@ -74,7 +74,8 @@ export interface PlacedMachine {
   readonly session: string;
 }
 
-export interface RunPlan {
+/** What a machine becomes on a host, whatever its disks are on. */
+export interface MachinePlan {
   /** The ID of the session: the mark. */
   readonly session: string;
   /** The name that the machine gets. */
@@ -84,12 +85,15 @@ export interface RunPlan {
   /** As the recovery point has it. */
   readonly machine: MachineDescription;
   readonly files: readonly PlannedFile[];
-  readonly disks: readonly ServedDisk[];
   /** By the MAC of a card, the name of the host's network; a card that has none is not connected. */
   readonly networks: Readonly<Record<string, string>>;
+  readonly autostart: boolean;
+}
+
+export interface RunPlan extends MachinePlan {
+  readonly disks: readonly ServedDisk[];
   /** The pool to move to; undefined: the machine does not move. */
   readonly pool: string | undefined;
-  readonly autostart: boolean;
 }
 
 /** A file of the recovery point that the machine needs on the host. */

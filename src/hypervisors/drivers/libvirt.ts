@@ -16,6 +16,7 @@ import { isNumber } from '../libvirt/libvirt-error.ts';
 import { removeLeftScratch } from '../libvirt/left-scratch.ts';
 import type { LibvirtHost } from '../libvirt/libvirt-host.ts';
 import { openLink } from '../libvirt/link.ts';
+import { libvirtRestores } from '../libvirt/restore/restore-driver.ts';
 import { libvirtRuns } from '../libvirt/run/run-driver.ts';
 import { describedBy, listMachines, machineById, powerOf } from '../libvirt/machines.ts';
 import { sshWay } from '../libvirt/ssh-way.ts';
@@ -60,6 +61,7 @@ export async function openLibvirt(
       files: isRemote ? pooled : eitherFiles(localFiles(options.files), pooled),
       isLocal: !isRemote,
     };
+    const runHost = { ...host, connect };
     return {
       kind: 'libvirt',
       facts: { product: host.product, host: hostname },
@@ -70,7 +72,8 @@ export async function openLibvirt(
       },
       check: async (until) => checkHost(host, until),
       backup: backupDriver(host),
-      run: libvirtRuns({ ...host, connect: (until) => openLink(target, { clock, signal: until }) }),
+      run: libvirtRuns(runHost),
+      restore: libvirtRestores(runHost),
       [Symbol.asyncDispose]: () => link[Symbol.asyncDispose](),
     };
   } catch (cause) {

@@ -60,6 +60,7 @@ export async function openQmp(options: QmpOptions, signal: AbortSignal): Promise
     },
     backup: backupDriver(host, open),
     run: undefined,
+    restore: undefined,
     async [Symbol.asyncDispose]() {
       isClosed = true;
     },

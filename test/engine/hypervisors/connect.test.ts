@@ -34,6 +34,7 @@ const EMPTY: Hypervisor = {
     tidy: async () => [],
   },
   run: undefined,
+      restore: undefined,
   async [Symbol.asyncDispose]() {},
 };
 

@@ -6,6 +6,7 @@ import type { OnCall } from '../../hypervisors/rig.ts';
 import { backupDriver } from './backup.ts';
 import { describeMachine, type Link } from './describe.ts';
 import type { FakeHost, FakeMachine } from './host.ts';
+import { restoreDriver } from './restore.ts';
 import { runDriver } from './run.ts';
 import { type Wire, wireTo } from './wire.ts';
 
@@ -51,6 +52,7 @@ export async function connectFake(host: FakeHost, options: FakeOptions): Promise
     check: async (signal) => checkHost(open(), signal),
     backup: backupDriver(open),
     run: runDriver(open),
+    restore: restoreDriver(open),
     async [Symbol.asyncDispose]() {
       isOpen = false;
     },

@@ -1,7 +1,12 @@
 import { HypervisorError } from '../../../src/hypervisors/base/hypervisor-error.ts';
-import type { RunPlan, ShownDisk } from '../../../src/hypervisors/base/run-driver.ts';
+import type {
+  MachinePlan,
+  ReservedDisk,
+  RunPlan,
+  ShownDisk,
+} from '../../../src/hypervisors/base/run-driver.ts';
 import { announce, type FakeDisk, type FakeHost, type FakeMachine, machineOf } from './host.ts';
-import { hostDisk } from './host-disk.ts';
+import { type HostDisk, hostDisk } from './host-disk.ts';
 
 /*
  * What the host does for machines that run on other machines' disks. It knows nothing of marks: it notes them, and
@@ -57,18 +62,58 @@ function requireFree(host: FakeHost, name: string, but?: FakeMachine): void {
 }
 
 export function define(host: FakeHost, plan: RunPlan, shown: readonly ShownDisk[]): void {
-  const { uuid: id, name, session } = plan;
-  requireFree(host, name);
-  if (host.machines.has(id)) throw new HypervisorError('EXISTS', `machine ${id} exists`);
-  const disks = new Map<string, FakeDisk>();
-  for (const { name: disk, source } of shown) {
+  const disks = shown.map(({ name, source }) => {
     const served = host.served.get(source);
     if (!served) throw new HypervisorError('NOT_FOUND', `${source} does not answer`);
-    disks.set(disk, {
-      ...{ bytes: served.bytes, layers: [source], copy: undefined, copyFailure: undefined },
-      ...{ bus: 'virtio', excluded: undefined, isRaw: true },
-    });
+    return [name, { ...diskOn(source, served.bytes), isRaw: true }] as const;
+  });
+  addMachine(host, plan, { session: plan.session, disks: new Map(disks) });
+}
+
+/** On volumes, and of no session. */
+export function defineStored(
+  host: FakeHost,
+  plan: MachinePlan,
+  disks: readonly ReservedDisk[],
+): void {
+  const made = disks.map(({ name, source }) => [name, onVolume(host, source)] as const);
+  addMachine(host, plan, { session: undefined, disks: new Map(made) });
+  for (const [path, file] of host.placedFiles) {
+    if (file.session === plan.session) host.placedFiles.set(path, { ...file, session: '' });
   }
+}
+
+/** Answers its name. */
+export function attachVolume(host: FakeHost, id: string, source: string): string {
+  const { disks } = machineOf(host, id);
+  const there = [...disks].find(([, { layers }]) => layers.includes(source));
+  if (there) return there[0];
+  const name = [...'abcdefgh'].map((it) => `vd${it}`).find((it) => !disks.has(it))!;
+  disks.set(name, onVolume(host, source));
+  announce(host, { kind: 'machine', id });
+  return name;
+}
+
+function onVolume(host: FakeHost, source: string): FakeDisk {
+  const volume = host.volumes.get(source);
+  if (volume) return diskOn(source, volume.bytes);
+  throw new HypervisorError('NOT_FOUND', `there is no volume ${source}`);
+}
+
+function diskOn(source: string, bytes: HostDisk): FakeDisk {
+  return {
+    ...{ bytes, layers: [source], copy: undefined, copyFailure: undefined },
+    ...{ bus: 'virtio', excluded: undefined, isRaw: false },
+  };
+}
+
+function addMachine(
+  host: FakeHost,
+  { uuid: id, name }: MachinePlan,
+  { session, disks }: Pick<FakeMachine, 'session' | 'disks'>,
+): void {
+  requireFree(host, name);
+  if (host.machines.has(id)) throw new HypervisorError('EXISTS', `machine ${id} exists`);
   host.machines.set(id, {
     ...{ id, name, session, autostart: false, power: 'off', hasAgent: true },
     ...{ aside: undefined, hasIoError: false, frozenBy: undefined, disks, job: undefined },

@@ -1,5 +1,5 @@
 import type { Finding } from '../../../src/hypervisors/base/finding.ts';
-import type { RunPlan } from '../../../src/hypervisors/base/run-driver.ts';
+import type { MachinePlan, RunPlan } from '../../../src/hypervisors/base/run-driver.ts';
 import type { Link } from './describe.ts';
 import type { FakeHost } from './host.ts';
 import { usedOf } from './host-run.ts';
@@ -16,7 +16,7 @@ export async function checkRun(
   );
 }
 
-function placeFindings(host: FakeHost, plan: RunPlan): readonly Finding[] {
+export function placeFindings(host: FakeHost, plan: MachinePlan): readonly Finding[] {
   const findings: Finding[] = [];
   const machines = [...host.machines.values()].filter((it) => it.session !== plan.session);
   if (machines.some(({ name }) => name === plan.name)) {
@@ -55,16 +55,25 @@ function diskFindings(host: FakeHost, plan: RunPlan): readonly Finding[] {
       remedy: 'see that no firewall is between the host and this one',
     });
   }
-  if (plan.pool === undefined) return findings;
-  const capacity = host.pools.get(plan.pool) ?? 0;
-  const needed = plan.disks.reduce((sum, { size }) => sum + size, 0);
-  const reserved = [...host.volumes.values()].some(({ session }) => session === plan.session);
-  if (!reserved && needed > capacity - usedOf(host, plan.pool)) {
-    findings.push({
+  const { pool } = plan;
+  return pool === undefined ? findings : [...findings, ...spaceFindings(host, { ...plan, pool })];
+}
+
+interface Placing {
+  readonly session: string;
+  readonly pool: string;
+  readonly disks: readonly { readonly size: number }[];
+}
+
+export function spaceFindings(host: FakeHost, { session, pool, disks }: Placing): Finding[] {
+  const needed = disks.reduce((sum, { size }) => sum + size, 0);
+  const reserved = [...host.volumes.values()].some((it) => it.session === session);
+  if (reserved || needed <= (host.pools.get(pool) ?? 0) - usedOf(host, pool)) return [];
+  return [
+    {
       ...{ level: 'blocker', code: 'target-space' },
-      message: `pool "${plan.pool}" has no ${needed} bytes`,
+      message: `pool "${pool}" has no ${needed} bytes`,
       remedy: 'choose another pool, or make space in it',
-    });
-  }
-  return findings;
+    },
+  ];
 }

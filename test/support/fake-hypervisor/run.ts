@@ -86,9 +86,13 @@ function placesOf(host: FakeHost) {
   return { pools, networks: [...host.networks] };
 }
 
-async function reserve(
+interface Reserving extends Pick<RunPlan, 'session' | 'pool'> {
+  readonly disks: readonly { readonly name: string; readonly size: number }[];
+}
+
+export async function reserve(
   { host, wire }: Link,
-  { pool, disks, session }: RunPlan,
+  { pool, disks, session }: Reserving,
   signal: AbortSignal,
 ): Promise<readonly ReservedDisk[]> {
   if (pool === undefined) return [];
@@ -106,7 +110,11 @@ async function reserve(
   return reserved;
 }
 
-async function release({ host, wire }: Link, session: string, signal: AbortSignal): Promise<void> {
+export async function release(
+  { host, wire }: Link,
+  session: string,
+  signal: AbortSignal,
+): Promise<void> {
   const unused = await wire.call(
     'list volumes',
     () =>

@@ -5,7 +5,7 @@ import { LIBVIRT_CALLS } from '../../../formats/wire/libvirt-calls.ts';
 import type { LibvirtDomain } from '../../../formats/wire/libvirt.ts';
 import { HypervisorError } from '../../base/hypervisor-error.ts';
 import type { Finding } from '../../base/finding.ts';
-import type { Places, RunPlan, ServedDisk } from '../../base/run-driver.ts';
+import type { MachinePlan, Places, RunPlan, ServedDisk } from '../../base/run-driver.ts';
 import { all, attribute, first, parseXml } from '../../base/xml.ts';
 import { kindOf, networkOf, passedThrough } from './definition.ts';
 import { fitOf, type HostFit } from './host-fit.ts';
@@ -20,12 +20,29 @@ export async function checkRun(
   plan: RunPlan,
   signal: AbortSignal,
 ): Promise<readonly Finding[]> {
-  const { link } = host;
+  const { pool, disks } = plan;
+  const places = await placesOf(host, signal);
+  const needed = disks.reduce((sum, { size }) => sum + size, 0);
+  return [
+    ...(await checkPlace(host, plan, { places, signal })),
+    ...(await pathFindings(host, plan, signal)),
+    ...(pool === undefined ? [] : spaceFindings(places, { pool, needed })),
+  ];
+}
+
+/** A machine, and the disks that it will have. */
+type Planned = MachinePlan & { readonly disks: readonly { readonly name: string }[] };
+
+/** What stands in the way of such a machine, whatever its disks are on. */
+export async function checkPlace(
+  host: RunHost,
+  plan: Planned,
+  { places, signal }: { readonly places: Places; readonly signal: AbortSignal },
+): Promise<readonly Finding[]> {
   const wanted = { wanted: 1, flags: 0 };
-  const { domains } = await link.call(LIBVIRT_CALLS.listDomains, wanted, signal);
+  const { domains } = await host.link.call(LIBVIRT_CALLS.listDomains, wanted, signal);
   const own = await findMade(host, plan.session, signal);
   const others = domains.filter(({ uuid }) => uuid !== own);
-  const places = await placesOf(host, signal);
   const fit = await fitOf(host, kindOf(plan), signal);
   return [
     ...nameFindings(others, plan),
@@ -33,12 +50,10 @@ export async function checkRun(
     ...networkFindings(places, plan),
     ...('refusal' in fit ? [refused(plan, fit.refusal)] : fitFindings(fit, plan)),
     ...deviceFindings(plan),
-    ...(await pathFindings(host, plan, signal)),
-    ...spaceFindings(places, plan),
   ];
 }
 
-function nameFindings(others: readonly LibvirtDomain[], plan: RunPlan): readonly Finding[] {
+function nameFindings(others: readonly LibvirtDomain[], plan: MachinePlan): readonly Finding[] {
   const { name, uuid } = plan;
   return others.flatMap((it): readonly Finding[] => {
     if (it.uuid === uuid) {
@@ -63,7 +78,7 @@ function nameFindings(others: readonly LibvirtDomain[], plan: RunPlan): readonly
 async function addressFindings(
   { link }: RunHost,
   others: readonly LibvirtDomain[],
-  { plan, signal }: { readonly plan: RunPlan; readonly signal: AbortSignal },
+  { plan, signal }: { readonly plan: MachinePlan; readonly signal: AbortSignal },
 ): Promise<readonly Finding[]> {
   const cards = new Set(plan.machine.nics.map(({ mac }) => mac.toLowerCase()));
   const findings: Finding[] = [];
@@ -94,7 +109,7 @@ async function addressFindings(
   return findings;
 }
 
-function networkFindings({ networks }: Places, plan: RunPlan): readonly Finding[] {
+function networkFindings({ networks }: Places, plan: MachinePlan): readonly Finding[] {
   return plan.machine.nics.flatMap(({ mac }): readonly Finding[] => {
     const network = networkOf(plan.networks, mac);
     if (network === undefined || networks.includes(network)) return [];
@@ -108,7 +123,7 @@ function networkFindings({ networks }: Places, plan: RunPlan): readonly Finding[
   });
 }
 
-function refused({ machine }: RunPlan, refusal: string): Finding {
+function refused({ machine }: MachinePlan, refusal: string): Finding {
   return {
     ...{ level: 'blocker', code: 'version' },
     message: `the host has no machine of the type ${machine.machineType ?? machine.arch}: ${refusal}`,
@@ -116,7 +131,7 @@ function refused({ machine }: RunPlan, refusal: string): Finding {
   };
 }
 
-function fitFindings(fit: HostFit, { machine }: RunPlan): readonly Finding[] {
+function fitFindings(fit: HostFit, { machine }: MachinePlan): readonly Finding[] {
   const { firmware, tpm } = machine;
   const findings: Finding[] = [];
   const isUefi = firmware.kind === 'uefi';
@@ -159,7 +174,7 @@ function fitFindings(fit: HostFit, { machine }: RunPlan): readonly Finding[] {
   return findings;
 }
 
-function deviceFindings(plan: RunPlan): readonly Finding[] {
+function deviceFindings(plan: Planned): readonly Finding[] {
   const left = passedThrough(plan);
   const served = new Set(plan.disks.map(({ name }) => name));
   return [
@@ -229,15 +244,16 @@ async function requireServed(
   throw new HypervisorError('CONFLICT', `${source}, which is served as ${name}, has ${sizes}`);
 }
 
-function spaceFindings({ pools }: Places, { pool, disks }: RunPlan): readonly Finding[] {
-  if (pool === undefined) return [];
+export function spaceFindings(
+  { pools }: Places,
+  { pool, needed }: { readonly pool: string; readonly needed: number },
+): readonly Finding[] {
   const found = pools.find(({ name }) => name === pool);
   const remedy = 'choose another pool, or make space in it';
   if (!found) {
     const message = `there is no active pool "${pool}"`;
     return [{ level: 'blocker', code: 'target-space', message, remedy }];
   }
-  const needed = disks.reduce((sum, { size }) => sum + size, 0);
   if (needed <= found.free) return [];
   const message = `the pool "${pool}" has ${found.free} bytes free, and ${needed} are needed`;
   return [{ level: 'blocker', code: 'target-space', message, remedy }];

@@ -1,15 +1,16 @@
 import type { MachineDescription } from '../../../formats/store/catalog/machine.ts';
-import type { RunPlan, ShownDisk } from '../../base/run-driver.ts';
+import type { MachinePlan, RunPlan, ShownDisk } from '../../base/run-driver.ts';
 import { HypervisorError } from '../../base/hypervisor-error.ts';
 import { all, attribute, element, first, parseXml, type XmlElement } from '../../base/xml.ts';
 import type { HostFit } from './host-fit.ts';
 import { isMark, type MarkedDisk, markElement } from './mark.ts';
 import { exportOf, servedDisk } from './served-disk.ts';
+import { storedDisk } from './stored-disk.ts';
 import { plainMachine, plainType } from './plain-machine.ts';
 import { variablesPath } from './placed-files.ts';
 
 /*
- * The definition of a session's machine. Where the recovery point has libvirt's own definition, all of that stays which
+ * The definition of a machine that a recovery point becomes, on what a session serves or on disks of the host. Where the recovery point has libvirt's own definition, all of that stays which
  * the host can have: only disks, cards, firmware and names are others. Devices of the host that were passed through to
  * the machine, and disks that are not in the recovery point, are left out.
  */
@@ -20,28 +21,54 @@ export interface Defining {
   readonly fit: HostFit;
 }
 
-/** Throws HypervisorError FAILED if the recovery point's own definition cannot be read. */
+/** On what a session serves, with its mark. Throws HypervisorError FAILED if the point's own one cannot be read. */
 export function definitionOf({ plan, shown, fit }: Defining): XmlElement {
+  return defined(plan, fit, {
+    disks: shown,
+    diskOf: servedDisk,
+    markOf: (targets) =>
+      markElement({
+        ...{ kind: 'made', session: plan.session, isMoving: false },
+        disks: targets.map(markedDisk),
+      }),
+  });
+}
+
+/** On disks of the host, as it stays. Throws as `definitionOf`. */
+export function storedDefinition(
+  plan: MachinePlan,
+  fit: HostFit,
+  disks: readonly (ShownDisk & { readonly isBlock: boolean })[],
+): XmlElement {
+  const kinds = new Map(disks.map(({ source, isBlock }) => [source, isBlock]));
+  return defined(plan, fit, {
+    disks,
+    diskOf: (before, path) => storedDisk(before, { path, isBlock: kinds.get(path) ?? false }),
+    markOf: () => undefined,
+  });
+}
+
+interface OnDisks {
+  readonly disks: readonly ShownDisk[];
+  /** What a disk becomes, from what it was. */
+  diskOf(before: XmlElement, source: string): XmlElement;
+  markOf(targets: readonly Target[]): XmlElement | undefined;
+}
+
+/** A disk, and what it was. */
+interface Target extends ShownDisk {
+  readonly disk: XmlElement;
+}
+
+function defined(plan: MachinePlan, fit: HostFit, on: OnDisks): XmlElement {
   const native = nativeOf(plan);
-  const before = native ?? plainMachine(plan.machine, shown);
+  const before = native ?? plainMachine(plan.machine, on.disks);
   const devices = first(before, 'devices');
-  const disks = all(devices, 'disk');
+  const found = all(devices, 'disk');
   const targets = native
-    ? targetsIn(disks, shown)
-    : shown.map((it, at) => ({ ...it, disk: disks[at]! }));
-  const marked = targets.map(({ name, source, disk }): MarkedDisk => {
-    const driver = first(disk, 'driver');
-    return {
-      ...{ name, target: targetOf(disk), served: exportOf(source).name },
-      errorPolicy: attribute(driver, 'error_policy'),
-      readErrorPolicy: attribute(driver, 'rerror_policy'),
-    };
-  });
-  const served = new Map(targets.map(({ source, disk }) => [disk, source]));
-  const mark = markElement({
-    ...{ kind: 'made', session: plan.session, isMoving: false },
-    disks: marked,
-  });
+    ? targetsIn(found, on.disks)
+    : on.disks.map((it, at) => ({ ...it, disk: found[at]! }));
+  const disks = new Map(targets.map(({ source, disk }) => [disk, on.diskOf(disk, source)]));
   const metadata = first(before, 'metadata')?.children.filter((it) => !isMark(it)) ?? [];
   const others = ['name', 'uuid', 'metadata', 'os', 'devices', 'genid'];
   const { id: _, ...attributes } = before.attributes;
@@ -53,20 +80,29 @@ export function definitionOf({ plan, shown, fit }: Defining): XmlElement {
       element('uuid', {}, plan.uuid),
       // Another one each time that the guest is as it once was: it may have to know.
       ...(first(before, 'genid') ? [element('genid', {})] : []),
-      element('metadata', {}, ...metadata, mark),
+      element('metadata', {}, ...metadata, on.markOf(targets)),
       systemOf(before, { plan, fit }),
       ...before.children.filter((it) => typeof it === 'string' || !others.includes(it.name)),
       {
         ...{ name: 'devices', attributes: {} },
         children: (devices?.children ?? []).flatMap((it) =>
-          typeof it === 'string' ? [] : deviceOf(it, { plan, served }),
+          typeof it === 'string' ? [] : deviceOf(it, { plan, disks }),
         ),
       },
     ],
   };
 }
 
-function nativeOf({ machine, files }: RunPlan): XmlElement | undefined {
+function markedDisk({ name, source, disk }: Target): MarkedDisk {
+  const driver = first(disk, 'driver');
+  return {
+    ...{ name, target: targetOf(disk), served: exportOf(source).name },
+    errorPolicy: attribute(driver, 'error_policy'),
+    readErrorPolicy: attribute(driver, 'rerror_policy'),
+  };
+}
+
+function nativeOf({ machine, files }: MachinePlan): XmlElement | undefined {
   if (machine.native.format !== 'libvirt-xml') return undefined;
   const file = files.find(({ kind }) => kind === 'definition');
   return file && parseXml(Buffer.from(file.bytes).toString('utf8'), 'domain');
@@ -89,7 +125,7 @@ function targetsIn(disks: readonly XmlElement[], shown: readonly ShownDisk[]) {
 /** How the machine begins: firmware of this host, and variables of its own. */
 function systemOf(
   before: XmlElement,
-  { plan, fit }: { readonly plan: RunPlan; readonly fit: HostFit },
+  { plan, fit }: { readonly plan: MachinePlan; readonly fit: HostFit },
 ): XmlElement {
   const os = first(before, 'os') ?? element('os', {}, element('type', {}, 'hvm'));
   const { firmware } = plan.machine;
@@ -118,17 +154,17 @@ function systemOf(
 }
 
 interface Changing {
-  readonly plan: RunPlan;
-  /** What Holdfast serves, by the disk that it becomes. */
-  readonly served: ReadonlyMap<XmlElement, string>;
+  readonly plan: MachinePlan;
+  /** What each disk becomes. */
+  readonly disks: ReadonlyMap<XmlElement, XmlElement>;
 }
 
 /** None: the host has no such device, or it is the host's own choice. */
-function deviceOf(device: XmlElement, { plan, served }: Changing): readonly XmlElement[] {
+function deviceOf(device: XmlElement, { plan, disks }: Changing): readonly XmlElement[] {
   switch (device.name) {
     case 'disk': {
-      const source = served.get(device);
-      if (source !== undefined) return [servedDisk(device, source)];
+      const becomes = disks.get(device);
+      if (becomes) return [becomes];
       return /^(cdrom|floppy)$/.test(attribute(device, 'device') ?? '') ? [emptyDrive(device)] : [];
     }
     case 'interface':
@@ -168,7 +204,7 @@ const OUTSIDE = [
 ];
 
 /** A card without a network is there, and leads nowhere: a missing network is never another one. */
-function cardOf(card: XmlElement, { networks }: RunPlan): XmlElement {
+function cardOf(card: XmlElement, { networks }: MachinePlan): XmlElement {
   const mac = attribute(first(card, 'mac'), 'address') ?? '';
   const network = networkOf(networks, mac);
   const inside = card.children.filter((it) => typeof it === 'string' || !OUTSIDE.includes(it.name));
@@ -185,13 +221,13 @@ function cardOf(card: XmlElement, { networks }: RunPlan): XmlElement {
   };
 }
 
-export function networkOf(networks: RunPlan['networks'], mac: string): string | undefined {
+export function networkOf(networks: MachinePlan['networks'], mac: string): string | undefined {
   const found = Object.entries(networks).find(([it]) => it.toLowerCase() === mac.toLowerCase());
   return found?.[1];
 }
 
 /** Whether devices of the host were passed through to the machine, which its new place lacks. */
-export function passedThrough(plan: RunPlan): readonly string[] {
+export function passedThrough(plan: MachinePlan): readonly string[] {
   const devices = first(nativeOf(plan), 'devices');
   return all(devices, 'hostdev').map((it) => attribute(it, 'type') ?? 'device');
 }
@@ -200,7 +236,7 @@ export function passedThrough(plan: RunPlan): readonly string[] {
 export function kindOf({
   machine,
   files,
-}: RunPlan): Pick<MachineDescription, 'arch' | 'machineType'> {
+}: MachinePlan): Pick<MachineDescription, 'arch' | 'machineType'> {
   const isNative = files.some(({ kind }) => kind === 'definition');
   const isOwn = machine.native.format === 'libvirt-xml' && isNative;
   return { arch: machine.arch, machineType: isOwn ? machine.machineType : plainType(machine) };

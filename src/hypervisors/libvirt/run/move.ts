@@ -2,12 +2,13 @@ import { LIBVIRT_ERRORS, type LibvirtDomain } from '../../../formats/wire/libvir
 import { LIBVIRT_CALLS, LIBVIRT_FLAGS } from '../../../formats/wire/libvirt-calls.ts';
 import { HypervisorError } from '../../base/hypervisor-error.ts';
 import type { DiskMove, PlacedMachine, ReservedDisk } from '../../base/run-driver.ts';
-import { all, attribute, element, first, writeXml } from '../../base/xml.ts';
+import { all, attribute, first, writeXml } from '../../base/xml.ts';
 import { isNumber } from '../libvirt-error.ts';
 import type { LibvirtHost } from '../libvirt-host.ts';
 import type { PlacedDisk } from './layers.ts';
 import { setMark } from './mark.ts';
 import { disksOf, seenOurs, type SeenOurs } from './placed.ts';
+import { volumeDisk } from './stored-disk.ts';
 
 /*
  * A machine that runs moves by a copy of each disk, which then follows all that the guest writes, until the disk goes
@@ -69,16 +70,8 @@ async function targetFor(
     const wanted = capacity === to.size ? '' : ` (it was made with ${to.size})`;
     throw new HypervisorError('CONFLICT', `${message}${wanted}: release it, and reserve again`);
   }
-  const [kind, word] = type === 'block' ? ['block', 'dev'] : ['file', 'file'];
-  const format = type === 'block' ? 'raw' : 'qcow2';
-  return writeXml(
-    element(
-      'disk',
-      { type: kind },
-      element('driver', { name: 'qemu', type: format }),
-      element('source', { [word]: to.source }),
-    ),
-  );
+  const target = { path: to.source, isBlock: type === 'block' };
+  return writeXml(volumeDisk(target, { driver: {}, children: [] }));
 }
 
 /** By target: whether the copy has all. */

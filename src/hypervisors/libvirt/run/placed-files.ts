@@ -1,7 +1,7 @@
 import { basename, dirname } from 'node:path/posix';
 import { LIBVIRT_ERRORS } from '../../../formats/wire/libvirt.ts';
 import { LIBVIRT_CALLS, LIBVIRT_FLAGS } from '../../../formats/wire/libvirt-calls.ts';
-import type { PlacedMachine, RunPlan } from '../../base/run-driver.ts';
+import type { MachinePlan, PlacedMachine } from '../../base/run-driver.ts';
 import { element, writeXml } from '../../base/xml.ts';
 import { tpmStatePath } from '../host-files.ts';
 import { isNumber } from '../libvirt-error.ts';
@@ -23,7 +23,7 @@ export function variablesPath(session: string): string {
 /** Replaces what an earlier attempt has left: no machine uses it yet. */
 export async function placeFiles(
   host: LibvirtHost,
-  plan: RunPlan,
+  plan: MachinePlan,
   signal: AbortSignal,
 ): Promise<void> {
   const { firmware, tpm } = plan.machine;

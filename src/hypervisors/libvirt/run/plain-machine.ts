@@ -9,7 +9,7 @@ import { element, type XmlElement } from '../../base/xml.ts';
 /* A machine that another hypervisor has described, or of which libvirt's own definition was not kept. */
 
 const PREFIXES = { virtio: 'vd', scsi: 'sd', sata: 'sd', usb: 'sd', ide: 'hd' } as const;
-type Bus = keyof typeof PREFIXES;
+export type Bus = keyof typeof PREFIXES;
 
 const CARDS = new Set(['virtio', 'e1000', 'e1000e', 'rtl8139', 'vmxnet3', 'ne2k_pci', 'pcnet']);
 const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;
@@ -108,7 +108,7 @@ function busOf(disk: DescribedDisk | undefined, isQ35: boolean): Bus {
 }
 
 /** A disk keeps its name where libvirt takes it. */
-function targetFor(name: string, bus: Bus, used: ReadonlySet<string>): string {
+export function targetFor(name: string, bus: Bus, used: ReadonlySet<string>): string {
   if (new RegExp(`^${PREFIXES[bus]}[a-z]{1,2}$`).test(name) && !used.has(name)) return name;
   let number = 0;
   while (used.has(PREFIXES[bus] + letters(number))) number++;

@@ -6,7 +6,8 @@ import {
   type LibvirtVolume,
 } from '../../../formats/wire/libvirt-calls.ts';
 import { HypervisorError } from '../../base/hypervisor-error.ts';
-import type { ReservedDisk, RunPlan, ServedDisk } from '../../base/run-driver.ts';
+import type { DisksPlan, RestoredDisk } from '../../base/restore-driver.ts';
+import type { ReservedDisk } from '../../base/run-driver.ts';
 import { attribute, element, parseXml, writeXml } from '../../base/xml.ts';
 import { isNumber } from '../libvirt-error.ts';
 import type { LibvirtHost } from '../libvirt-host.ts';
@@ -21,14 +22,12 @@ const FILE_POOLS = /^(dir|fs|netfs|gluster|vstorage)$/;
 /** Rejects NOT_FOUND, NO_SPACE, CONFLICT. */
 export async function reserve(
   host: LibvirtHost,
-  plan: RunPlan,
+  plan: DisksPlan,
   signal: AbortSignal,
 ): Promise<readonly ReservedDisk[]> {
-  if (plan.pool === undefined) return [];
   const { link } = host;
   const pool = await poolOf(host, plan.pool, signal);
-  const xml = await link.call(LIBVIRT_CALLS.poolXml, { pool, flags: 0 }, signal);
-  const isFile = FILE_POOLS.test(attribute(parseXml(xml, 'pool'), 'type') ?? '');
+  const isFile = await hasFiles(host, pool, signal);
   // Files that were left there by another connection are not known to a pool before that.
   await link.call(LIBVIRT_CALLS.refreshPool, { pool, flags: 0 }, signal);
   const disks = await Promise.all(
@@ -38,7 +37,7 @@ export async function reserve(
     }),
   );
   const missing = disks.filter(({ volume }) => !volume).map(({ disk }) => disk);
-  await requireSpace(host, pool, { missing, signal });
+  await requireSpace(host, pool, { needed: neededFor(missing, isFile), signal });
   const reserved: ReservedDisk[] = [];
   for (const { disk, name, volume } of disks) {
     const made = volume ?? (await makeVolume(host, pool, { name, disk, isFile, signal }));
@@ -51,6 +50,30 @@ export async function reserve(
     reserved.push({ name: disk.name, size: disk.size, source: made.key });
   }
   return reserved;
+}
+
+async function hasFiles(
+  { link }: LibvirtHost,
+  pool: LibvirtPool,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const xml = await link.call(LIBVIRT_CALLS.poolXml, { pool, flags: 0 }, signal);
+  return FILE_POOLS.test(attribute(parseXml(xml, 'pool'), 'type') ?? '');
+}
+
+/** Files grow as they are written. */
+function neededFor(disks: readonly RestoredDisk[], isFile: boolean): number {
+  return disks.reduce((sum, { data, size }) => sum + (isFile ? data : size), 0);
+}
+
+/** How much these disks need of a pool's space, in bytes. Rejects NOT_FOUND. */
+export async function neededIn(
+  host: LibvirtHost,
+  { pool, disks }: Pick<DisksPlan, 'pool' | 'disks'>,
+  signal: AbortSignal,
+): Promise<number> {
+  const isFile = await hasFiles(host, await poolOf(host, pool, signal), signal);
+  return neededFor(disks, isFile);
 }
 
 async function poolOf(
@@ -73,9 +96,8 @@ async function poolOf(
 async function requireSpace(
   { link }: LibvirtHost,
   pool: LibvirtPool,
-  { missing, signal }: { readonly missing: readonly ServedDisk[]; readonly signal: AbortSignal },
+  { needed, signal }: { readonly needed: number; readonly signal: AbortSignal },
 ): Promise<void> {
-  const needed = missing.reduce((sum, { size }) => sum + size, 0);
   if (needed === 0) return;
   const { available } = await link.call(LIBVIRT_CALLS.poolInfo, { pool }, signal);
   if (needed <= available) return;
@@ -93,7 +115,7 @@ async function makeVolume(
     signal,
   }: {
     readonly name: string;
-    readonly disk: ServedDisk;
+    readonly disk: RestoredDisk;
     readonly isFile: boolean;
     readonly signal: AbortSignal;
   },

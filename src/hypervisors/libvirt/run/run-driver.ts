@@ -1,4 +1,4 @@
-import type { RunDriver, RunPlan, ShownDisk } from '../../base/run-driver.ts';
+import type { ReservedDisk, RunDriver, RunPlan, ShownDisk } from '../../base/run-driver.ts';
 import { HypervisorError } from '../../base/hypervisor-error.ts';
 import { leaveAside, putBack, setAside } from './aside.ts';
 import { checkRun } from './check-run.ts';
@@ -18,7 +18,7 @@ export function libvirtRuns(host: RunHost): RunDriver {
   return {
     places: (signal) => placesOf(host, signal),
     check: (plan, signal) => checkRun(host, plan, signal),
-    reserve: (plan, signal) => reserve(host, plan, signal),
+    reserve: async (plan, signal) => reserveAll(host, plan, signal),
     release: (session, signal) => release(host, session, signal),
     // A machine's definition says itself where its disks are: nothing else is made known to the host.
     async show(plan, signal) {
@@ -42,6 +42,17 @@ export function libvirtRuns(host: RunHost): RunDriver {
     unregister: (placed, signal) => unregister(host, placed, signal),
     events: (signal) => eventsOf(host, signal),
   };
+}
+
+/** A copy may fill its target. */
+async function reserveAll(
+  host: RunHost,
+  { session, pool, disks }: RunPlan,
+  signal: AbortSignal,
+): Promise<readonly ReservedDisk[]> {
+  if (pool === undefined) return [];
+  const whole = disks.map(({ name, size }) => ({ name, size, data: size }));
+  return reserve(host, { session, pool, disks: whole }, signal);
 }
 
 function shownOf({ isLocal }: RunHost, { disks }: RunPlan): readonly ShownDisk[] {

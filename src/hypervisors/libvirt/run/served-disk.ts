@@ -2,6 +2,7 @@ import { parseNbdUri } from '../../../block/nbd-client/nbd-uri.ts';
 import { element, first, type XmlElement } from '../../base/xml.ts';
 import type { ServedDisk } from '../../base/run-driver.ts';
 import { HypervisorError } from '../../base/hypervisor-error.ts';
+import { OUTSIDE } from './stored-disk.ts';
 
 /* A disk of a machine that is what Holdfast serves over NBD. */
 
@@ -27,17 +28,6 @@ export function sourceFor({ name, urls }: ServedDisk, isLocal: boolean): string 
 export function exportOf(source: string) {
   return parseNbdUri(source);
 }
-
-const OUTSIDE = [
-  'driver',
-  'source',
-  'backingStore',
-  'mirror',
-  'shareable',
-  'transient',
-  'auth',
-  'encryption',
-];
 
 /** `before`: as the disk was; its bus, address, serial and the rest stay. */
 export function servedDisk(before: XmlElement, source: string): XmlElement {
