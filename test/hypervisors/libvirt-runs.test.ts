@@ -16,7 +16,10 @@ import { endless, failureOf } from './taking.ts';
 
 // A real libvirtd. What happens at each call takes too long for each commit: libvirt-runs.long.ts.
 
-test('libvirt runs machines, and gets them back, as any', { skip: libvirtMissing, timeout: 900_000 }, async (t) => {
+test('libvirt runs machines, and gets them back, as any', {
+  skip: libvirtMissing,
+  timeout: 900_000,
+}, async (t) => {
   await using host = await libvirtHost();
   await makeNetwork(host);
   const saved = await savedMachine(host);

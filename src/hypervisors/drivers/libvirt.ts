@@ -16,7 +16,7 @@ import { isNumber } from '../libvirt/libvirt-error.ts';
 import { removeLeftScratch } from '../libvirt/left-scratch.ts';
 import type { LibvirtHost } from '../libvirt/libvirt-host.ts';
 import { openLink } from '../libvirt/link.ts';
-import { libvirtRestores } from '../libvirt/restore/restore-driver.ts';
+import { libvirtRestores } from '../libvirt/back/restore-driver.ts';
 import { libvirtRuns } from '../libvirt/run/run-driver.ts';
 import { describedBy, listMachines, machineById, powerOf } from '../libvirt/machines.ts';
 import { sshWay } from '../libvirt/ssh-way.ts';

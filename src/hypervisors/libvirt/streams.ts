@@ -79,8 +79,7 @@ interface Handling<T> {
 
 export function openStreams(send: (packet: Uint8Array) => void, onIdle: () => void): Streams {
   const open = new Map<number, Open>();
-  /** Packets that came before their stream was known to be there. */
-  const early = new Map<number, EarlyPacket[]>();
+  const early = earlyPackets();
 
   function handle<T>(
     { program, number, name }: Streamed,
@@ -122,8 +121,7 @@ export function openStreams(send: (packet: Uint8Array) => void, onIdle: () => vo
       side.fail(signal!.reason);
     };
     open.set(serial, one);
-    const arrived = early.get(serial) ?? [];
-    early.delete(serial);
+    const arrived = early.take(serial);
     if (signal?.aborted === true) {
       onAbort();
       return promise;
@@ -133,15 +131,9 @@ export function openStreams(send: (packet: Uint8Array) => void, onIdle: () => vo
     for (const it of arrived) open.get(serial)?.onPacket(it.header, it.packet);
     return promise;
   }
-  function keep(header: PacketHeader, packet: Uint8Array): void {
-    const kept = early.get(header.serial);
-    // One more than that is kept by no one, and the stream is too short then.
-    if (kept && kept.length < EARLY_MAX) kept.push({ header, packet: Uint8Array.from(packet) });
-  }
-
   return {
-    expect: (serial) => void early.set(serial, []),
-    forget: (serial) => void early.delete(serial),
+    expect: early.expect,
+    forget: (serial) => void early.take(serial),
     send: (streamed, serial, { bytes, signal }) =>
       handle<undefined>(streamed, serial, {
         signal,
@@ -175,20 +167,39 @@ export function openStreams(send: (packet: Uint8Array) => void, onIdle: () => vo
     onPacket(header, packet) {
       const one = open.get(header.serial);
       if (one) one.onPacket(header, packet);
-      else keep(header, packet);
+      else early.keep(header, packet);
     },
     onPassed(ms) {
-      for (const one of [...open.values()]) {
-        one.leftMs -= ms;
-        if (one.leftMs > 0) continue;
-        const message = `libvirt has sent nothing more for ${SILENCE_MS / 1000} seconds`;
-        one.fail(new HypervisorError('UNREACHABLE', message));
-      }
+      for (const one of [...open.values()]) pass(one, ms);
     },
     isIdle: () => open.size === 0,
     end(reason) {
-      early.clear();
       for (const one of [...open.values()]) one.fail(reason);
+    },
+  };
+}
+
+function pass(one: Open, ms: number): void {
+  one.leftMs -= ms;
+  if (one.leftMs > 0) return;
+  const message = `libvirt has sent nothing more for ${SILENCE_MS / 1000} seconds`;
+  one.fail(new HypervisorError('UNREACHABLE', message));
+}
+
+/** Packets that came before their stream was known to be there. */
+function earlyPackets() {
+  const kept = new Map<number, EarlyPacket[]>();
+  return {
+    expect: (serial: number) => void kept.set(serial, []),
+    keep(header: PacketHeader, packet: Uint8Array): void {
+      const of = kept.get(header.serial);
+      // One more than that is not kept, and the stream is too short then.
+      if (of && of.length < EARLY_MAX) of.push({ header, packet: Uint8Array.from(packet) });
+    },
+    take(serial: number): readonly EarlyPacket[] {
+      const of = kept.get(serial) ?? [];
+      kept.delete(serial);
+      return of;
     },
   };
 }

@@ -34,7 +34,7 @@ const EMPTY: Hypervisor = {
     tidy: async () => [],
   },
   run: undefined,
-      restore: undefined,
+  restore: undefined,
   async [Symbol.asyncDispose]() {},
 };
 

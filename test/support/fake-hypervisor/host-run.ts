@@ -88,7 +88,7 @@ export function attachVolume(host: FakeHost, id: string, source: string): string
   const { disks } = machineOf(host, id);
   const there = [...disks].find(([, { layers }]) => layers.includes(source));
   if (there) return there[0];
-  const name = [...'abcdefgh'].map((it) => `vd${it}`).find((it) => !disks.has(it))!;
+  const name = ['vdb', 'vdc', 'vdd'].find((it) => !disks.has(it))!;
   disks.set(name, onVolume(host, source));
   announce(host, { kind: 'machine', id });
   return name;

@@ -62,10 +62,7 @@ function attachFindings(session: string | undefined): readonly Finding[] {
 async function define(
   { host, wire }: Link,
   plan: RestorePlan,
-  {
-    disks,
-    signal,
-  }: { readonly disks: readonly ReservedDisk[]; readonly signal: AbortSignal },
+  { disks, signal }: { readonly disks: readonly ReservedDisk[]; readonly signal: AbortSignal },
 ): Promise<string> {
   const { session, uuid } = plan;
   for (const { name, bytes } of plan.files) {
@@ -93,16 +90,20 @@ async function volumeDevice(
       throw new BlockError(code, cause.message, { cause });
     }
   }
-  return writeLayer(source, { size, blockSize: 4096 }, {
-    read: (into, offset) => call('read', () => bytes.read(into, offset)),
-    async write(from, offset) {
-      if (isWhole) throw new BlockError('READ_ONLY', `${source} is whole`);
-      if (isUsed(host, source)) throw new BlockError('IO', `${source} is a machine's`);
-      await call('write', () => bytes.write(from, offset));
+  return writeLayer(
+    source,
+    { size, blockSize: 4096 },
+    {
+      read: (into, offset) => call('read', () => bytes.read(into, offset)),
+      async write(from, offset) {
+        if (isWhole) throw new BlockError('READ_ONLY', `${source} is whole`);
+        if (isUsed(host, source)) throw new BlockError('IO', `${source} is a machine's`);
+        await call('write', () => bytes.write(from, offset));
+      },
+      async flush() {
+        await call('flush', () => {});
+        isWhole = true;
+      },
     },
-    async flush() {
-      await call('flush', () => {});
-      isWhole = true;
-    },
-  });
+  );
 }

@@ -20,7 +20,10 @@ export async function register(
 ): Promise<MachineId> {
   const made = await findMade(host, plan.session, signal);
   if (made !== undefined) return made;
-  return defineNew(host, plan, { definitionOn: (fit) => definitionOf({ plan, shown, fit }), signal });
+  return defineNew(host, plan, {
+    definitionOn: (fit) => definitionOf({ plan, shown, fit }),
+    signal,
+  });
 }
 
 /** A machine that is not there yet, with its files. Rejects EXISTS, UNSUPPORTED. */

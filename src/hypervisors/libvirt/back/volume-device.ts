@@ -58,11 +58,15 @@ export async function isBlockVolume(
 /** The last program that closes a block device has Linux write all of it. */
 function rawDevice(opened: Volume): WritableBlockDevice {
   const { size, volume } = opened;
-  return writeLayer(volume.key, { size, blockSize: UNIT }, {
-    read: (into, offset) => download(opened, into, offset),
-    write: (from, offset) => upload(opened, from, offset),
-    flush: async () => {},
-  });
+  return writeLayer(
+    volume.key,
+    { size, blockSize: UNIT },
+    {
+      read: (into, offset) => download(opened, into, offset),
+      write: (from, offset) => upload(opened, from, offset),
+      flush: async () => {},
+    },
+  );
 }
 
 /** `length`: of the file as libvirt has made it. */
@@ -70,31 +74,35 @@ function imageDevice(opened: Volume, length: number): WritableBlockDevice {
   const { size, volume } = opened;
   const image = newQcow2(size, length);
   let isWhole = false;
-  return writeLayer(volume.key, { size, blockSize: UNIT }, {
-    async read(into, offset) {
-      for (const { at, part } of partsOf(into, offset, image.find(offset, into.length))) {
-        if (at === undefined) part.fill(0);
-        else await download(opened, part, at);
-      }
+  return writeLayer(
+    volume.key,
+    { size, blockSize: UNIT },
+    {
+      async read(into, offset) {
+        for (const { at, part } of partsOf(into, offset, image.find(offset, into.length))) {
+          if (at === undefined) part.fill(0);
+          else await download(opened, part, at);
+        }
+      },
+      async write(from, offset) {
+        requireOpen(isWhole, volume);
+        for (const { at, part } of partsOf(from, offset, image.place(offset, from.length))) {
+          await upload(opened, part, at!);
+        }
+      },
+      async zero(offset, count) {
+        requireOpen(isWhole, volume);
+        const written = image.find(offset, count).filter(({ at }) => at !== undefined);
+        for (const it of written) await upload(opened, new Uint8Array(it.length), it.at!);
+      },
+      async flush() {
+        if (isWhole) return;
+        isWhole = true;
+        for (const { at, bytes } of image.tables()) await upload(opened, bytes, at);
+        await sync(opened);
+      },
     },
-    async write(from, offset) {
-      requireOpen(isWhole, volume);
-      for (const { at, part } of partsOf(from, offset, image.place(offset, from.length))) {
-        await upload(opened, part, at!);
-      }
-    },
-    async zero(offset, count) {
-      requireOpen(isWhole, volume);
-      const written = image.find(offset, count).filter(({ at }) => at !== undefined);
-      for (const it of written) await upload(opened, new Uint8Array(it.length), it.at!);
-    },
-    async flush() {
-      if (isWhole) return;
-      isWhole = true;
-      for (const { at, bytes } of image.tables()) await upload(opened, bytes, at);
-      await sync(opened);
-    },
-  });
+  );
 }
 
 function requireOpen(isWhole: boolean, { key }: LibvirtVolume): void {
@@ -120,7 +128,11 @@ async function sync({ host, volume, size, signal }: Volume): Promise<void> {
     // libvirt reads the header that is there now.
     await link.call(LIBVIRT_CALLS.refreshPool, { pool, flags: 0 }, signal);
     const again = await link.call(LIBVIRT_CALLS.volumeByName, { pool, name }, signal);
-    await link.call(LIBVIRT_CALLS.resizeVolume, { volume: again, capacity: size, flags: 0 }, signal);
+    await link.call(
+      LIBVIRT_CALLS.resizeVolume,
+      { volume: again, capacity: size, flags: 0 },
+      signal,
+    );
   });
 }
 

@@ -53,10 +53,7 @@ async function check(
 async function define(
   host: RunHost,
   plan: RestorePlan,
-  {
-    disks,
-    signal,
-  }: { readonly disks: readonly ReservedDisk[]; readonly signal: AbortSignal },
+  { disks, signal }: { readonly disks: readonly ReservedDisk[]; readonly signal: AbortSignal },
 ): Promise<MachineId> {
   const volumes = await Promise.all(
     disks.map(async ({ name, source }) => ({
