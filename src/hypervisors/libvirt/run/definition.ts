@@ -10,9 +10,10 @@ import { plainMachine, plainType } from './plain-machine.ts';
 import { variablesPath } from './placed-files.ts';
 
 /*
- * The definition of a machine that a recovery point becomes, on what a session serves or on disks of the host. Where the recovery point has libvirt's own definition, all of that stays which
- * the host can have: only disks, cards, firmware and names are others. Devices of the host that were passed through to
- * the machine, and disks that are not in the recovery point, are left out.
+ * The definition of a machine that a recovery point becomes, on what a session serves or on disks of the host. Where
+ * the recovery point has libvirt's own definition, all of that stays which the host can have: only disks, cards,
+ * firmware and names are others. Devices of the host that were passed through to the machine, and disks that are not in
+ * the recovery point, are left out.
  */
 
 export interface Defining {
