@@ -159,7 +159,7 @@ function wholeConforms(test: Test, open: () => Promise<RunTestHost>): void {
     const before = new Uint8Array(MIB).fill(1);
     await disk.read(before, 100);
     ok(before.every((it) => it === 0));
-    // Of all lengths, over each other, and not in order.
+    // Writes of all lengths, over each other, and not in order.
     const model = new Uint8Array(first!.size);
     const writes = [
       [700_000, 300_000],

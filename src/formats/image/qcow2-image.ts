@@ -20,7 +20,7 @@ export interface PlacedRange extends FoundRange {
 }
 
 export interface FoundRange {
-  /** Of the disk. */
+  /** The place on the disk. */
   readonly offset: number;
   readonly length: number;
   /** In the file. */
