@@ -1,7 +1,6 @@
 import { FormatError } from '../formats/format-error.ts';
 import type { PointRecord } from '../formats/store/catalog/point.ts';
 import {
-  decodeProofRecord,
   encodeProofRecord,
   type KeptProof,
   type ProofOutcome,
@@ -22,8 +21,7 @@ import { putDurably } from '../sys/files/write-atomically.ts';
 import { CatalogError } from './catalog-error.ts';
 import { leaseTurn } from './leases.ts';
 import { type PointPlace, pointIds } from './point-places.ts';
-import { dropProofs, proofFiles, proofPaths } from './proof-places.ts';
-import { readRecord } from './read-record.ts';
+import { dropProofs, proofFiles, proofPaths, proofsOf, readProofs } from './proof-records.ts';
 import { setDirectory } from './set-copies.ts';
 import type { OpenSet } from './sets.ts';
 
@@ -31,9 +29,6 @@ import type { OpenSet } from './sets.ts';
  * Proofs of recovery points, beside these: a record of the last ones, and a file with the evidence of each. References
  * are written after what they refer to. Grammar, and what a crash leaves: formats/store/catalog/proof.md.
  */
-
-/** Three proofs with eight parts of 32 frames. */
-const RECORD_LENGTH_MAX = 256 * 1024;
 
 /** Rejects NOT_FOUND if the point was forgotten in the meantime: nothing is kept then. */
 export async function keepProof(
@@ -66,20 +61,6 @@ export async function keepProof(
   await putDurably(files, paths.record, encodeProofRecord(record, set.keys.record));
   await dropUnnamed(store, record);
   return kept;
-}
-
-/** The proofs of a point, the newest first, by what needs no key. A damaged record counts as none. */
-export async function proofsOf(
-  store: Store,
-  place: PointPlace,
-  key?: Uint8Array,
-): Promise<readonly KeptProof[]> {
-  try {
-    return (await readProofs(store, place, key))?.proofs ?? [];
-  } catch (cause) {
-    if (!(cause instanceof CatalogError)) throw cause;
-    return [];
-  }
 }
 
 export interface ShownProof extends ProofOutcome, Evidence {}
@@ -121,22 +102,6 @@ export async function proofDamage(
     }
   }
   return found;
-}
-
-/** Undefined: the point was not tried. Rejects CORRUPT. */
-async function readProofs(
-  store: Store,
-  place: PointPlace,
-  key: Uint8Array | undefined,
-): Promise<ProofRecord | undefined> {
-  const { files } = store;
-  const path = proofPaths(store, place).record;
-  if (!(await files.stat(path))) return undefined;
-  const record = await readRecord({ files, store }, path, RECORD_LENGTH_MAX, (bytes) =>
-    decodeProofRecord(bytes, key),
-  );
-  if (record.set === place.set && record.point === place.id) return record;
-  throw new CatalogError('CORRUPT', `${path}: it is of ${record.set}/${record.point}`);
 }
 
 /** Those whose evidence is whole: verifying a point again mends a damaged proof. */

@@ -25,7 +25,7 @@ import {
   readPointRecord,
   readWritten,
 } from './points.ts';
-import { dropProofs } from './proof-places.ts';
+import { dropProofs } from './proof-records.ts';
 import { byPublication } from './publication-order.ts';
 import { mendSetRecord } from './set-copies.ts';
 import { type OpenSet, setNames } from './sets.ts';

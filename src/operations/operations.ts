@@ -17,6 +17,7 @@ import { operations as set } from './nouns/set.ts';
 import { operations as ssh } from './nouns/ssh.ts';
 import { operations as store } from './nouns/store.ts';
 import { operations as token } from './nouns/token.ts';
+import { operations as verify } from './nouns/verify.ts';
 
 const ALL = [
   ...service,
@@ -36,6 +37,7 @@ const ALL = [
   ...ssh,
   ...disk,
   ...hypervisor,
+  ...verify,
 ] as const;
 
 type Any = (typeof ALL)[number];

@@ -1,7 +1,8 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { newPointId } from '../../src/catalog/points.ts';
-import { keepProof, lastProof, proofDamage, proofsOf } from '../../src/catalog/proofs.ts';
+import { proofsOf } from '../../src/catalog/proof-records.ts';
+import { keepProof, lastProof, proofDamage } from '../../src/catalog/proofs.ts';
 import { forgetPoint, publishPoint } from '../../src/catalog/publication.ts';
 import { openStore } from '../../src/store/directory/store.ts';
 import { crashingFs, onlyPowerCuts } from '../support/crashing-fs.ts';

@@ -23,6 +23,7 @@ const set: Load = () => import('../../operations/nouns/set.ts');
 const ssh: Load = () => import('../../operations/nouns/ssh.ts');
 const store: Load = () => import('../../operations/nouns/store.ts');
 const token: Load = () => import('../../operations/nouns/token.ts');
+const verify: Load = () => import('../../operations/nouns/verify.ts');
 
 /** The files of each noun, with the one that takes longer behind the other. */
 const FILES: Readonly<Record<NounOf<OperationName>, readonly Load[]>> = {
@@ -32,7 +33,7 @@ const FILES: Readonly<Record<NounOf<OperationName>, readonly Load[]>> = {
   ...{ job: [job, background], schedule: [job, background] },
   ...{ session: [session], files: [files] },
   ...{ network: [network], host: [host], ssh: [ssh], 'ssh-key': [ssh], disk: [disk], pool: [disk] },
-  hypervisor: [hypervisor],
+  ...{ hypervisor: [hypervisor], verify: [verify] },
 };
 
 export async function declared(name: OperationName): Promise<Operation> {

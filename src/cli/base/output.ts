@@ -164,6 +164,11 @@ export function duration(seconds: number): string {
   return minutes < 90 ? `${minutes} min` : `${(minutes / 60).toFixed(1)} h`;
 }
 
+/** A line of facts: a word, and what it is. */
+export function fact(head: string, text: string): string {
+  return `${head.padEnd(16)}${text}`;
+}
+
 /** Columns as wide as their widest cell. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [head, ...rows].map((row) => row.map(printable));

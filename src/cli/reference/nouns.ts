@@ -110,6 +110,10 @@ export const NOUNS: readonly Noun[] = [
     commands: backups('restore', 'disk'),
   },
   {
+    ...{ name: 'verify', group: 'Recovery', about: 'proof that recovery points boot' },
+    commands: { show: byHand(() => import('../commands/backups/verify-show.ts')) },
+  },
+  {
     ...{ name: 'files', group: 'Recovery', about: 'single files' },
     commands: {
       list: byHand(() => import('../commands/files/files-list.ts')),

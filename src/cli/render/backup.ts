@@ -1,7 +1,9 @@
 import { formatSize } from '../../lib/sizes.ts';
 import type { ShownPoint } from '../../operations/nouns/backup.ts';
+import { proofFacts } from '../../client/proof-facts.ts';
+import { proofText } from '../../client/proof-text.ts';
 import { BackupIncomplete } from '../base/command-errors.ts';
-import { table } from '../base/output.ts';
+import { fact, table } from '../base/output.ts';
 import type { Renders } from './render.ts';
 
 export const render = {
@@ -31,8 +33,8 @@ export const render = {
   'backup/list': {
     text: ({ points }) =>
       table(
-        ['POINT', 'SET', 'MACHINE', 'CREATED', 'FROM', 'DISKS', 'STORED'],
-        points.map(({ point, set, machine, created, origin, disks, storedBytes }) => [
+        ['POINT', 'SET', 'MACHINE', 'CREATED', 'FROM', 'DISKS', 'STORED', 'PROOF'],
+        points.map(({ point, set, machine, created, origin, disks, storedBytes, proof }) => [
           point,
           set,
           machine,
@@ -40,6 +42,7 @@ export const render = {
           origin,
           disks.map(({ name, size }) => `${name} ${formatSize(size)}`).join(', '),
           formatSize(storedBytes),
+          proofText(proof),
         ]),
       ),
     say: ({ damaged }) => damaged.map(({ reason }) => `DAMAGED ${reason}`),
@@ -63,24 +66,22 @@ export const render = {
 function pointText(point: ShownPoint): string {
   const { set, machine, created, origin, parent, disks, readBytes, storedBytes, run } = point;
   return [
-    row('recovery point', point.point),
-    row('set', set),
-    row('machine', machine),
-    row('created', `${created}, from a ${origin}`),
-    row('based on', parent ?? 'nothing'),
-    row('read, stored', `${formatSize(readBytes)}, ${formatSize(storedBytes)}`),
-    ...(run === undefined ? [] : [row('run', run)]),
+    fact('recovery point', point.point),
+    fact('set', set),
+    fact('machine', machine),
+    fact('created', `${created}, from a ${origin}`),
+    fact('based on', parent ?? 'nothing'),
+    fact('read, stored', `${formatSize(readBytes)}, ${formatSize(storedBytes)}`),
+    ...(run === undefined ? [] : [fact('run', run)]),
     ...consistencyLines(point),
-    ...disks.map(({ name, size, source }) => row('disk', `${name} ${formatSize(size)} ${source}`)),
+    ...disks.map(({ name, size, source }) => fact('disk', `${name} ${formatSize(size)} ${source}`)),
     ...machineLines(point),
+    fact('proof', proofText(point.proof)),
+    ...(point.proof ? proofFacts(point.proof).map(([head, text]) => fact(head, text)) : []),
     ...point.files.map(({ name, kind, size }) =>
-      row('file', `${name} ${formatSize(size)} ${kind}`),
+      fact('file', `${name} ${formatSize(size)} ${kind}`),
     ),
   ].join('\n');
-}
-
-function row(head: string, text: string): string {
-  return `${head.padEnd(16)}${text}`;
 }
 
 const STATES = {
@@ -94,11 +95,11 @@ function consistencyLines({ consistency }: ShownPoint): string[] {
   if (!consistency) return [];
   const { asked, got, why } = consistency;
   const less = asked === got ? '' : ` (asked: ${asked}${why === undefined ? '' : `; ${why}`})`;
-  return [row('consistency', `${STATES[got]}${less}`)];
+  return [fact('consistency', `${STATES[got]}${less}`)];
 }
 
 function machineLines({ description, unreadable }: ShownPoint): string[] {
-  if (unreadable !== undefined) return [row('description', `CANNOT BE READ: ${unreadable}`)];
+  if (unreadable !== undefined) return [fact('description', `CANNOT BE READ: ${unreadable}`)];
   if (!description) return [];
   const { name, hypervisor, product, folder, uuid, arch, machineType, cpus, cpuModel } =
     description;
@@ -106,19 +107,21 @@ function machineLines({ description, unreadable }: ShownPoint): string[] {
   const inFolder = folder === undefined ? '' : ` in ${folder}`;
   const model = cpuModel === undefined ? '' : ` ${cpuModel}`;
   return [
-    row('described by', `${hypervisor} (${product})`),
-    row('its name there', `${name}${inFolder}, ${uuid}`),
-    row('processors', `${cpus} ${arch}${model}`),
-    row('memory', formatSize(memory)),
-    row('model', machineType ?? 'not known'),
-    row('firmware', `${firmware.toUpperCase()}${secureBoot ? ' with Secure Boot' : ''}`),
-    ...(tpm === undefined ? [] : [row('TPM', tpm)]),
-    ...(os === undefined ? [] : [row('system', os)]),
-    ...(boot.length === 0 ? [] : [row('boots from', boot.join(', '))]),
-    ...(autostart ? [row('starts', 'with its host')] : []),
-    ...nics.map((nic) => row('network card', nicText(nic))),
+    fact('described by', `${hypervisor} (${product})`),
+    fact('its name there', `${name}${inFolder}, ${uuid}`),
+    fact('processors', `${cpus} ${arch}${model}`),
+    fact('memory', formatSize(memory)),
+    fact('model', machineType ?? 'not known'),
+    fact('firmware', `${firmware.toUpperCase()}${secureBoot ? ' with Secure Boot' : ''}`),
+    ...(tpm === undefined ? [] : [fact('TPM', tpm)]),
+    ...(os === undefined ? [] : [fact('system', os)]),
+    ...(boot.length === 0 ? [] : [fact('boots from', boot.join(', '))]),
+    ...(autostart ? [fact('starts', 'with its host')] : []),
+    ...nics.map((nic) => fact('network card', nicText(nic))),
     ...disks.flatMap(({ name: disk, bus, excluded }) =>
-      excluded ? [row('LEFT OUT', `${disk} (${bus}), ${excluded.reason}: ${excluded.detail}`)] : [],
+      excluded
+        ? [fact('LEFT OUT', `${disk} (${bus}), ${excluded.reason}: ${excluded.detail}`)]
+        : [],
     ),
   ];
 }

@@ -1,6 +1,7 @@
 import { formatSize } from '../../lib/sizes.ts';
 import type { ShownFinding, ShownMachine } from '../../operations/nouns/hypervisor.ts';
 import type { ResultOf } from '../../operations/operations.ts';
+import { proofText } from '../../client/proof-text.ts';
 import { CheckFailed } from '../base/command-errors.ts';
 import { duration, table } from '../base/output.ts';
 import type { Renders } from './render.ts';
@@ -25,7 +26,10 @@ export const render = {
   'hypervisor/machines': ({ machines }, { check }) =>
     [
       table(
-        ['MACHINE', 'POWER', 'LAST BACKUP', 'CONSISTENCY', 'SET', ...(check ? CHECKED : [])],
+        [
+          ...['MACHINE', 'POWER', 'LAST BACKUP', 'CONSISTENCY', 'SET', 'PROOF'],
+          ...(check ? CHECKED : []),
+        ],
         machines.map((machine) => [...machineRow(machine), ...(check ? checkedRow(machine) : [])]),
       ),
       ...machines.flatMap(({ machine, findings }) => {
@@ -86,8 +90,9 @@ function blocked(findings: readonly ShownFinding[], hypervisor: string): Error |
   return new CheckFailed(`backups from "${hypervisor}" cannot begin: ${what} not met`);
 }
 
-function machineRow({ machine, power, last }: ShownMachine): readonly string[] {
-  return [machine, power, last?.created ?? 'never', last?.consistency ?? '', last?.set ?? ''];
+function machineRow({ machine, power, last, proof }: ShownMachine): readonly string[] {
+  const backup = [last?.created ?? 'never', last?.consistency ?? '', last?.set ?? ''];
+  return [machine, power, ...backup, last === null ? '' : proofText(proof)];
 }
 
 const CHECKED = ['DISKS', 'AT MOST', 'AT 1 GBIT/S', 'STATE'];

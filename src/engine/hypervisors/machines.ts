@@ -6,6 +6,7 @@ import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
 import type { ShownMachine } from '../../operations/nouns/hypervisor.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import type { Engine, WorkOptions } from '../base/engine.ts';
+import { newestProofs } from '../points/point-proofs.ts';
 import { connect } from './connect.ts';
 import type { Hypervisors } from './hypervisors.ts';
 import { machineNamed, shownFinding, WISH } from './readiness.ts';
@@ -26,7 +27,10 @@ export async function machines(
   await using it = await connect(hypervisors, hypervisor, { owner: engine.store.id, signal });
   const all = await it.machines(signal);
   const summaries = machine === undefined ? all : [machineNamed(it, all, machine)];
-  const last = await lastBackups(engine, new Set(summaries.map(({ name }) => name)));
+  const names = new Set(summaries.map(({ name }) => name));
+  const places = await engine.pointNames.newestFirst(undefined);
+  const last = await lastBackups(engine, places, names);
+  const proofs = await newestProofs(engine.store, places, (name) => names.has(name));
   const shown: ShownMachine[] = [];
   const total = summaries.length;
   for (let at = 0; at < total; at += EXAMINED_MAX) {
@@ -35,7 +39,7 @@ export async function machines(
     const examined = await Promise.all(
       some.map(async (summary) => ({
         ...{ machine: summary.name, id: summary.id, power: summary.power },
-        last: last.get(summary.name) ?? null,
+        ...{ last: last.get(summary.name) ?? null, proof: proofs.get(summary.name) ?? null },
         ...(check ? await examine(it, summary, signal) : NOT_ASKED),
       })),
     );
@@ -82,11 +86,12 @@ type Last = NonNullable<ShownMachine['last']>;
 
 /** By machine, whose name in the sets is that on the hypervisor, unless another one was chosen. */
 async function lastBackups(
-  { store, pointNames }: Engine,
+  { store }: Engine,
+  places: readonly PointPlace[],
   names: ReadonlySet<string>,
 ): Promise<ReadonlyMap<string, Last>> {
   const newest = new Map<string, PointPlace>();
-  for (const place of await pointNames.newestFirst(undefined)) {
+  for (const place of places) {
     const machine = machineOf(place.id);
     if (machine !== undefined && names.has(machine) && !newest.has(machine)) {
       newest.set(machine, place);

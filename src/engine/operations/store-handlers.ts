@@ -54,6 +54,8 @@ export function storeHandlers(context: StoreContext): Handlers<StoreOperationNam
       (await listed()).pointPage(await engine(), request),
     'backup/show': async ({ engine }, request, { secrets }) =>
       (await import('../points/shown-point.ts')).showPoint(await engine(), request, secrets),
+    'verify/show': async ({ engine }, request, { secrets }) =>
+      (await import('../points/shown-proof.ts')).showProof(await engine(), request, secrets),
     'backup/forget': async ({ engine }, { point }) =>
       (await listed()).forget(await engine(), point),
     'backup/retain': async ({ engine }, request) =>

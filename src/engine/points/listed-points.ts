@@ -6,7 +6,7 @@ import type { DamagedPoint } from '../../operations/base/fields.ts';
 import type { PointSummary } from '../../operations/nouns/backup.ts';
 import type { Engine } from '../base/engine.ts';
 import { checkDeletions } from './deletions.ts';
-import { summaryOf } from './point-summary.ts';
+import { summariesOf } from './point-proofs.ts';
 import { olderMachines } from './published-points.ts';
 
 /* Recovery points, listed and forgotten: what needs no part of a disk, so that these commands start quickly. */
@@ -42,7 +42,7 @@ export async function points(
       (run === undefined || point.run === run),
   );
   return {
-    points: wanted.map(summaryOf),
+    points: await summariesOf(store, wanted),
     damaged: [...list.damaged, ...older].map(({ path, reason }) => ({ path, reason })),
   };
 }
@@ -53,7 +53,7 @@ export async function pointPage(
 ): Promise<PointListing & { readonly total: number; readonly first: number }> {
   const { points, damaged, total } = await pageOfPoints(store, pointNames, request);
   return {
-    points: points.map(summaryOf),
+    points: await summariesOf(store, points),
     damaged: damaged.map(({ path, reason }) => ({ path, reason })),
     ...{ total, first: request.first },
   };

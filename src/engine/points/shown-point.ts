@@ -1,11 +1,13 @@
 import { CatalogError } from '../../catalog/catalog-error.ts';
 import { fileOfKind, isLost, readMachine, readPointFile } from '../../catalog/point-files.ts';
+import { lastProof } from '../../catalog/proofs.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
 import type { MachineDescription } from '../../formats/store/catalog/machine.ts';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import type { ShownPoint } from '../../operations/nouns/backup.ts';
 import { type Engine, openPoint, type SecretSource } from '../base/engine.ts';
 import { summaryOf } from './point-summary.ts';
+import { shownProof } from './shown-proof.ts';
 
 /* What is shown of a recovery point with the key of its set: all of the machine. */
 
@@ -23,8 +25,24 @@ export async function showPoint(
     ...summaryOf(point),
     files: (point.files ?? []).map(({ name, kind, size }) => ({ name, kind, size })),
     ...(await descriptionOf(engine, set, point)),
+    proof: await proofOf(engine, set, point),
     definition: definition ? await definitionOf({ store }, set, point) : undefined,
   };
+}
+
+/** A damaged proof does not hide the rest: a check reports it. */
+async function proofOf(
+  { store }: Pick<Engine, 'store'>,
+  set: OpenSet,
+  { id }: PointRecord,
+): Promise<ShownPoint['proof']> {
+  try {
+    const proof = await lastProof(store, set, id);
+    return proof && shownProof(proof, store.clock.now());
+  } catch (cause) {
+    if (!(cause instanceof CatalogError)) throw cause;
+    return undefined;
+  }
 }
 
 /** A description that the store has lost does not hide the rest. */

@@ -29,6 +29,7 @@ import {
   word,
 } from '../base/fields.ts';
 import { mutation, query } from '../base/operation.ts';
+import { lastProof, shownLastProof } from '../base/proofs.ts';
 
 /* Recovery points: made, listed and forgotten. */
 
@@ -76,7 +77,7 @@ const summary = {
       'machine did not run)',
   ),
 };
-const pointSummary = object(summary);
+const pointSummary = object({ ...summary, proof: lastProof });
 export type PointSummary = Of<typeof pointSummary>;
 
 /** No hypervisor's own is longer: its files of several machines are. */
@@ -96,6 +97,7 @@ const shownPoint = object({
     ),
     'files that belong to the machine; in an encrypted set they are encrypted, like its disks',
   ),
+  proof: shownLastProof,
   description: field(optional(describedMachine), 'the machine, as its hypervisor described it'),
   unreadable: field(optional(prose), 'why the description of the machine cannot be read'),
   definition: field(

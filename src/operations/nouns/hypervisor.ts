@@ -22,6 +22,7 @@ import {
   word,
 } from '../base/fields.ts';
 import { mutation, query } from '../base/operation.ts';
+import { newestProof } from '../base/proofs.ts';
 
 /* Managed hosts that run machines: where they are, by what they are recognized, whether a backup could begin. */
 
@@ -232,6 +233,7 @@ const machine = object({
   id: field(word, 'the ID that the hypervisor uses for it'),
   power: field(oneOf('on', 'off', 'paused', 'suspended', 'unknown'), 'its present state'),
   last: field(nullable(lastBackup), 'its newest recovery point; null: there is none'),
+  proof: newestProof,
   disks: field(nullable(list(disk, 10_000)), 'its disks; null: not asked for'),
   bytes: field(nullable(count), 'the most that a full backup would read; null: not known'),
   seconds: field(
@@ -243,9 +245,9 @@ const machine = object({
 export type ShownMachine = Of<typeof machine>;
 
 const machines = query('hypervisor/machines', {
-  summary: 'List the machines of a hypervisor, with their last backups',
+  summary: 'List the machines of a hypervisor, with their last backups and proofs',
   runs: 'worker',
-  shows: ['hypervisor', 'backup'],
+  shows: ['hypervisor', 'backup', 'verify'],
   request: object({
     hypervisor: hypervisorName,
     machine: field(optional(line(256)), 'only this machine', {

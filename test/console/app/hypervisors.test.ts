@@ -14,7 +14,7 @@ function looking(...hypervisors: ShownHypervisor[]) {
 
 function machine(name: string, of: Partial<ShownMachine> = {}): ShownMachine {
   return {
-    ...{ machine: name, id: name, power: 'on', last: null },
+    ...{ machine: name, id: name, power: 'on', last: null, proof: null },
     ...{ disks: null, bytes: null, seconds: null, findings: null },
     ...of,
   };

@@ -1,9 +1,9 @@
 import { option } from '../../base/rows.ts';
 import { formatSize } from '../../../lib/sizes.ts';
-import { realFileSystem } from '../../../sys/files/real-file-system.ts';
 import type { Command } from '../../base/command.ts';
 import { table } from '../../base/output.ts';
 import { UsageError } from '../../base/command-errors.ts';
+import { writeNewFile } from '../../base/written-file.ts';
 
 export const command: Command = {
   summary: 'Collect logs and settings for a support request, without secrets',
@@ -24,7 +24,7 @@ export const command: Command = {
     const { archive, ...made } = await call('support/create', {});
     const bytes = Buffer.from(archive, 'base64');
     if (to === '-') return output.bytes(bytes);
-    await written(to, bytes);
+    await writeNewFile(to, bytes);
     output.result({ ...made, file: to, bytes: bytes.length }, () =>
       [
         table(
@@ -36,16 +36,3 @@ export const command: Command = {
     );
   },
 };
-
-/** Written whole, or not at all: a part would look like a bundle, and block the next one. */
-async function written(to: string, bytes: Uint8Array): Promise<void> {
-  const files = realFileSystem();
-  await using file = await files.create(to);
-  try {
-    await file.write(bytes, 0);
-    await file.sync();
-  } catch (cause) {
-    await files.unlink(to);
-    throw cause;
-  }
-}

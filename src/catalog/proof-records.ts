@@ -1,9 +1,22 @@
 import { join } from 'node:path/posix';
+import {
+  decodeProofRecord,
+  type KeptProof,
+  type ProofRecord,
+} from '../formats/store/catalog/proof.ts';
 import type { Store } from '../store/directory/store.ts';
+import { CatalogError } from './catalog-error.ts';
 import type { PointPlace } from './point-places.ts';
+import { readRecord } from './read-record.ts';
 import { setDirectory } from './set-copies.ts';
 
-/* Where the proofs of recovery points lie: formats/store/catalog/proof.md. */
+/*
+ * Records of proofs, for lists: where they lie, and what they say without a key. Grammar:
+ * formats/store/catalog/proof.md.
+ */
+
+/** Three proofs with eight parts of 32 frames. */
+const RECORD_LENGTH_MAX = 256 * 1024;
 
 const SUFFIX = '.proof';
 const EVIDENCE = /^(.+)\.([1-9]\d{0,14})\.evidence$/;
@@ -55,4 +68,34 @@ export async function dropProofs(store: Store, place: PointPlace): Promise<void>
   for (const { id, number } of evidence) {
     if (id === place.id) await files.unlink(pathOf(number));
   }
+}
+
+/** The proofs of a point, the newest first, by what needs no key. A damaged record counts as none. */
+export async function proofsOf(
+  store: Store,
+  place: PointPlace,
+  key?: Uint8Array,
+): Promise<readonly KeptProof[]> {
+  try {
+    return (await readProofs(store, place, key))?.proofs ?? [];
+  } catch (cause) {
+    if (!(cause instanceof CatalogError)) throw cause;
+    return [];
+  }
+}
+
+/** Undefined: the point was not tried. Rejects CORRUPT. */
+export async function readProofs(
+  store: Store,
+  place: PointPlace,
+  key: Uint8Array | undefined,
+): Promise<ProofRecord | undefined> {
+  const { files } = store;
+  const path = proofPaths(store, place).record;
+  if (!(await files.stat(path))) return undefined;
+  const record = await readRecord({ files, store }, path, RECORD_LENGTH_MAX, (bytes) =>
+    decodeProofRecord(bytes, key),
+  );
+  if (record.set === place.set && record.point === place.id) return record;
+  throw new CatalogError('CORRUPT', `${path}: it is of ${record.set}/${record.point}`);
 }

@@ -1,0 +1,51 @@
+import { proofsOf } from '../../catalog/proof-records.ts';
+import { lastProof, type ShownProof as Kept } from '../../catalog/proofs.ts';
+import { CatalogError } from '../../catalog/catalog-error.ts';
+import type { ShownProof } from '../../operations/base/proofs.ts';
+import type { RequestOf, ResultOf } from '../../operations/operations.ts';
+import { type Engine, openPoint, type SecretSource } from '../base/engine.ts';
+import { outcomeOf } from './point-proofs.ts';
+
+/* What is shown of a proof with the key of its set. */
+
+/** Rejects NOT_FOUND if the point was not tried. */
+export async function showProof(
+  engine: Engine,
+  { point: query, ...asked }: RequestOf<'verify/show'>,
+  secrets: SecretSource,
+): Promise<ResultOf<'verify/show'>> {
+  const { store } = engine;
+  const { set, point } = await openPoint(engine, query, secrets);
+  const { id, machine } = point;
+  const proof = await lastProof(store, set, id);
+  if (!proof) {
+    const advice = `"holdfast verify ${id}" boots it in isolation`;
+    throw new CatalogError('NOT_FOUND', `${id} was not tried: ${advice}`);
+  }
+  const now = store.clock.now();
+  const [, ...earlier] = await proofsOf(store, { set: set.name, id }, set.keys.record);
+  const { small } = proof;
+  return {
+    ...{ point: id, set: set.name, machine, proof: shownProof(proof, now) },
+    earlier: earlier.map((it) => outcomeOf(it, now)),
+    screenshot: asked.screenshot ? base64(proof.screenshot ?? new Uint8Array(0)) : undefined,
+    picture: asked.picture && small ? { ...small, rgb: base64(small.rgb) } : undefined,
+    serial: asked.serial ? proof.serial : undefined,
+  };
+}
+
+export function shownProof(proof: Kept, now: Date): ShownProof {
+  const { reason, accelerator, checks, timings, readBytes, writtenBytes, without } = proof;
+  return {
+    ...outcomeOf(proof, now),
+    ...{ reason, accelerator, checks, readBytes, writtenBytes, without },
+    preparedMs: timings.preparedMs,
+    bootMs: timings.bootMs ?? null,
+    hasScreenshot: proof.screenshot !== undefined,
+    screenText: proof.screenText ?? null,
+  };
+}
+
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64');
+}
