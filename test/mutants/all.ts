@@ -13,6 +13,7 @@ import type { Mutant } from './mutant.ts';
 import { nbdClient } from './nbd-client.ts';
 import { network } from './network.ts';
 import { pageLocations } from './page-locations.ts';
+import { proofs } from './proofs.ts';
 import { screens } from './screens.ts';
 import { sealedLog } from './sealed-log.ts';
 import { sealedOverlay } from './sealed-overlay.ts';
@@ -27,6 +28,7 @@ export const mutants: readonly Mutant[] = [
   ...disks,
   ...store,
   ...sessions,
+  ...proofs,
   ...placedSessions,
   ...ingest,
   ...service,

@@ -54,7 +54,7 @@ export const screens: readonly Mutant[] = [
   },
   {
     name: 'support: a part of a bundle stays',
-    file: 'src/cli/commands/watch/support-create.ts',
+    file: 'src/cli/base/written-file.ts',
     text: '    await files.unlink(to);\n',
     to: '',
     tests: ['test/daemon/support.test.ts'],

@@ -73,6 +73,10 @@ test('in an encrypted set nothing of the evidence can be read, and none of it be
   }
   const other = sealEvidence(FAILED_PROOF, KEYS, (length) => pattern(length));
   throws(() => openEvidence(other.bytes, parts, KEYS), FormatError);
+  const named = parts.map(({ name, frames }) => ({
+    ...{ name, frames: frames.map((frame) => ({ ...frame, digest: pattern(32, 9) })) },
+  }));
+  throws(() => openEvidence(bytes, named, KEYS), FormatError);
   throws(() => openEvidence(bytes, parts, domainKeys(pattern(32, 1))), FormatError);
 });
 
