@@ -99,7 +99,10 @@ export const NOUNS: readonly Noun[] = [
   },
   {
     ...{ name: 'session', group: 'Recovery', about: 'recovery sessions' },
-    commands: sessions('session', 'list', 'show', 'log', 'resume', 'stop', 'keep', 'discard'),
+    commands: sessions(
+      ...(['session', 'list', 'show', 'log', 'resume', 'stop'] as const),
+      ...(['finalize', 'keep', 'discard'] as const),
+    ),
   },
   {
     ...{ name: 'export', group: 'Recovery', about: 'exports of running sessions' },

@@ -22,6 +22,15 @@ export const render = {
   },
   'session/show': sessionText,
   'session/log': ({ lines }) => lines.map(({ time, message }) => `${time}  ${message}`).join('\n'),
+  'session/finalize': ({ session, disks }) =>
+    [
+      `Session ${session} has ended. Its disks:`,
+      ...disks.map(({ disk, to, format, writtenBytes }) => {
+        const what =
+          writtenBytes === 0 ? 'verified' : `${formatSize(writtenBytes)} written and verified`;
+        return `  ${disk}  ${to}, ${format} (${what})`;
+      }),
+    ].join('\n'),
   'session/resume': (ready) =>
     readyText(ready, `The service runs it; "holdfast session stop ${ready.session}" ends it.`),
 } satisfies Renders;

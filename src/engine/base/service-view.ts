@@ -22,14 +22,18 @@ export async function asSeenHere(
 ): Promise<string> {
   if (!KINDS.has(kind)) return message;
   const files = hostFilesIn(OPERATIONS[name].request, request).map(withoutScheme);
+  const targets = writtenBy(name, request);
   for (const file of files) {
-    const rights = restoreIn(name, request) ? 'rw' : 'r';
+    const rights = targets.includes(file) ? 'rw' : 'r';
     const advice = (await hiddenAdvice(file)) ?? (await deviceAdvice(file, message, rights));
     if (advice !== undefined) return `${message}; ${advice}`;
   }
-  const to = written(name, request);
-  if (to === undefined || (await mayWrite(dirname(to)))) return message;
-  return `${message}; ${await writeAdvice(dirname(to))}`;
+  // Devices are not created.
+  const created = targets.filter((it) => it.startsWith('/') && !it.startsWith('/dev/'));
+  for (const to of created) {
+    if (!(await mayWrite(dirname(to)))) return `${message}; ${await writeAdvice(dirname(to))}`;
+  }
+  return message;
 }
 
 /** `unix:PATH` of an address. */
@@ -37,20 +41,17 @@ function withoutScheme(name: string): string {
   return name.replace(/^unix:/, '');
 }
 
-/** The file that the service would create for a request. */
-function written(name: OperationName, request: object): string | undefined {
-  const restore = restoreIn(name, request);
-  if (!restore) return undefined;
-  const { to } = restore;
-  // Devices are not created.
-  return to.startsWith('/') && !to.startsWith('/dev/') ? to : undefined;
-}
-
-function restoreIn(name: OperationName, request: object): RequestOf<'restore/disk'> | undefined {
-  if (name === 'restore/disk') return request as RequestOf<'restore/disk'>;
-  if (name !== 'job/create') return undefined;
+/** Files, devices and servers that a request would write disks to. */
+function writtenBy(name: OperationName, request: object): readonly string[] {
+  if (name === 'restore/disk') return [(request as RequestOf<'restore/disk'>).to];
+  if (name === 'session/finalize') {
+    const { to, disks } = request as RequestOf<'session/finalize'>;
+    return [...(to === undefined ? [] : [`${to}/disk`]), ...disks.map(({ where }) => where)];
+  }
+  if (name !== 'job/create') return [];
   const job = request as RequestOf<'job/create'>;
-  return job.kind === 'restore' ? job.request : undefined;
+  if (job.kind === 'restore') return writtenBy('restore/disk', job.request);
+  return job.kind === 'finalize' ? writtenBy('session/finalize', job.request) : [];
 }
 
 async function hiddenAdvice(file: string): Promise<string | undefined> {

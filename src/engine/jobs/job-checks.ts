@@ -30,6 +30,10 @@ export async function checkJob(
     await checkWritable(engine, job.request.to);
     return { ...job, request: { ...job.request, point } };
   }
+  if (job.kind === 'finalize') {
+    const { checkFinalize } = await import('../sessions/finalize.ts');
+    await checkFinalize(engine, job.request);
+  }
   if (job.kind === 'backup') {
     const { request } = job;
     checkBackup(request);

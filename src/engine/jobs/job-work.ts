@@ -19,9 +19,12 @@ import type { WorkerOperationName } from '../../operations/operations.ts';
 /** The most problems that are kept with a job. */
 const PROBLEMS_MAX = 1000;
 
-/** Only one may write to a store. Checks and restores read; two of a kind would only slow each other down. */
+/** They read the store; two of a kind would only slow each other down. */
+const READERS: ReadonlySet<JobKind> = new Set(['check', 'finalize', 'restore']);
+
+/** Only one may write to a store. */
 export function laneOf(kind: JobKind): string {
-  return kind === 'check' || kind === 'restore' ? kind : 'write';
+  return READERS.has(kind) ? kind : 'write';
 }
 
 /** The work of jobs. Rejects only for bugs of our own. */
@@ -91,6 +94,8 @@ async function attempt(job: JobRecord, options: Attempt): Promise<Outcome> {
     }
     case 'keep':
       return { kind: 'done', result: await keepOnce(job, asked.request, options) };
+    case 'finalize':
+      return { kind: 'done', result: await finalizeOnce(job, asked.request, options) };
     case 'restore':
       return restoreOnce(job, asked.request, options);
     default:
@@ -184,17 +189,28 @@ async function restoreOnce(
   } as const;
 }
 
-/** If the session is gone, an earlier attempt kept it and died before reporting it, in whichever of our processes. */
-async function keepOnce(
+async function keepOnce(job: JobRecord, { session }: Request<'keep'>, options: Attempt) {
+  const keep = () => options.inWorker['session/keep']({ session }, options);
+  return endedOnce(job, keep, { session, point: null });
+}
+
+async function finalizeOnce(job: JobRecord, request: Request<'finalize'>, options: Attempt) {
+  const { session } = request;
+  const finalize = () => options.inWorker['session/finalize'](request, options);
+  return endedOnce(job, finalize, { session, disks: null });
+}
+
+/** If the session is gone, an earlier attempt ended it and died before reporting it, in whichever of our processes. */
+async function endedOnce(
   { failures, deaths }: JobRecord,
-  { session }: Request<'keep'>,
-  options: Attempt,
-) {
+  end: () => Promise<object>,
+  before: object,
+): Promise<Readonly<Record<string, unknown>>> {
   try {
-    return { ...(await options.inWorker['session/keep']({ session }, options)) };
+    return { ...(await end()) };
   } catch (error) {
     const isFirst = failures + deaths === 0;
     if (kindOfFailure(firstFailure(error)) !== 'not-found' || isFirst) throw error;
-    return { session, point: null };
+    return { ...before };
   }
 }

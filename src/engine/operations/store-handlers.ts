@@ -94,5 +94,9 @@ export function storeHandlers(context: StoreContext): Handlers<StoreOperationNam
     },
     'session/keep': async ({ engine }, { session }, options) =>
       (await sessions()).keep(await engine(), session, options),
+    'session/finalize': async ({ engine, isSecret }, request, options) => {
+      const { finalize } = await import('../sessions/finalize.ts');
+      return finalize(await engine(), request, { ...options, isSecret });
+    },
   });
 }

@@ -3,7 +3,8 @@ import { checkName, checkNames } from '../../catalog/names.ts';
 import { backup } from '../../ingest/backup/backup.ts';
 import { readChangedBlocks } from '../../ingest/backup/changed-blocks.ts';
 import { formatName, parseImageFormat } from '../../ingest/source/image-format.ts';
-import { checkTarget, restoreDisk } from '../../ingest/restore/restore.ts';
+import { checkTarget } from '../../ingest/restore/restore-target.ts';
+import { restoreDisk } from '../../ingest/restore/restore.ts';
 import type { IsSecret } from '../../ingest/source/image-source.ts';
 import type { MadePoint } from '../../operations/nouns/backup.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
@@ -81,7 +82,7 @@ export async function restore(
   await using device = manifestDisk(reader, { name: `${point.id}/${disk}`, root, keys: set.keys });
   const { writtenBytes, format } = await restoreDisk(store, device, {
     ...{ to, format: said, overwrite, signal, store },
-    mayErase: (path) => requireErasable(runProgram, path, erase),
+    mayErase: (path) => requireErasable(runProgram, path, erase === undefined ? [] : [erase]),
     onProgress: (progress) => report({ event: 'progress', ...progress }),
   });
   return { point: point.id, disk, to, format: formatName(format), size: root.size, writtenBytes };
@@ -95,7 +96,7 @@ export async function checkRestore(
 ): Promise<string> {
   const { point, said } = await whatToRestore(engine, request, secrets);
   const { to, overwrite } = request;
-  await checkTarget(engine.store, { to, format: said, overwrite });
+  await checkTarget(engine.store, { to, format: said, overwrite, store: engine.store });
   return point.id;
 }
 

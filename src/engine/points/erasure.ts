@@ -9,17 +9,17 @@ import type { RunProgram } from '../../host/base/programs.ts';
 export async function requireErasable(
   run: RunProgram,
   path: string,
-  erase: string | undefined,
+  erase: readonly string[],
 ): Promise<void> {
   const { name, model, serial, holds } = await lookAtDevice(run, path);
   const word = serial ?? name;
-  if (erase !== undefined && erase !== word) {
+  if (erase.length > 0 && !erase.includes(word)) {
     throw new IngestError(
       'REFUSED',
-      `${path} is ${model ?? 'a device without a model'}, ${word}, and --erase names ${erase}: nothing was written`,
+      `${path} is ${model ?? 'a device without a model'}, ${word}, and --erase names ${erase.join(', ')}: nothing was written`,
     );
   }
-  if (holds.length === 0 || erase === word) return;
+  if (holds.length === 0 || erase.includes(word)) return;
   throw new IngestError(
     'REFUSED',
     `${path} (${model ?? 'no model'}) is not empty: ${holds.join('; ')}. Nothing was written. To erase it, name ` +

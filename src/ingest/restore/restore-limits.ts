@@ -1,10 +1,12 @@
 import { dirname } from 'node:path/posix';
 import type { BlockDevice } from '../../block/block-device.ts';
+import { isNbdUri } from '../../block/nbd-client/nbd-uri.ts';
 import { LARGE_SECTOR } from '../../formats/store/catalog/point.ts';
 import { GiB } from '../../lib/sizes.ts';
 import { backupReserve } from '../../store/directory/space-reserve.ts';
 import type { Store } from '../../store/directory/store.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
+import { realPath, realTarget } from '../../sys/files/real-path.ts';
 import type { World } from '../../sys/world.ts';
 import { tableSectorSize } from '../source/sector-size.ts';
 import { formatName, type ImageFormat } from '../source/image-format.ts';
@@ -12,11 +14,23 @@ import { IngestError } from '../source/ingest-error.ts';
 
 /* Detects restores that would fail, or be of no use, before hours are spent on them. */
 
+/** Rejects REFUSED for a file in the directory of the store, which holds nothing but the store. */
+export async function requireOutside(path: string, store: Pick<Store, 'directory'>): Promise<void> {
+  const directory = await realPath(store.directory);
+  if (directory === undefined || !path.startsWith(`${directory}/`)) return;
+  throw new IngestError(
+    'REFUSED',
+    `${path} is in the directory of the store (${directory}): name a file outside of it`,
+  );
+}
+
 export interface Room {
   /** The file to write. */
   readonly path: string;
   readonly store: Pick<Store, 'directory'>;
-  readonly signal: AbortSignal | undefined;
+  /** Bytes that other disks will take there. */
+  readonly promised?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -26,21 +40,40 @@ export interface Room {
 export async function requireSpace(
   { files }: World,
   disk: BlockDevice,
-  { path, store, signal }: Room,
+  { path, store, promised = 0, signal }: Room,
 ): Promise<void> {
   const directory = dirname(path);
   const space = await files.space(directory);
   const [here, there] = await Promise.all([directory, store.directory].map((it) => files.stat(it)));
   const kept = here?.fileSystem === there?.fileSystem ? backupReserve(space, true) : 0;
-  const free = Math.max(0, space.freeBytes - kept);
+  const free = Math.max(0, space.freeBytes - kept - promised);
   if (free >= disk.geometry.size) return;
   const data = await dataIn(disk, signal);
   if (free >= data) return;
+  const others = promised > 0 ? ` besides the ${promised} that other disks take` : '';
   const reserve = kept > 0 ? ` (${kept} more are kept for sessions: the store lies there too)` : '';
   throw new SystemError(
     'NO_SPACE',
-    `${path}: the disk holds ${data} bytes of data, and ${free} are free there${reserve}. Nothing was written`,
+    `${path}: the disk holds ${data} bytes of data, and ${free} are free there${others}${reserve}. Nothing was written`,
   );
+}
+
+/** Rejects as `requireSpace` if several disks together need more than there is. */
+export async function requireSpaceForAll(
+  world: World,
+  disks: readonly { readonly device: BlockDevice; readonly to: string }[],
+  { store, signal }: Pick<Room, 'store' | 'signal'>,
+): Promise<void> {
+  const promised = new Map<number | undefined, number>();
+  for (const { device, to } of disks) {
+    if (isNbdUri(to)) continue;
+    const path = await realTarget(to);
+    if ((await world.files.stat(path))?.kind === 'block-device') continue;
+    const on = (await world.files.stat(dirname(path)))?.fileSystem;
+    const before = promised.get(on) ?? 0;
+    await requireSpace(world, device, { path, store, promised: before, signal });
+    promised.set(on, before + (await dataIn(device, signal)));
+  }
 }
 
 const LOOK_LENGTH = GiB;

@@ -3,11 +3,24 @@ import type { BlockDevice, WritableBlockDevice } from '../../block/block-device.
 import { MiB } from '../../lib/sizes.ts';
 import { IngestError } from '../source/ingest-error.ts';
 
-export interface RewriteOptions {
-  /** The target reads as zeros: holes need not be written. */
+export interface RewriteTarget {
+  readonly device: WritableBlockDevice;
+  /** It reads as zeros: holes need not be written. */
   readonly isEmpty: boolean;
+  /** After a flush: later reads come from the medium. */
+  forget(): Promise<void>;
+}
+
+export interface RewriteOptions {
+  /** In order; only these parts are copied. Undefined: the whole disk. */
+  readonly ranges?: readonly Range[] | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress: (progress: RewriteProgress) => void;
+}
+
+export interface Range {
+  readonly offset: number;
+  readonly length: number;
 }
 
 export interface RewriteProgress {
@@ -20,19 +33,21 @@ const PIECE_LENGTH = MiB;
 const LANES = 4;
 const LOOK_LENGTH = 1024 * MiB;
 
-interface Piece {
-  readonly offset: number;
-  readonly length: number;
+interface Piece extends Range {
   readonly kind: 'data' | 'zero';
   /** Checksum of the written data. */
   crc: number;
 }
 
-/** Copies `from` over the beginning of `to`, makes it durable, and reads it back. */
+/**
+ * Copies `from`, or parts of it, over the beginning of a target, makes it durable, and reads it back from the medium:
+ * also the zeros, unless nothing was ever there. What the store returned was compared with its digests before.
+ * Rejects VERIFY.
+ */
 export async function rewriteDisk(
   from: BlockDevice,
-  to: WritableBlockDevice,
-  { isEmpty, signal, onProgress }: RewriteOptions,
+  { device: to, isEmpty, forget }: RewriteTarget,
+  { ranges, signal, onProgress }: RewriteOptions,
 ): Promise<{ readonly writtenBytes: number }> {
   const total = from.geometry.size;
   const written: Piece[] = [];
@@ -40,38 +55,110 @@ export async function rewriteDisk(
   const report = (phase: RewriteProgress['phase']) => (position: number) =>
     onProgress({ phase, position, total });
 
-  await inLanes(piecesOf(from), report('write'), signal, async (piece, memory) => {
+  await inLanes(piecesOf(from, ranges), report('write'), signal, async (piece, memory) => {
     const { offset, length, kind } = piece;
     if (kind === 'zero') {
-      if (!isEmpty) await to.zero(offset, length, 'cached');
+      if (isEmpty) return;
+      await to.zero(offset, length, 'cached');
+      written.push(piece);
       return;
     }
     const part = memory.subarray(0, length);
     await from.read(part, offset);
-    await to.write(part, offset, 'cached');
     piece.crc = crc32(part);
+    await to.write(part, offset, 'cached');
     writtenBytes += length;
     written.push(piece);
   });
   await to.flush();
+  await forget();
   written.sort((a, b) => a.offset - b.offset);
-  await inLanes(written, report('verify'), signal, async ({ offset, length, crc }, memory) => {
-    const part = memory.subarray(0, length);
-    await to.read(part, offset);
-    if (crc32(part) === crc) return;
+  await inLanes(written, report('verify'), signal, async (piece, memory) => {
+    const { offset, length } = piece;
+    if (await holds(to, piece, memory)) return;
     throw new IngestError('VERIFY', `${to.name} reads back other data at ${offset}+${length}`);
   });
   return { writtenBytes };
 }
 
-async function* piecesOf(disk: BlockDevice): AsyncGenerator<Piece> {
-  const { size } = disk.geometry;
-  for (let look = 0; look < size; look += LOOK_LENGTH) {
-    const extents = await disk.extents(look, Math.min(LOOK_LENGTH, size - look));
-    for (const { offset, length, kind } of extents) {
-      const step = kind === 'zero' ? length : PIECE_LENGTH;
-      for (let at = offset; at < offset + length; at += step) {
-        yield { offset: at, length: Math.min(step, offset + length - at), kind, crc: 0 };
+async function holds(
+  to: BlockDevice,
+  { offset, length, kind, crc }: Piece,
+  memory: Uint8Array,
+): Promise<boolean> {
+  if (kind === 'zero') return holdsZeros(to, { offset, length }, memory);
+  const part = memory.subarray(0, length);
+  await to.read(part, offset);
+  return crc32(part) === crc;
+}
+
+const ZEROS = Buffer.alloc(PIECE_LENGTH);
+
+/** A server or a device may not have zeroed what it was asked to: what it does not say to be zeros is read. */
+async function holdsZeros(
+  to: BlockDevice,
+  { offset, length }: Range,
+  memory: Uint8Array,
+): Promise<boolean> {
+  for (const extent of await to.extents(offset, length)) {
+    if (extent.kind === 'zero') continue;
+    const end = extent.offset + extent.length;
+    for (let at = extent.offset; at < end; at += PIECE_LENGTH) {
+      const part = memory.subarray(0, Math.min(PIECE_LENGTH, end - at));
+      await to.read(part, at);
+      if (ZEROS.compare(part, 0, part.length, 0, part.length) !== 0) return false;
+    }
+  }
+  return true;
+}
+
+/** Whether two disks hold the same, byte by byte; stops at the first difference. */
+export async function areSame(
+  one: BlockDevice,
+  other: BlockDevice,
+  { signal, onProgress }: Omit<RewriteOptions, 'ranges'>,
+): Promise<boolean> {
+  const total = one.geometry.size;
+  if (other.geometry.size !== total) return false;
+  const report = (position: number): void => onProgress({ phase: 'verify', position, total });
+  const different = new AbortController();
+  const stop = AbortSignal.any(signal ? [signal, different.signal] : [different.signal]);
+  try {
+    await inLanes(piecesOf(one, undefined), report, stop, async (piece, memory) => {
+      if (!(await isSame(one, other, piece, memory))) different.abort();
+    });
+  } catch (cause) {
+    if (!different.signal.aborted) throw cause;
+  }
+  return !different.signal.aborted;
+}
+
+async function isSame(
+  one: BlockDevice,
+  other: BlockDevice,
+  piece: Piece,
+  memory: Uint8Array,
+): Promise<boolean> {
+  const { offset, length, kind } = piece;
+  if (kind === 'zero') return holdsZeros(other, piece, memory);
+  const [first, second] = [memory.subarray(0, length), Buffer.alloc(length)];
+  await Promise.all([one.read(first, offset), other.read(second, offset)]);
+  return second.equals(first);
+}
+
+async function* piecesOf(
+  disk: BlockDevice,
+  ranges: readonly Range[] = [{ offset: 0, length: disk.geometry.size }],
+): AsyncGenerator<Piece> {
+  for (const range of ranges) {
+    const end = range.offset + range.length;
+    for (let look = range.offset; look < end; look += LOOK_LENGTH) {
+      const extents = await disk.extents(look, Math.min(LOOK_LENGTH, end - look));
+      for (const { offset, length, kind } of extents) {
+        const step = kind === 'zero' ? length : PIECE_LENGTH;
+        for (let at = offset; at < offset + length; at += step) {
+          yield { offset: at, length: Math.min(step, offset + length - at), kind, crc: 0 };
+        }
       }
     }
   }

@@ -31,7 +31,10 @@ const PAGE_MAX = 500;
 export const REQUEST = 'the request of the operation';
 
 const job = field(name, 'ID of the job', { placeholder: 'JOB', names: 'jobs' });
-const kind = field(oneOf('backup', 'backup-machine', 'check', 'keep', 'restore'), 'what it does');
+const kind = field(
+  oneOf('backup', 'backup-machine', 'check', 'finalize', 'keep', 'restore'),
+  'what it does',
+);
 const request = field(anyObject(MANY), REQUEST);
 const adopted = field(flag(), 'whether this host knows it; otherwise it is not run');
 

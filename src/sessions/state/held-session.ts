@@ -137,13 +137,18 @@ export async function discardSession(store: Store, id: string): Promise<void> {
   }
   const { record, lock } = await holdFound(store, id);
   await using _lock = lock;
+  await discardHeld(store, record);
+}
+
+/** The same for a session that the caller holds. */
+export async function discardHeld(store: Store, record: SessionRecord): Promise<void> {
   try {
     await advance(store, record, { kind: 'discard' }, stepsWithoutKeys(store));
   } catch (cause) {
     if (!(cause instanceof SystemError) || cause.code !== 'NO_SPACE') throw cause;
     // A full disk has no room for the journal. Once the overlays are gone it is not needed: the session can then only
     // be discarded.
-    await emptySession(store, id);
+    await emptySession(store, record.id);
     await clean(store, record);
   }
 }

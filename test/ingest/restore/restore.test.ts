@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import {
   existsSync,
   lstatSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   statSync,
@@ -255,12 +256,14 @@ test('an image that a virtual machine writes to is not replaced', {
 // F14, F5
 test('beside its store a restored disk leaves sessions their space', async () => {
   const MiB = 2 ** 20;
+  const own = at('store');
+  mkdirSync(own);
   const enough = { totalBytes: 2 ** 40, freeBytes: 1024 * MiB + contents.length };
   let space = { ...enough, freeBytes: enough.freeBytes - 1 };
   const narrow = { ...world, files: { ...world.files, space: async () => space } };
   const options = {
     ...{ to: at('beside.raw'), format: undefined, overwrite: false, mayErase: noDevice },
-    ...{ store: { directory: root }, onProgress: () => {} },
+    ...{ store: { directory: own }, onProgress: () => {} },
   };
   await rejects(restoreDisk(narrow, memoryDevice(contents), options), {
     code: 'NO_SPACE',

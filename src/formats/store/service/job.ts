@@ -3,7 +3,14 @@ import { plainRecord } from '../base/plain-record.ts';
 
 // Jobs and schedules as the store keeps them. Grammar: job.md.
 
-export const JOB_KINDS = ['backup', 'backup-machine', 'check', 'keep', 'restore'] as const;
+export const JOB_KINDS = [
+  'backup',
+  'backup-machine',
+  'check',
+  'finalize',
+  'keep',
+  'restore',
+] as const;
 export type JobKind = (typeof JOB_KINDS)[number];
 export const JOB_STATES = ['waiting', 'running', 'done', 'failed', 'canceled'] as const;
 export type JobState = (typeof JOB_STATES)[number];
