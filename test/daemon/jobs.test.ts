@@ -66,6 +66,23 @@ test('a job backs up, retains, checks or keeps, and says how it ended, also if i
   deepEqual(dry.result['forgotten'], [], 'a session that was kept is no backup');
   ok((await pointsOf('vm')).includes(point));
 
+  // It copies the recovery point while the session runs, and waits for its end.
+  const again = await expectDone(holdfast('recover', 'vm@latest', '--detach'));
+  const ending = again.result['session'] as string;
+  const to = join(root, 'finalized.raw');
+  const target = ['--disk', `vda=${to}`];
+  const words = ['session', 'finalize', ending, ...target, '--while-running', '--queue'];
+  equal((await holdfast('session', 'finalize', ending, '--queue')).code, 1, 'where to?');
+  const finalize = await expectDone(holdfast(...words));
+  const finalizing = finalize.result['job'] as string;
+  await until('the copy', async () =>
+    (await holdfast('job', 'log', finalizing)).stdout.includes('the recovery point is copied'),
+  );
+  await expectDone(holdfast('session', 'stop', ending));
+  await expectDone(holdfast('job', 'attend', finalizing));
+  deepEqual(readFileSync(to), readFileSync(image));
+  equal((await holdfast('session', 'show', ending)).code, 5);
+
   equal((await backUp('x', join(root, 'nothing'), '--queue')).code, 5);
   const gone = await expectDone(backUp('x', 'nbd://127.0.0.1:1/nothing', '--queue'));
   await service.logged(/is waiting: .*127\.0\.0\.1:1/);

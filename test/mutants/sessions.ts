@@ -6,6 +6,7 @@ const SESSION_STATE = 'test/sessions/state/session-state.test.ts';
 const PLAIN_OVERLAYS = 'test/sessions/state/plain-overlays.test.ts';
 const DAMAGED_OVERLAY = 'test/sessions/state/damaged-overlay.test.ts';
 const SESSION_ORDERS = 'test/engine/sessions/orders.test.ts';
+const FINALIZE = 'test/interop/finalize.test.ts';
 const FORGET_RACE = 'test/sessions/state/forget-race.test.ts';
 
 export const sessions: readonly Mutant[] = [
@@ -22,6 +23,55 @@ export const sessions: readonly Mutant[] = [
     text: '  if (!isOwn(phase)) {\n    const where',
     to: '  if (false) {\n    const where',
     tests: [SESSION_STATE],
+  },
+  {
+    name: 'finalize: a disk has its name before all are whole',
+    file: 'src/sessions/finish/disk-copies.ts',
+    text: 'await made.target.finish();',
+    to: 'await made.target.publish();',
+    tests: [FINALIZE],
+  },
+  {
+    name: 'finalize: what the guest wrote after the recovery point was copied is lost',
+    file: 'src/sessions/finish/disk-copies.ts',
+    text: 'const made = base ? await addWrites(base, device, told(name)) : await copy(disk);',
+    to: 'const made = base ?? (await copy(disk));',
+    tests: [FINALIZE],
+  },
+  {
+    name: 'finalize: zeros of the guest leave what was copied before',
+    file: 'src/sessions/finish/disk-copies.ts',
+    text: 'const over = { ...base.target, isEmpty: false };',
+    to: 'const over = base.target;',
+    tests: [FINALIZE],
+  },
+  {
+    name: 'finalize: a repeated command refuses what it wrote itself',
+    file: 'src/sessions/finish/disk-copies.ts',
+    text: 'if (format) there.set(name, format);',
+    to: '',
+    tests: [FINALIZE],
+  },
+  {
+    name: 'finalize: any file of that name is taken for the disk',
+    file: 'src/sessions/finish/disk-copies.ts',
+    text: 'return (await areSame(disk, source.device, told)) ? format : undefined;',
+    to: 'return format;',
+    tests: [FINALIZE],
+  },
+  {
+    name: 'finalize: two disks are written to one file',
+    file: 'src/sessions/finish/disk-copies.ts',
+    text: 'places.filter(isRepeated)',
+    to: 'places.filter(() => false)',
+    tests: [FINALIZE],
+  },
+  {
+    name: 'finalize: the room of one disk is promised to all',
+    file: 'src/ingest/restore/restore-limits.ts',
+    text: 'const before = promised.get(on) ?? 0;',
+    to: 'const before = 0;',
+    tests: [FINALIZE],
   },
   {
     name: 'sessions: the machine on a hypervisor is not an order',

@@ -270,7 +270,8 @@ function chunkError(request: Asked, payload: DataView): BlockError {
 }
 
 function refused({ offset, length }: Command, error: number, message: string): BlockError {
-  const code = error === ERRORS.noSpace ? 'NO_SPACE' : 'IO';
   const reason = printable(message) || `error ${error}`;
-  return new BlockError(code, `the NBD server failed at ${offset}+${length}: ${reason}`);
+  const where = `the NBD server failed at ${offset}+${length}`;
+  if (error !== ERRORS.noSpace) return new BlockError('IO', `${where}: ${reason}`);
+  return new BlockError('NO_SPACE', `${where}: no space is left there (${reason})`);
 }

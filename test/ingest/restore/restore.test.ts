@@ -14,9 +14,10 @@ import {
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'tap';
-import type { BlockDevice } from '../../../src/block/block-device.ts';
+import type { BlockDevice, WritableBlockDevice } from '../../../src/block/block-device.ts';
 import { memoryDevice } from '../../../src/block/memory.ts';
 import { restoreDisk } from '../../../src/ingest/restore/restore.ts';
+import { areSame, rewriteDisk } from '../../../src/ingest/restore/rewrite-disk.ts';
 import { SystemError } from '../../../src/sys/base/system-error.ts';
 import { realWorld } from '../../../src/sys/world.ts';
 import { faultyFs } from '../../support/faulty-fs.ts';
@@ -284,4 +285,96 @@ test('a disk of large sectors does not become an image whose partitions cannot b
   }
   await restore(at('large-sectors.raw'), { disk: memoryDevice(large) });
   deepEqual(parts(), []);
+});
+
+test('a target that does not zero what it was asked to is found out', async () => {
+  const half = contents.length / 2;
+  const whole = memoryDevice(contents);
+  const thin: BlockDevice = {
+    ...whole,
+    extents: async () => [
+      { offset: 0, length: half, kind: 'data' },
+      { offset: half, length: half, kind: 'zero' },
+    ],
+  };
+  const target = (zero: WritableBlockDevice['zero'] | undefined) => {
+    const device = memoryDevice(noise(contents.length, 9));
+    const lazy = { ...device, ...(zero && { zero }) };
+    return { device: lazy, isEmpty: false, forget: async () => {} };
+  };
+  await rewriteDisk(thin, target(undefined), { onProgress: () => {} });
+  await rejects(
+    rewriteDisk(
+      thin,
+      target(async () => {}),
+      { onProgress: () => {} },
+    ),
+    {
+      code: 'VERIFY',
+      message: new RegExp(`reads back other data at ${half}\\+${half}`),
+    },
+  );
+});
+
+test('what was written is read back from the medium, and not from memory', async () => {
+  const device = memoryDevice(new Uint8Array(contents.length));
+  const rotten = {
+    ...{ device, isEmpty: true },
+    forget: () => device.write(new Uint8Array(1), 5000, 'durable'),
+  };
+  const wrong = rewriteDisk(memoryDevice(contents), rotten, { onProgress: () => {} });
+  await rejects(wrong, { code: 'VERIFY' });
+  // Of a file, the page cache is dropped once all of it is on the medium.
+  const calls: string[] = [];
+  const noted = <T extends object>(file: T): T =>
+    new Proxy(file, {
+      get(of, name) {
+        const value: unknown = Reflect.get(of, name);
+        if (typeof value !== 'function') return value;
+        return (...all: unknown[]): unknown => {
+          if (name === 'sync' || name === 'drop') calls.push(name);
+          return value.apply(of, all);
+        };
+      },
+    });
+  const files = {
+    ...world.files,
+    create: async (path: string) => noted(await world.files.create(path)),
+    open: async (path: string, access: 'read' | 'write' | 'alone') =>
+      noted(await world.files.open(path, access)),
+  };
+  await restoreDisk({ ...world, files }, memoryDevice(contents), {
+    ...{ to: at('medium.raw'), format: undefined, overwrite: false, store },
+    ...{ mayErase: noDevice, onProgress: () => {} },
+  });
+  deepEqual(calls.slice(0, 2), ['sync', 'drop']);
+});
+
+test('no disk is restored into the directory of the store', async () => {
+  const own = at('a-store');
+  mkdirSync(own);
+  symlinkSync(own, at('a-link'));
+  for (const directory of [own, at('a-link')]) {
+    const refusal = restoreDisk(world, memoryDevice(contents), {
+      ...{ to: join(own, 'x.raw'), format: undefined, overwrite: false, store: { directory } },
+      ...{ mayErase: noDevice, onProgress: () => {} },
+    });
+    await rejects(refusal, { code: 'REFUSED', message: /is in the directory of the store/ });
+  }
+  deepEqual(readdirSync(own), []);
+});
+
+test('two disks are the same only if every byte is, of both', async () => {
+  const one = memoryDevice(contents);
+  const isSame = (other: Uint8Array) => areSame(one, memoryDevice(other), { onProgress: () => {} });
+  equal(await isSame(contents), true);
+  const other = Buffer.from(contents);
+  other[other.length - 1]! ^= 1;
+  equal(await isSame(other), false);
+  equal(await isSame(Buffer.concat([contents, Buffer.alloc(4096)])), false);
+  const zeros = {
+    ...one,
+    extents: async () => [{ offset: 0, length: contents.length, kind: 'zero' as const }],
+  };
+  equal(await areSame(zeros, one, { onProgress: () => {} }), false);
 });
