@@ -5,6 +5,7 @@ import { operations as audit } from './nouns/audit.ts';
 import { operations as background } from './nouns/background.ts';
 import { operations as backup } from './nouns/backup.ts';
 import { operations as disk } from './nouns/disk.ts';
+import { operations as finalize } from './nouns/finalize.ts';
 import { operations as files } from './nouns/files.ts';
 import { operations as host } from './nouns/host.ts';
 import { operations as hypervisor } from './nouns/hypervisor.ts';
@@ -28,6 +29,7 @@ const ALL = [
   ...set,
   ...backup,
   ...restore,
+  ...finalize,
   ...background,
   ...job,
   ...session,

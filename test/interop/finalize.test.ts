@@ -208,9 +208,7 @@ test('a recovery point is copied while the guest runs, and then what the guest w
 async function killed(words: readonly string[], when: () => boolean): Promise<void> {
   const child = spawn(process.execPath, [MAIN, ...words, ...key], { stdio: 'ignore' });
   const ended = once(child, 'close');
-  let hasEnded = false;
-  void ended.then(() => (hasEnded = true));
-  while (!when() && !hasEnded) await new Promise(setImmediate);
+  while (!when() && child.exitCode === null) await new Promise(setImmediate);
   child.kill('SIGKILL');
   await ended;
 }

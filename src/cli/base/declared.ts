@@ -12,6 +12,7 @@ const background: Load = () => import('../../operations/nouns/background.ts');
 const backup: Load = () => import('../../operations/nouns/backup.ts');
 const disk: Load = () => import('../../operations/nouns/disk.ts');
 const files: Load = () => import('../../operations/nouns/files.ts');
+const finalize: Load = () => import('../../operations/nouns/finalize.ts');
 const host: Load = () => import('../../operations/nouns/host.ts');
 const hypervisor: Load = () => import('../../operations/nouns/hypervisor.ts');
 const job: Load = () => import('../../operations/nouns/job.ts');
@@ -31,7 +32,7 @@ const FILES: Readonly<Record<NounOf<OperationName>, readonly Load[]>> = {
   ...{ alarm: [alarm], notify: [alarm], audit: [audit], token: [token], lockdown: [token] },
   ...{ store: [store], set: [set], backup: [backup], restore: [restore] },
   ...{ job: [job, background], schedule: [job, background] },
-  ...{ session: [session], files: [files] },
+  ...{ session: [session, finalize], files: [files] },
   ...{ network: [network], host: [host], ssh: [ssh], 'ssh-key': [ssh], disk: [disk], pool: [disk] },
   ...{ hypervisor: [hypervisor], verify: [verify] },
 };

@@ -8,6 +8,7 @@ import { ownHypervisorFiles } from '../../box/hypervisor-files.ts';
 import { checkName } from '../../catalog/names.ts';
 import { findPoint } from '../../catalog/points.ts';
 import { checkBackup, checkRestore } from '../points/backups.ts';
+import { diskTargets } from '../points/disk-targets.ts';
 import { type Engine, openSet, type SecretSource } from '../base/engine.ts';
 import { checkRetention } from '../points/retention.ts';
 
@@ -31,8 +32,8 @@ export async function checkJob(
     return { ...job, request: { ...job.request, point } };
   }
   if (job.kind === 'finalize') {
-    const { checkFinalize } = await import('../sessions/finalize.ts');
-    await checkFinalize(engine, job.request);
+    const { record } = await sessionStatus(engine.store, job.request.session);
+    await diskTargets(engine.store, job.request, record);
   }
   if (job.kind === 'backup') {
     const { request } = job;

@@ -13,10 +13,11 @@ export async function requireErasable(
 ): Promise<void> {
   const { name, model, serial, holds } = await lookAtDevice(run, path);
   const word = serial ?? name;
+  const named = erase.join(', ');
   if (erase.length > 0 && !erase.includes(word)) {
     throw new IngestError(
       'REFUSED',
-      `${path} is ${model ?? 'a device without a model'}, ${word}, and --erase names ${erase.join(', ')}: nothing was written`,
+      `${path} is ${model ?? 'a device without a model'}, ${word}, and --erase names ${named}: nothing was written`,
     );
   }
   if (holds.length === 0 || erase.includes(word)) return;

@@ -189,7 +189,9 @@ export async function requireTargets(
   targets: readonly DiskTarget[],
 ): Promise<void> {
   const named = targets.map(({ disk }) => disk);
-  const places = await Promise.all(targets.map(({ to }) => (isNbdUri(to) ? to : realTarget(to))));
+  const places = await Promise.all(
+    targets.map(async ({ to }) => (isNbdUri(to) ? to : realTarget(to))),
+  );
   const problem =
     problemWith(
       disks.filter((it) => !named.includes(it)),

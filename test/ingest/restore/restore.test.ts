@@ -324,7 +324,7 @@ test('what was written is read back from the medium, and not from memory', async
   };
   const wrong = rewriteDisk(memoryDevice(contents), rotten, { onProgress: () => {} });
   await rejects(wrong, { code: 'VERIFY' });
-  // Of a file, the page cache is dropped once all of it is on the medium.
+  // The page cache of a file is dropped once all of it is on the medium.
   const calls: string[] = [];
   const noted = <T extends object>(file: T): T =>
     new Proxy(file, {

@@ -1,0 +1,39 @@
+import { join } from 'node:path/posix';
+import type { SessionRecord } from '../../formats/store/sessions/session.ts';
+import { formatName, parseImageFormat } from '../../ingest/source/image-format.ts';
+import type { RequestOf } from '../../operations/operations.ts';
+import { type DiskTarget, requireTargets } from '../../sessions/finish/disk-copies.ts';
+import { SessionError } from '../../sessions/state/session-error.ts';
+import type { Store } from '../../store/directory/store.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+
+/** Where each disk of a session goes: as requested, the others into the directory. Rejects UNSUPPORTED, NOT_FOUND. */
+export async function diskTargets(
+  { files }: Store,
+  { session, to, format: said, disks }: RequestOf<'session/finalize'>,
+  { machine, disks: own }: SessionRecord,
+): Promise<readonly DiskTarget[]> {
+  const format = said === undefined ? undefined : parseImageFormat(said);
+  const targets: DiskTarget[] = disks.map(({ name: disk, where }) => ({ disk, to: where, format }));
+  const others = own.filter(({ name }) => !disks.some((it) => it.name === name));
+  if (to === undefined && others.length > 0) {
+    const names = others.map(({ name }) => name).join(', ');
+    throw new SessionError(
+      'UNSUPPORTED',
+      `where to? Give --to DIRECTORY, or --disk for each disk of session ${session}: ${names}`,
+    );
+  }
+  if (to !== undefined && (await files.stat(to))?.kind !== 'directory') {
+    // It may be where a disk is mounted that is away: what is written there would be on another one.
+    throw new SystemError('NOT_FOUND', `${to}: there is no such directory`);
+  }
+  const ending = formatName(format ?? 'raw');
+  for (const { name } of others) {
+    targets.push({ disk: name, to: join(to!, `${machine}-${name}.${ending}`), format });
+  }
+  await requireTargets(
+    own.map(({ name }) => name),
+    targets,
+  );
+  return targets;
+}
