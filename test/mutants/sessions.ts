@@ -41,8 +41,8 @@ export const sessions: readonly Mutant[] = [
   {
     name: 'finalize: zeros of the guest leave what was copied before',
     file: 'src/sessions/finish/disk-copies.ts',
-    text: 'const over = { ...base.target, isEmpty: false };',
-    to: 'const over = base.target;',
+    text: 'const over = { isEmpty: false, ',
+    to: 'const over = { isEmpty: true, ',
     tests: [FINALIZE],
   },
   {

@@ -4,7 +4,7 @@ import type { ImageFormat } from '../source/image-format.ts';
 import { openTarget, type TargetOptions } from './restore-target.ts';
 import { rewriteDisk, type RewriteOptions } from './rewrite-disk.ts';
 
-export type RestoreOptions = TargetOptions & Omit<RewriteOptions, 'ranges'>;
+export type RestoreOptions = TargetOptions & Pick<RewriteOptions, 'onProgress'>;
 
 export interface RestoredDisk {
   readonly writtenBytes: number;
@@ -21,7 +21,9 @@ export async function restoreDisk(
   options: RestoreOptions,
 ): Promise<RestoredDisk> {
   await using target = await openTarget(world, disk, options);
-  const { writtenBytes } = await rewriteDisk(disk, target, options);
+  const { device, isEmpty, forget } = target;
+  const { signal, onProgress } = options;
+  const { writtenBytes } = await rewriteDisk(disk, device, { isEmpty, forget, signal, onProgress });
   await target.publish();
   return { writtenBytes, format: target.format };
 }

@@ -3,15 +3,11 @@ import type { BlockDevice, WritableBlockDevice } from '../../block/block-device.
 import { MiB } from '../../lib/sizes.ts';
 import { IngestError } from '../source/ingest-error.ts';
 
-export interface RewriteTarget {
-  readonly device: WritableBlockDevice;
-  /** It reads as zeros: holes need not be written. */
-  readonly isEmpty: boolean;
-  /** After a flush: later reads come from the medium. */
-  forget(): Promise<void>;
-}
-
 export interface RewriteOptions {
+  /** The target reads as zeros: holes need not be written. */
+  readonly isEmpty: boolean;
+  /** After a flush: later reads come from the medium. Undefined: the target decides for itself. */
+  readonly forget?: (() => Promise<void>) | undefined;
   /** In order; only these parts are copied. Undefined: the whole disk. */
   readonly ranges?: readonly Range[] | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -46,8 +42,8 @@ interface Piece extends Range {
  */
 export async function rewriteDisk(
   from: BlockDevice,
-  { device: to, isEmpty, forget }: RewriteTarget,
-  { ranges, signal, onProgress }: RewriteOptions,
+  to: WritableBlockDevice,
+  { isEmpty, forget, ranges, signal, onProgress }: RewriteOptions,
 ): Promise<{ readonly writtenBytes: number }> {
   const total = from.geometry.size;
   const written: Piece[] = [];
@@ -71,7 +67,7 @@ export async function rewriteDisk(
     written.push(piece);
   });
   await to.flush();
-  await forget();
+  await forget?.();
   written.sort((a, b) => a.offset - b.offset);
   await inLanes(written, report('verify'), signal, async (piece, memory) => {
     const { offset, length } = piece;
@@ -116,7 +112,7 @@ async function holdsZeros(
 export async function areSame(
   one: BlockDevice,
   other: BlockDevice,
-  { signal, onProgress }: Omit<RewriteOptions, 'ranges'>,
+  { signal, onProgress }: Pick<RewriteOptions, 'signal' | 'onProgress'>,
 ): Promise<boolean> {
   const total = one.geometry.size;
   if (other.geometry.size !== total) return false;

@@ -94,7 +94,9 @@ export function diskCopies(store: Store, options: CopyOptions): DiskCopies {
     const target = stack.use(
       await openTarget(store, device, { to, format, overwrite, store, mayErase, signal }),
     );
-    const { writtenBytes } = await rewriteDisk(device, target, told(name));
+    const { isEmpty, forget } = target;
+    const how = { isEmpty, forget, ...told(name) };
+    const { writtenBytes } = await rewriteDisk(device, target.device, how);
     return { target, writtenBytes };
   }
   async function requireRoom(disks: readonly NamedDisk[]): Promise<void> {
@@ -151,8 +153,9 @@ export function diskCopies(store: Store, options: CopyOptions): DiskCopies {
 /** Copies what the guest has written over the copy of its base. */
 async function addWrites(base: Copy, overlay: SessionOverlay, told: Told): Promise<Copy> {
   const ranges = await writtenRanges(overlay);
-  const over = { ...base.target, isEmpty: false };
-  const { writtenBytes } = await rewriteDisk(overlay, over, { ...told, ranges });
+  const { device, forget } = base.target;
+  const over = { isEmpty: false, forget, ranges, ...told };
+  const { writtenBytes } = await rewriteDisk(overlay, device, over);
   return { ...base, writtenBytes: base.writtenBytes + writtenBytes };
 }
 
