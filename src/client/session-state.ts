@@ -9,5 +9,7 @@ export function sessionState({
 }: Pick<SessionSummary, 'state' | 'waits' | 'adopted' | 'holder'>): string {
   if (waits !== null) return 'waits';
   if (!adopted && holder === null) return 'not adopted';
-  return state === 'ready' ? 'stopped' : state;
+  // The machine of a session on a hypervisor may run: its disks are not served.
+  const isStopped = state === 'ready' || (state === 'running' && holder === null);
+  return isStopped ? 'stopped' : state;
 }

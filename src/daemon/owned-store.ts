@@ -1,8 +1,9 @@
 import { join } from 'node:path/posix';
 import type { Condition } from '../alarms/alarm-state.ts';
 import { type Engine, openEngine, type SecretSource } from '../engine/base/engine.ts';
+import type { Hypervisors } from '../engine/hypervisors/hypervisors.ts';
+import type { SupervisorEvent } from '../engine/sessions/session-events.ts';
 import {
-  type SupervisorEvent,
   sessionSupervisor,
   type SessionSupervisor,
 } from '../engine/sessions/session-supervisor.ts';
@@ -56,6 +57,7 @@ export interface OwnedStore extends AsyncDisposable {
 export interface OwnOptions {
   readonly secrets: SecretSource;
   readonly inWorker: Handlers<WorkerOperationName>;
+  readonly hypervisors: () => Promise<Hypervisors>;
   readonly rules: MonitorOptions['rules'];
   readonly senders: MonitorOptions['senders'];
   readonly ownConditions: MonitorOptions['ownConditions'];
@@ -117,7 +119,15 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   const disks = await sharedDisks();
   if (disks) stack.use(disks);
   const engine: Engine = { ...opened, disks };
-  const sessions = stack.use(sessionSupervisor(engine, { secrets, onEvent }));
+  const sessions = stack.use(
+    sessionSupervisor(engine, {
+      ...{ secrets, onEvent, hypervisors: options.hypervisors },
+      async keep(session, work) {
+        const asked = { ...work, given: undefined, who: undefined };
+        await options.inWorker['session/keep']({ session, stop: undefined }, asked);
+      },
+    }),
+  );
   const opening = (): Promise<JobService> => openJobs(stack, engine, { ...options, monitor });
   const early = met === 'first' ? await opening() : undefined;
   if (early) await noted(options.log, () => adoptOnce(engine, { jobs: early, monitor, audit }));
@@ -233,6 +243,8 @@ function tellOfSession({ log, feed }: OwnOptions, event: SupervisorEvent): void 
     case 'resumed':
     case 'stopped':
       return log('info', `session ${session} is ${event.kind}`, { session });
+    case 'ended':
+      return log('info', `session ${session} has ended`, { session });
     case 'waits':
       return log('warning', `session ${session} cannot be resumed yet: ${event.reason}`, {
         session,

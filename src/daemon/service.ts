@@ -96,6 +96,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const place = stack.use(
     lateStore(store, {
       ...{ secrets, log, feed, inWorker, ingest, onChange, sockets, nbd },
+      hypervisors: ownHypervisors,
       rules: () => rulesOf(settings.now()),
       ownConditions: () => [...settings.conditions(), ...listenConditions(notServed)],
       senders: senders(world, settings.now),
@@ -278,6 +279,7 @@ function contextOn(
     whyWaiting: (id) => place.found()?.sessions.whyWaiting(id),
     overlay: (id) => place.found()?.sessions.overlay(id),
     machine: (id) => place.found()?.sessions.machine(id),
+    driven: (id) => place.found()?.sessions.driven(id),
     async show(): Promise<ResultOf<'service/show'>> {
       const it = place.found();
       const none = { running: 0, waiting: 0 };

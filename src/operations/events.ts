@@ -24,7 +24,7 @@ export type Change =
   | {
       readonly event: 'session';
       readonly session: string;
-      readonly what: 'started' | 'resumed' | 'stopped' | 'waits' | 'notice';
+      readonly what: 'started' | 'resumed' | 'stopped' | 'ended' | 'waits' | 'notice';
       /** Why it waits, or other details. */
       readonly message: string | null;
     }

@@ -11,6 +11,7 @@ import { operations as host } from './nouns/host.ts';
 import { operations as hypervisor } from './nouns/hypervisor.ts';
 import { operations as job } from './nouns/job.ts';
 import { operations as network } from './nouns/network.ts';
+import { operations as placed } from './nouns/placed.ts';
 import { operations as restore } from './nouns/restore.ts';
 import { operations as service } from './nouns/service.ts';
 import { operations as session } from './nouns/session.ts';
@@ -33,6 +34,7 @@ const ALL = [
   ...background,
   ...job,
   ...session,
+  ...placed,
   ...files,
   ...network,
   ...host,

@@ -199,14 +199,14 @@ export const service: readonly Mutant[] = [
   },
   {
     name: 'sessions: one whose resumption has no caller left is resumed for ever',
-    file: 'src/engine/sessions/session-supervisor.ts',
+    file: 'src/engine/sessions/held-sessions.ts',
     text: 'if (!wasServed) undo.defer(() => unserve(engine, session, onEvent));',
     to: '',
     tests: ['test/engine/sessions/session-supervisor.test.ts'],
   },
   {
     name: 'sessions: one that waits is reported again each time',
-    file: 'src/engine/sessions/session-supervisor.ts',
+    file: 'src/engine/sessions/resumption.ts',
     text: 'if (before !== reason) onEvent(',
     to: 'if (before !== null) onEvent(',
     tests: ['test/engine/sessions/session-supervisor.test.ts'],

@@ -15,6 +15,7 @@ export function emptyService(none: () => Promise<never>): ServiceContext {
     whyWaiting: () => undefined,
     overlay: () => undefined,
     machine: () => undefined,
+    driven: () => undefined,
   };
 }
 

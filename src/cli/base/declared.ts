@@ -17,6 +17,7 @@ const host: Load = () => import('../../operations/nouns/host.ts');
 const hypervisor: Load = () => import('../../operations/nouns/hypervisor.ts');
 const job: Load = () => import('../../operations/nouns/job.ts');
 const network: Load = () => import('../../operations/nouns/network.ts');
+const placed: Load = () => import('../../operations/nouns/placed.ts');
 const restore: Load = () => import('../../operations/nouns/restore.ts');
 const service: Load = () => import('../../operations/nouns/service.ts');
 const session: Load = () => import('../../operations/nouns/session.ts');
@@ -32,7 +33,7 @@ const FILES: Readonly<Record<NounOf<OperationName>, readonly Load[]>> = {
   ...{ alarm: [alarm], notify: [alarm], audit: [audit], token: [token], lockdown: [token] },
   ...{ store: [store], set: [set], backup: [backup], restore: [restore] },
   ...{ job: [job, background], schedule: [job, background] },
-  ...{ session: [session, finalize], files: [files] },
+  ...{ session: [session, placed, finalize], files: [files] },
   ...{ network: [network], host: [host], ssh: [ssh], 'ssh-key': [ssh], disk: [disk], pool: [disk] },
   ...{ hypervisor: [hypervisor], verify: [verify] },
 };

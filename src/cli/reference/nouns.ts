@@ -98,11 +98,17 @@ export const NOUNS: readonly Noun[] = [
     commands: { '': byHand(() => import('../commands/sessions/recover.ts')) },
   },
   {
+    ...{ name: 'run', group: 'Recovery', about: 'run a machine on a hypervisor' },
+    commands: {
+      '': async () => commandOf('session/run', await import('../render/session.ts')),
+    },
+  },
+  {
     ...{ name: 'session', group: 'Recovery', about: 'recovery sessions' },
-    commands: sessions(
-      ...(['session', 'list', 'show', 'log', 'resume', 'stop'] as const),
-      ...(['finalize', 'keep', 'discard'] as const),
-    ),
+    commands: {
+      ...sessions('session', 'list', 'show', 'log', 'resume', 'stop', 'migrate', 'power', 'retry'),
+      ...sessions('session', 'finalize', 'keep', 'discard', 'abandon'),
+    },
   },
   {
     ...{ name: 'export', group: 'Recovery', about: 'exports of running sessions' },

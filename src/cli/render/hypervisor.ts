@@ -71,7 +71,7 @@ function todo({ steps }: ResultOf<'hypervisor/show'>): readonly string[] {
   return ['', 'On the hypervisor, as root, once:', '', ...steps.map((step) => `  ${step}`)];
 }
 
-function findingsTable(findings: readonly ShownFinding[]): string {
+export function findingsTable(findings: readonly ShownFinding[]): string {
   return table(
     ['', 'CONDITION', 'FOUND', 'WHAT TO DO'],
     findings.map(({ level, code, disk, message, remedy }) => [

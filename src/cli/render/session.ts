@@ -1,8 +1,11 @@
 import { sessionState } from '../../client/session-state.ts';
 import { attachText, readyText } from '../../client/ready-text.ts';
 import { formatSize } from '../../lib/sizes.ts';
+import type { PlacedAnswer, PlacedMachine } from '../../operations/nouns/placed.ts';
 import type { OverlayFigures, ShownSession } from '../../operations/nouns/session.ts';
 import { table } from '../base/output.ts';
+import type { ResultOf } from '../../operations/operations.ts';
+import { findingsTable } from './hypervisor.ts';
 import type { Renders } from './render.ts';
 
 export const render = {
@@ -21,6 +24,19 @@ export const render = {
     say: ({ damaged }) => damaged.map(({ reason }) => `DAMAGED ${reason}`),
   },
   'session/show': sessionText,
+  'session/run': runText,
+  'session/migrate': (answer, { cancel }) =>
+    cancel
+      ? `Its disks stay where they are. ${stateText(answer)}`
+      : `Its disks move, and the session ends by itself. ${stateText(answer)}`,
+  'session/power': stateText,
+  'session/retry': stateText,
+  'session/abandon': ({ session }) =>
+    `Session ${session} is given up. What is left on its hypervisor is removed once that can be reached.`,
+  'session/discard': ({ session, waits }) =>
+    waits === null
+      ? `Session ${session} is discarded.`
+      : `Session ${session} is discarded as soon as it no longer waits: ${waits}`,
   'session/log': ({ lines }) => lines.map(({ time, message }) => `${time}  ${message}`).join('\n'),
   'session/finalize': ({ session, disks }) =>
     [
@@ -35,9 +51,46 @@ export const render = {
     readyText(ready, `The service runs it; "holdfast session stop ${ready.session}" ends it.`),
 } satisfies Renders;
 
+function stateText({ session, state, waits }: PlacedAnswer): string {
+  return waits === null ? `Session ${session}: ${state}` : `Session ${session} waits: ${waits}`;
+}
+
+function runText(run: ResultOf<'session/run'>): string {
+  const { session, point, hypervisor, machine, waits, findings } = run;
+  const warnings = findings.filter(({ level }) => level !== 'ok');
+  return [
+    ...(warnings.length === 0 ? [] : [findingsTable(warnings), '']),
+    waits === null
+      ? `Session ${session}: machine ${machine} of ${point} is on ${hypervisor}.`
+      : `Session ${session} waits: ${waits}`,
+    `How it goes on: holdfast session show ${session}`,
+  ].join('\n');
+}
+
+function placedText(placed: PlacedMachine): readonly string[] {
+  const { hypervisor, machine, id, goal, power, heartbeat, pool, disks, waits } = placed;
+  const agent = heartbeat === true ? ', its agent answers' : '';
+  return [
+    `machine  ${machine} on ${hypervisor}${id === null ? ', not there yet' : ` (${id})`}`,
+    ...(power === null ? [] : [`power    ${power}${agent}`]),
+    `goal     ${goal}${pool === null ? '' : `; pool ${pool}`}`,
+    ...disks.map((it) => `disk     ${it.disk}  ${diskText(it)}`),
+    ...(waits === null ? [] : [`since    ${waits.since} (${waits.reason})`]),
+  ];
+}
+
+function diskText({ place, done, total, rate }: PlacedMachine['disks'][number]): string {
+  const where = { ours: 'served from here', target: 'has moved', elsewhere: 'was moved by hand' };
+  const words = place === null ? 'not asked for yet' : where[place];
+  if (done === null || total === null || place === 'target') return words;
+  const percent = total === 0 ? 100 : Math.floor((100 * done) / total);
+  const speed = rate === null ? '' : `, ${formatSize(rate)}/s`;
+  return `${words}, ${percent} % copied${speed}`;
+}
+
 function sessionText(session: ShownSession): string {
   const { holder, set, point, created, takenBytes, listen, addresses, waits } = session;
-  const { attach, overlay } = session;
+  const { attach, overlay, placed } = session;
   return [
     `session  ${session.session}`,
     `state    ${sessionState(session)}${holder === null ? '' : `: ${holder}`}`,
@@ -48,6 +101,7 @@ function sessionText(session: ShownSession): string {
     `exports  ${listen}`,
     ...addresses.map((it) => `also     ${it}`),
     ...(waits === null ? [] : [`waits    ${waits}`]),
+    ...(placed === null ? [] : placedText(placed)),
     ...(attach === null ? [] : ['', attachText(attach)]),
   ].join('\n');
 }

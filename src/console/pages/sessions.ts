@@ -46,11 +46,14 @@ export const sessionsPage: Page = {
     }),
     onSession('k', 'keep', ({ session }) => ({
       title: `keep ${session}`,
-      call: { name: 'session/keep', request: { session } },
+      call: { name: 'session/keep', request: { session, stop: undefined } },
     })),
     onSession('b', 'as a job', ({ session }) => ({
       title: `keep ${session} as a job`,
-      call: { name: 'job/create', request: { kind: 'keep', request: { session } } },
+      call: {
+        name: 'job/create',
+        request: { kind: 'keep', request: { session, stop: undefined } },
+      },
     })),
     onSession('f', 'files', ({ session }) => openFiles(session)),
     onSession('d', 'discard', discard),
@@ -91,7 +94,7 @@ function discard({ session, takenBytes }: SessionSummary): ConfirmDialog {
       `All that the guest wrote in session ${session} (${formatSize(takenBytes)}) will be lost. ` +
       'The recovery point stays. This cannot be undone.',
     word: 'discard',
-    call: { name: 'session/discard', request: { session } },
+    call: { name: 'session/discard', request: { session, stop: undefined } },
   });
 }
 

@@ -189,9 +189,9 @@ async function restoreOnce(
   } as const;
 }
 
-async function keepOnce(job: JobRecord, { session }: Request<'keep'>, options: Attempt) {
-  const keep = () => options.inWorker['session/keep']({ session }, options);
-  return endedOnce(job, keep, { session, point: null });
+async function keepOnce(job: JobRecord, request: Request<'keep'>, options: Attempt) {
+  const keep = () => options.inWorker['session/keep'](request, options);
+  return endedOnce(job, keep, { session: request.session, point: null });
 }
 
 async function finalizeOnce(job: JobRecord, request: Request<'finalize'>, options: Attempt) {

@@ -11,6 +11,7 @@ import { storeHandlers } from './store-handlers.ts';
 // What is loaded only when it is wanted.
 const jobs = () => import('../jobs/job-service.ts');
 const alarms = () => import('./alarms.ts');
+const placed = () => import('./placed.ts');
 const lockdown = () => import('./lockdown.ts');
 
 /** Operations that only the service carries out. */
@@ -87,6 +88,19 @@ function ownHandlers(context: ServiceContext): Handlers<NameOf<'service'>> {
       await (await service.sessions()).attend(session, report, signal);
       return { session };
     },
+    'session/run': async (service, request, options) =>
+      (await placed()).runOn(service, request, options),
+    'session/migrate': async (service, { session, pool, cancel }) =>
+      (await placed()).askPlaced(
+        service,
+        session,
+        cancel ? { kind: 'cancel-move' } : { kind: 'move', ...(pool !== undefined && { pool }) },
+      ),
+    'session/power': async (service, request) => (await placed()).setPower(service, request),
+    'session/retry': async (service, { session }) =>
+      (await placed()).askPlaced(service, session, { kind: 'retry' }),
+    'session/abandon': async (service, { session, name }) =>
+      (await placed()).askPlaced(service, session, { kind: 'abandon', name }),
     'session/stop': async (service, { session }) => {
       await (await service.sessions()).stop(session);
       return { session, stopped: true };
@@ -116,6 +130,9 @@ export function serviceHandlers(
     ...ownHandlers(service),
     ...host,
     ...files,
+    'session/keep': async (request, options) =>
+      (await (await placed()).keepThere(service, request, options)) ??
+      inWorker['session/keep'](request, options),
     'host/factory-reset': async (request, options) => {
       const { factoryReset } = await import('./factory-reset.ts');
       return factoryReset(await host['host/factory-reset'](request, options), service);

@@ -66,10 +66,14 @@ export function storeHandlers(context: StoreContext): Handlers<StoreOperationNam
       (await shownSessions()).sessions(await engine(), service?.whyWaiting),
     'session/show': async ({ engine, service }, { session }) =>
       (await shownSessions()).showSession(await engine(), session, service),
-    'session/discard': async ({ engine }, { session }, { report }) => {
-      const tell = (message: string): void => report({ event: 'notice', message });
+    'session/discard': async ({ engine, service }, request, options) => {
+      const { discardThere } = await import('./placed.ts');
+      const there = await discardThere(service, request, options);
+      if (there) return there;
+      const { session } = request;
+      const tell = (message: string): void => options.report({ event: 'notice', message });
       await (await sessions()).discard(await engine(), session, tell);
-      return { session, discarded: true };
+      return { session, discarded: true, waits: null };
     },
     'hypervisor/identify': async ({ hypervisors }, request, options) =>
       (await managed()).identify(await hypervisors(), request, options),

@@ -13,13 +13,14 @@ import {
   discardSession,
   type HeldSession,
   resumeSession,
-  type SessionPlace,
   startSession,
 } from '../../sessions/state/held-session.ts';
 import { sessionStatus } from '../../sessions/state/listed-sessions.ts';
+import { SessionError } from '../../sessions/state/session-error.ts';
 import type { TryBootOptions } from '../../sessions/guest/try-boot.ts';
 import { PAGE_LENGTH } from '../../formats/store/sessions/overlay-log.ts';
-import type { WhenFull } from '../../formats/store/sessions/session.ts';
+import type { Placement } from '../../formats/store/sessions/placement.ts';
+import type { SessionRecord, WhenFull } from '../../formats/store/sessions/session.ts';
 import { isOpenSocket } from '../../sessions/state/session-sockets.ts';
 import { clearSockets } from '../../sys/net/network.ts';
 import type { Store } from '../../store/directory/store.ts';
@@ -31,6 +32,7 @@ import type { NfsRequest } from './nfs-place.ts';
 import { damageNotice } from '../base/damage-notice.ts';
 import { knownPoint, notePublished } from '../points/published-points.ts';
 import { forgetSession, requireOwnSession, sessionOrder } from './orders.ts';
+import type { PlacedParts } from './placed/driven-session.ts';
 import {
   type Engine,
   openPoint,
@@ -43,12 +45,23 @@ import { readTlsFiles, type TlsFiles } from '../secrets/tls-files.ts';
 
 export interface RecoverRequest {
   readonly what:
-    | { readonly kind: 'point'; readonly point: string; readonly whenFull: WhenFull }
+    | {
+        readonly kind: 'point';
+        readonly point: string;
+        readonly whenFull: WhenFull;
+        /** Once its disks are served. Rejects if no machine can be placed: then there is no session. */
+        readonly place?: (parts: PlacedParts, options: WorkOptions) => Promise<Placement>;
+      }
     | { readonly kind: 'resume'; readonly session: string };
   /** `unix:PATH`, `tcp:HOST:PORT`, `fd:N`; undefined: a socket in the session's directory. */
   readonly listen: string | undefined;
   readonly tls: TlsFiles | undefined;
   readonly nfs: NfsRequest | undefined;
+}
+
+export interface RecoverOptions extends WorkOptions {
+  /** Whether this process carries on sessions with a machine on a hypervisor. */
+  readonly drives?: boolean;
 }
 
 /** The most that are kept. */
@@ -62,6 +75,8 @@ export interface RunningSession extends AsyncDisposable {
   readonly damage: readonly Damage[];
   /** Undefined: nothing is known of it. */
   readonly machine: SessionMachine | undefined;
+  /** For a machine on a hypervisor. */
+  readonly parts: PlacedParts;
   /** Undefined: its overlays are not sealed. */
   overlay(): OverlayFigures | undefined;
   /** Boots it in this terminal; resolves when the guest is off. */
@@ -88,7 +103,7 @@ export async function bootReady({ exports }: ReadySession, options: GuestOptions
 export async function recover(
   engine: Engine,
   request: RecoverRequest,
-  options: WorkOptions,
+  options: RecoverOptions,
 ): Promise<RunningSession> {
   let fresh: string | undefined;
   try {
@@ -121,7 +136,7 @@ function loadedMeanwhile<Code>(secrets: SecretSource, load: () => Promise<Code>)
 async function run(
   engine: Engine,
   request: RecoverRequest,
-  { report, onNew, ...options }: WorkOptions & { readonly onNew: (id: string) => void },
+  { report, onNew, ...options }: RecoverOptions & { readonly onNew: (id: string) => void },
 ): Promise<RunningSession> {
   const { store, memory } = engine;
   const { secrets, loaded: serving } = loadedMeanwhile(
@@ -160,6 +175,7 @@ async function run(
     const { record } = await sessionStatus(store, request.what.session);
     // The point is read from the record here: a session that is refused anyway must not ask for a key.
     await requireOwnSession(memory, record);
+    requireDriven(record, options.drives === true);
     set = await openSet(engine, record.set, secrets);
     point = await readPoint(store, set, record.point);
     const secured = { tls: tls !== undefined };
@@ -204,11 +220,17 @@ async function run(
     tls: tls !== undefined,
     nfs: place && files && { ...place, ports: files.ports },
   };
-  await settle(engine, session, { found, report });
+  await settle(engine, session, { change: found, report });
   const owned = stack.move();
   return {
     ready: await attachments({ ...record, ...found }, tls?.kind, machine),
     machine,
+    parts: {
+      held: session,
+      opened: { set, point },
+      plan: plansOf(store, { set, point }),
+      endExports: async () => served[Symbol.asyncDispose](),
+    },
     exports: served.shown,
     damage,
     overlay: () => figuresOf(served.overlays()),
@@ -257,13 +279,48 @@ function noticeOf(event: ServeEvent): string {
   }
 }
 
+/** Loaded on demand, as few sessions need it. */
+function plansOf(store: Store, opened: PlacedParts['opened']): PlacedParts['plan'] {
+  let plans: Promise<PlacedParts['plan']> | undefined;
+  return async (record) => {
+    plans ??= import('./placed/run-plan.ts').then((it) => it.runPlans(store, opened));
+    return (await plans)(record);
+  };
+}
+
+/** Without the steps of the service its machine would never move, nor be withdrawn. */
+function requireDriven({ id, placement, phase }: SessionRecord, drives: boolean): void {
+  if (drives || !placement || phase === 'ready') return;
+  const what = `session ${id} has a machine on hypervisor ${placement.hypervisor}`;
+  throw new SessionError('IMPOSSIBLE', `${what}: only the service continues it: start holdfastd`);
+}
+
+/** From now on its machine is placed on the hypervisor, also by another process that finds its journal. */
+export async function place(
+  engine: Engine,
+  { parts: { held } }: RunningSession,
+  { placement, report }: { readonly placement: Placement } & Pick<WorkOptions, 'report'>,
+): Promise<void> {
+  if (!engine.store.has('placed-session')) throw notUpgraded();
+  await settle(engine, held, { change: { placement, phase: 'placing' }, report });
+}
+
+export function notUpgraded(): SessionError {
+  const what = 'this store has no sessions with a machine on a hypervisor yet';
+  return new SessionError('UNSUPPORTED', `${what}: add them to it with "holdfast store upgrade"`);
+}
+
 /** A session that cannot be recorded runs nevertheless: a recovery must not wait for the disk of the box. */
 async function settle(
   { memory }: Engine,
   session: HeldSession,
-  { found, report }: { readonly found: SessionPlace; readonly report: WorkOptions['report'] },
+  {
+    change,
+    report,
+  }: { readonly change: Partial<SessionRecord>; readonly report: WorkOptions['report'] },
 ): Promise<void> {
-  const orders = [sessionOrder({ ...session.record, ...found })];
+  const changed = (record: SessionRecord): SessionRecord => ({ ...record, ...change });
+  const orders = [sessionOrder(changed(session.record))];
   let problem: SystemError | undefined;
   const noted = async (work: Promise<void>): Promise<void> => {
     try {
@@ -274,7 +331,7 @@ async function settle(
     }
   };
   await noted(memory.remember(orders));
-  await session.settle(found);
+  await session.change(changed);
   if (!problem) await noted(memory.settle(orders));
   if (!problem) return;
   const message = `this box cannot record the session, which must be adopted before it is resumed: ${problem.message}`;

@@ -15,8 +15,11 @@ import {
   sessionStatus,
 } from '../../sessions/state/listed-sessions.ts';
 import { isServed, readServed } from '../../sessions/state/served-sessions.ts';
+import { isOwn } from '../../sessions/state/session-state.ts';
 import type { Engine } from '../base/engine.ts';
 import { sessionOrder } from './orders.ts';
+import type { DrivenSession } from './placed/driven-session.ts';
+import { shownPlaced } from './shown-placed.ts';
 
 /* Sessions as they are shown, without the code that runs one: it takes long to load. */
 
@@ -28,6 +31,8 @@ export interface RunningHere {
   /** Statistics of its sealed overlays. */
   overlay(session: string): OverlayFigures | undefined;
   machine(session: string): SessionMachine | undefined;
+  /** One with a machine on a hypervisor. */
+  driven(session: string): DrivenSession | undefined;
 }
 
 export async function sessions(
@@ -50,12 +55,14 @@ export async function showSession(
   const remembered = await engine.memory.look();
   const status = await sessionStatus(engine.store, id);
   const { record, holder } = status;
+  const placed = shownPlaced(record, service?.driven(id));
   const { attachments } = await import('./attach.ts');
   return {
     ...summaryOf(engine, status, { whyWaiting: service?.whyWaiting, remembered }),
+    placed,
     overlay: service?.overlay(id) ?? null,
     attach:
-      holder === undefined
+      holder === undefined || placed
         ? null
         : await attachments(record, await tlsOf(engine, record), service?.machine(id)),
   };
@@ -76,7 +83,7 @@ function summaryOf(
     remembered,
   }: { readonly whyWaiting: WhyWaiting | undefined; readonly remembered: Remembered },
 ): SessionSummary {
-  const { id, set, point, machine, created, phase, listen } = record;
+  const { id, set, point, machine, created, phase, listen, placement } = record;
   const adopted = remembered.isOurs(sessionOrder(record));
   const isReached = adopted || holder !== undefined;
   return {
@@ -85,13 +92,13 @@ function summaryOf(
     point,
     machine,
     created,
-    state: holder === undefined ? phase : 'running',
+    state: holder === undefined || !isOwn(phase) ? phase : 'running',
     holder: holder ?? null,
     takenBytes,
     listen,
     // A record by another box or an attacker may make no sense.
     addresses: isReached ? sessionAddresses(record, holder === undefined ? undefined : disks) : [],
-    waits: whyWaiting?.(id) ?? null,
+    waits: whyWaiting?.(id) ?? placement?.waits?.message ?? null,
     adopted,
   };
 }

@@ -1,10 +1,12 @@
 import type { Condition } from '../../alarms/alarm-state.ts';
 import { fillLevel, type FillLimits, usedPercent } from '../../alarms/pool-fill.ts';
 import type { AlarmKind, AlarmLevel } from '../../formats/store/service/alarm.ts';
+import type { PlacementWait } from '../../formats/store/sessions/placement.ts';
 import type { JobRecord } from '../../formats/store/service/job.ts';
 import { hasEnded } from '../../jobs/job-state.ts';
 import type { Schedules } from '../../jobs/schedules.ts';
 import { formatSize, GiB } from '../../lib/sizes.ts';
+import type { Owed } from '../sessions/placed/owed.ts';
 import { sessionReserve } from '../../store/directory/space-reserve.ts';
 import type { Damage } from '../../operations/nouns/backup.ts';
 import type { Space } from '../../sys/files/file-system.ts';
@@ -20,6 +22,10 @@ export interface Circumstances {
   readonly running: number;
   /** Sessions that should run and do not, and why. */
   readonly waiting: ReadonlyMap<string, string>;
+  /** For what sessions with a machine on a hypervisor wait. */
+  readonly placed: ReadonlyMap<string, PlacementWait>;
+  /** What given up sessions have left on hypervisors, and could not be removed there. */
+  readonly owed: readonly Owed[];
   readonly jobs: readonly JobRecord[];
   /** Whether a job waits for a key. */
   readonly needsKey: (job: string) => boolean;
@@ -59,6 +65,8 @@ const LISTED_MAX = 12;
 const LISTED_LENGTH_MAX = 250;
 /** A schedule with a period of minutes is not late because one job took longer. */
 const LATE_MIN_MS = 15 * 60_000;
+/** A host that restarts is back by then. */
+const PLACED_WAITS_MS = 10 * 60_000;
 /** Failing jobs are retried for 81 minutes. */
 const JOB_WAITS_MS = 2 * 60 * 60_000;
 
@@ -72,6 +80,8 @@ export function conditionsOf(it: Circumstances): Condition[] {
         message: `session ${about} cannot continue: ${reason}`,
       }),
     ),
+    ...placedWaits(it),
+    ...owedThere(it),
     ...notAdopted(it),
     ...damagedFrames(it),
     ...damagedOverlays(it),
@@ -79,6 +89,31 @@ export function conditionsOf(it: Circumstances): Condition[] {
     ...waitingJobs(it),
     ...lateSchedules(it),
   ];
+}
+
+/** What passes by itself is an alarm only once it takes long; a guest that shuts down is none. */
+function placedWaits({ now, placed }: Circumstances): Condition[] {
+  return [...placed].flatMap(([about, { reason, since, message }]): Condition[] => {
+    const needsPerson = reason === 'person' || reason === 'machine-gone';
+    const isLong = now.getTime() - Date.parse(since) >= PLACED_WAITS_MS;
+    if (reason === 'machine-off' || (!needsPerson && !isLong)) return [];
+    return [
+      {
+        ...{ kind: 'session-waits', about, level: needsPerson ? 'critical' : 'warning' },
+        message: `session ${about} waits: ${message}`,
+      },
+    ];
+  });
+}
+
+function owedThere({ owed }: Circumstances): Condition[] {
+  return owed
+    .filter(({ needsPerson }) => needsPerson)
+    .map(({ debt: { session, hypervisor }, why }): Condition => {
+      const what = `what session ${session}, which was given up, has left on hypervisor ${hypervisor}`;
+      const message = `${what} could not be removed there: ${why}`;
+      return { kind: 'session-waits', about: session, level: 'warning', message };
+    });
 }
 
 function damagedFrames({ damagedFrames: count }: Circumstances): Condition[] {

@@ -63,7 +63,9 @@ export interface Monitor extends AsyncDisposable {
 }
 
 export interface Watched {
-  readonly sessions: Pick<SessionSupervisor, 'counts' | 'waiting' | 'damaged'>;
+  readonly sessions: Pick<SessionSupervisor, 'counts' | 'waiting' | 'damaged'> & {
+    readonly placed: Pick<SessionSupervisor['placed'], 'waits' | 'owed'>;
+  };
   readonly jobs: Pick<JobService, 'schedules' | 'keys'> & {
     readonly queue: Pick<JobService['queue'], 'list'>;
   };
@@ -214,6 +216,8 @@ function watchOf(
       damagedFrames: (await wantedMarks(world.files, join(directory, 'wanted')).list()).length,
       running: sessions.counts().running,
       waiting: sessions.waiting(),
+      placed: sessions.placed.waits(),
+      owed: sessions.placed.owed(),
       damagedSessions: sessions.damaged(),
       jobs: jobs.queue.list().map(({ job }) => job),
       // A job that waited for a key when the service ended still does, until it has been tried again.

@@ -189,7 +189,7 @@ const finding = object({
   remedy: field(nullable(prose), 'what to do about it'),
 });
 export type ShownFinding = Of<typeof finding>;
-const findings = field(list(finding, MANY), 'what was found');
+export const findings = field(list(finding, MANY), 'what was found');
 
 const test = query('hypervisor/test', {
   summary: 'Check whether backups from a hypervisor can begin',

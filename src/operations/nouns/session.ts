@@ -30,6 +30,7 @@ import {
   writtenBytes,
 } from '../base/fields.ts';
 import { mutation, query } from '../base/operation.ts';
+import { placedMachine, stopHow } from './placed.ts';
 
 const NETWORKS_MAX = 256;
 const PORT_MAX = 65_535;
@@ -127,7 +128,7 @@ const summary = {
       'keeping',
       'cleaning',
     ),
-    'running: a process serves it; otherwise what has to be done next: "ready" waits for people',
+    'running: a process serves it; otherwise what is done, or has to be done, next: "ready" waits for people',
   ),
   holder: field(nullable(prose), 'the process that has it open; null: none'),
   takenBytes: field(count, 'bytes that its disks take'),
@@ -136,7 +137,10 @@ const summary = {
     list(prose, MANY),
     "its other addresses: its directory over NFS, its disks on the service's NBD server",
   ),
-  waits: field(nullable(prose), 'why the service cannot run it yet; null: it does not wait'),
+  waits: field(
+    nullable(prose),
+    'why the service cannot run it yet, or what its machine on a hypervisor waits for; null: it does not wait',
+  ),
   adopted: field(flag(), 'whether this host knows its record: otherwise it is not resumed or kept'),
 };
 const sessionSummary = object(summary);
@@ -223,9 +227,10 @@ const list_ = query('session/list', {
 
 const shownSession = object({
   ...summary,
+  placed: field(nullable(placedMachine), 'its machine on a hypervisor; null: it has none'),
   attach: field(
     nullable(readySession),
-    'how hypervisors attach its disks; null: it is not running',
+    'how hypervisors attach its disks; null: it is not running, or has a machine on a hypervisor',
   ),
   overlay: field(
     nullable(
@@ -319,14 +324,19 @@ const stop = mutation('session/stop', {
 const discard = mutation('session/discard', {
   summary: 'Discard what a session wrote',
   description:
-    'The recovery point is not changed. Works also for a session that is too damaged to run.',
+    'The recovery point is not changed. Works also for a session that is too damaged to run. A machine on a ' +
+    'hypervisor is stopped and removed there first, and the one that it replaced gets its name back.',
   runs: 'store',
   changes: ['session'],
-  request: object({ session }),
-  result: object({ session: field(word, 'ID of the session'), discarded: field(flag(), 'true') }),
+  request: object({ session, stop: stopHow }),
+  result: object({
+    session: field(word, 'ID of the session'),
+    discarded: field(flag(), 'whether it is gone'),
+    waits: field(nullable(prose), 'what its end waits for: it goes on by itself; null: nothing'),
+  }),
   cli: {
     args: ['session'],
-    says: 'Session {session} is discarded.',
+    notes: 'Default of --stop: off.',
     examples: ['session discard web1-3f9c2a'],
   },
 });
@@ -343,17 +353,17 @@ const keep = mutation('session/keep', {
   description:
     "Saves the session's disks as a new recovery point and ends the session. Only what was written is read " +
     'and stored. If that fails, the session is unchanged. A session with damaged pages is refused until its ' +
-    'guest has written these pages again.',
+    'guest has written these pages again. A machine on a hypervisor is stopped and removed there first.',
   runs: 'worker',
   changes: ['session', 'backup'],
   key: 'opens',
   lockdown: 'allowed',
   job: { kind: 'keep' },
-  request: object({ session }),
+  request: object({ session, stop: stopHow }),
   result: keptSession,
   cli: {
     args: ['session'],
-    notes: 'Exit code 6 if the session has damaged pages.',
+    notes: 'Exit code 6 if the session has damaged pages. Default of --stop: shutdown.',
     says: 'Session {session} is kept as recovery point {point}',
     examples: ['session keep web1-3f9c2a', 'session keep web1-3f9c2a --queue'],
   },

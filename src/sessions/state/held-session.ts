@@ -1,6 +1,5 @@
 import { join } from 'node:path/posix';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
-import type { Placement } from '../../formats/store/sessions/placement.ts';
 import type { NfsPlace, SessionRecord, WhenFull } from '../../formats/store/sessions/session.ts';
 import { refuseLinks } from '../../store/directory/own-directories.ts';
 import type { Store } from '../../store/directory/store.ts';
@@ -27,13 +26,9 @@ export interface HeldSession extends AsyncDisposable {
   readonly record: SessionRecord;
   /** Records in its journal that the sealed log of this disk has begun. */
   begin(disk: string): Promise<void>;
-  /** Records the address at which clients find it, also after a restart. */
-  settle(place: SessionPlace): Promise<void>;
-  /** Records what has become of its placement. */
+  /** Durable once resolved. */
   readonly change: SessionJournal['change'];
 }
-
-export type SessionPlace = Pick<SessionRecord, 'listen' | 'tls' | 'nfs'>;
 
 export interface NewSession {
   /** The address for its disks; undefined: a socket of its own. */
@@ -43,17 +38,15 @@ export interface NewSession {
   readonly tls: boolean;
   readonly nfs: NfsPlace | undefined;
   readonly whenFull: WhenFull;
-  /** Undefined: people attach its disks to a machine themselves. */
-  readonly placement?: Placement | undefined;
 }
 
 const ID_RANDOM_LENGTH = 3;
 
-/** Creates a session of a recovery point, ready to be served. Rejects UNSUPPORTED. */
+/** Creates a session of a recovery point, ready to be served. */
 export async function startSession(
   store: Store,
   point: PointRecord,
-  { listen, sockets, tls, nfs, whenFull, placement }: NewSession,
+  { listen, sockets, tls, nfs, whenFull }: NewSession,
 ): Promise<HeldSession> {
   const tail = Buffer.from(store.random.bytes(ID_RANDOM_LENGTH)).toString('hex');
   const id = `${point.machine}-${tail}`;
@@ -72,16 +65,12 @@ export async function startSession(
     phase: 'preparing',
     keepAs: undefined,
     sealed: store.has('sealed-overlay') ? { begun: [], overPlain: false } : undefined,
-    placement,
+    placement: undefined,
   };
   // Its names become paths: before anything is made.
   journalOf(record);
   if (record.disks.length === 0) {
     throw new SessionError('UNSUPPORTED', `${point.id} has no disks: there is nothing to run`);
-  }
-  if (placement && !store.has('placed-session')) {
-    const what = 'this store has no sessions with a machine on a hypervisor yet';
-    throw new SessionError('UNSUPPORTED', `${what}: add them to it with "holdfast store upgrade"`);
   }
   await refuseLinks(store);
   await store.files.makeDirectory(directory);
@@ -210,9 +199,8 @@ function held(store: Store, record: SessionRecord, lock: AsyncDisposable): HeldS
     get record() {
       return journal.record;
     },
-    begin: journal.begin,
-    change: journal.change,
-    settle: (place) => journal.change((before) => ({ ...before, ...place })),
+    begin: (disk) => journal.begin(disk),
+    change: (step) => journal.change(step),
     [Symbol.asyncDispose]: () => lock[Symbol.asyncDispose](),
   };
 }

@@ -31,7 +31,9 @@ export function stepOf({ phase }: SessionRecord): Step {
   return isOwn(phase) ? STEPS[phase] : undefined;
 }
 
-const isOwn = (phase: SessionRecord['phase']): phase is OwnPhase => Object.hasOwn(STEPS, phase);
+/** In the other phases, a hypervisor may use its disks. */
+export const isOwn = (phase: SessionRecord['phase']): phase is OwnPhase =>
+  Object.hasOwn(STEPS, phase);
 
 /** Whether the session's disks are served in this phase, by the process that holds it. */
 export function isServable({ phase }: SessionRecord): boolean {

@@ -70,6 +70,7 @@ function wordsIn(example: string): string[] {
 function wordsFor(operation: string): string {
   // `backup create --from`
   if (operation === 'backup/machine') return 'backup create';
+  if (operation === 'session/run') return 'run';
   return operation.replace(/^ssh-key/, 'ssh key').replace('/', ' ');
 }
 

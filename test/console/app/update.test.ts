@@ -276,7 +276,7 @@ test('a session is seen with what goes through it, what is done with it, and its
   const driven = onSessions('unknown');
   driven.type('k\r');
   const { id } = driven.asked.find(({ call }) => call.name === 'session/keep')!;
-  driven.answer('session/show', { ...session(), attach: null, overlay: null });
+  driven.answer('session/show', { ...session(), placed: null, attach: null, overlay: null });
   const lines = [{ time: TIME, message: 'no space is left: guests wait until there is some' }];
   driven.answer('session/log', { session: 'web-1a2b3c', lines });
   const other = { ...EXPORT, session: 'other', clients: [] };
@@ -313,7 +313,10 @@ test('a session is kept as a job, so that no person has to wait', async () => {
   const driven = onSessions();
   driven.type('b');
   const { call } = driven.asked.find((it) => it.call.name === 'job/create')!;
-  deepEqual(call.request, { kind: 'keep', request: { session: 'web-1a2b3c' } });
+  deepEqual(call.request, {
+    kind: 'keep',
+    request: { session: 'web-1a2b3c', stop: undefined },
+  });
 });
 
 test('typing is not interrupted by jobs that end in the meantime', async () => {

@@ -4,10 +4,8 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { CatalogError } from '../../../src/catalog/catalog-error.ts';
 import { type Engine, openEngine, type SecretSource } from '../../../src/engine/base/engine.ts';
-import {
-  type SupervisorEvent,
-  sessionSupervisor,
-} from '../../../src/engine/sessions/session-supervisor.ts';
+import type { SupervisorEvent } from '../../../src/engine/sessions/session-events.ts';
+import { sessionSupervisor } from '../../../src/engine/sessions/session-supervisor.ts';
 import { discard } from '../../../src/engine/sessions/run-session.ts';
 import { servedSessions } from '../../../src/sessions/state/served-sessions.ts';
 import type { FileSystem } from '../../../src/sys/files/file-system.ts';
@@ -53,6 +51,10 @@ function supervisorOf(engine: Engine, secrets: SecretSource) {
   const supervisor = sessionSupervisor(engine, {
     secrets,
     onEvent: ({ kind }) => void events.push(kind),
+    hypervisors: async () => {
+      throw new Error('no session here has a hypervisor');
+    },
+    keep: async () => {},
   });
   return { supervisor, events };
 }

@@ -7,6 +7,7 @@ import { openQueue } from '../../../src/jobs/queue.ts';
 import { openSchedules } from '../../../src/jobs/schedules.ts';
 import { crashingFs } from '../../support/crashing-fs.ts';
 import { fakeClock } from '../../support/fake-clock.ts';
+import type { PlacementWait } from '../../../src/formats/store/sessions/placement.ts';
 import { seeded } from '../../support/random.ts';
 import { trustingMemory } from '../../support/box-memory.ts';
 import { simulatedWorld } from '../../support/store.ts';
@@ -17,6 +18,7 @@ const ROOMY = { freeBytes: 900 * GiB, totalBytes: 1000 * GiB };
 
 const FINE: Circumstances = {
   ...{ now: new Date('2026-11-21T12:00:00Z'), space: ROOMY, running: 0, waiting: new Map() },
+  ...{ placed: new Map(), owed: [] },
   ...{ limits: { warningPercent: 85, criticalPercent: 95 }, before: () => undefined },
   ...{ jobs: [], needsKey: () => false, latePeriods: 2, foreign: [], boxProblem: undefined },
   damagedFrames: 0,
@@ -147,4 +149,16 @@ test('a schedule is late after two of its times without success, however many jo
   deepEqual(late(), [], 'its last success is still known');
   await schedules[Symbol.asyncDispose]();
   await queue[Symbol.asyncDispose]();
+});
+
+test('a session that waits on a hypervisor is an alarm once a person is needed, or once that takes long', async () => {
+  const wait = (reason: PlacementWait['reason'], minutes: number): string[] => {
+    const since = new Date(FINE.now.getTime() - minutes * 60_000).toISOString();
+    return idsOf({ placed: new Map([['web-1', { reason, since, message: 'see there' }]]) });
+  };
+  deepEqual(wait('person', 0), ['session-waits web-1 critical']);
+  deepEqual(wait('machine-gone', 0), ['session-waits web-1 critical']);
+  deepEqual(wait('away', 9), []);
+  deepEqual(wait('away', 10), ['session-waits web-1 warning']);
+  deepEqual(wait('machine-off', 10), []);
 });

@@ -104,6 +104,7 @@ test('a message that an attacker has put into the store is not sent, and one of 
       counts: () => ({ running: 0 }),
       waiting: () => new Map(),
       damaged: () => new Map(),
+      placed: { waits: () => new Map(), owed: () => [] },
     },
     jobs: { schedules: { list: () => [] }, keys: {}, queue: { list: () => [] } },
     audit: { check: async () => ({ problem: null }) },

@@ -120,7 +120,8 @@ test('a session behind TLS is not resumed without', async () => {
   const { engine, record } = await place();
   {
     await using session = await resumeSession(engine.store, record.id, { tls: false });
-    await session.settle({ listen: 'tcp:127.0.0.1:10809', tls: true, nfs: undefined });
+    const place = { listen: 'tcp:127.0.0.1:10809', tls: true, nfs: undefined };
+    await session.change((record) => ({ ...record, ...place }));
   }
   const impossible = { code: 'IMPOSSIBLE', message: /is open to TLS clients only/ };
   await rejects(resumeSession(engine.store, record.id, { tls: false }), impossible);

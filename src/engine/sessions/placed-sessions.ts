@@ -1,0 +1,211 @@
+import type { PlacedDebt } from '../../formats/store/sessions/debt.ts';
+import type { PlacementWait, StopHow } from '../../formats/store/sessions/placement.ts';
+import type { SessionRecord } from '../../formats/store/sessions/session.ts';
+import type { Report } from '../../operations/events.ts';
+import { isHost } from '../../sessions/placed/host-step.ts';
+import type { PlacedRequest } from '../../sessions/placed/placed-requests.ts';
+import { placementOf } from '../../sessions/placed/placed-steps.ts';
+import { sessionStatus } from '../../sessions/state/listed-sessions.ts';
+import { SessionError } from '../../sessions/state/session-error.ts';
+import type { Engine, SecretSource, WorkOptions } from '../base/engine.ts';
+import type { Hypervisors } from '../hypervisors/hypervisors.ts';
+import type { Kept } from './held-sessions.ts';
+import { unserve } from './own-served.ts';
+import { type Connections, openConnections, orAborted } from './placed/connections.ts';
+import { collectDebts, type Owed, owe } from './placed/owed.ts';
+import { type DrivenSession, driveSession } from './placed/driven-session.ts';
+import { discard } from './run-session.ts';
+import type { OnEvent } from './session-events.ts';
+
+/*
+ * Sessions that have a machine on a hypervisor: each is carried on from phase to phase until nothing of it is there.
+ * Then it is kept, or removed, like every other session.
+ */
+export interface PlacedSessions extends AsyncDisposable {
+  readonly connections: Connections;
+  owed(): readonly Owed[];
+  drive(it: Kept): DrivenSession | undefined;
+  /** Whether all that is left of it is to be kept, or removed. */
+  isEnding(record: SessionRecord): boolean;
+  /** Ends a session that no process holds. */
+  finish(id: string, secrets?: SecretSource): Promise<void>;
+  /** Collects what was given up. */
+  start(): void;
+}
+
+export interface PlacedOptions {
+  readonly hypervisors: () => Promise<Hypervisors>;
+  /** The service's own. */
+  readonly secrets: SecretSource;
+  readonly onEvent: OnEvent;
+  /** Makes a recovery point of a session, and removes it. */
+  readonly keep: (session: string, options: WorkOptions) => Promise<void>;
+  readonly kept: () => ReadonlyMap<string, Kept>;
+  /** Aborted when the service ends. */
+  readonly signal: () => AbortSignal;
+  /** Nothing of it is on its hypervisor. */
+  readonly onOver: (it: Kept) => void;
+}
+
+export function placedSessions(engine: Engine, options: PlacedOptions): PlacedSessions {
+  const { store } = engine;
+  const { onEvent, keep } = options;
+  const closing = new AbortController();
+  const connections = openConnections({
+    hypervisors: options.hypervisors,
+    owner: store.id,
+    onEvent(hypervisor, event) {
+      for (const { driven } of options.kept().values()) {
+        if (driven && placementOf(driven.record).hypervisor === hypervisor) driven.noted(event);
+      }
+    },
+  });
+  const debts = collectDebts(engine, { connections, signal: closing.signal });
+
+  return {
+    ...{ connections, isEnding },
+    owed: () => debts.owed(),
+    drive(it) {
+      const { parts, ready } = it.running;
+      const { session } = ready;
+      const { placement, phase } = parts.held.record;
+      if (!placement || !isHost(phase)) return undefined;
+      const notice = (message: string): void => {
+        for (const report of it.audience) report({ event: 'notice', message });
+        onEvent({ kind: 'notice', session, message });
+      };
+      return driveSession(parts, {
+        ...{ clock: store.clock, connections, onLog: notice },
+        async owe(debt: PlacedDebt) {
+          await owe(engine, debt);
+          debts.wake();
+        },
+        onOver: () => options.onOver(it),
+      });
+    },
+    async finish(id, secrets = options.secrets) {
+      const tell = (message: string): void => onEvent({ kind: 'notice', session: id, message });
+      const report: Report = (event) => {
+        if (event.event === 'notice') tell(event.message);
+      };
+      const { record } = await sessionStatus(store, id);
+      if (record.phase === 'keeping') {
+        await keep(id, { secrets, signal: options.signal(), report });
+      } else if (record.phase === 'cleaning') {
+        await discard(engine, id, tell);
+      } else {
+        await unserve(engine, id, onEvent);
+        tell('it was not kept, and waits for a decision: resume it, keep it or discard it');
+      }
+      onEvent({ kind: 'ended', session: id });
+    },
+    start: () => debts.start(),
+    async [Symbol.asyncDispose]() {
+      closing.abort();
+      await debts[Symbol.asyncDispose]();
+      await connections[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function isEnding({ placement, phase }: SessionRecord): boolean {
+  return placement !== undefined && (phase === 'keeping' || phase === 'cleaning');
+}
+
+/** What operations ask of sessions that have a machine on a hypervisor. */
+export interface PlacedView {
+  readonly connections: Connections;
+  of(id: string): DrivenSession | undefined;
+  /** Why it waits, or its steps are not taken. */
+  problem(id: string): string | undefined;
+  /** Those that wait. */
+  waits(): ReadonlyMap<string, PlacementWait>;
+  owed(): readonly Owed[];
+  /** Rejects IMPOSSIBLE. */
+  ask(id: string, request: PlacedRequest): Promise<void>;
+  /** Rejects IMPOSSIBLE, HypervisorError. */
+  power(id: string, how: 'on' | StopHow): Promise<void>;
+  /**
+   * Resolves once it is what was waited for, or over; with what it waits for instead, if a person should know that: it
+   * goes on none the less. Rejects with the signal's reason; IMPOSSIBLE if it is over, and cannot be ended yet.
+   */
+  follow(id: string, options: FollowOptions): Promise<PlacementWait | undefined>;
+}
+
+export interface FollowOptions {
+  readonly signal: AbortSignal;
+  readonly report: Report;
+  readonly until?: (record: SessionRecord) => boolean;
+}
+
+export function placedView(
+  { connections, owed }: PlacedSessions,
+  {
+    kept,
+    ended,
+  }: {
+    readonly kept: ReadonlyMap<string, Kept>;
+    /** Once what is under way to end it is done; why it has failed. */
+    readonly ended: (session: string) => Promise<string | undefined>;
+  },
+): PlacedView {
+  const of = (id: string): DrivenSession | undefined => kept.get(id)?.driven;
+  function mustBe(id: string): DrivenSession {
+    const it = of(id);
+    if (it) return it;
+    const why = kept.has(id)
+      ? 'it has no machine on a hypervisor'
+      : `the service does not carry it on: see "session show ${id}"`;
+    throw new SessionError('IMPOSSIBLE', `session ${id}: ${why}`);
+  }
+  return {
+    ...{ connections, owed, of },
+    problem: (id) => of(id)?.problem() ?? waitOf(of(id))?.message,
+    waits: () =>
+      new Map(
+        [...kept].flatMap(([id, { driven }]) => {
+          const waits = waitOf(driven);
+          return waits ? [[id, waits] as const] : [];
+        }),
+      ),
+    async ask(id, request) {
+      const it = mustBe(id);
+      if (request.kind === 'retry') await it.reconnect();
+      await it.ask(request);
+    },
+    power: async (id, how) => mustBe(id).power(how),
+    async follow(id, options) {
+      const it = kept.get(id);
+      const waits = it && (await followed(it, options));
+      if (waits || (it?.driven && isHost(it.driven.record.phase))) return waits;
+      if (it?.driven) await orAborted(it.driven.stopped, options.signal);
+      const failure = await ended(id);
+      if (failure === undefined) return undefined;
+      throw new SessionError('IMPOSSIBLE', `session ${id} cannot be ended yet: ${failure}`);
+    },
+  };
+}
+
+async function followed(
+  { audience, driven }: Kept,
+  { signal, report, until }: FollowOptions,
+): Promise<PlacementWait | undefined> {
+  if (!driven) return undefined;
+  audience.add(report);
+  try {
+    for (;;) {
+      const { record } = driven;
+      if (!isHost(record.phase) || until?.(record)) return undefined;
+      const waits = waitOf(driven);
+      // A guest that shuts down needs its time.
+      if (waits && waits.reason !== 'machine-off' && waits.reason !== 'busy') return waits;
+      await driven.changed(signal);
+    }
+  } finally {
+    audience.delete(report);
+  }
+}
+
+function waitOf(driven: DrivenSession | undefined): PlacementWait | undefined {
+  return driven && placementOf(driven.record).waits;
+}

@@ -1,0 +1,114 @@
+import type { Hypervisor } from '../../../hypervisors/base/hypervisor.ts';
+import { HypervisorError } from '../../../hypervisors/base/hypervisor-error.ts';
+import type { HypervisorEvent, RunDriver } from '../../../hypervisors/base/run-driver.ts';
+import { SystemError } from '../../../sys/base/system-error.ts';
+import { connect } from '../../hypervisors/connect.ts';
+import type { Hypervisors } from '../../hypervisors/hypervisors.ts';
+
+/*
+ * One connection to each hypervisor for all sessions that have a machine there, opened when it is needed. A session
+ * that finds that it does not work reports that, and the next one opens another.
+ */
+export interface Connections extends AsyncDisposable {
+  /** Rejects HypervisorError, or the signal's reason. */
+  open(hypervisor: string, signal: AbortSignal): Promise<Connection>;
+  /** Closes it, unless another has taken its place already. */
+  lost(connection: Connection): Promise<void>;
+}
+
+export interface Connection {
+  readonly hypervisor: string;
+  readonly host: Hypervisor;
+  readonly run: RunDriver;
+}
+
+export interface ConnectionsOptions {
+  readonly hypervisors: () => Promise<Hypervisors>;
+  /** The ID of the store. */
+  readonly owner: string;
+  /** Only reasons to look again. Some may be missing, and come again with `back`. */
+  readonly onEvent: (hypervisor: string, event: HypervisorEvent) => void;
+}
+
+export function openConnections({ hypervisors, owner, onEvent }: ConnectionsOptions): Connections {
+  const closing = new AbortController();
+  const opening = new Map<string, Promise<Connection>>();
+  const opened = new Map<string, Connection>();
+  const listening = new Map<string, Promise<void>>();
+
+  async function opens(hypervisor: string): Promise<Connection> {
+    try {
+      const host = await connectTo(hypervisor);
+      const { run } = host;
+      if (!run) {
+        await host[Symbol.asyncDispose]();
+        const what = `hypervisor ${hypervisor} (${host.facts.product}) runs no recovery points`;
+        throw new HypervisorError('UNSUPPORTED', `${what}: choose another`);
+      }
+      const it = { hypervisor, host, run };
+      opened.set(hypervisor, it);
+      if (!listening.has(hypervisor)) listening.set(hypervisor, listen(it));
+      return it;
+    } finally {
+      opening.delete(hypervisor);
+    }
+  }
+  async function connectTo(hypervisor: string): Promise<Hypervisor> {
+    const { signal } = closing;
+    try {
+      return await connect(await hypervisors(), hypervisor, { owner, signal });
+    } catch (cause) {
+      if (!(cause instanceof SystemError)) throw cause;
+      const code = cause.code === 'NOT_FOUND' ? 'NOT_FOUND' : 'DENIED';
+      throw new HypervisorError(code, cause.message, { cause });
+    }
+  }
+  /** Over its own connection: it outlives the one that it came with, and says when the host is back. */
+  async function listen({ hypervisor, run }: Connection): Promise<void> {
+    for await (const event of run.events(closing.signal)) {
+      if (event.kind === 'back') {
+        const it = opened.get(hypervisor);
+        if (it) await lost(it);
+      }
+      onEvent(hypervisor, event);
+    }
+  }
+  async function lost(connection: Connection): Promise<void> {
+    const { hypervisor } = connection;
+    const it = opened.get(hypervisor);
+    if (it?.run !== connection.run) return;
+    opened.delete(hypervisor);
+    await it.host[Symbol.asyncDispose]();
+  }
+  return {
+    lost,
+    async open(hypervisor, signal) {
+      closing.signal.throwIfAborted();
+      const ready = opened.get(hypervisor);
+      if (ready) return ready;
+      const one = opening.get(hypervisor) ?? opens(hypervisor);
+      opening.set(hypervisor, one);
+      // The session that waited for it may have ended.
+      one.catch(() => {});
+      return orAborted(one, signal);
+    },
+    async [Symbol.asyncDispose]() {
+      closing.abort();
+      await Promise.allSettled([...opening.values(), ...listening.values()]);
+      await Promise.all([...opened.values()].map((it) => lost(it)));
+    },
+  };
+}
+
+/** Others may wait for the same work: it goes on. */
+export async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const aborted = Promise.withResolvers<never>();
+  const abort = (): void => aborted.reject(signal.reason as Error);
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}

@@ -1,0 +1,137 @@
+import type { PlacedDebt } from '../../../formats/store/sessions/debt.ts';
+import type { SessionRecord } from '../../../formats/store/sessions/session.ts';
+import type { HypervisorEvent, Look, RunPlan } from '../../../hypervisors/base/run-driver.ts';
+import { asError } from '../../../lib/as-error.ts';
+import { type PlacedSession, placedSession } from '../../../sessions/placed/placed-session.ts';
+import { placementOf } from '../../../sessions/placed/placed-steps.ts';
+import type { PlacedWorld } from '../../../sessions/placed/placed-world.ts';
+import type { HeldSession } from '../../../sessions/state/held-session.ts';
+import type { Clock } from '../../../sys/base/clock.ts';
+import { firstFailure, kindOfFailure } from '../../base/failures.ts';
+import { type Connection, type Connections, orAborted } from './connections.ts';
+import { type CopyFigures, copyFigures } from './copy-figures.ts';
+import type { OpenedPoint } from './run-plan.ts';
+
+/*
+ * A session with a machine on a hypervisor, which this process serves and carries on: no person has to wait for it.
+ * What fails here, such as a full disk, is tried again; what fails there is for its steps to answer.
+ */
+export interface DrivenSession
+  extends AsyncDisposable,
+    Pick<PlacedSession, 'record' | 'ask' | 'power'> {
+  /** An event of its hypervisor. */
+  noted(event: HypervisorEvent): void;
+  /** The connection to its hypervisor is opened again: its address or credentials may have changed. */
+  reconnect(): Promise<void>;
+  /** What its hypervisor said last; undefined: it was not asked yet. */
+  look(): Look | undefined;
+  copy(disk: string): CopyFigures | undefined;
+  /** Why its steps are not taken at the moment. */
+  problem(): string | undefined;
+  /** Resolves with its next change, or once it is over. Rejects with the signal's reason. */
+  changed(signal: AbortSignal): Promise<void>;
+  /** Resolves once its steps end: it is over, and `onOver` was called, or the process stops. */
+  readonly stopped: Promise<void>;
+}
+
+/** What a placed session has in the process that serves it. */
+export interface PlacedParts {
+  readonly held: HeldSession;
+  readonly opened: OpenedPoint;
+  plan(record: SessionRecord): Promise<RunPlan>;
+  endExports(): Promise<void>;
+}
+
+export interface DriveOptions {
+  readonly clock: Clock;
+  readonly connections: Connections;
+  owe(debt: PlacedDebt): Promise<void>;
+  /** Each step and each obstacle. */
+  onLog(message: string): void;
+  /** Nothing of it is on the hypervisor, and it goes on as an ordinary session. It is disposed of by others. */
+  onOver(): void;
+}
+
+const AGAIN_MS = 15_000;
+
+export function driveSession(parts: PlacedParts, options: DriveOptions): DrivenSession {
+  const { held } = parts;
+  const { clock, connections, onLog } = options;
+  const closing = new AbortController();
+  const { signal } = closing;
+  const copies = copyFigures(clock);
+  let looked: Look | undefined;
+  let problem: string | undefined;
+  let last: Connection | undefined;
+  let change = Promise.withResolvers<void>();
+  function tell(): void {
+    change.resolve();
+    change = Promise.withResolvers();
+  }
+  const world: PlacedWorld = {
+    clock,
+    journal: {
+      get record() {
+        return held.record;
+      },
+      async change(step) {
+        await held.change(step);
+        tell();
+      },
+    },
+    async driver(until) {
+      last = await connections.open(placementOf(held.record).hypervisor, until);
+      return last.run;
+    },
+    async lost() {
+      if (last) await connections.lost(last);
+    },
+    plan: (record) => parts.plan(record),
+    own: { endExports: () => parts.endExports(), owe: (debt) => options.owe(debt) },
+    shown: { log: onLog, look: (it) => void (looked = it), moves: (moves) => copies.seen(moves) },
+  };
+  const session = placedSession(world);
+
+  async function drive(): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await session.run(signal);
+        options.onOver();
+        return tell();
+      } catch (cause) {
+        if (signal.aborted) return;
+        const failure = firstFailure(cause);
+        if (kindOfFailure(failure) === undefined) throw cause;
+        const { message } = asError(failure);
+        if (problem !== message) onLog(`cannot go on: ${message}`);
+        problem = message;
+        tell();
+      }
+      await clock.sleep(AGAIN_MS, signal).catch(() => {});
+      problem = undefined;
+    }
+  }
+  const driving = drive();
+  return {
+    get record() {
+      return session.record;
+    },
+    ask: (asked) => session.ask(asked),
+    power: (how) => session.power(how),
+    noted(event) {
+      const { machine } = placementOf(held.record);
+      if (event.kind === 'machine' && machine !== undefined && machine !== event.id) return;
+      if (event.kind !== 'away') session.wake();
+    },
+    reconnect: () => world.lost(),
+    look: () => looked,
+    copy: (disk) => copies.of(disk),
+    problem: () => problem,
+    stopped: driving,
+    changed: (until) => orAborted(change.promise, until),
+    async [Symbol.asyncDispose]() {
+      closing.abort();
+      await driving;
+    },
+  };
+}

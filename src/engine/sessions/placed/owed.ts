@@ -1,0 +1,97 @@
+import type { Order } from '../../../box/store-memory.ts';
+import type { PlacedDebt } from '../../../formats/store/sessions/debt.ts';
+import { HypervisorError } from '../../../hypervisors/base/hypervisor-error.ts';
+import { asError } from '../../../lib/as-error.ts';
+import { collectDebt, forgiveDebt, listDebts, writeDebt } from '../../../sessions/placed/debts.ts';
+import { type Ticker, ticker } from '../../../sys/base/ticker.ts';
+import type { Engine } from '../../base/engine.ts';
+import { kindOfFailure } from '../../base/failures.ts';
+import type { Connections } from './connections.ts';
+
+/*
+ * What sessions that were given up have left on hypervisors is removed there once these can be reached. The box obeys
+ * only debts that it wrote itself: a planted one could name the machine of a session that runs.
+ */
+
+const debtOrder = ({ session, ...debt }: PlacedDebt): Order => ({
+  kind: 'debt',
+  name: session,
+  order: debt,
+});
+
+/** Durable once resolved. */
+export async function owe({ store, memory }: Engine, debt: PlacedDebt): Promise<void> {
+  await memory.remember([debtOrder(debt)]);
+  await writeDebt(store, debt);
+}
+
+/** A debt that is still there, and why. */
+export interface Owed {
+  readonly debt: PlacedDebt;
+  readonly why: string;
+  /** Whether a person has to do something on the hypervisor. */
+  readonly needsPerson: boolean;
+}
+
+export interface DebtCollector extends Ticker {
+  /** As it was found last. */
+  owed(): readonly Owed[];
+}
+
+const TRY_EVERY_MS = 60_000;
+const NOTHING_MS = 24 * 60 * 60_000;
+
+export function collectDebts(
+  engine: Engine,
+  { connections, signal }: { readonly connections: Connections; readonly signal: AbortSignal },
+): DebtCollector {
+  let left: readonly Owed[] = [];
+
+  /** Undefined: it is paid. */
+  async function collect(debt: PlacedDebt): Promise<Owed | undefined> {
+    try {
+      const connection = await connections.open(debt.hypervisor, signal);
+      try {
+        await collectDebt(connection.run, debt, signal);
+      } catch (cause) {
+        if (isAway(cause)) await connections.lost(connection);
+        throw cause;
+      }
+      await forgiveDebt(engine.store, debt.session);
+      await engine.memory.forget([{ kind: 'debt', name: debt.session }]);
+      return undefined;
+    } catch (cause) {
+      if (signal.aborted) return { debt, why: 'the service stops', needsPerson: false };
+      if (kindOfFailure(cause) === undefined) throw cause;
+      return { debt, why: asError(cause).message, needsPerson: !isAway(cause) };
+    }
+  }
+  async function look(): Promise<number> {
+    const { isOurs } = await engine.memory.look();
+    const found: Owed[] = [];
+    for (const debt of await listDebts(engine.store)) {
+      if (!isOurs(debtOrder(debt))) continue;
+      const owed = await collect(debt);
+      if (owed) found.push(owed);
+    }
+    left = found;
+    return left.length > 0 ? TRY_EVERY_MS : NOTHING_MS;
+  }
+  const ticks = ticker(engine.store.clock, async () => {
+    try {
+      return await look();
+    } catch (cause) {
+      if (kindOfFailure(cause) === undefined) throw cause;
+      return TRY_EVERY_MS;
+    }
+  });
+  return {
+    owed: () => left,
+    start: () => ticks.start(),
+    wake: () => ticks.wake(),
+    [Symbol.asyncDispose]: () => ticks[Symbol.asyncDispose](),
+  };
+}
+
+const isAway = (cause: unknown): boolean =>
+  cause instanceof HypervisorError && cause.code === 'UNREACHABLE';

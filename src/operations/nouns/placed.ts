@@ -1,0 +1,234 @@
+import {
+  field,
+  flag,
+  integer,
+  list,
+  nullable,
+  type Of,
+  object,
+  oneOf,
+  optional,
+  withDefault,
+} from '../../lib/schema.ts';
+import { count, line, MANY, point, prose, session, time, word } from '../base/fields.ts';
+import { mutation } from '../base/operation.ts';
+import { findings, hypervisorName } from './hypervisor.ts';
+
+/* Sessions that have a machine on a managed hypervisor, which runs on the disks that the session serves. */
+
+const NETWORKS_MAX = 64;
+const YEAR_S = 366 * 24 * 60 * 60;
+
+export const stopHow = field(
+  optional(oneOf('shutdown', 'off')),
+  'how a machine on a hypervisor is stopped: shutdown asks its guest; off pulls the plug',
+);
+
+const name = line(256);
+
+/** What a run may be asked to be. */
+const wish = {
+  on: field(hypervisorName, 'name of the hypervisor', {
+    ...{ placeholder: 'HYPERVISOR', names: 'hypervisors' },
+  }),
+  name: field(optional(name), 'name of the machine there; default: its own', {
+    placeholder: 'NAME',
+  }),
+  pool: field(
+    optional(name),
+    'pool of the hypervisor to which its disks migrate; default: where they were',
+    { placeholder: 'POOL' },
+  ),
+  networks: field(
+    withDefault(
+      list(
+        object({
+          name: field(name, 'network that the machine was in, or MAC address of a card'),
+          where: field(name, 'network of the hypervisor; none: not connected'),
+        }),
+        NETWORKS_MAX,
+      ),
+      [],
+    ),
+    'networks for its cards; default: those of the same name',
+    { placeholder: 'OLD=NEW|none' },
+  ),
+  isolated: field(withDefault(flag(), false), 'connect none of its cards'),
+  powerOn: field(withDefault(flag(), false), 'start it'),
+  migrate: field(
+    withDefault(oneOf('auto', 'heartbeat', 'later', 'none'), 'later'),
+    'when its disks move to the hypervisor: auto: once it runs; heartbeat: once the agent of its guest answers; ' +
+      'later: by "session migrate"; none: never',
+  ),
+  migrateAfter: field(
+    optional(integer(1, YEAR_S)),
+    'with "auto": so long after it began to run, in seconds',
+    { placeholder: 'TIME' },
+  ),
+  replace: field(
+    optional(oneOf('keep', 'delete')),
+    'take the place of the machine that was backed up, which has to be off, and is renamed: keep: it stays so once ' +
+      'the new one has migrated; delete: it is removed then. Discarding the session gives it back its name',
+  ),
+};
+
+const started = {
+  session: field(word, 'ID of the session'),
+  point: field(word, 'the recovery point that it runs'),
+  hypervisor: field(word, 'name of the hypervisor'),
+  machine: field(word, 'name of the machine there'),
+  state: field(word, 'how far it is: placing, running, ...'),
+  waits: field(nullable(prose), 'what it waits for; null: nothing'),
+  findings,
+};
+
+const run = mutation('session/run', {
+  summary: 'Run a machine on a hypervisor from a recovery point',
+  description:
+    'Defines the machine on the hypervisor, on disks that this host serves; what its guest writes is kept here. ' +
+    'Everything is checked before; nothing is changed while a condition is not met. The service carries the session ' +
+    'on, whatever becomes of the command.',
+  runs: 'service',
+  changes: ['session'],
+  key: 'opens',
+  lockdown: 'allowed',
+  request: object({ point, ...wish }),
+  result: object(started),
+  cli: {
+    args: ['point'],
+    options: {
+      networks: { name: 'network', form: 'name=where' },
+      migrateAfter: { form: 'duration' },
+    },
+    notes:
+      'Later: "session migrate" moves its disks to the hypervisor while it runs, "session keep" makes a recovery ' +
+      'point of it, "session discard" removes it.',
+    examples: [
+      'run web1@latest --on kvm1 --power-on',
+      'run web1@latest --on kvm1 --name web1-test --isolated --power-on',
+      'run web1@latest --on kvm1 --replace keep --power-on --migrate heartbeat',
+    ],
+  },
+});
+
+const answer = object({
+  session: field(word, 'ID of the session'),
+  state: field(word, 'how far it is'),
+  waits: field(nullable(prose), 'what it waits for; null: nothing'),
+});
+export type PlacedAnswer = Of<typeof answer>;
+
+const migrate = mutation('session/migrate', {
+  summary: "Move the disks of a session's machine to its hypervisor, while it runs",
+  description:
+    'The session ends by itself once the hypervisor says that no disk of the machine is served from here any longer. ' +
+    'Once a disk has moved, the move can only be completed.',
+  runs: 'service',
+  changes: ['session'],
+  lockdown: 'allowed',
+  request: object({
+    session,
+    pool: field(optional(name), 'pool of the hypervisor; default: the one that was chosen', {
+      placeholder: 'POOL',
+    }),
+    cancel: field(withDefault(flag(), false), 'end the copies instead; the machine runs on'),
+  }),
+  result: answer,
+  cli: {
+    args: ['session'],
+    examples: ['session migrate web1-3f9c2a --pool fast', 'session migrate web1-3f9c2a --cancel'],
+  },
+});
+
+const power = mutation('session/power', {
+  summary: "Start or stop a session's machine on its hypervisor",
+  description: 'A machine that is off stays part of its session.',
+  runs: 'service',
+  changes: ['session'],
+  lockdown: 'allowed',
+  request: object({
+    session,
+    power: field(
+      oneOf('on', 'shutdown', 'off'),
+      'on: start it; shutdown: ask its guest; off: pull the plug',
+      { placeholder: 'on|shutdown|off' },
+    ),
+  }),
+  result: answer,
+  cli: { args: ['session', 'power'], examples: ['session power web1-3f9c2a on'] },
+});
+
+const retry = mutation('session/retry', {
+  summary: 'Let a session that waits for a person try again',
+  description: 'The connection to its hypervisor is opened again.',
+  runs: 'service',
+  changes: ['session'],
+  lockdown: 'allowed',
+  request: object({ session }),
+  result: answer,
+  cli: { args: ['session'], examples: ['session retry web1-3f9c2a'] },
+});
+
+const abandon = mutation('session/abandon', {
+  summary: 'End a session whose hypervisor is lost, and give up its machine there',
+  description:
+    'Only for a session that waits. What the machine wrote is lost, unless the session was being kept. What is left ' +
+    'on the hypervisor is removed once that can be reached again.',
+  runs: 'service',
+  changes: ['session'],
+  request: object({
+    session,
+    name: field(name, 'name of the machine that is given up, to confirm it', {
+      placeholder: 'MACHINE',
+    }),
+  }),
+  result: answer,
+  cli: { args: ['session'], examples: ['session abandon web1-3f9c2a --name web1'] },
+});
+
+export const operations = [run, migrate, power, retry, abandon] as const;
+
+/** What is shown of a session's machine. */
+export const placedMachine = object({
+  hypervisor: field(word, 'name of the hypervisor'),
+  machine: field(word, 'name of the machine there'),
+  id: field(nullable(word), 'the ID that the hypervisor uses for it; null: it is not there yet'),
+  goal: field(oneOf('run', 'move', 'keep', 'discard'), 'what the session is to come to'),
+  power: field(
+    nullable(oneOf('on', 'off', 'paused-io', 'paused', 'suspended', 'unknown')),
+    'its state; paused-io: a disk did not answer, it is resumed by itself; null: not known',
+  ),
+  heartbeat: field(nullable(flag()), 'whether the agent of its guest answers; null: not known'),
+  pool: field(nullable(word), 'the pool to which it migrates; null: none was chosen'),
+  disks: field(
+    list(
+      object({
+        disk: field(word, 'name of the disk'),
+        place: field(
+          nullable(oneOf('ours', 'target', 'elsewhere')),
+          'ours: this host serves it; target: it has moved; elsewhere: a person moved it; null: not ' +
+            'known',
+        ),
+        done: field(nullable(count), 'bytes that were copied; null: no copy is under way'),
+        total: field(nullable(count), 'bytes to copy, more as the guest writes; null: as before'),
+        rate: field(nullable(count), 'bytes copied per second; null: not known'),
+      }),
+      MANY,
+    ),
+    'its disks',
+  ),
+  waits: field(
+    nullable(
+      object({
+        reason: field(
+          oneOf('away', 'busy', 'no-space', 'machine-off', 'machine-gone', 'person'),
+          'away: the hypervisor cannot be reached; person: one has to decide',
+        ),
+        since: time('since when'),
+        message: field(prose, 'what happened, and what to do'),
+      }),
+    ),
+    'what it waits for; null: nothing',
+  ),
+});
+export type PlacedMachine = Of<typeof placedMachine>;

@@ -1,0 +1,149 @@
+import { existsSync } from 'node:fs';
+import { type Engine, openEngine } from '../../src/engine/base/engine.ts';
+import { handlersFor } from '../../src/engine/base/call.ts';
+import type { Handlers } from '../../src/engine/base/call.ts';
+import { backupMachines } from '../../src/engine/hypervisors/machine-backup.ts';
+import { add } from '../../src/engine/hypervisors/managed.ts';
+import { serviceHandlers } from '../../src/engine/operations/service-handlers.ts';
+import { keep } from '../../src/engine/sessions/run-session.ts';
+import {
+  sessionSupervisor,
+  type SessionSupervisor,
+} from '../../src/engine/sessions/session-supervisor.ts';
+import { namesOf } from '../../src/operations/operations.ts';
+import type { Report } from '../../src/operations/events.ts';
+import type { RequestOf } from '../../src/operations/operations.ts';
+import type { RunTestHost } from '../hypervisors/run-rig.ts';
+import type { OnCall } from '../hypervisors/rig.ts';
+import { engineIn, KEY } from './engine.ts';
+import { fakeRunHost } from './fake-hypervisor/fake-run-host.ts';
+import type { FakeHost } from './fake-hypervisor/host.ts';
+import { hostDisk } from './fake-hypervisor/host-disk.ts';
+import { managedHome, NO_FILES } from './hypervisors.ts';
+import { emptyService } from './service-context.ts';
+import { temporaryDirectory } from './temporary.ts';
+
+/** A store with a recovery point of a machine "web1" of a fake hypervisor "kvm1", and a service that can run it. */
+export interface PlacedHome {
+  readonly store: string;
+  readonly rig: RunTestHost;
+  readonly host: FakeHost;
+  readonly point: string;
+  /** What happens to each call of the fake. */
+  mishap: OnCall;
+  /** The service, started; sessions are resumed. */
+  service(): Promise<PlacedService>;
+}
+
+export interface PlacedService extends AsyncDisposable {
+  readonly engine: Engine;
+  readonly sessions: SessionSupervisor;
+  readonly log: readonly string[];
+  readonly ask: Handlers;
+  /** For calls of `ask`. */
+  readonly options: Parameters<Handlers['session/run']>[1];
+}
+
+const MIB = 2 ** 20;
+const { signal } = new AbortController();
+
+/** What any run of it asks for. */
+export const RUN: Omit<RequestOf<'session/run'>, 'point'> = {
+  ...{ on: 'kvm1', name: undefined, pool: 'fast', networks: [], isolated: false, powerOn: true },
+  ...{ migrate: 'later', migrateAfter: undefined, replace: 'keep' },
+};
+
+/** Disks that this process serves on sockets, as a host finds them: what is in them does not matter here. */
+class ServedHere extends Map<string, { bytes: ReturnType<typeof hostDisk>; isUp: boolean }> {
+  override get(url: string) {
+    const known = super.get(url);
+    if (known) return known;
+    const socket = /\?socket=(.*)$/.exec(url)?.[1];
+    if (socket === undefined) return undefined;
+    const path = decodeURIComponent(socket);
+    const made = {
+      bytes: hostDisk(MIB),
+      get isUp() {
+        return existsSync(path);
+      },
+      set isUp(_) {},
+    };
+    this.set(url, made);
+    return made;
+  }
+}
+
+export async function placedHome(): Promise<PlacedHome> {
+  const home = await engineIn(temporaryDirectory());
+  const rig = fakeRunHost();
+  const { host } = rig as unknown as { host: FakeHost };
+  Object.assign(host, { served: new ServedHere() });
+  await rig.machine({ name: 'web1', disks: { vda: MIB, vdb: MIB }, isOff: true });
+  const it: { mishap: OnCall } = { mishap: () => undefined };
+  const { hypervisors } = managedHome(() =>
+    rig.connect({ onCall: (name, count) => it.mishap(name, count) }),
+  );
+  const own = { ...NO_FILES, sockets: undefined, scratch: undefined, hostKey: undefined };
+  await add(hypervisors, { hypervisor: 'kvm1', uri: 'fake:///system', ...own }, { signal });
+  await using engine = await home.open();
+  const { points } = await backupMachines(
+    engine,
+    {
+      ...{ set: 'nightly', from: ['kvm1/*'], consistency: 'crash', strict: false },
+      ...{ machine: undefined, only: undefined, exclude: undefined, window: undefined },
+    },
+    { hypervisors, secrets: KEY, signal, report() {} },
+  );
+  return {
+    ...{ store: home.store, rig, host, point: points[0]!.point },
+    get mishap() {
+      return it.mishap;
+    },
+    set mishap(next) {
+      it.mishap = next;
+    },
+    async service() {
+      const engine = await openEngine(home.store);
+      const log: string[] = [];
+      const work = { secrets: KEY, signal, report: (() => {}) as Report };
+      const sessions = sessionSupervisor(engine, {
+        secrets: KEY,
+        hypervisors: async () => hypervisors,
+        onEvent: (event) =>
+          void log.push(`${event.kind} ${'message' in event ? event.message : ''}`),
+        async keep(session, options) {
+          await using other = await openEngine(home.store);
+          await keep(other, session, options);
+        },
+      });
+      await sessions.resumeAll();
+      const none = async (): Promise<never> => {
+        throw new Error('this is not here');
+      };
+      const context = {
+        ...emptyService(none),
+        engine: async () => engine,
+        sessions: async () => sessions,
+        whyWaiting: sessions.whyWaiting,
+        overlay: sessions.overlay,
+        machine: sessions.machine,
+        driven: sessions.driven,
+      };
+      const ask = serviceHandlers(context, {
+        host: handlersFor(namesOf('hostd'), none),
+        files: handlersFor(namesOf('filesd'), none),
+        inWorker: handlersFor(namesOf('worker'), none),
+        hypervisors: async () => hypervisors,
+        isSecret: () => true,
+      });
+      return {
+        ...{ engine, sessions, log, ask },
+        options: { ...work, given: undefined, who: undefined },
+        async [Symbol.asyncDispose]() {
+          await sessions[Symbol.asyncDispose]();
+          await engine[Symbol.asyncDispose]();
+        },
+      };
+    },
+  };
+}
