@@ -167,8 +167,7 @@ async function accepted(stream: ByteStream, { host, port }: TlsTarget): Promise<
       if (isOver) channel.onClose(why);
       stream.resume();
     },
-    write: stream.write,
-    end: stream.end,
+    ...oneByOne(stream),
     destroy: stream.destroy,
   };
   return {
@@ -178,6 +177,36 @@ async function accepted(stream: ByteStream, { host, port }: TlsTarget): Promise<
       const words = error ? `: ${error.message}` : '';
       const message = `libvirtd at ${host} port ${port} ended the connection${words}`;
       return new HypervisorError('UNREACHABLE', message, { cause: error });
+    },
+  };
+}
+
+/**
+ * Each packet becomes a TLS record of its own. Of two in one record libvirtd (9.0) handles the first; the second, which
+ * is decrypted by then, waits until anything else comes: our next call, or its own keepalive after five seconds.
+ */
+function oneByOne(stream: ByteStream): Pick<ByteChannel, 'write' | 'end'> {
+  const waiting: { readonly bytes: Uint8Array; readonly sent: (() => void) | undefined }[] = [];
+  let isEnding = false;
+  function send(): void {
+    const [first] = waiting;
+    if (!first) {
+      if (isEnding) stream.end();
+      return;
+    }
+    stream.write(first.bytes, () => {
+      waiting.shift();
+      first.sent?.();
+      send();
+    });
+  }
+  return {
+    write(bytes, sent) {
+      if (waiting.push({ bytes, sent }) === 1) send();
+    },
+    end() {
+      isEnding = true;
+      if (waiting.length === 0) stream.end();
     },
   };
 }
