@@ -85,7 +85,7 @@ function shown(machine: MachineDescription): NonNullable<ShownPoint['description
   return {
     ...{ hypervisor, kind, product, name, folder, arch, machineType, clock },
     uuid: machine.ids.uuid,
-    firmware: firmware.kind,
+    firmware: firmware.kind === 'other' ? firmware.name : firmware.kind,
     secureBoot: firmware.kind === 'uefi' && firmware.secureBoot,
     cpus: cpu.count,
     cpuModel: cpu.model,

@@ -101,9 +101,9 @@ export async function steadyBytes(
 }
 
 /** Where swtpm keeps the state of a machine's TPM (virDomainTPMDef; swtpm(8), "TPM state"). */
-export function tpmStatePath(uuid: string, version: '1.2' | '2.0'): string {
+export function tpmStatePath(uuid: string, version: string): string {
   const [directory, file] =
-    version === '2.0' ? ['tpm2', 'tpm2-00.permall'] : ['tpm1.2', 'tpm-00.permall'];
+    version === '1.2' ? ['tpm1.2', 'tpm-00.permall'] : ['tpm2', 'tpm2-00.permall'];
   return `/var/lib/libvirt/swtpm/${uuid}/${directory}/${file}`;
 }
 

@@ -15,8 +15,9 @@ const describedDisk = object({
     optional(
       object({
         reason: field(
-          oneOf('chosen', 'removable', 'pass-through', 'shared', 'independent', 'network'),
-          'why it is not in the recovery point',
+          prose,
+          'why it is not in the recovery point: chosen, removable, pass-through, shared, independent, network, or a ' +
+            'reason of a later release',
         ),
         detail: field(prose, 'the reason in words'),
       }),
@@ -35,20 +36,20 @@ const describedNic = object({
 
 export const describedMachine = object({
   hypervisor: field(prose, 'name of the hypervisor'),
-  kind: field(word, 'its kind'),
+  kind: field(prose, 'its kind'),
   product: field(prose, 'its product and version'),
   name: field(prose, 'name of the machine there'),
   folder: field(optional(prose), 'the folder there in which it was'),
   uuid: field(prose, 'UUID of the machine'),
   arch: field(prose, 'its processors: x86_64, aarch64'),
   machineType: field(optional(prose), 'its model'),
-  firmware: field(oneOf('bios', 'uefi'), 'its firmware'),
+  firmware: field(prose, 'its firmware: bios, uefi, or one of a later release'),
   secureBoot: field(flag(), 'whether the firmware starts signed systems only'),
   cpus: field(count, 'number of its processors'),
   cpuModel: field(optional(prose), 'their model'),
   memory: field(count, 'its memory in bytes'),
   clock: field(oneOf('utc', 'localtime'), 'the time of its clock'),
-  tpm: field(optional(word), 'version of its TPM'),
+  tpm: field(optional(prose), 'version of its TPM'),
   os: field(optional(prose), 'its operating system'),
   autostart: field(flag(), 'whether it starts with its host'),
   boot: field(list(prose, BOOT_MAX), 'what it boots from, in order'),

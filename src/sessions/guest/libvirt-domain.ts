@@ -82,7 +82,7 @@ function system(session: SessionRecord, { machine, variables }: DomainOptions): 
   const model = modelOf(machine);
   const arch = ARCHITECTURE.test(machine.arch) ? machine.arch : 'x86_64';
   const type = `<type arch='${arch}'${model ? ` machine='${model}'` : ''}>hvm</type>`;
-  if (machine.firmware.kind === 'bios') return [`  <os>${type}</os>`];
+  if (machine.firmware.kind !== 'uefi') return [`  <os>${type}</os>`];
   const path = variables && `${MOUNT_POINT}/${session.id}/${variables}`;
   const state = isSecure(machine) ? 'yes' : 'no';
   return [

@@ -37,20 +37,23 @@ export interface MachineDescription {
   /** Every disk that the machine has, also those that are not in the recovery point. */
   readonly disks: readonly DescribedDisk[];
   readonly nics: readonly DescribedNic[];
-  readonly tpm?:
-    | { readonly version: '1.2' | '2.0'; readonly stateFile?: string | undefined }
-    | undefined;
+  /** `version`: "1.2", "2.0", or a later one. */
+  readonly tpm?: { readonly version: string; readonly stateFile?: string | undefined } | undefined;
   /** In order: "disk:vda", "nic:52:54:00:12:34:56", "cdrom". */
   readonly boot: readonly string[];
   readonly guest?: { readonly os?: string | undefined; readonly agent: boolean } | undefined;
   readonly autostart: boolean;
-  /** The hypervisor's own definition, verbatim: its format, and the name of the file that holds it. */
-  readonly native: { readonly format: NativeFormat; readonly file: string };
+  /**
+   * The hypervisor's own definition, verbatim. Formats: `libvirt-xml`, `qemu-json`, `vmx`, `vim-json`, `hyperv-json`,
+   * `xapi-json`, `pve-conf`, and those that later releases add.
+   */
+  readonly native: { readonly format: string; readonly file: string };
 }
 
 /** Where a machine was when it was backed up. */
 export interface MachineOrigin {
-  readonly kind: HypervisorKind;
+  /** A HypervisorKind, or one that a later release has added. */
+  readonly kind: string;
   /** The name of the hypervisor in Holdfast. */
   readonly hypervisor: string;
   /** "QEMU 7.2.22, libvirt 9.0.0". */
@@ -60,17 +63,6 @@ export interface MachineOrigin {
   readonly name: string;
   readonly folder?: string | undefined;
 }
-
-const NATIVE_FORMATS = [
-  'libvirt-xml',
-  'qemu-json',
-  'vmx',
-  'vim-json',
-  'hyperv-json',
-  'xapi-json',
-  'pve-conf',
-] as const;
-export type NativeFormat = (typeof NATIVE_FORMATS)[number];
 
 /** Names of files are those of the recovery point. */
 export type Firmware =
@@ -82,7 +74,9 @@ export type Firmware =
       readonly varsFile?: string | undefined;
       /** The file on the host that its variables began as. */
       readonly varsTemplate?: string | undefined;
-    };
+    }
+  /** One that a later release has added. */
+  | { readonly kind: 'other'; readonly name: string };
 
 export interface MachineProcessors {
   readonly count: number;
@@ -124,17 +118,9 @@ export interface DescribedDisk {
   readonly excluded?: Exclusion | undefined;
 }
 
-const EXCLUSIONS = [
-  'chosen',
-  'removable',
-  'pass-through',
-  'shared',
-  'independent',
-  'network',
-] as const;
-
 export interface Exclusion {
-  readonly reason: (typeof EXCLUSIONS)[number];
+  /** `chosen`, `removable`, `pass-through`, `shared`, `independent`, `network`, or one of a later release. */
+  readonly reason: string;
   /** For people. */
   readonly detail: string;
 }
@@ -200,10 +186,12 @@ export type Tracking = TrackedPoint &
 
 interface TrackedPoint {
   /**
-   * The ID of the recovery point from whose moment it counts; absent: from a release that did not note it. In the
+   * The ID of the recovery point that notes it, and from whose moment it counts unless `since` is there; absent: from a release that did not note it. In the
    * record of any other point, it counts nothing.
    */
   readonly point?: string | undefined;
+  /** It counts from the moment of this earlier recovery point instead, over whose disks its changes are to be read. */
+  readonly since?: string | undefined;
 }
 
 const FORMAT = 'holdfast-machine';
@@ -225,7 +213,10 @@ export function encodeMachine(machine: MachineDescription): Uint8Array {
   return bytes;
 }
 
-/** Throws FormatError. */
+/**
+ * Words that a later release has added, for kinds of anything, must not hide the machine: they are answered as they are,
+ * or as the closest that is known. Throws FormatError.
+ */
 export function decodeMachine(bytes: Uint8Array): MachineDescription {
   const most = fileLengthMax('description');
   if (bytes.length > most) {
@@ -248,14 +239,14 @@ export function decodeMachine(bytes: Uint8Array): MachineDescription {
       maxBytes: memory.has('maxBytes') ? bytesOf(memory, 'maxBytes') : undefined,
     }),
     ids: idsOf(fields.object('ids')),
-    clock: fields.oneOf('clock', ['utc', 'localtime']),
+    clock: fields.text('clock') === 'localtime' ? 'localtime' : 'utc',
     disks: fields.list('disks', DISKS_MAX, diskOf),
     nics: fields.list('nics', NICS_MAX, nicOf),
     tpm: fields.has('tpm') ? tpmOf(fields.object('tpm')) : undefined,
     boot: fields.texts('boot', BOOT_MAX),
     guest: fields.has('guest') ? guestOf(fields.object('guest')) : undefined,
     autostart: fields.flag('autostart'),
-    native: { format: native.oneOf('format', NATIVE_FORMATS), file: native.text('file') },
+    native: { format: native.text('format'), file: native.text('file') },
   });
 }
 
@@ -274,7 +265,7 @@ function countOf(fields: Fields, name: string): number | undefined {
 
 function originOf(fields: Fields): MachineOrigin {
   return present({
-    kind: fields.oneOf('kind', HYPERVISOR_KINDS),
+    kind: fields.text('kind'),
     hypervisor: fields.text('hypervisor'),
     product: fields.text('product'),
     id: fields.text('id'),
@@ -284,8 +275,10 @@ function originOf(fields: Fields): MachineOrigin {
 }
 
 function firmwareOf(fields: Fields): Firmware {
-  const kind = fields.oneOf('kind', ['bios', 'uefi']);
+  const kind = fields.text('kind');
   if (kind === 'bios') return { kind };
+  if (kind !== 'uefi')
+    return { kind: 'other', name: kind === 'other' ? fields.text('name') : kind };
   return present({
     kind,
     secureBoot: fields.flag('secureBoot'),
@@ -332,14 +325,10 @@ function diskOf(fields: Fields): DescribedDisk {
     wwn: fields.optionalText('wwn'),
     sectorBytes: sectorOf(fields),
     source: fields.optionalText('source'),
-    excluded: excluded && {
-      reason: excluded.oneOf('reason', EXCLUSIONS),
-      detail: excluded.text('detail'),
-    },
+    excluded: excluded && { reason: excluded.text('reason'), detail: excluded.text('detail') },
   });
 }
 
-/** A bus that a later release has added must not hide the machine. */
 function busOf(name: string): DiskBus {
   return BUSES.find((it) => it === name) ?? 'other';
 }
@@ -365,8 +354,7 @@ function nicOf(fields: Fields): DescribedNic {
 }
 
 function tpmOf(fields: Fields): MachineDescription['tpm'] {
-  const version = fields.oneOf('version', ['1.2', '2.0']);
-  return present({ version, stateFile: fields.optionalText('stateFile') });
+  return present({ version: fields.text('version'), stateFile: fields.optionalText('stateFile') });
 }
 
 function guestOf(fields: Fields): MachineDescription['guest'] {

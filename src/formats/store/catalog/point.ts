@@ -196,7 +196,10 @@ function trackingOf(record: Fields): Tracking | undefined {
   if (!record.has('tracking')) return undefined;
   const fields = record.object('tracking');
   const kind = fields.text('kind');
-  const of = fields.has('point') ? { point: fields.text('point') } : {};
+  const of = {
+    ...(fields.has('point') && { point: fields.text('point') }),
+    ...(fields.has('since') && { since: fields.text('since') }),
+  };
   if (kind === 'libvirt') return { kind, checkpoint: fields.text('checkpoint'), ...of };
   if (kind === 'qemu') return { kind, bitmap: fields.text('bitmap'), ...of };
   return undefined;

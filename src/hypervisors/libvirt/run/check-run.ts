@@ -158,6 +158,13 @@ function fitFindings(fit: HostFit, { machine }: MachinePlan): readonly Finding[]
       remedy: 'if it does not boot, choose its boot loader in the menu of the firmware',
     });
   }
+  if (firmware.kind === 'other') {
+    findings.push({
+      ...{ level: 'warning', code: 'firmware' },
+      message: `its firmware ("${firmware.name}") is not known to this release: it begins with a BIOS`,
+      remedy: 'use the release of Holdfast that made the recovery point, or a later one',
+    });
+  }
   if (tpm && !fit.hasTpm) {
     findings.push({
       ...{ level: 'blocker', code: 'tpm', message: 'the host has no emulated TPM' },

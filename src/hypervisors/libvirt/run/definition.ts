@@ -130,7 +130,7 @@ function systemOf(
 ): XmlElement {
   const os = first(before, 'os') ?? element('os', {}, element('type', {}, 'hvm'));
   const { firmware } = plan.machine;
-  if (firmware.kind === 'bios') return os;
+  if (firmware.kind !== 'uefi') return os;
   const loader = first(os, 'loader');
   const named = typeof loader?.children[0] === 'string' ? loader.children[0].trim() : '';
   const isKept = fit.loaders.includes(named);
