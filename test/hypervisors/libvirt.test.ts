@@ -10,7 +10,7 @@ import { checksConform } from './checks.ts';
 import { libvirtDisksConform } from './libvirt-disks.ts';
 import { othersConform } from './libvirt-others.ts';
 import type { Test, TestMachine } from './rig.ts';
-import { begin, endless, same, take, truth } from './taking.ts';
+import { begin, endless, failureOf, same, take, truth, WISH } from './taking.ts';
 
 // A real libvirtd. The rest of the suite takes too long for each commit: libvirt.long.ts.
 
@@ -102,6 +102,42 @@ test('libvirt is as any hypervisor', { skip: libvirtMissing, timeout: 900_000 },
     match(said, /could not be removed/);
     deepEqual(await counting(machine), traces);
   });
+
+  each(
+    'a machine whose memory is saved is told from one that is off: its disks are as after a power cut',
+    async () => {
+      await using rig = await open();
+      const machine = await madeMachine(rig);
+      await using driver = await rig.connect();
+      const powers = async () =>
+        (await driver.machines(endless())).filter(({ id }) => id === machine.id);
+      const point = await take(driver, machine);
+      await machine.write('vda', 30_000, noise(5000, 3));
+      await host.virsh('managedsave', machine.id);
+      deepEqual(
+        (await powers()).map(({ power }) => power),
+        ['saved'],
+      );
+      const wish = { ...WISH, fallBack: false };
+      equal((await failureOf(begin(driver, machine, { since: point, wish })))?.code, 'UNSUPPORTED');
+      const notices: string[] = [];
+      const next = await take(driver, machine, {
+        since: point,
+        onNotice: (it) => notices.push(it),
+        onBegun: async ({ consistency: { got, why } }) => {
+          equal(got, 'crash');
+          match(why ?? '', /its memory is saved/);
+        },
+      });
+      same(next.disks, await truth(machine, NAMES));
+      match(notices.join(), /its memory is saved/);
+      await host.virsh('managedsave-remove', machine.id);
+      deepEqual(
+        (await powers()).map(({ power }) => power),
+        ['off'],
+      );
+    },
+  );
   await Promise.all(tests);
 });
 

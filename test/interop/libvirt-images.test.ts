@@ -76,6 +76,18 @@ test('images of a machine that is off are backed up as they are', {
     }
   });
 
+  await t.test('an older copy that is put back under the name of one counts', async () => {
+    const path = images.get('vda')!;
+    const older = `${path}.older`;
+    await program('cp', path, older);
+    await write(path, 9, 3);
+    await backUp();
+    renameSync(older, path);
+    deepEqual((await backUp()).scopes, { vda: 'changes', vdb: 'changes' });
+    await write(path, 10, 13);
+    deepEqual((await backUpOn()).scopes, { vda: 'changes', vdb: 'changes' });
+  });
+
   await t.test('one that got a backing file counts in all of its layers', async () => {
     const [path, base] = [images.get('vda')!, join(host.directory, 'base.qcow2')];
     await write(path, 4, 8);

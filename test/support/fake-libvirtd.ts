@@ -52,6 +52,8 @@ export interface FakeLibvirtd extends AsyncDisposable {
 interface FakeMachine {
   readonly domain: { readonly name: string; readonly uuid: string; readonly id: number };
   state: 'running' | 'paused' | 'off' | 'suspended';
+  /** Off, with its memory kept. */
+  isSaved: boolean;
   agent: 'connected' | 'disconnected' | undefined;
   /** File systems that are frozen. */
   frozen: number;
@@ -107,7 +109,7 @@ export async function fakeLibvirtd(): Promise<FakeLibvirtd> {
   let serving: AsyncDisposable | undefined;
   const machine: FakeMachine = {
     domain: { name: 'web1', uuid: '5e1fc4ec-0000-4000-8000-000000000002', id: 1 },
-    ...{ state: 'running', agent: 'connected', frozen: 0, fileSystems: 2 },
+    ...{ state: 'running', isSaved: false, agent: 'connected', frozen: 0, fileSystems: 2 },
     ...{ mark: undefined, backup: undefined, checkpoints: new Set() },
     ...{ live: ['vda'], defined: ['vda'], diskType: 'file' },
   };
@@ -201,6 +203,7 @@ function usualAnswers(
     domainXml: ({ flags }) =>
       domainXml(machine, (flags & 2) === 0 ? machine.live : machine.defined),
     autostart: () => 0,
+    hasManagedSave: () => (machine.isSaved ? 1 : 0),
     diskInfo: () => ({ allocation: 0, capacity: DISK_SIZE, physical: 0 }),
     snapshots: () => ({ all: [], count: 0 }),
     jobInfo: () => ({

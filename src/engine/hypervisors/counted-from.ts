@@ -1,4 +1,6 @@
-import { listPoints } from '../../catalog/points.ts';
+import { CatalogError } from '../../catalog/catalog-error.ts';
+import { listPoints, readPoint } from '../../catalog/points.ts';
+import type { OpenSet } from '../../catalog/sets.ts';
 import type { Tracking } from '../../formats/store/catalog/machine.ts';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import type { MachineSnapshot, SnapshotDisk } from '../../hypervisors/base/backup-driver.ts';
@@ -12,8 +14,8 @@ import type { Store } from '../../store/directory/store.ts';
  */
 
 /**
- * From where changes over this recovery point can be counted. Undefined: from nowhere. A session that was kept is no
- * moment of the machine, and a record that was copied, or is from a release that did not note it, does not say to
+ * From where the changes since this recovery point can be counted. Undefined: from nowhere. A session that was kept is
+ * no moment of the machine, and a record that was copied, or is from a release that did not note it, does not say to
  * which point its tracking belongs.
  */
 export function countedFrom(parent: PointRecord | undefined): Tracking | undefined {
@@ -33,29 +35,56 @@ export async function trackedPoints(store: Store): Promise<readonly Tracking[]> 
   return [...newest.values()].flatMap((point) => countedFrom(point) ?? []);
 }
 
-/** What is read of each disk over `parent`, from which the snapshot counts. */
-export function changesOver(
+export interface Counting {
+  /** The newest recovery point of the machine. */
+  readonly parent: PointRecord | undefined;
+  /** The one over whose disks the changes that are counted from `parent` are read; undefined: there is none. */
+  readonly over: PointRecord | undefined;
+}
+
+/** Finds the recovery point over which changes count. One that was forgotten or is damaged costs a full read. */
+export async function countingOf(
+  store: Store,
+  set: OpenSet,
   parent: PointRecord | undefined,
+): Promise<Counting> {
+  const since = countedFrom(parent)?.since;
+  if (since === undefined) return { parent, over: countedFrom(parent) && parent };
+  try {
+    const over = await readPoint(store, set, since);
+    return { parent, over: over.machine === parent!.machine ? over : undefined };
+  } catch (cause) {
+    if (!(cause instanceof CatalogError)) throw cause;
+    return { parent, over: undefined };
+  }
+}
+
+/** What is read of each disk. */
+export function changesOver(
+  { parent, over }: Counting,
   { disks }: Pick<MachineSnapshot, 'disks'>,
 ): ChangedBlocks {
   const unknown = new Map<string, string>();
   const changed = new Map<string, NonNullable<SnapshotDisk['changed']>>();
   for (const disk of disks) {
-    const why = whyWhole(parent, disk);
+    const why = whyWhole({ parent, over }, disk);
     if (why === undefined) changed.set(disk.name, disk.changed!);
     else unknown.set(disk.name, why);
   }
-  return { since: parent?.id, disks: changed, unknown };
+  return { since: (over ?? parent)?.id, disks: changed, unknown };
 }
 
 /** Undefined: its changes are known, and count. */
-function whyWhole(parent: PointRecord | undefined, disk: SnapshotDisk): string | undefined {
+function whyWhole({ parent, over }: Counting, disk: SnapshotDisk): string | undefined {
   if (!parent) return 'there is no earlier recovery point of it';
-  if (!countedFrom(parent)) return disk.why ?? whyUncounted(parent);
+  const tracking = countedFrom(parent);
+  if (!tracking) return disk.why ?? whyUncounted(parent);
   if (!disk.changed) return disk.why ?? 'the hypervisor does not tell its changes';
-  const source = parent.disks.find(({ name }) => name === disk.name)?.source;
+  if (!over)
+    return `${tracking.since}, from whose moment the changes are counted, no longer exists`;
+  const source = over.disks.find(({ name }) => name === disk.name)?.source;
   if (source === undefined || source === disk.where) return undefined;
-  return `it is in ${disk.where} now, and was in ${source} when ${parent.id} was made`;
+  return `it is in ${disk.where} now, and was in ${source} when ${over.id} was made`;
 }
 
 function whyUncounted({ id, tracking }: PointRecord): string {

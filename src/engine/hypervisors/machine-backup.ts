@@ -21,7 +21,7 @@ import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import { type Engine, openSet, type WorkOptions } from '../base/engine.ts';
 import { firstFailure, kindOfFailure } from '../base/failures.ts';
 import { type ChosenMachine, chosenMachines } from './chosen-machines.ts';
-import { changesOver, countedFrom, trackedPoints } from './counted-from.ts';
+import { changesOver, countedFrom, countingOf, trackedPoints } from './counted-from.ts';
 import type { Hypervisors } from './hypervisors.ts';
 import { backupNotes, madePoint } from '../points/backup-notes.ts';
 import { knownPoint, notePublished } from '../points/published-points.ts';
@@ -131,6 +131,7 @@ async function backupMachine(run: Run, chosen: ChosenMachine): Promise<Result['p
       for (const done of await host.backup.tidy(summary.id, keep, signal)) tell(done);
       const known = await knownPoint(engine, { set: set.name, machine });
       const parent = (await newestBackup(store, set, machine)).point;
+      const counting = await countingOf(store, set, parent);
       await using snapshot = await host.backup.begin(summary.id, wish, countedFrom(parent), {
         ...{ point: id, signal },
         onNotice: tell,
@@ -140,7 +141,7 @@ async function backupMachine(run: Run, chosen: ChosenMachine): Promise<Result['p
         {
           ...{ set, machine, known, signal, id, run: run.id },
           ...(await notesOf(snapshot, { signal, tell })),
-          changed: changesOver(parent, snapshot),
+          changed: changesOver(counting, snapshot),
           confirm: () => snapshot.confirm(),
           onEvent: notes.onEvent,
         },

@@ -131,6 +131,8 @@ export const LIBVIRT_CALLS = {
   ),
   autostart: procedure('autostart', 15, OF_DOMAIN, I32),
   isPersistent: procedure('is-persistent', 151, OF_DOMAIN, I32),
+  /** Whether it is off, and goes on from a memory that was saved when it is started: 1 or 0. */
+  hasManagedSave: procedure('has-managed-save', 183, OF_DOMAIN_FLAGS, I32),
   /** `disk` is a target (`vda`) or the path of its image. */
   diskInfo: procedure(
     'disk-info',
@@ -335,6 +337,8 @@ export const LIBVIRT_FLAGS = {
     paused: 1 << 5,
     off: 1 << 6,
     other: 1 << 7,
+    managedSave: 1 << 8,
+    noManagedSave: 1 << 9,
   },
   domainXml: { secure: 1 << 0, inactive: 1 << 1, migratable: 1 << 3 },
   /** Which definition is meant: the one that runs, or the one that is kept. */

@@ -13,9 +13,9 @@ export interface BackupDriver {
   /** What stands in the way, machine and disks; has no effects. */
   check(id: MachineId, wish: BackupWish, signal: AbortSignal): Promise<readonly Finding[]>;
   /**
-   * Begins one. `since`: what the recovery point notes on which the backup builds; disks whose changes the host cannot
-   * count from there come without `changed`, and say why. `since` counts as before until `accept`: a backup that was
-   * not published is begun again from the same point. Rejects BUSY if another backup runs there, UNSUPPORTED if there
+   * Begins one. `since`: what the machine's newest recovery point notes; disks whose changes the host cannot count from
+   * its moment, or from that of its own `since`, come without `changed`, and say why. `since` counts as before until
+   * `accept`: a backup that was not published is begun again from the same point. Rejects BUSY if another backup runs there, UNSUPPORTED if there
    * is less consistency than the wish allows, and NOT_FOUND for a machine or a wished disk that is not there. A
    * rejected `begin` leaves whatever it could still reach as it was: also a backup that made it BUSY, whose ever. No
    * single call that fails leaves a guest frozen: a thaw is tried again.
@@ -39,7 +39,10 @@ export interface BackupWish {
   readonly only: readonly string[] | undefined;
   /** Names of disks not to read. */
   readonly exclude: readonly string[];
-  /** The state to bring the disks into. A machine that is off is always `off`, which is not less. */
+  /**
+   * The state to bring the disks into. A machine that is off is always `off`, which is not less; one whose memory is
+   * saved is `crash`.
+   */
   readonly consistency: ConsistencyLevel;
   /** Whether less is accepted, if it is said why. */
   readonly fallBack: boolean;
@@ -60,7 +63,10 @@ export interface BeginOptions {
  */
 export interface MachineSnapshot extends AsyncDisposable {
   readonly consistency: Consistency;
-  /** What to note on the recovery point, whose ID it has, so that the next counts from it; undefined: none can. */
+  /**
+   * What to note on the recovery point, whose ID it has, so that the next counts from it; undefined: none can. With
+   * `since` the next counts from the moment of that earlier one.
+   */
   readonly tracking: Tracking | undefined;
   /** Those that are read. The rest is `excluded` in the description. */
   readonly disks: readonly SnapshotDisk[];

@@ -9,7 +9,8 @@ export interface MachineSummary {
   readonly power: MachinePower;
 }
 
-export type MachinePower = 'on' | 'off' | 'paused' | 'suspended' | 'unknown';
+/** `saved`: it is off, and its host keeps its memory, from which it goes on when it is started. */
+export type MachinePower = 'on' | 'off' | 'saved' | 'paused' | 'suspended' | 'unknown';
 
 export interface DescribedMachine {
   readonly machine: MachineDescription;

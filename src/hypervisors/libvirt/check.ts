@@ -6,8 +6,9 @@ import { HypervisorError } from '../base/hypervisor-error.ts';
 import { chooseDisks, leftFindings } from '../base/chosen-disks.ts';
 import { type Domain, type DomainDisk, readDomain } from './domain.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
-import { powerOf } from './machines.ts';
+import { isSaved, powerOf } from './machines.ts';
 import { foreignCheckpoints } from './tidy.ts';
+import { SAVED } from './stopped-machine.ts';
 import { internalSnapshots } from './tracking.ts';
 
 /** What stands in the way of a backup of one machine, each with what to do about it. */
@@ -23,6 +24,7 @@ export async function checkMachine(
   return [
     ...diskFindings(host, described, wish),
     ...(isOn ? agentFindings(described, wish) : offFindings(host, described, wish)),
+    ...(!isOn && (await isSaved(host, domain, signal)) ? savedFindings(described, wish) : []),
     ...snapshotFindings(domain.name, await internalSnapshots(host, domain, signal)),
     ...foreignFindings(await foreignCheckpoints(host, domain, signal)),
     ...(isOn ? await jobFindings(host, domain, signal) : []),
@@ -56,6 +58,18 @@ const OFF: Finding = {
   code: 'power',
   message: 'the machine is off: its images are read, and changes are counted again once it has run',
 };
+
+function savedFindings({ name }: Domain, wish: BackupWish): readonly Finding[] {
+  if (wish.consistency === 'crash') return [];
+  return [
+    {
+      level: wish.fallBack ? 'warning' : 'blocker',
+      code: 'power',
+      message: `${SAVED}: its disks will be as after a power cut`,
+      remedy: `start it for its backup: "virsh start ${name}"`,
+    },
+  ];
+}
 
 /** None if the choice itself is refused, which is a finding of its own. */
 function chosenOf(described: Domain, wish: BackupWish): readonly DomainDisk[] {

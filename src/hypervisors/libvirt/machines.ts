@@ -20,18 +20,23 @@ const DEFINITION = 'machine.xml';
 const VARIABLES = 'firmware-variables';
 const TPM = 'tpm-state';
 
-/** Two calls for all of them, however many there are. */
+/** Three calls for all of them, however many there are. */
 export async function listMachines(
   { link }: LibvirtHost,
   signal: AbortSignal,
 ): Promise<readonly MachineSummary[]> {
-  const { active, inactive } = LIBVIRT_FLAGS.listDomains;
+  const { active, inactive, managedSave, noManagedSave } = LIBVIRT_FLAGS.listDomains;
   const list = (flags: number) =>
     link.call(LIBVIRT_CALLS.listDomains, { wanted: 1, flags }, signal);
-  const [on, off] = await Promise.all([list(active), list(inactive)]);
+  const [on, off, saved] = await Promise.all([
+    list(active),
+    list(inactive | noManagedSave),
+    list(inactive | managedSave),
+  ]);
   const machines = [
     ...on.domains.map((it) => summary(it, 'on')),
     ...off.domains.map((it) => summary(it, 'off')),
+    ...saved.domains.map((it) => summary(it, 'saved')),
   ];
   return machines.toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
@@ -54,6 +59,7 @@ const POWER: Readonly<Record<string, MachinePower>> = {
   ...{ paused: 'paused', suspended: 'suspended', off: 'off', crashed: 'off' },
 };
 
+/** `off` whether its memory is saved or not. */
 export async function powerOf(
   { link }: LibvirtHost,
   domain: LibvirtDomain,
@@ -61,6 +67,15 @@ export async function powerOf(
 ): Promise<MachinePower> {
   const { state } = await link.call(LIBVIRT_CALLS.domainState, { domain, flags: 0 }, signal);
   return POWER[state] ?? 'unknown';
+}
+
+/** Of one that is off: whether its host keeps its memory, from which it goes on when it is started. */
+export async function isSaved(
+  { link }: LibvirtHost,
+  domain: LibvirtDomain,
+  signal: AbortSignal,
+): Promise<boolean> {
+  return (await link.call(LIBVIRT_CALLS.hasManagedSave, { domain, flags: 0 }, signal)) !== 0;
 }
 
 interface Described {

@@ -2,7 +2,7 @@ import { BlockError } from '../../block/block-error.ts';
 import { type QemuNbd, startQemuNbd } from '../../block/nbd-client/qemu-nbd.ts';
 import type { LibvirtDomain } from '../../formats/wire/libvirt.ts';
 import { LIBVIRT_CALLS } from '../../formats/wire/libvirt-calls.ts';
-import type { Tracking } from '../../formats/store/catalog/machine.ts';
+import type { Consistency, Tracking } from '../../formats/store/catalog/machine.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type {
   BackupWish,
@@ -17,7 +17,7 @@ import { chooseDisks } from '../base/chosen-disks.ts';
 import { type DomainDisk, readDomain } from './domain.ts';
 import { countingLayers } from './image-layers.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
-import { describedBy, powerOf } from './machines.ts';
+import { describedBy, isSaved, powerOf } from './machines.ts';
 import { type DiskTracking, planTracking } from './tracking.ts';
 
 /*
@@ -42,6 +42,7 @@ export async function openStopped(
   await using stack = new AsyncDisposableStack();
   const off = stack.use(await watchOff(host, domain));
   await off.requireOff(signal);
+  const consistency = consistencyOf(wish, await isSaved(host, domain, signal), onNotice);
   const xml = await host.link.call(LIBVIRT_CALLS.domainXml, { domain, flags: 0 }, signal);
   const { read } = chooseDisks(readDomain(xml), wish);
   const plan = await planTracking(host, { domain, disks: read, since, signal });
@@ -55,13 +56,30 @@ export async function openStopped(
   const isCounted = disks.every(({ name, changed }) => changed || !plan.get(name)!.isTracked);
   const open = stack.move();
   return {
-    consistency: { asked: wish.consistency, got: 'off' },
-    ...{ disks, described },
-    tracking: since && isCounted ? { ...since, point } : undefined,
+    ...{ consistency, disks, described },
+    tracking:
+      since && isCounted ? { ...since, point, since: since.since ?? since.point } : undefined,
     confirm: () => off.requireOff(signal),
     accept: async () => {},
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
+}
+
+export const SAVED =
+  'the machine is off, and its memory is saved on the hypervisor (managed save): part of what its guest has written ' +
+  'may be only there, and the recovery point does not have it';
+
+/** Throws UNSUPPORTED if it is less than is wished, and that is not accepted. */
+function consistencyOf(
+  { consistency: asked, fallBack }: BackupWish,
+  hasMemory: boolean,
+  onNotice: (message: string) => void,
+): Consistency {
+  if (!hasMemory) return { asked, got: 'off' };
+  if (asked === 'crash') return { asked, got: 'crash' };
+  if (!fallBack) throw new HypervisorError('UNSUPPORTED', `${SAVED}: start it for its backup`);
+  onNotice(`${SAVED}; the backup has the state as after a power cut`);
+  return { asked, got: 'crash', why: SAVED };
 }
 
 interface OffMachine extends AsyncDisposable {

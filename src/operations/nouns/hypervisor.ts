@@ -231,7 +231,10 @@ const lastBackup = object({
 const machine = object({
   machine: field(word, 'name of the machine'),
   id: field(word, 'the ID that the hypervisor uses for it'),
-  power: field(oneOf('on', 'off', 'paused', 'suspended', 'unknown'), 'its present state'),
+  power: field(
+    oneOf('on', 'off', 'saved', 'paused', 'suspended', 'unknown'),
+    'its present state; saved: it is off, and goes on from its saved memory when it is started',
+  ),
   last: field(nullable(lastBackup), 'its newest recovery point; null: there is none'),
   proof: newestProof,
   disks: field(nullable(list(disk, 10_000)), 'its disks; null: not asked for'),

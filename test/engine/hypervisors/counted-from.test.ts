@@ -40,7 +40,10 @@ test('changes are counted only from the point to which the tracking says that it
 
 test('changes of a point that is not counted from do not count, whatever the hypervisor lists', async () => {
   for (const parent of [undefined, { ...POINT, id: `${ID}0` }, { ...POINT, tracking: undefined }]) {
-    const { since, disks, unknown } = changesOver(parent, { disks: [snapshotDisk('vda')] });
+    const { since, disks, unknown } = changesOver(
+      { parent, over: undefined },
+      { disks: [snapshotDisk('vda')] },
+    );
     deepEqual([since, disks.size], [parent?.id, 0]);
     match(unknown!.get('vda')!, /recovery point/);
   }
@@ -52,9 +55,25 @@ test('changes count for the disk from which the point was made', async () => {
     snapshotDisk('vdb', { where: '/images/other.qcow2' }),
     snapshotDisk('vdc', { changed: undefined, why: 'it is new' }),
   ];
-  const { since, disks: counted, unknown } = changesOver(POINT, { disks });
+  const { since, disks: counted, unknown } = changesOver({ parent: POINT, over: POINT }, { disks });
   equal(since, ID);
   deepEqual([...counted.keys()], ['vda']);
   match(unknown!.get('vdb')!, /\/images\/other\.qcow2 now, and was in \/images\/vdb\.qcow2/);
   equal(unknown!.get('vdc'), 'it is new');
+});
+
+test('what counts from the moment of an earlier point is read over the disks of that one', async () => {
+  const parent = { ...POINT, tracking: { ...POINT.tracking!, since: 'web1-before' } };
+  const before = {
+    ...{ ...POINT, id: 'web1-before' },
+    disks: [POINT.disks[0]!, { ...POINT.disks[1]!, source: '/images/before.qcow2' }],
+  };
+  const disks = [snapshotDisk('vda'), snapshotDisk('vdb')];
+  const over = changesOver({ parent, over: before }, { disks });
+  equal(over.since, 'web1-before');
+  deepEqual([...over.disks.keys()], ['vda']);
+  match(over.unknown!.get('vdb')!, /was in \/images\/before\.qcow2 when web1-before was made/);
+  const gone = changesOver({ parent, over: undefined }, { disks });
+  deepEqual([gone.since, gone.disks.size], [ID, 0]);
+  match(gone.unknown!.get('vda')!, /web1-before, from whose moment the changes are counted, no/);
 });

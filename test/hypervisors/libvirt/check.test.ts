@@ -1,5 +1,6 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
+import type { BackupWish } from '../../../src/hypervisors/base/backup-driver.ts';
 import type { Finding } from '../../../src/hypervisors/base/finding.ts';
 import { checkMachine } from '../../../src/hypervisors/libvirt/check.ts';
 import { localWay } from '../../../src/hypervisors/libvirt/data-way.ts';
@@ -12,7 +13,7 @@ import { endless, WISH } from '../taking.ts';
 /** What is found about its power, on this host or on another. */
 async function powerFindings(
   fake: FakeLibvirtd,
-  { isLocal }: { readonly isLocal: boolean },
+  { isLocal, wish = WISH }: { readonly isLocal: boolean; readonly wish?: BackupWish },
 ): Promise<readonly Finding[]> {
   await using link = await fake.link();
   const withPool = poolsOf({ link, owner: 'store1' });
@@ -22,8 +23,7 @@ async function powerFindings(
     ...{ clock: systemClock(), isLocal, name: 'kvm1', owner: 'store1', product: 'QEMU' },
     scratch: '/scratch',
   };
-  const options = { wish: WISH, signal: endless() };
-  const findings = await checkMachine(host, fake.machine.domain, options);
+  const findings = await checkMachine(host, fake.machine.domain, { wish, signal: endless() });
   return findings.filter(({ code }) => code === 'power');
 }
 
@@ -38,6 +38,18 @@ test('a machine that is off is backed up only where its images are', async () =>
   const [away] = await powerFindings(fake, { isLocal: false });
   equal(away!.level, 'blocker');
   match(away!.remedy ?? '', /virsh start --paused web1/);
+});
+
+test('a machine whose memory is saved stands in the way of a wish for more than the state after a power cut', async () => {
+  await using fake = await fakeLibvirtd();
+  Object.assign(fake.machine, { state: 'off', isSaved: true });
+  const levelsFor = async (wish: Partial<BackupWish>) =>
+    (await powerFindings(fake, { isLocal: true, wish: { ...WISH, ...wish } })).map(
+      ({ level }) => level,
+    );
+  deepEqual(await levelsFor({}), ['note', 'warning']);
+  deepEqual(await levelsFor({ fallBack: false }), ['note', 'blocker']);
+  deepEqual(await levelsFor({ fallBack: false, consistency: 'crash' }), ['note']);
 });
 
 test('a machine that is off, with a disk on the network, names the disk that cannot be read', async () => {

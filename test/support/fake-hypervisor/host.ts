@@ -13,7 +13,7 @@ import { type Bitmap, type FrozenDisk, type HostDisk, hostDisk } from './host-di
 export interface FakeMachine {
   readonly id: string;
   name: string;
-  power: MachinePower;
+  power: Exclude<MachinePower, 'saved'>;
   /** Which session made it. */
   session: string | undefined;
   /** Which session has renamed it, and from what. */

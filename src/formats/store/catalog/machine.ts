@@ -186,8 +186,8 @@ export type Tracking = TrackedPoint &
 
 interface TrackedPoint {
   /**
-   * The ID of the recovery point that notes it, and from whose moment it counts unless `since` is there; absent: from a release that did not note it. In the
-   * record of any other point, it counts nothing.
+   * The ID of the recovery point that notes it, and from whose moment it counts unless `since` is there; absent: from a
+   * release that did not note it. In the record of any other point, it counts nothing.
    */
   readonly point?: string | undefined;
   /** It counts from the moment of this earlier recovery point instead, over whose disks its changes are to be read. */
@@ -214,8 +214,8 @@ export function encodeMachine(machine: MachineDescription): Uint8Array {
 }
 
 /**
- * Words that a later release has added, for kinds of anything, must not hide the machine: they are answered as they are,
- * or as the closest that is known. Throws FormatError.
+ * Words that a later release has added, for kinds of anything, must not hide the machine: they are answered as they
+ * are, or as the closest that is known. Throws FormatError.
  */
 export function decodeMachine(bytes: Uint8Array): MachineDescription {
   const most = fileLengthMax('description');
