@@ -40,7 +40,7 @@ test('a machine that is off is backed up only where its images are', async () =>
   match(away!.remedy ?? '', /virsh start --paused web1/);
 });
 
-test('a machine whose memory is saved stands in the way of a wish for more than the state after a power cut', async () => {
+test('a machine whose memory is saved stands in the way of more than the state after a power cut', async () => {
   await using fake = await fakeLibvirtd();
   Object.assign(fake.machine, { state: 'off', isSaved: true });
   const levelsFor = async (wish: Partial<BackupWish>) =>
