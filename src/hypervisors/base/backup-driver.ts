@@ -13,12 +13,12 @@ export interface BackupDriver {
   /** What stands in the way, machine and disks; has no effects. */
   check(id: MachineId, wish: BackupWish, signal: AbortSignal): Promise<readonly Finding[]>;
   /**
-   * Begins one. `since`: what the machine's newest recovery point notes; disks whose changes the host cannot count from
-   * its moment, or from that of its own `since`, come without `changed`, and say why. `since` counts as before until
-   * `accept`: a backup that was not published is begun again from the same point. Rejects BUSY if another backup runs there, UNSUPPORTED if there
-   * is less consistency than the wish allows, and NOT_FOUND for a machine or a wished disk that is not there. A
-   * rejected `begin` leaves whatever it could still reach as it was: also a backup that made it BUSY, whose ever. No
-   * single call that fails leaves a guest frozen: a thaw is tried again.
+   * Begins one. `since`: what the machine's newest recovery point notes; disks whose changes the host cannot count
+   * from its moment, or from that of its own `since`, come without `changed`, and say why. `since` counts as before
+   * until `accept`: a backup that was not published is begun again from the same point. Rejects BUSY if another backup
+   * runs there, UNSUPPORTED if there is less consistency than the wish allows, and NOT_FOUND for a machine or a wished
+   * disk that is not there. A rejected `begin` leaves whatever it could still reach as it was: also a backup that made
+   * it BUSY, whose ever. No single call that fails leaves a guest frozen: a thaw is tried again.
    */
   begin(
     id: MachineId,
