@@ -69,7 +69,7 @@ export async function powerOf(
   return POWER[state] ?? 'unknown';
 }
 
-/** Of one that is off: whether its host keeps its memory, from which it goes on when it is started. */
+/** Whether the host keeps the memory of a machine that is off, from which it goes on when it is started. */
 export async function isSaved(
   { link }: LibvirtHost,
   domain: LibvirtDomain,
