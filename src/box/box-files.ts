@@ -59,7 +59,18 @@ const KEY = 'box.key';
 const MEMORY = 'memory.json';
 /** See published.ts. */
 export const PUBLISHED = 'published';
+/** Passkeys of sets: formats/store/catalog/passkey.md. */
+const PASSKEYS = 'passkeys';
 const MEMORY_LENGTH_MAX = 64 * 1024 * 1024;
+
+/** The file in which the box keeps the passkey of a set. */
+export function passkeyPath(
+  { directory }: Pick<BoxFiles, 'directory'>,
+  { store, set }: { readonly store: string; readonly set: string },
+): string {
+  // The ID is what a foreign store says.
+  return join(directory, PASSKEYS, `${encodeURIComponent(store)}.${set}.json`);
+}
 
 export function openBoxFiles(world: World, { directory, credentials }: BoxOptions): BoxFiles {
   const { files, random } = world;
@@ -134,7 +145,7 @@ export function openBoxFiles(world: World, { directory, credentials }: BoxOption
         const given = (await credential()) === undefined ? undefined : await readKey();
         // Between the two the memory cannot be read: no order is obeyed then, either.
         await put(await begin(given));
-        await files.removeTree(join(directory, PUBLISHED));
+        for (const it of [PUBLISHED, PASSKEYS]) await files.removeTree(join(directory, it));
       }),
   };
 }

@@ -2,13 +2,15 @@ import { CodedError } from '../lib/coded-error.ts';
 
 /**
  * NOT_FOUND (no such set, recovery point or profile), AMBIGUOUS (a prefix of several), EXISTS, WRONG_KEY (also if no
- * key was given), IN_USE (the message names the user), BAD_NAME, CORRUPT, ALTERED (not the set that this box knows).
+ * key was given), PASSKEY (the same for the set's passkey), IN_USE (the message names the user), BAD_NAME, CORRUPT,
+ * ALTERED (not the set that this box knows).
  */
 export type CatalogErrorCode =
   | 'NOT_FOUND'
   | 'AMBIGUOUS'
   | 'EXISTS'
   | 'WRONG_KEY'
+  | 'PASSKEY'
   | 'IN_USE'
   | 'BAD_NAME'
   | 'CORRUPT'

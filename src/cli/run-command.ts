@@ -3,6 +3,7 @@ import { noStoreNamed, openCalls } from './base/client.ts';
 import type { Command, Context, Input } from './base/command.ts';
 import { Interrupted } from './base/interrupted.ts';
 import type { Output } from './base/output.ts';
+import { withPasskey } from './base/passkey.ts';
 import { descriptorOnce, isSecretGiven, type SecretOptions, secretSource } from './base/secrets.ts';
 import { givenService, requireHere } from './base/remote-options.ts';
 
@@ -20,6 +21,9 @@ export async function runCommand(command: Command, input: Input, output: Output)
     passphraseFile: input.text('passphrase-file'),
     passphraseFd: descriptorOnce(input.text('passphrase-fd')),
     recoveryKeyFile: input.text('recovery-key-file'),
+    passkeyFile: input.text('passkey-file'),
+    passkeyFd: descriptorOnce(input.text('passkey-fd')),
+    newPasskeyFile: input.text('new-passkey-file'),
     credentials: process.env['CREDENTIALS_DIRECTORY'],
   };
   let engine: Engine | undefined;
@@ -43,7 +47,9 @@ export async function runCommand(command: Command, input: Input, output: Output)
     output,
     storeDirectory,
     signal: interrupt.signal,
-    secrets: secretSource(secretOptions),
+    secrets: withPasskey(secretSource(secretOptions), {
+      ...{ engine: openOnce, options: secretOptions, signal: interrupt.signal },
+    }),
     hasSecret: isSecretGiven(secretOptions),
     engine: openOnce,
     named,

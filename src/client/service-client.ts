@@ -10,6 +10,8 @@ import { OperationFailure } from '../operations/base/failure.ts';
 
 export interface AskOptions {
   readonly secret: SentSecret | undefined;
+  /** The passkey of a set. */
+  readonly passkey?: string | undefined;
   readonly report: Report;
   readonly signal: AbortSignal;
 }
@@ -23,6 +25,7 @@ type Line =
       readonly kind: FailureKind;
       readonly message: string;
       readonly needsKeyOf?: string;
+      readonly needsPasskeyOf?: string;
     };
 
 /** Rejects OperationFailure; UNREACHABLE where the service went away, or where something else answers. */
@@ -30,17 +33,16 @@ export async function askService<N extends OperationName>(
   at: HttpServerPlace,
   name: N,
   request: RequestOf<N>,
-  { secret, report, signal }: AskOptions,
+  { secret, passkey, report, signal }: AskOptions,
 ): Promise<ResultOf<N>> {
-  const body = JSON.stringify({ ...request, secret });
+  const body = JSON.stringify({ ...request, secret, passkey });
   const posted = { at, path: `/v1/${name}`, accept: EVENTS_TYPE, body, signal };
   try {
     for await (const text of postForLines(posted)) {
       const line = lineIn(text, at);
       if (line.event === 'result') return line.result as ResultOf<N>;
       if (line.event === 'error') {
-        const { needsKeyOf } = line;
-        throw new OperationFailure(line.kind, line.message, { needsKeyOf });
+        throw new OperationFailure(line.kind, line.message, line);
       }
       report(line);
     }

@@ -4,6 +4,7 @@ import { ownBox } from '../box/own-box.ts';
 import { accessOf } from '../engine/base/access.ts';
 import { callerWords } from '../engine/base/caller.ts';
 import { ownHypervisors } from '../engine/hypervisors/own-hypervisors.ts';
+import { openPasskeys } from '../engine/secrets/passkeys.ts';
 import { openVolumes } from '../engine/files/files-work.ts';
 import { httpApi, type HttpApiOptions } from '../engine/server/http-api.ts';
 import { runInWorker, type WorkerOptions } from '../engine/worker/run-in-worker.ts';
@@ -111,7 +112,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     ? stack.use(openVolumes(async () => ({ store, restores: settings.now().restores })))
     : undefined;
   const context = contextOn(place, {
-    ...{ box, directory: store, started: clock.now().toISOString() },
+    ...{ box, directory: store, started: clock.now().toISOString(), passkeys: openPasskeys(clock) },
     follow: (report, signal) => feed.follow(report, signal),
     tokens: () => remote.tokens(),
     support: async () => ({
@@ -127,7 +128,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     isSecret: () => true,
   });
   const apiOptions = {
-    ...{ handlers, clock, version, secrets },
+    ...{ handlers, clock, version, secrets, checkPasskey: passkeyCheck(context) },
     metrics: () => metrics(context),
     ...watchOver(place, log, feed),
     onFault: faultLog(log),
@@ -208,6 +209,10 @@ const REQUEST_MAX = 1024;
 function listenConditions(message: string | undefined): Condition[] {
   if (message === undefined) return [];
   return [{ kind: 'not-served', about: 'listen', level: 'critical', message }];
+}
+
+function passkeyCheck({ engine, passkeys }: ServiceContext): HttpApiOptions['checkPasskey'] {
+  return async (set, asked) => passkeys.check(await engine(), set, asked);
 }
 
 /** Errors outside any promise end the process. */

@@ -42,8 +42,9 @@ export async function runSmallService(options: SmallServiceOptions): Promise<voi
   const answer = httpApi({
     ...{ clock, version: VERSION, secrets: noSecrets, access, handlers },
     onFault: faultLog(log),
-    // holdfastd, which forwards the request, has checked this.
+    // holdfastd, which forwards the request, has checked these.
     checkAllowed() {},
+    checkPasskey: undefined,
     async audited(caller, what) {
       log('notice', `${what} for ${callerWords(caller)}`);
       return async (outcome, reason) => {

@@ -2,7 +2,7 @@ import { jsonSchemaOf } from '../lib/json-schema.ts';
 import type { JsonObject } from '../lib/schema.ts';
 import { EXIT_CODES } from './base/failure.ts';
 import type { Operation } from './base/operation.ts';
-import { givenSecret } from './base/secret.ts';
+import { givenSecret, passkeyText } from './base/secret.ts';
 import { EVENTS_TYPE } from './events-type.ts';
 import { OPERATIONS } from './operations.ts';
 
@@ -29,7 +29,11 @@ export function openApi(version: string): object {
     security: [{ token: [] }, {}],
     components: {
       securitySchemes: { token: { type: 'http', scheme: 'bearer' } },
-      schemas: { Secret: jsonSchemaOf(givenSecret, 'input'), Error: ERROR },
+      schemas: {
+        Secret: jsonSchemaOf(givenSecret, 'input'),
+        Passkey: jsonSchemaOf(passkeyText, 'input'),
+        Error: ERROR,
+      },
     },
   };
 }
@@ -41,23 +45,31 @@ const ERROR: JsonObject = {
     kind: { type: 'string', enum: Object.keys(EXIT_CODES) },
     message: { type: 'string' },
     needsKeyOf: { type: 'string', description: 'the set whose key has to be given as `secret`' },
+    needsPasskeyOf: {
+      type: 'string',
+      description: 'the set whose passkey has to be given as `passkey`',
+    },
   },
   required: ['event', 'kind', 'message'],
 };
 
 function described(
   name: string,
-  { summary, description, access, key, request, result }: Operation,
+  { summary, description, access, key, passkey = 'not asked', request, result }: Operation,
 ): JsonObject {
   const content = (schema: JsonObject) => ({ content: { [JSON_TYPE]: { schema } } });
-  const asked = jsonSchemaOf(request, 'input');
+  const refs = {
+    ...(key !== undefined && { secret: '#/components/schemas/Secret' }),
+    ...(passkey !== 'not asked' && { passkey: '#/components/schemas/Passkey' }),
+  };
+  const asked = withAlso(jsonSchemaOf(request, 'input'), refs);
   const allowed = access === 'view' ? 'Only looks.' : 'Not for the group holdfast-view.';
   return {
     operationId: name,
     tags: [name.split('/')[0]],
     summary,
     description: [description, allowed].filter(Boolean).join(' '),
-    requestBody: content(key === undefined ? asked : withSecret(asked)),
+    requestBody: content(asked),
     responses: {
       200: { description: 'done', ...content(jsonSchemaOf(result, 'output')) },
       default: {
@@ -69,11 +81,13 @@ function described(
 }
 
 /** If a request is one of several objects, adds it to each of them. */
-function withSecret({ oneOf, ...json }: JsonObject): JsonObject {
-  if (Array.isArray(oneOf)) return { ...json, oneOf: oneOf.map(withSecret) };
+function withAlso(
+  { oneOf, ...json }: JsonObject,
+  refs: Readonly<Record<string, string>>,
+): JsonObject {
+  if (Array.isArray(oneOf)) return { ...json, oneOf: oneOf.map((it) => withAlso(it, refs)) };
+  const also = Object.entries(refs).map(([name, $ref]) => [name, { $ref }] as const);
+  if (also.length === 0) return json;
   const properties = json['properties'] as object;
-  return {
-    ...json,
-    properties: { ...properties, secret: { $ref: '#/components/schemas/Secret' } },
-  };
+  return { ...json, properties: { ...properties, ...Object.fromEntries(also) } };
 }

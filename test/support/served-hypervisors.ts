@@ -48,6 +48,7 @@ export async function serveHypervisors(
       ...{ handlers, clock: systemClock(), version: '1', secrets: none, metrics: none },
       audited: async () => async () => {},
       checkAllowed() {},
+      checkPasskey: undefined,
       access: () => 'change',
       onFault: (what, error) => {
         throw new Error(what, { cause: error });

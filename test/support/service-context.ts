@@ -1,6 +1,8 @@
 import type { ServiceContext } from '../../src/engine/operations/context.ts';
 import { serviceHandlers } from '../../src/engine/operations/service-handlers.ts';
 import { type Handlers, handlersFor } from '../../src/engine/base/call.ts';
+import { openPasskeys } from '../../src/engine/secrets/passkeys.ts';
+import { systemClock } from '../../src/sys/base/clock.ts';
 import { openBox } from '../../src/box/box.ts';
 import { namesOf } from '../../src/operations/operations.ts';
 import { realWorld } from '../../src/sys/world.ts';
@@ -12,6 +14,7 @@ export function emptyService(none: () => Promise<never>): ServiceContext {
     ...{ engine: none, sessions: none, jobs: none, throughput: none, audit: none, monitor: none },
     ...{ makeStore: none, show: none, support: none, tokens: none, follow: none },
     box: openBox(realWorld(), { directory: temporaryDirectory(), credentials: undefined }),
+    passkeys: openPasskeys(systemClock()),
     whyWaiting: () => undefined,
     overlay: () => undefined,
     machine: () => undefined,

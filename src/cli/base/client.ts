@@ -16,8 +16,12 @@ import { realWorld } from '../../sys/world.ts';
 import { sentSecret } from '../../client/sent-secret.ts';
 import { OperationFailure } from '../../operations/base/failure.ts';
 import { SERVICE_SOCKET } from '../../client/service-socket.ts';
+import type { Operation } from '../../operations/base/operation.ts';
+import { withPasskey } from './passkey.ts';
 import {
+  findPasskey,
   findSecret,
+  givenPasskey,
   isSecretGiven,
   newSecret,
   type SecretOptions,
@@ -42,7 +46,7 @@ export interface CallSettings {
 
 export interface CallOptions {
   /** `never`: without a key the operation does as much as it can. `new`: the secret becomes a set's passphrase. */
-  readonly ask?: 'if needed' | 'never' | 'new';
+  readonly ask?: 'if needed' | 'never' | 'new' | 'new passkey';
 }
 
 export interface Calls {
@@ -93,22 +97,28 @@ export function openCalls(settings: CallSettings): Calls {
     { ask, signal }: Asked,
   ): Promise<ResultOf<N>> {
     const { askService } = await import('../../client/service-client.ts');
+    const { key, passkey: asked = 'not asked' } = await declaredOnce(name);
     const given: GivenSecret | undefined =
-      ask === 'new'
-        ? newSecret(secrets)
-        : isSecretGiven(secrets) && (await takesKey(name))
+      ask === 'new' || ask === 'new passkey'
+        ? newSecret(secrets, ask)
+        : isSecretGiven(secrets) && key !== undefined
           ? findSecret('', secrets)
           : undefined;
-    try {
-      return await askService(at, name, request, {
-        secret: given && sentSecret(given),
-        report,
-        signal,
-      });
-    } catch (cause) {
-      if (!(cause instanceof OperationFailure) || cause.needsKeyOf === undefined) throw cause;
-      const secret = sentSecret(findSecret(cause.needsKeyOf, secrets));
-      return askService(at, name, request, { secret, report, signal });
+    let secret = given && sentSecret(given);
+    let passkey = asked === 'not asked' ? undefined : givenPasskey(secrets);
+    for (;;) {
+      try {
+        return await askService(at, name, request, { secret, passkey, report, signal });
+      } catch (cause) {
+        if (!(cause instanceof OperationFailure)) throw cause;
+        const { needsKeyOf, needsPasskeyOf } = cause;
+        // Each is asked for once: a wrong one is an answer.
+        if (needsPasskeyOf !== undefined && passkey === undefined) {
+          passkey = findPasskey(needsPasskeyOf, secrets);
+        } else if (needsKeyOf !== undefined && secret === undefined) {
+          secret = sentSecret(findSecret(needsKeyOf, secrets));
+        } else throw cause;
+      }
     }
   }
   const local = localHandlers(settings);
@@ -120,10 +130,15 @@ export function openCalls(settings: CallSettings): Calls {
     const handler = await local(name);
     const { noSecrets } = await import('../../engine/base/engine.ts');
     const mayAsk = ask !== 'never' || isSecretGiven(secrets);
+    const source = mayAsk ? secretSource(secrets) : noSecrets;
+    const { passkey } = await declaredOnce(name);
     return handler(request, {
-      given: ask === 'new' ? newSecret(secrets) : undefined,
+      given: ask === 'new' ? newSecret(secrets, ask) : undefined,
       who: undefined,
-      secrets: mayAsk ? secretSource(secrets) : noSecrets,
+      secrets:
+        passkey === 'asked'
+          ? withPasskey(source, { engine: settings.engine, options: secrets, signal })
+          : source,
       report,
       signal,
     });
@@ -148,9 +163,9 @@ export function openCalls(settings: CallSettings): Calls {
   };
 }
 
-async function takesKey(name: OperationName): Promise<boolean> {
+async function declaredOnce(name: OperationName): Promise<Operation> {
   const { declared } = await import('./declared.ts');
-  return (await declared(name)).key !== undefined;
+  return declared(name);
 }
 
 /** Uses a service if it is the named one, or holds the named store, or if no store was named. */

@@ -66,6 +66,12 @@ export const GENERAL: readonly Row[] = [
     'FILE',
     'instead of the passphrase; default: the systemd credential "holdfast-passphrase", else a prompt',
   ),
+  option(
+    'passkey-file',
+    'FILE',
+    'a file whose first line is the passkey of a set that has one; default: a prompt',
+  ),
+  option('passkey-fd', 'N', 'read from a descriptor'),
 ];
 
 /** One of `words`; default: the first. Throws UsageError. */

@@ -13,6 +13,10 @@ export interface SecretOptions {
   /** See `descriptorOnce`. */
   readonly passphraseFd: (() => Uint8Array) | undefined;
   readonly recoveryKeyFile: string | undefined;
+  readonly passkeyFile: string | undefined;
+  /** See `descriptorOnce`. */
+  readonly passkeyFd: (() => Uint8Array) | undefined;
+  readonly newPasskeyFile: string | undefined;
   /** The directory in which systemd puts credentials. */
   readonly credentials: string | undefined;
 }
@@ -40,7 +44,11 @@ export function findSecret(set: string, options: SecretOptions): GivenSecret {
   }
   const passphrase =
     givenPassphrase(options) ??
-    ask(`Passphrase of set "${set}": `, `set "${set}" is encrypted, and its passphrase is missing`);
+    ask(
+      `Passphrase of set "${set}": `,
+      `set "${set}" is encrypted, and its passphrase is missing`,
+      PASSPHRASE_OPTIONS,
+    );
   return { kind: 'passphrase', passphrase };
 }
 
@@ -50,9 +58,10 @@ export function keyIn(file: string): string {
   return lines.filter((line) => /^[\s\dA-Z-]*$/i.test(line)).join('\n');
 }
 
-/** The secret for a new lock. */
-export function newSecret(options: SecretOptions): GivenSecret {
-  return { kind: 'passphrase', passphrase: choosePassphrase(options) };
+/** The secret for a new lock, or a new passkey. */
+export function newSecret(options: SecretOptions, what: 'new' | 'new passkey'): GivenSecret {
+  const chosen = what === 'new' ? choosePassphrase(options) : newPasskey(options);
+  return { kind: 'passphrase', passphrase: chosen };
 }
 
 /** A person types it twice. */
@@ -60,11 +69,37 @@ function choosePassphrase(options: SecretOptions): Uint8Array {
   const given = givenPassphrase(options);
   if (given) return given;
   const missing = 'the new passphrase, or password, is missing';
-  const first = ask('New passphrase: ', missing);
-  const second = ask('Once more: ', missing);
-  if (first.length === 0) throw new UsageError('the passphrase is empty');
-  if (Buffer.compare(first, second) !== 0) throw new UsageError('the passphrases do not match');
+  return twice('New passphrase: ', missing, PASSPHRASE_OPTIONS);
+}
+
+function twice(question: string, missing: string, options: string): Uint8Array {
+  const first = ask(question, missing, options);
+  const second = ask('Once more: ', missing, options);
+  if (first.length === 0) throw new UsageError('nothing was typed');
+  if (Buffer.compare(first, second) !== 0) throw new UsageError('the two do not match');
   return first;
+}
+
+/** The passkey that the command line names; undefined: none. */
+export function givenPasskey({ passkeyFile, passkeyFd }: SecretOptions): string | undefined {
+  const given = passkeyFile === undefined ? passkeyFd?.() : firstLine(passkeyFile);
+  return given && Buffer.from(given).toString('utf8');
+}
+
+/** The passkey of a set that has one. Throws UsageError if there is no terminal to ask. */
+export function findPasskey(set: string, options: SecretOptions): string {
+  const given = givenPasskey(options);
+  if (given !== undefined) return given;
+  const missing = `set "${set}" has a passkey, which is missing`;
+  const how = '--passkey-file or --passkey-fd';
+  return Buffer.from(ask(`Passkey of set "${set}": `, missing, how)).toString('utf8');
+}
+
+/** A person types it twice. */
+function newPasskey({ newPasskeyFile }: SecretOptions): Uint8Array {
+  if (newPasskeyFile !== undefined) return firstLine(newPasskeyFile);
+  const missing = 'the new passkey is missing';
+  return twice('New passkey: ', missing, '--new-passkey-file');
 }
 
 /** Undefined: no key was given, and the volume stays locked. */
@@ -93,15 +128,15 @@ function givenPassphrase(options: SecretOptions): Uint8Array | undefined {
 function firstLine(from: string | number): Uint8Array {
   const secret = readPassphrase(from);
   if (secret.length > 0) return secret;
-  throw new UsageError(`the passphrase in ${from} is empty`);
+  throw new UsageError(`the first line of ${from} is empty`);
 }
 
-function ask(question: string, missing: string): Uint8Array {
+const PASSPHRASE_OPTIONS = '--passphrase-file or --passphrase-fd';
+
+function ask(question: string, missing: string, options: string): Uint8Array {
   const answer = typed(question);
   if (answer) return answer;
-  throw new UsageError(
-    `${missing}: there is no terminal to ask for it, so give --passphrase-file or --passphrase-fd`,
-  );
+  throw new UsageError(`${missing}: there is no terminal to ask for it, so give ${options}`);
 }
 
 /** Undefined: there is no terminal. Throws Interrupted. */

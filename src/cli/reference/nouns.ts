@@ -66,6 +66,8 @@ export const NOUNS: readonly Noun[] = [
       create: byHand(() => import('../commands/store/set-create.ts')),
       'export-key': byHand(() => import('../commands/store/set-export-key.ts')),
       'import-key': byHand(() => import('../commands/store/set-import-key.ts')),
+      passkey: byHand(() => import('../commands/store/set-passkey.ts')),
+      ...sets('set', 'remove-passkey'),
     },
   },
   {

@@ -5,8 +5,11 @@ export const render = {
   'set/list': {
     text: ({ sets }) =>
       table(
-        ['SET', 'CREATED', 'ENCRYPTED'],
-        sets.map(({ set, created, encrypted }) => [set, created, encrypted ? 'yes' : 'no']),
+        ['SET', 'CREATED', 'ENCRYPTED', 'PASSKEY'],
+        sets.map(({ set, created, encrypted, passkey }) => [
+          ...[set, created],
+          ...[encrypted ? 'yes' : 'no', passkey ? 'yes' : 'no'],
+        ]),
       ),
     say: ({ sets, damaged }) => [
       ...sets.flatMap(({ problem }) => (problem === null ? [] : [`REFUSED ${problem}`])),

@@ -2,7 +2,7 @@ import type { Progress } from '../../operations/events.ts';
 import type { CopiedFiles } from '../../operations/nouns/files.ts';
 import { readyText } from '../../client/ready-text.ts';
 import { formatSize } from '../../lib/sizes.ts';
-import { type Dialog, followedDialog, NO_LOG } from '../state/dialog.ts';
+import { type Dialog, followedDialog, NO_LOG, type PassphraseDialog } from '../state/dialog.ts';
 import {
   type Event,
   type Look,
@@ -203,9 +203,11 @@ function taskFailed(
 ): Next {
   const tasks = model.tasks.filter((it) => it !== task);
   const { title, call, form } = task;
-  if (failure.kind !== 'gone' && failure.needsKeyOf !== undefined && !model.dialog) {
-    const set = failure.needsKeyOf;
-    return [{ ...model, tasks, dialog: { kind: 'passphrase', set, typed: '', title, call } }, []];
+  const missing = missingSecret(failure);
+  if (missing && !model.dialog) {
+    const { given } = task;
+    const dialog = { kind: 'passphrase', ...missing, typed: '', title, call, given } as const;
+    return [{ ...model, tasks, dialog }, []];
   }
   const unknown = 'the service stopped answering: once it is back, check whether this was done';
   const words = failure.kind === 'gone' ? unknown : failure.message;
@@ -216,6 +218,14 @@ function taskFailed(
       ? { ...form, problem: words }
       : textDialog(`Failed: ${title}`, words, true);
   return changedBy({ ...done, dialog: model.dialog ?? told }, call.name);
+}
+
+/** What has to be typed for the task to be repeated. */
+function missingSecret(failure: Failure): Pick<PassphraseDialog, 'set' | 'what'> | undefined {
+  if (failure.kind === 'gone') return undefined;
+  const { needsKeyOf, needsPasskeyOf } = failure;
+  if (needsPasskeyOf !== undefined) return { set: needsPasskeyOf, what: 'passkey' };
+  return needsKeyOf === undefined ? undefined : { set: needsKeyOf, what: 'passphrase' };
 }
 
 export function reported(model: Model, { id, event }: Extract<Event, { kind: 'report' }>): Next {

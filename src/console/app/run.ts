@@ -140,14 +140,15 @@ interface AskOptions {
 
 /** Calls an operation and reports the outcome. Never rejects: a failure is an event. */
 async function ask(
-  { id, call, secret }: Extract<Effect, { kind: 'ask' }>,
+  { id, call, secret, passkey }: Extract<Effect, { kind: 'ask' }>,
   { service, clock, dispatch, signal }: AskOptions,
 ): Promise<void> {
   const time = (): string => clock.now().toISOString();
   const report = (event: Reported): void => dispatch({ kind: 'report', id, event });
   let answer: Answer;
   try {
-    const result = await askService(service, call.name, call.request, { secret, report, signal });
+    const options = { secret, passkey, report, signal };
+    const result = await askService(service, call.name, call.request, options);
     // The compiler does not see that a name belongs to its own result.
     answer = { ...call, result } as Answer;
   } catch (cause) {
@@ -161,8 +162,8 @@ async function ask(
 /** Rethrows everything that is not a failure of the outside world: it is a bug. */
 function failureOf(cause: unknown): Failure {
   if (cause instanceof OperationFailure) {
-    const { kind, message, needsKeyOf } = cause;
-    return { kind, message, needsKeyOf };
+    const { kind, message, needsKeyOf, needsPasskeyOf } = cause;
+    return { kind, message, needsKeyOf, needsPasskeyOf };
   }
   if (cause instanceof SystemError) return { kind: 'gone', message: cause.message };
   throw cause;

@@ -1,4 +1,4 @@
-import type { FormDialog } from '../state/dialog.ts';
+import type { FormDialog, SecretDialog } from '../state/dialog.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
 import type { Model } from '../state/model.ts';
 import { whole } from '../state/queries.ts';
@@ -16,7 +16,7 @@ export const SETS = whole('sets', 'set/list', {
   also: ({ damaged }) => ({ damagedSets: damaged }),
 });
 
-const WIDTHS = [32, 16];
+const WIDTHS = [32, 16, 9];
 const onSet = keysFor(({ sets, chosen }) => chosenOf(sets, chosen.sets));
 
 export const setsPage: Page = {
@@ -25,6 +25,7 @@ export const setsPage: Page = {
     key('n', 'new', setForm),
     onSet('b', 'back up', ({ set }) => jobForm({ set })),
     onSet('s', 'schedule', ({ set }) => scheduleForm({ set })),
+    onSet('p', 'passkey', ({ set }) => passkeyDialog(set)),
   ],
   queries: [SETS],
   list: { kind: 'rows', ids: ({ sets }) => idsOf(sets, (it) => it.set) },
@@ -34,15 +35,27 @@ export const setsPage: Page = {
 function setsBody(model: Model): readonly Line[] {
   const list = listBody(model, {
     known: model.sets,
-    heading: columns(['SET', 'CREATED (UTC)', 'ENCRYPTED'], WIDTHS),
+    heading: columns(['SET', 'CREATED (UTC)', 'ENCRYPTED', 'PASSKEY'], WIDTHS),
     note: damagedNote(model.damagedSets),
     none: 'No backup sets: see "holdfast set create".',
-    text({ set, created, encrypted, problem }) {
-      const state = problem === null ? (encrypted ? 'yes' : 'no') : 'REFUSED: see "set list"';
-      return columns([set, utc(created), state], WIDTHS);
+    text({ set, created, encrypted, passkey, problem }) {
+      const state =
+        problem === null
+          ? [encrypted ? 'yes' : 'no', passkey ? 'yes' : 'no']
+          : ['REFUSED: see "set list"'];
+      return columns([set, utc(created), ...state], WIDTHS);
     },
   });
   return [...list, ...damagedLines(model.damagedSets, model)];
+}
+
+function passkeyDialog(set: string): SecretDialog {
+  return askNewSecret({
+    title: `passkey of ${set}`,
+    question: `The new passkey of "${set}", which all recoveries from it need from then on:`,
+    min: PASSPHRASE_MIN,
+    call: { name: 'set/passkey', request: { set } },
+  });
 }
 
 const PASSPHRASE_MIN = 8;

@@ -69,9 +69,12 @@ export interface ConfirmDialog {
 export interface PassphraseDialog {
   readonly kind: 'passphrase';
   readonly set: string;
+  readonly what: 'passphrase' | 'passkey';
   readonly typed: string;
   readonly title: string;
   readonly call: Call;
+  /** What was typed for it before. */
+  readonly given: Pick<Work, 'secret' | 'passkey'>;
 }
 
 /** A new password or passphrase. */

@@ -18,6 +18,7 @@ import {
   type Failure,
   type Known,
   type Reported,
+  type Work,
   UNKNOWN,
 } from './service.ts';
 
@@ -200,6 +201,8 @@ export interface Task {
   readonly from: ScreenName;
   /** The form with the request: after an error the user can correct it. */
   readonly form: FormDialog | undefined;
+  /** Its secrets, in case that it is repeated with one more. */
+  readonly given: Pick<Work, 'secret' | 'passkey'>;
 }
 
 export interface LogEntry {
@@ -214,6 +217,7 @@ export type Effect =
       readonly id: number;
       readonly call: Call;
       readonly secret: SentSecret | undefined;
+      readonly passkey?: string | undefined;
     }
   | { readonly kind: 'redraw' }
   | { readonly kind: 'leave' };

@@ -13,7 +13,9 @@ export type Call = { [N in OperationName]: CallOf<N> }[OperationName];
 export interface Work {
   readonly title: string;
   readonly call: Call;
-  readonly secret?: SentSecret;
+  readonly secret?: SentSecret | undefined;
+  /** The passkey of a set. */
+  readonly passkey?: string | undefined;
 }
 
 /** A request with its answer. */
@@ -30,6 +32,7 @@ export type Failure =
       readonly kind: FailureKind;
       readonly message: string;
       readonly needsKeyOf: string | undefined;
+      readonly needsPasskeyOf?: string | undefined;
     };
 
 /** A fact that the service was asked for. `unknown` is never shown as "none". */

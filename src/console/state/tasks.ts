@@ -7,7 +7,7 @@ const TASKS_MAX = 16;
 
 export function startTask(
   model: Model,
-  { title, call, secret, form }: Work & { readonly form?: FormDialog },
+  { title, call, secret, passkey, form }: Work & { readonly form?: FormDialog },
 ): Next {
   if (model.isEnding) {
     const hint = 'The set-up is finished: this screen closes as soon as all tasks have ended.';
@@ -24,9 +24,11 @@ export function startTask(
     ];
   }
   const id = model.nextId;
-  const tasks = [...model.tasks, { id, call, title, progress: '', from: model.screen, form }];
+  const given = { secret, passkey };
+  const task = { id, call, title, progress: '', from: model.screen, form, given };
+  const tasks = [...model.tasks, task];
   return [
     { ...model, tasks, dialog: undefined, nextId: id + 1 },
-    [{ kind: 'ask', id, call, secret }],
+    [{ kind: 'ask', id, call, secret, passkey }],
   ];
 }

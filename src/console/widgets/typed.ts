@@ -74,20 +74,25 @@ function secretOf(typed: string) {
 }
 
 export const passphraseKind: DialogKind<PassphraseDialog> = {
-  keys: ({ typed, title, call }) => [
-    key('enter', 'continue', () =>
-      typed === ''
-        ? 'Type the passphrase, or press Esc.'
-        : { title, call, secret: secretOf(typed) },
-    ),
+  keys: ({ what, typed, title, call, given }) => [
+    key('enter', 'continue', () => {
+      if (typed === '') return `Type the ${what}, or press Esc.`;
+      const more = what === 'passkey' ? { passkey: typed } : { secret: secretOf(typed) };
+      return { title, call, ...given, ...more };
+    }),
     escape('back'),
   ],
   typed: typing(),
-  body: ({ title, set, typed }, model) => [
+  body: ({ title, set, what, typed }, model) => [
     [],
     line(` ${title}`, 'strong'),
     [],
-    ...paragraph(`The set "${set}" is encrypted, and the service has no key. Passphrase:`, model),
+    ...paragraph(
+      what === 'passkey'
+        ? `The set "${set}" has a passkey, which a recovery needs beside its key. Passkey:`
+        : `The set "${set}" is encrypted, and the service has no key. Passphrase:`,
+      model,
+    ),
     ...input('*'.repeat(typed.length), model),
   ],
 };

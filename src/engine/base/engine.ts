@@ -87,7 +87,8 @@ export type GivenSecret =
 
 /**
  * Finds the secret of a set. `if given`: the set claims not to be encrypted, so the user is not asked; the result is
- * a secret that was nevertheless given for this set. Rejects WRONG_KEY if a secret is needed and there is none.
+ * a secret that was nevertheless given for this set. Rejects WRONG_KEY if a secret is needed and there is none, and
+ * PASSKEY where a person asks for what a set with a passkey holds, and did not give it.
  */
 export type SecretSource = (
   set: string,

@@ -64,6 +64,7 @@ const CATALOG = {
   AMBIGUOUS: 'not-found',
   EXISTS: 'failed',
   WRONG_KEY: 'wrong-key',
+  PASSKEY: 'wrong-key',
   IN_USE: 'in-use',
   BAD_NAME: 'usage',
   CORRUPT: 'corrupt',

@@ -46,6 +46,8 @@ export async function serveDisks(
   const session = await sessionNamed(engine, query);
   if (session) {
     const { record, holder } = session;
+    // Its server has the key, but this is also where the passkey of its set is asked for.
+    await secrets(record.set, 'if given');
     if (holder === undefined) {
       throw new SessionError(
         'IMPOSSIBLE',
@@ -67,7 +69,11 @@ export async function keyOfDisks(
   secrets: SecretSource,
 ): Promise<GivenSecret | undefined> {
   const { store } = engine;
-  if (await sessionNamed(engine, query)) return undefined;
+  const session = await sessionNamed(engine, query);
+  if (session) {
+    await secrets(session.record.set, 'if given');
+    return undefined;
+  }
   const { set } = await findPoint(store, query);
   const { slots } = await readKnownSet(engine, set);
   return secrets(set, slots.length > 0 ? 'needed' : 'if given');

@@ -7,6 +7,7 @@ import type { Hypervisors } from '../hypervisors/hypervisors.ts';
 import type { Audit } from '../audit/audit.ts';
 import type { Monitor } from '../watch/monitor.ts';
 import type { JobService } from '../jobs/job-service.ts';
+import type { Passkeys } from '../secrets/passkeys.ts';
 import type { Tokens } from '../secrets/tokens.ts';
 import type { SessionSupervisor } from '../sessions/session-supervisor.ts';
 import type { ThroughputRecorder } from '../watch/throughput.ts';
@@ -43,6 +44,7 @@ export interface ServiceFacts {
   support(): Promise<SupportFacts>;
   /** Rejects where it does not listen for other hosts. */
   tokens(): Promise<Tokens>;
+  readonly passkeys: Passkeys;
   follow(report: Report, signal: AbortSignal): Promise<void>;
 }
 

@@ -12,6 +12,7 @@ import { storeHandlers } from './store-handlers.ts';
 const jobs = () => import('../jobs/job-service.ts');
 const alarms = () => import('./alarms.ts');
 const placed = () => import('./placed.ts');
+const setPasskeys = () => import('./set-passkey.ts');
 const lockdown = () => import('./lockdown.ts');
 
 /** Operations that only the service carries out. */
@@ -24,6 +25,12 @@ function ownHandlers(context: ServiceContext): Handlers<NameOf<'service'>> {
       return {};
     },
     'service/throughput': async (service, { points }) => (await service.throughput()).show(points),
+    'set/passkey': async (service, request, options) =>
+      (await setPasskeys()).setPasskey(service.passkeys, await service.engine(), request, options),
+    'set/remove-passkey': async (service, request, options) => {
+      const { removePasskey } = await setPasskeys();
+      return removePasskey(service.passkeys, await service.engine(), request, options);
+    },
     'token/create': async (service, request) => (await service.tokens()).create(request),
     'token/list': async (service) => (await service.tokens()).list(),
     'token/revoke': async (service, { token }) => (await service.tokens()).revoke(token),
@@ -140,8 +147,8 @@ export function serviceHandlers(
     // Who opens volumes has no keys: the service finds the one that is needed, and hands it on.
     'files/open': async (request, { secrets, given, ...options }) => {
       const { keyOfDisks } = await import('../files/served-disks.ts');
-      const key = given ?? (await keyOfDisks(await engine(), request.what, secrets));
-      return files['files/open'](request, { ...options, secrets, given: key });
+      const key = await keyOfDisks(await engine(), request.what, secrets);
+      return files['files/open'](request, { ...options, secrets, given: key ?? given });
     },
   };
 }

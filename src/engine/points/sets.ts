@@ -5,8 +5,9 @@ import type { SetRecord } from '../../formats/store/catalog/set-record.ts';
 import { SchemaError } from '../../lib/schema.ts';
 import type { GivenSecret, Engine } from '../base/engine.ts';
 import { alterationOf, rememberSet } from '../base/remembered-sets.ts';
+import { hasPasskey } from '../secrets/passkey-files.ts';
 
-export interface NewSet extends Omit<SetSummary, 'problem'> {
+export interface NewSet extends Omit<SetSummary, 'problem' | 'passkey'> {
   /** Shown once; it is not stored anywhere. */
   readonly recoveryKey: string | null;
 }
@@ -27,15 +28,21 @@ export function newPassphrase(given: GivenSecret | undefined): Uint8Array {
   throw new SchemaError(['secret'], 'the passphrase of the new set is missing');
 }
 
-export async function sets({ store, memory }: Engine): Promise<ResultOf<'set/list'>> {
+export async function sets(engine: Engine): Promise<ResultOf<'set/list'>> {
+  const { store, memory } = engine;
   const { sets, damaged } = await listSets(store);
   const remembered = await memory.look();
+  const summaries = sets.map(async (it) => ({
+    ...summary(it),
+    passkey: await hasPasskey(engine, it.name),
+    problem: alterationOf(it, remembered) ?? null,
+  }));
   return {
-    sets: sets.map((it) => ({ ...summary(it), problem: alterationOf(it, remembered) ?? null })),
+    sets: await Promise.all(summaries),
     damaged: damaged.map(({ set, path, reason }) => ({ path, reason: `set "${set}": ${reason}` })),
   };
 }
 
-function summary({ name, created, slots }: SetRecord): Omit<SetSummary, 'problem'> {
+function summary({ name, created, slots }: SetRecord): Omit<SetSummary, 'problem' | 'passkey'> {
   return { set: name, created, encrypted: slots.length > 0 };
 }

@@ -14,7 +14,7 @@ const FILES = new RegExp(
     String.raw`^(alarms|box|clock|growth|last-pack|lockdown|tokens)\.json$`,
     String.raw`^audit(-\d{12})?\.log$`,
     String.raw`^packs/\d{5}/\d{8}\.(pack|pack\.open|moved)$`,
-    String.raw`^sets/[^/]+/set(\.copy)?\.json$`,
+    String.raw`^sets/[^/]+/(set(\.copy)?|passkey)\.json$`,
     String.raw`^sets/[^/]+/points/[^/]+\.(point|forgotten)$`,
     String.raw`^sets/[^/]+/(profiles/[A-Za-z0-9][\w.-]*\.profile|heads/[A-Za-z0-9][\w.-]*\.head)$`,
     String.raw`^sets/[^/]+/proofs/[A-Za-z0-9][\w.-]*\.(proof|\d+\.evidence)$`,

@@ -1,5 +1,6 @@
 import type { Clock } from '../../sys/base/clock.ts';
 import { peerNetwork } from '../../sys/net/networks.ts';
+import { growingWaits } from './growing-waits.ts';
 
 /**
  * Clients without a valid token: each waits longer from time to time, and all of them together make few log entries.
@@ -12,29 +13,13 @@ export interface WrongTokens extends AsyncDisposable {
 
 /** The time between two log entries; each gives the number of tries since the last. */
 const NOTE_MS = 60_000;
-const WAIT_MS = 250;
-const WAIT_MS_MAX = 8000;
-/** The time after which the count of a host starts again, regardless of which of its IPv6 addresses it uses. */
-const FORGET_MS = 600_000;
-const ADDRESSES_MAX = 10_000;
 
 export function wrongTokens(clock: Clock, note: (words: string) => Promise<void>): WrongTokens {
-  const tries = new Map<string, { count: number; atMs: number }>();
+  const waits = growingWaits(clock);
   const closing = new AbortController();
   let untold = { count: 0, address: '' };
   let telling: Promise<void> | undefined;
 
-  function counted(address: string): number {
-    const nowMs = clock.monotonicMs();
-    const host = peerNetwork(address);
-    const known = tries.get(host);
-    const count = known && nowMs - known.atMs < FORGET_MS ? known.count + 1 : 1;
-    tries.delete(host);
-    tries.set(host, { count, atMs: nowMs });
-    // Removes the one that was quiet for longest.
-    if (tries.size > ADDRESSES_MAX) tries.delete(tries.keys().next().value!);
-    return count;
-  }
   /** Runs until a whole period was quiet. */
   async function tell(): Promise<void> {
     while (untold.count > 0) {
@@ -49,7 +34,8 @@ export function wrongTokens(clock: Clock, note: (words: string) => Promise<void>
     async tried(address, signal) {
       untold = { count: untold.count + 1, address };
       telling ??= tell().finally(() => (telling = undefined));
-      const waitMs = Math.min(WAIT_MS_MAX, WAIT_MS * 2 ** (counted(address) - 1));
+      // Of a host, regardless of which of its IPv6 addresses it uses.
+      const waitMs = waits.next(peerNetwork(address));
       await clock.sleep(waitMs, AbortSignal.any([signal, closing.signal])).catch(() => {});
     },
     async [Symbol.asyncDispose]() {

@@ -2,16 +2,18 @@ import { asError } from '../../lib/as-error.ts';
 import { type JsonObject, type Of, parse, SchemaError } from '../../lib/schema.ts';
 import type { FailureKind } from '../../operations/base/failure.ts';
 import { EVENTS_TYPE } from '../../operations/events-type.ts';
+import { asksPasskey, mayAskPasskey } from '../../operations/asked-passkey.ts';
 import { hostFilesIn } from '../../operations/base/host-files.ts';
 import type { Operation } from '../../operations/base/operation.ts';
 import type { Report } from '../../operations/events.ts';
 import { OPERATIONS, type OperationName, type RequestOf } from '../../operations/operations.ts';
-import { givenSecret } from '../../operations/base/secret.ts';
+import { givenSecret, passkeyText } from '../../operations/base/secret.ts';
 import type { Clock } from '../../sys/base/clock.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type { HttpRequest } from '../../sys/net/http-server.ts';
 import type { UnixPeer } from '../../sys/net/unix-peer.ts';
 import type { Caller } from '../base/caller.ts';
+import type { AskedPasskey } from '../secrets/passkeys.ts';
 import type { Audit, AuditEnd } from '../audit/audit.ts';
 import { breaksInvariant, firstFailure, kindOfFailure } from '../base/failures.ts';
 import { METRICS_TYPE } from '../operations/metrics.ts';
@@ -36,6 +38,11 @@ export interface HttpApiOptions {
   readonly version: string;
   /** The service's own secrets; used if none came with a request. */
   readonly secrets: SecretSource;
+  /**
+   * Checks the passkey of a set before its key is used; see `Passkeys.check`. Undefined: the service that asks has done
+   * it.
+   */
+  readonly checkPasskey: ((set: string, asked: AskedPasskey) => Promise<void>) | undefined;
   readonly access: (peer: UnixPeer) => Access | undefined;
   /** Throws if the operation is not allowed now, for any client. */
   readonly checkAllowed: (name: OperationName) => void;
@@ -185,15 +192,15 @@ async function answerCall(
   name: OperationName,
   options: Omit<HttpApiOptions, 'access'> & Admitted,
 ): Promise<void> {
-  const { handlers, clock, secrets, audited, checkAllowed, onFault, who, mayNameFiles } = options;
+  const { handlers, clock, audited, checkAllowed, onFault, who, mayNameFiles } = options;
   const isStream = http.accept.includes(EVENTS_TYPE);
   const line = (value: object): void => http.send(`${JSON.stringify(value, plain)}\n`);
-  let needsKeyOf: string | undefined;
+  const needs: Needs = {};
   let ended: AuditEnd = async () => {};
   let asked: object | undefined;
   if (isStream) http.begin(200, EVENTS_TYPE);
   try {
-    const { request, given } = parsedBody(name, await http.body());
+    const { request, given, passkey } = parsedBody(name, await http.body());
     if (!mayNameFiles) checkNoFiles(name, request);
     checkGuarded(name, request, options);
     if (OPERATIONS[name].access === 'change')
@@ -206,13 +213,7 @@ async function answerCall(
       ...{ given, who: 'token' in who ? undefined : who },
       signal: http.signal,
       report: isStream ? paced(clock, line) : () => {},
-      async secrets(set, when) {
-        if (given) return given;
-        needsKeyOf = set;
-        const own = await secrets(set, when);
-        needsKeyOf = undefined;
-        return own;
-      },
+      secrets: secretsOf({ name, request, given, passkey, signal: http.signal, needs }, options),
     });
     await ended('done');
     if (!isStream) return answer(http, 200, result);
@@ -223,8 +224,7 @@ async function answerCall(
     const message = asked ? await asSeenHere(failed, name, asked) : failed.message;
     const told = { ...failed, message };
     await ended('failed', told.message);
-    const needs = told.kind === 'wrong-key' && needsKeyOf !== undefined && { needsKeyOf };
-    const failure = { event: 'error', ...told, ...needs };
+    const failure = { event: 'error', ...told, ...(told.kind === 'wrong-key' && needs) };
     if (isStream) {
       line(failure);
       http.end();
@@ -233,19 +233,71 @@ async function answerCall(
   }
 }
 
-function parsedBody<N extends OperationName>(
-  name: N,
-  body: Uint8Array,
-): { readonly request: RequestOf<N>; readonly given: GivenSecret | undefined } {
+/** What the client has to add to its request. */
+interface Needs {
+  needsKeyOf?: string | undefined;
+  needsPasskeyOf?: string | undefined;
+}
+
+interface Body<N extends OperationName> {
+  readonly request: RequestOf<N>;
+  readonly given: GivenSecret | undefined;
+  readonly passkey: string | undefined;
+}
+
+/**
+ * The keys of a request: the one that came with it, else the service's own. All that opens a set asks here, in each
+ * process; so this is also where a person's request has to have the set's passkey.
+ */
+function secretsOf(
+  {
+    name,
+    request,
+    given,
+    passkey,
+    signal,
+    needs,
+  }: Body<OperationName> & {
+    readonly name: OperationName;
+    readonly signal: AbortSignal;
+    readonly needs: Needs;
+  },
+  { secrets, checkPasskey, who }: Pick<HttpApiOptions, 'secrets' | 'checkPasskey'> & Admitted,
+): SecretSource {
+  // Not the address or the process: both are easily changed.
+  const by = 'token' in who ? `token ${who.token}` : `user ${who.uid}`;
+  const check = asksPasskey(name, request) ? checkPasskey : undefined;
+  const passed = new Map<string, Promise<void>>();
+  return async (set, when) => {
+    if (check) {
+      needs.needsPasskeyOf = passkey === undefined ? set : undefined;
+      const checked = passed.get(set) ?? check(set, { passkey, by, signal });
+      passed.set(set, checked);
+      await checked;
+      needs.needsPasskeyOf = undefined;
+    }
+    if (given) return given;
+    needs.needsKeyOf = set;
+    const own = await secrets(set, when);
+    needs.needsKeyOf = undefined;
+    return own;
+  };
+}
+
+function parsedBody<N extends OperationName>(name: N, body: Uint8Array): Body<N> {
   const operation: Operation = OPERATIONS[name];
   const value = body.length === 0 ? {} : parsedJson(body);
   const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
-  const { secret, ...request } = isObject ? (value as Record<string, unknown>) : {};
+  const { secret, passkey, ...request } = isObject ? (value as Record<string, unknown>) : {};
   if (!isObject) throw new SchemaError([], 'a request is an object');
   if (secret !== undefined && operation.key === undefined) {
     throw new SchemaError(['secret'], `${name} takes no secret`);
   }
+  if (passkey !== undefined && !mayAskPasskey(name)) {
+    throw new SchemaError(['passkey'], `${name} takes no passkey`);
+  }
   return {
+    passkey: passkey === undefined ? undefined : parse(passkeyText, passkey, ['passkey']),
     request: parse(operation.request, request) as RequestOf<N>,
     given: secret === undefined ? undefined : readGiven(parse(givenSecret, secret, ['secret'])),
   };

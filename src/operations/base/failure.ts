@@ -18,6 +18,8 @@ export type FailureKind = keyof typeof EXIT_CODES;
 export interface FailureDetails {
   /** The set whose key has to come with the request. */
   readonly needsKeyOf?: string | undefined;
+  /** The set whose passkey has to come with the request. */
+  readonly needsPasskeyOf?: string | undefined;
   /** Whether a job should try again; undefined: as after others of its kind. */
   readonly again?: 'never' | 'soon' | 'until' | undefined;
 }
@@ -27,11 +29,13 @@ export class OperationFailure extends Error {
   override readonly name = 'OperationFailure';
   readonly kind: FailureKind;
   readonly needsKeyOf: string | undefined;
+  readonly needsPasskeyOf: string | undefined;
   readonly again: FailureDetails['again'];
-  constructor(kind: FailureKind, message: string, { needsKeyOf, again }: FailureDetails = {}) {
+  constructor(kind: FailureKind, message: string, details: FailureDetails = {}) {
     super(message);
     this.kind = kind;
-    this.needsKeyOf = needsKeyOf;
-    this.again = again;
+    this.needsKeyOf = details.needsKeyOf;
+    this.needsPasskeyOf = details.needsPasskeyOf;
+    this.again = details.again;
   }
 }

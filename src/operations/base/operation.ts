@@ -40,6 +40,11 @@ interface Facts<W extends Runs> {
    * needed; `given`: the same, but without one the operation does as much as it can; `new`: it becomes a passphrase.
    */
   readonly key?: 'opens' | 'given' | 'new';
+  /**
+   * Whether a person who asks for it has to give the passkey of a set that has one, as `passkey`: for all that shows
+   * or writes out what guests' disks hold. What the service does by itself needs none.
+   */
+  readonly passkey?: AskedPasskey;
   /** Set if it changes something, and is nevertheless allowed while the lockdown is on. */
   readonly lockdown?: 'allowed';
   /** Denied to requests from other hosts, with the reason. */
@@ -53,6 +58,9 @@ interface Facts<W extends Runs> {
   /** Undefined: no command is derived from it. */
   readonly cli?: CliSpec;
 }
+
+/** `as its job`: as for the operation that the job carries out. */
+export type AskedPasskey = 'asked' | 'not asked' | 'as its job';
 
 export interface JobSpec {
   readonly kind: string;
@@ -95,7 +103,11 @@ export interface OptionSpec {
 type Spec<W extends Runs, Q, R> = Facts<W> & {
   readonly request: Schema<Q>;
   readonly result: Schema<R>;
-};
+} & (
+    | { readonly key?: 'given' | 'new' }
+    // An operation that opens a set says it in any case: none is forgotten.
+    | { readonly key: 'opens'; readonly passkey: AskedPasskey }
+  );
 
 /** Declares an operation that changes nothing. `shows`: default: its own noun. */
 export function query<const N extends string, const W extends Runs, Q, R>(

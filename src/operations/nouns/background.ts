@@ -53,6 +53,7 @@ const create = mutation('job/create', {
   runs: 'service',
   changes: ['job'],
   key: 'opens',
+  passkey: 'as its job',
   request: jobRequest,
   result: jobSummary,
 });
@@ -65,6 +66,7 @@ const createSchedule = mutation('schedule/create', {
   runs: 'service',
   changes: ['schedule'],
   key: 'opens',
+  passkey: 'as its job',
   request: object({
     schedule: field(name, 'name of the schedule', { placeholder: 'NAME', label: 'Name' }),
     at: field(

@@ -183,6 +183,7 @@ const create = mutation('backup/create', {
   runs: 'worker',
   changes: ['backup'],
   key: 'opens',
+  passkey: 'not asked',
   job: { kind: 'backup', also: retained },
   request: object(backup),
   result: madePoint,
@@ -251,6 +252,7 @@ const machine = mutation('backup/machine', {
   changes: ['backup', 'hypervisor'],
   runs: 'worker',
   key: 'opens',
+  passkey: 'not asked',
   job: {
     kind: 'backup-machine',
     also: retained,
@@ -324,6 +326,7 @@ const show = query('backup/show', {
     'encrypted. "backup list --json" shows the rest without a key, also the run and the consistency.',
   runs: 'store',
   key: 'opens',
+  passkey: 'not asked',
   guarded: ['definition'],
   request: object({
     point,

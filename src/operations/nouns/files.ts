@@ -94,6 +94,7 @@ const open = mutation('files/open', {
   runs: 'filesd',
   changes: ['files'],
   key: 'opens',
+  passkey: 'asked',
   lockdown: 'allowed',
   request: object({
     what: field(text({ max: 512 }), 'the recovery point or session'),

@@ -74,6 +74,7 @@ const unlock = mutation('job/unlock', {
   runs: 'service',
   changes: ['job'],
   key: 'opens',
+  passkey: 'not asked',
   request: object({ job }),
   result: jobSummary,
   cli: {

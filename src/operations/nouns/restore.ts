@@ -12,6 +12,7 @@ const restore = mutation('restore/disk', {
   runs: 'worker',
   changes: [],
   key: 'opens',
+  passkey: 'asked',
   lockdown: 'allowed',
   job: { kind: 'restore' },
   request: object({

@@ -274,6 +274,7 @@ const start = mutation('session/start', {
   runs: 'service',
   changes: ['session'],
   key: 'opens',
+  passkey: 'asked',
   lockdown: 'allowed',
   request: object({
     point,
@@ -293,6 +294,7 @@ const resume = mutation('session/resume', {
   runs: 'service',
   changes: ['session'],
   key: 'opens',
+  passkey: 'asked',
   lockdown: 'allowed',
   request: object({ session, ...reached }),
   result: readySession,
@@ -357,6 +359,7 @@ const keep = mutation('session/keep', {
   runs: 'worker',
   changes: ['session', 'backup'],
   key: 'opens',
+  passkey: 'not asked',
   lockdown: 'allowed',
   job: { kind: 'keep' },
   request: object({ session, stop: stopHow }),

@@ -18,6 +18,7 @@ const setSummary = object({
   set,
   created: time('when it was created'),
   encrypted,
+  passkey: field(flag(), 'whether a person who recovers from it has to give its passkey'),
   problem: field(
     nullable(prose),
     'why nothing is read from it or written to it; null: nothing is wrong with it',
@@ -71,4 +72,42 @@ const importKey = mutation('set/import-key', {
   result: object({ set, recoveryKey: field(word, 'its new recovery key, shown only this once') }),
 });
 
-export const operations = [list_, create, importKey] as const;
+const theSet = field(name, 'name of the set', { placeholder: 'SET', names: 'sets' });
+
+const passkey = mutation('set/passkey', {
+  summary: 'Set or change the passkey of a set',
+  description:
+    '`secret` is the new passkey, at least 8 characters; `passkey` the present one, if there is one. From then on ' +
+    'people who run, restore or open recovery points of the set give the passkey, also where the service has the ' +
+    'key of the set. Backups, jobs and sessions that the service resumes by itself need none.',
+  runs: 'service',
+  changes: ['set'],
+  key: 'new',
+  passkey: 'asked',
+  remote: { denied: 'another passkey would keep people from recovering' },
+  request: object({ set: theSet }),
+  result: object({ set, passkey: field(flag(), 'true') }),
+});
+
+const removePasskey = mutation('set/remove-passkey', {
+  summary: 'Remove the passkey of a set',
+  description:
+    'Needs the passkey or, if it is lost, the passphrase or the recovery key of the set as `secret`.',
+  runs: 'service',
+  changes: ['set'],
+  key: 'given',
+  passkey: 'asked',
+  remote: { denied: 'a passkey protects from those who have only a token' },
+  request: object({ set: theSet }),
+  result: object({ set, removed: field(flag(), 'whether there was one') }),
+  cli: {
+    args: ['set'],
+    notes:
+      'If the passkey is lost, give --passphrase-file or --recovery-key-file instead. A set that is not encrypted ' +
+      'has no such key: see "A passkey beside the key" in the chapter on trust.',
+    says: 'Recoveries from set "{set}" need no passkey.',
+    examples: ['set remove-passkey nightly', 'set remove-passkey nightly --recovery-key-file key'],
+  },
+});
+
+export const operations = [list_, create, importKey, passkey, removePasskey] as const;

@@ -198,6 +198,7 @@ const upgrade = mutation('store/upgrade', {
   runs: 'store',
   changes: ['store'],
   key: 'opens',
+  passkey: 'not asked',
   request: object({
     confirmed: field(
       withDefault(flag(), false),

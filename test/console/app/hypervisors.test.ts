@@ -121,7 +121,7 @@ test('a hypervisor of this host is added without a host key', async () => {
   });
 });
 
-const NIGHTLY = { set: 'nightly', created: TIME, encrypted: true, problem: null };
+const NIGHTLY = { set: 'nightly', created: TIME, encrypted: true, passkey: false, problem: null };
 const ARCHIVE = { ...NIGHTLY, set: 'archive' };
 
 /** On the page of kvm1's machines. */

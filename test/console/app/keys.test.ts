@@ -29,7 +29,9 @@ function full(screen: ScreenName): Model {
       ...LISTED,
     },
     place: { id: 'a', point: 'web-1', volume: 'vda1', path: 'etc' },
-    sets: known([{ set: 'nightly', created: TIME, encrypted: true, problem: null }]),
+    sets: known([
+      { set: 'nightly', created: TIME, encrypted: true, passkey: false, problem: null },
+    ]),
     schedules: known([
       { ...{ schedule: 'web', at: 'daily', kind: 'check', request: {}, created: TIME }, ...NEVER },
     ]),

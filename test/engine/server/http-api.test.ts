@@ -44,6 +44,7 @@ const API: HttpApiOptions = {
   secrets: none,
   audited: async () => async () => {},
   checkAllowed() {},
+  checkPasskey: undefined,
   access: (peer) => accessOf(peer, (name) => GROUPS[name]),
   onFault: (what, error) => void faults.push(`${what}: ${error.message}`),
 };

@@ -157,14 +157,14 @@ function slotOf(fields: Fields): KeySlot {
   if (fields.oneOf('kind', ['passphrase', 'recovery-key']) === 'recovery-key') {
     return { kind: 'recovery-key', ...wrapped };
   }
-  const kdf = fields.object('kdf');
+  return { kind: 'passphrase', ...wrapped, kdf: kdfOf(fields.object('kdf')) };
+}
+
+/** Parameters that a record of the store carries. */
+export function kdfOf(fields: Fields): KdfParameters {
   return {
-    kind: 'passphrase',
-    ...wrapped,
-    kdf: {
-      memoryKiB: kdf.integer('memoryKiB', 8, KDF_MEMORY_MAX_KIB),
-      passes: kdf.integer('passes', 1, KDF_PASSES_MAX),
-      salt: kdf.bytes('salt', SALT_LENGTH),
-    },
+    memoryKiB: fields.integer('memoryKiB', 8, KDF_MEMORY_MAX_KIB),
+    passes: fields.integer('passes', 1, KDF_PASSES_MAX),
+    salt: fields.bytes('salt', SALT_LENGTH),
   };
 }

@@ -1,0 +1,44 @@
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { test } from 'tap';
+import type { Operation } from '../../src/operations/base/operation.ts';
+import { asksPasskey } from '../../src/operations/asked-passkey.ts';
+import { OPERATIONS } from '../../src/operations/operations.ts';
+
+/** Operations that open a set without showing what guests' disks hold, and why they do. */
+const NOT_ASKED = {
+  'backup/create': 'writes a new point',
+  'backup/machine': 'writes new points',
+  'backup/show': 'shows the record of a point, and no disk',
+  'session/keep': 'writes a new point; the session needed the passkey when it was started',
+  'store/upgrade': 'rewrites records',
+  'job/unlock': 'the job needed the passkey when it was created',
+} as const;
+
+test('each operation that opens a set says whether the passkey is asked for; who asks for none has a reason', async () => {
+  const opening = Object.values<Operation>(OPERATIONS).filter(({ key }) => key === 'opens');
+  ok(opening.length > 5);
+  for (const { name, passkey } of opening) ok(passkey !== undefined, `${name} says nothing`);
+  const without = opening.filter(({ passkey }) => passkey === 'not asked').map(({ name }) => name);
+  deepEqual(without.toSorted(), Object.keys(NOT_ASKED).toSorted());
+});
+
+test('a job, and a schedule, needs the passkey for what it carries out', async () => {
+  const restore = { kind: 'restore', request: {} } as never;
+  const backup = { kind: 'backup', request: {} } as never;
+  ok(asksPasskey('job/create', restore));
+  ok(!asksPasskey('job/create', backup));
+  const schedule = (job: never) => asksPasskey('schedule/create', { schedule: 'x', at: 'y', job });
+  ok(schedule(restore));
+  ok(!schedule(backup));
+  ok(asksPasskey('session/start', {} as never));
+  ok(!asksPasskey('backup/create', {} as never));
+});
+
+test('a job that carries out an operation may not lose its question', async () => {
+  const asked = Object.values<Operation>(OPERATIONS).filter(({ passkey }) => passkey === 'asked');
+  for (const { name, job } of asked) {
+    if (!job) continue;
+    ok(asksPasskey('job/create', { kind: job.kind, request: {} } as never), name);
+  }
+  equal(asked.filter(({ job }) => job).length > 0, true);
+});
