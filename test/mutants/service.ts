@@ -253,4 +253,25 @@ export const service: readonly Mutant[] = [
     to: 'return value;',
     tests: ['test/cli/requests.test.ts'],
   },
+  {
+    name: 'passkey: a key is handed out before the passkey was judged',
+    file: 'src/engine/server/http-api.ts',
+    text: '      await checked;\n',
+    to: '      checked.catch(() => {});\n',
+    tests: ['test/daemon/passkey.test.ts'],
+  },
+  {
+    name: 'passkey: who can write to the store removes it',
+    file: 'src/engine/secrets/passkey-files.ts',
+    text: 'for (const path of pathsOf(place, set)) {\n    if (!(await store',
+    to: 'for (const path of pathsOf(place, set).slice(1)) {\n    if (!(await store',
+    tests: ['test/engine/secrets/passkeys.test.ts'],
+  },
+  {
+    name: 'passkey: wrong ones do not wait',
+    file: 'src/engine/secrets/passkeys.ts',
+    text: '        await clock.sleep(waits.next(guesser), signal).catch(() => {});\n',
+    to: '',
+    tests: ['test/engine/secrets/passkeys.test.ts'],
+  },
 ];
