@@ -48,6 +48,8 @@ function requests(point: string, session: string) {
     'session/resume': { session, ...reached },
     'restore/disk': restore,
     'files/open': { what: point, disk: undefined, isolated: false },
+    'backup/show': { point, definition: true },
+    'verify/show': { point, screenshot: true, picture: false, serial: false },
     'job/create': job,
     'schedule/create': { schedule: 'restores', at: 'yearly', job },
     'set/passkey': { set: 'nightly' },

@@ -205,8 +205,8 @@ export const formats: readonly Mutant[] = [
   {
     name: 'set record: a hostile one takes all memory',
     file: 'src/formats/store/catalog/set-record.ts',
-    text: "memoryKiB: kdf.integer('memoryKiB', 8, KDF_MEMORY_MAX_KIB),",
-    to: "memoryKiB: kdf.integer('memoryKiB', 8, 2 ** 40),",
+    text: "memoryKiB: fields.integer('memoryKiB', 8, KDF_MEMORY_MAX_KIB),",
+    to: "memoryKiB: fields.integer('memoryKiB', 8, 2 ** 40),",
     tests: [RECORDS],
   },
   {

@@ -63,8 +63,8 @@ export const network: readonly Mutant[] = [
   {
     name: 'tokens: each address of an IPv6 host has tries of its own',
     file: 'src/engine/secrets/wrong-tokens.ts',
-    text: 'const host = peerNetwork(address);',
-    to: 'const host = address;',
+    text: 'waits.next(peerNetwork(address))',
+    to: 'waits.next(address)',
     tests: [TOKENS],
   },
   {

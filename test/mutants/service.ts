@@ -220,9 +220,9 @@ export const service: readonly Mutant[] = [
   },
   {
     name: 'tokens: one may be tried as fast as one can',
-    file: 'src/engine/secrets/wrong-tokens.ts',
-    text: 'const waitMs = Math.min(WAIT_MS_MAX, WAIT_MS * 2 ** (counted(address) - 1));',
-    to: 'const waitMs = Math.min(0, counted(address));',
+    file: 'src/engine/secrets/growing-waits.ts',
+    text: 'return Math.min(WAIT_MS_MAX, WAIT_MS * 2 ** (count - 1));',
+    to: 'return Math.min(0, count);',
     tests: ['test/engine/secrets/tokens.test.ts'],
   },
   {

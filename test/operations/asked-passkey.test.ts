@@ -8,13 +8,12 @@ import { OPERATIONS } from '../../src/operations/operations.ts';
 const NOT_ASKED = {
   'backup/create': 'writes a new point',
   'backup/machine': 'writes new points',
-  'backup/show': 'shows the record of a point, and no disk',
   'session/keep': 'writes a new point; the session needed the passkey when it was started',
   'store/upgrade': 'rewrites records',
   'job/unlock': 'the job needed the passkey when it was created',
 } as const;
 
-test('each operation that opens a set says whether the passkey is asked for; who asks for none has a reason', async () => {
+test('each operation that opens a set says whether a passkey is asked for, and why none is', async () => {
   const opening = Object.values<Operation>(OPERATIONS).filter(({ key }) => key === 'opens');
   ok(opening.length > 5);
   for (const { name, passkey } of opening) ok(passkey !== undefined, `${name} says nothing`);
@@ -31,6 +30,8 @@ test('a job, and a schedule, needs the passkey for what it carries out', async (
   ok(schedule(restore));
   ok(!schedule(backup));
   ok(asksPasskey('session/start', {} as never));
+  ok(asksPasskey('backup/show', { point: 'x', definition: true }));
+  ok(!asksPasskey('backup/show', { point: 'x', definition: false }));
   ok(!asksPasskey('backup/create', {} as never));
 });
 

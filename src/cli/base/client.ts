@@ -16,7 +16,7 @@ import { realWorld } from '../../sys/world.ts';
 import { sentSecret } from '../../client/sent-secret.ts';
 import { OperationFailure } from '../../operations/base/failure.ts';
 import { SERVICE_SOCKET } from '../../client/service-socket.ts';
-import type { Operation } from '../../operations/base/operation.ts';
+import { needsPasskey, type Operation } from '../../operations/base/operation.ts';
 import { withPasskey } from './passkey.ts';
 import {
   findPasskey,
@@ -131,14 +131,13 @@ export function openCalls(settings: CallSettings): Calls {
     const { noSecrets } = await import('../../engine/base/engine.ts');
     const mayAsk = ask !== 'never' || isSecretGiven(secrets);
     const source = mayAsk ? secretSource(secrets) : noSecrets;
-    const { passkey } = await declaredOnce(name);
+    const isAsked = needsPasskey(await declaredOnce(name), request);
     return handler(request, {
       given: ask === 'new' ? newSecret(secrets, ask) : undefined,
       who: undefined,
-      secrets:
-        passkey === 'asked'
-          ? withPasskey(source, { engine: settings.engine, options: secrets, signal })
-          : source,
+      secrets: isAsked
+        ? withPasskey(source, { engine: settings.engine, options: secrets, signal })
+        : source,
       report,
       signal,
     });

@@ -1,6 +1,6 @@
 import type { Clock } from '../../sys/base/clock.ts';
 
-/** The time that a wrong guess costs: it doubles with each of one guesser, and counts from the beginning after a pause. */
+/** The time that a wrong guess costs: it doubles with each of one guesser, and begins again after a pause. */
 export interface GrowingWaits {
   /** The wait after one more wrong guess of this guesser. */
   next(guesser: string): number;

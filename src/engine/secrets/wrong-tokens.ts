@@ -34,7 +34,7 @@ export function wrongTokens(clock: Clock, note: (words: string) => Promise<void>
     async tried(address, signal) {
       untold = { count: untold.count + 1, address };
       telling ??= tell().finally(() => (telling = undefined));
-      // Of a host, regardless of which of its IPv6 addresses it uses.
+      // A host has one count, whichever of its IPv6 addresses it uses.
       const waitMs = waits.next(peerNetwork(address));
       await clock.sleep(waitMs, AbortSignal.any([signal, closing.signal])).catch(() => {});
     },

@@ -59,8 +59,18 @@ interface Facts<W extends Runs> {
   readonly cli?: CliSpec;
 }
 
-/** `as its job`: as for the operation that the job carries out. */
-export type AskedPasskey = 'asked' | 'not asked' | 'as its job';
+/**
+ * `as its job`: as for the operation that the job carries out. `for what is guarded`: only where a request sets one of
+ * the guarded fields.
+ */
+export type AskedPasskey = 'asked' | 'not asked' | 'for what is guarded' | 'as its job';
+
+/** Whether this request needs the passkey, of an operation that is not carried out as a job. */
+export function needsPasskey({ passkey, guarded = [] }: Operation, request: object): boolean {
+  if (passkey === 'asked') return true;
+  if (passkey !== 'for what is guarded') return false;
+  return guarded.some((field) => (request as Readonly<Record<string, unknown>>)[field]);
+}
 
 export interface JobSpec {
   readonly kind: string;

@@ -326,7 +326,7 @@ const show = query('backup/show', {
     'encrypted. "backup list --json" shows the rest without a key, also the run and the consistency.',
   runs: 'store',
   key: 'opens',
-  passkey: 'not asked',
+  passkey: 'for what is guarded',
   guarded: ['definition'],
   request: object({
     point,

@@ -15,6 +15,7 @@ const show = query('verify/show', {
   runs: 'store',
   shows: ['verify', 'backup'],
   key: 'opens',
+  passkey: 'for what is guarded',
   guarded: ['screenshot', 'picture', 'serial'],
   request: object({
     point,
