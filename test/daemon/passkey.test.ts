@@ -47,6 +47,10 @@ function requests(point: string, session: string) {
     'session/start': { point, whenFull: 'pause', ...reached },
     'session/resume': { session, ...reached },
     'restore/disk': restore,
+    'session/finalize': {
+      ...{ session, to: root, format: undefined, disks: [] },
+      ...{ whileRunning: true, overwrite: false, erase: [] },
+    },
     'files/open': { what: point, disk: undefined, isolated: false },
     'backup/show': { point, definition: true },
     'verify/show': { point, screenshot: true, picture: false, serial: false },

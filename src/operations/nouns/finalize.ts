@@ -33,6 +33,7 @@ const finalize = mutation('session/finalize', {
   runs: 'worker',
   changes: ['session'],
   key: 'opens',
+  passkey: 'asked',
   lockdown: 'allowed',
   job: { kind: 'finalize' },
   request: object({
