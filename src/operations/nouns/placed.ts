@@ -91,6 +91,7 @@ const run = mutation('session/run', {
   runs: 'service',
   changes: ['session'],
   key: 'opens',
+  passkey: 'asked',
   lockdown: 'allowed',
   request: object({ point, ...wish }),
   result: object(started),
