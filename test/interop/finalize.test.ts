@@ -102,7 +102,7 @@ test('a session ends with its disks in files of each format', { skip }, async ()
   await running.stop('SIGINT');
   const refusals = [
     [['--disk', `vda=${join(to, 'x.vhdx')}`], /two disks would be written to .*x\.vhdx/],
-    [['--disk', 'vde=/srv/e'], /the session has no disk vde/],
+    [['--disk', 'vde=/srv/e'], /there is no disk vde/],
     [['--disk', `vda=${join(store, 'x')}`], /is in the directory of the store/],
   ] as const;
   for (const [more, why] of refusals) {

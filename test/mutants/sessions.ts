@@ -34,7 +34,7 @@ export const sessions: readonly Mutant[] = [
   {
     name: 'finalize: what the guest wrote after the recovery point was copied is lost',
     file: 'src/sessions/finish/disk-copies.ts',
-    text: 'const made = base ? await addWrites(base, device, told(name)) : await copy(disk);',
+    text: 'const made = base ? await addWrites(base, disk, told(name)) : await copy(disk);',
     to: 'const made = base ?? (await copy(disk));',
     tests: [FINALIZE],
   },

@@ -118,7 +118,7 @@ export const NOUNS: readonly Noun[] = [
   },
   {
     ...{ name: 'restore', group: 'Recovery', about: 'disks written to files, devices or NBD' },
-    commands: backups('restore', 'disk'),
+    commands: backups('restore', 'disk', 'images'),
   },
   {
     ...{ name: 'verify', group: 'Recovery', about: 'proof that recovery points boot' },

@@ -5,6 +5,7 @@ import { proofText } from '../../client/proof-text.ts';
 import { BackupIncomplete } from '../base/command-errors.ts';
 import { fact, table } from '../base/output.ts';
 import type { Renders } from './render.ts';
+import { writtenLines } from './written-disks.ts';
 
 export const render = {
   'backup/create'({ point, readBytes, storedBytes, scopes }, { changed }) {
@@ -61,6 +62,12 @@ export const render = {
     const written = formatSize(writtenBytes);
     return `Disk ${disk} of ${point} is in ${to}, ${format} (${written} written and verified)`;
   },
+  'restore/images': ({ machine, point, disks, files }) =>
+    [
+      `${machine} of ${point} is restored:`,
+      ...writtenLines(disks),
+      ...files.map((it) => `  ${it}`),
+    ].join('\n'),
 } satisfies Renders;
 
 function pointText(point: ShownPoint): string {

@@ -7,6 +7,7 @@ import { table } from '../base/output.ts';
 import type { ResultOf } from '../../operations/operations.ts';
 import { findingsTable } from './hypervisor.ts';
 import type { Renders } from './render.ts';
+import { writtenLines } from './written-disks.ts';
 
 export const render = {
   'session/list': {
@@ -39,14 +40,7 @@ export const render = {
       : `Session ${session} is discarded as soon as it no longer waits: ${waits}`,
   'session/log': ({ lines }) => lines.map(({ time, message }) => `${time}  ${message}`).join('\n'),
   'session/finalize': ({ session, disks }) =>
-    [
-      `Session ${session} has ended. Its disks:`,
-      ...disks.map(({ disk, to, format, writtenBytes }) => {
-        const what =
-          writtenBytes === 0 ? 'verified' : `${formatSize(writtenBytes)} written and verified`;
-        return `  ${disk}  ${to}, ${format} (${what})`;
-      }),
-    ].join('\n'),
+    [`Session ${session} has ended. Its disks:`, ...writtenLines(disks)].join('\n'),
   'session/resume': (ready) =>
     readyText(ready, `The service runs it; "holdfast session stop ${ready.session}" ends it.`),
 } satisfies Renders;

@@ -86,6 +86,7 @@ export function workText({ kind, request }: Pick<JobSummary, 'kind' | 'request'>
     const { from } = request;
     return `backup of ${Array.isArray(from) ? from.join(', ') : '?'} to ${text('set')}`;
   }
+  if (kind === 'restore-images') return `restore of ${text('point')} to ${text('to')}`;
   if (kind === 'restore') return `restore of ${text('disk')} of ${text('point')} to ${text('to')}`;
   if (kind === 'keep' || kind === 'finalize') return `${kind} session ${text('session')}`;
   return request['readData'] === true ? `${kind} of all data` : kind;

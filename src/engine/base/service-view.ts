@@ -44,6 +44,9 @@ function withoutScheme(name: string): string {
 /** Files, devices and servers that a request would write disks to. */
 function writtenBy(name: OperationName, request: object): readonly string[] {
   if (name === 'restore/disk') return [(request as RequestOf<'restore/disk'>).to];
+  if (name === 'restore/images') {
+    return [`${(request as RequestOf<'restore/images'>).to}/disk`];
+  }
   if (name === 'session/finalize') {
     const { to, disks } = request as RequestOf<'session/finalize'>;
     return [...(to === undefined ? [] : [`${to}/disk`]), ...disks.map(({ where }) => where)];
@@ -51,6 +54,7 @@ function writtenBy(name: OperationName, request: object): readonly string[] {
   if (name !== 'job/create') return [];
   const job = request as RequestOf<'job/create'>;
   if (job.kind === 'restore') return writtenBy('restore/disk', job.request);
+  if (job.kind === 'restore-images') return writtenBy('restore/images', job.request);
   return job.kind === 'finalize' ? writtenBy('session/finalize', job.request) : [];
 }
 

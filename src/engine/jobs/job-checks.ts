@@ -9,7 +9,7 @@ import { checkName } from '../../catalog/names.ts';
 import { findPoint } from '../../catalog/points.ts';
 import { checkBackup, checkRestore } from '../points/backups.ts';
 import { diskTargets } from '../points/disk-targets.ts';
-import { type Engine, openSet, type SecretSource } from '../base/engine.ts';
+import { type Engine, openPoint, openSet, type SecretSource } from '../base/engine.ts';
 import { checkRetention } from '../points/retention.ts';
 
 type Job = RequestOf<'job/create'>;
@@ -30,6 +30,12 @@ export async function checkJob(
     const point = await checkRestore(engine, job.request, secrets);
     await checkWritable(engine, job.request.to);
     return { ...job, request: { ...job.request, point } };
+  }
+  if (job.kind === 'restore-images') {
+    // `@latest` is the point that is the newest now.
+    const { point } = await openPoint(engine, job.request.point, secrets);
+    await diskTargets(engine.store, { ...job.request, disks: [] }, point);
+    return { ...job, request: { ...job.request, point: point.id } };
   }
   if (job.kind === 'finalize') {
     const { record } = await sessionStatus(engine.store, job.request.session);
@@ -57,7 +63,7 @@ export async function checkJob(
 /** The set whose key a job needs. */
 export async function setOf(engine: Engine, job: Exclude<Job, { kind: 'check' }>): Promise<string> {
   if (job.kind === 'backup' || job.kind === 'backup-machine') return job.request.set;
-  if (job.kind === 'restore') {
+  if (job.kind === 'restore' || job.kind === 'restore-images') {
     return (await findPoint(engine.store, job.request.point)).set;
   }
   return (await sessionStatus(engine.store, job.request.session)).record.set;

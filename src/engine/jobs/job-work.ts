@@ -20,7 +20,7 @@ import type { WorkerOperationName } from '../../operations/operations.ts';
 const PROBLEMS_MAX = 1000;
 
 /** They read the store; two of a kind would only slow each other down. */
-const READERS: ReadonlySet<JobKind> = new Set(['check', 'finalize', 'restore']);
+const READERS: ReadonlySet<JobKind> = new Set(['check', 'finalize', 'restore', 'restore-images']);
 
 /** Only one may write to a store. */
 export function laneOf(kind: JobKind): string {
@@ -96,6 +96,11 @@ async function attempt(job: JobRecord, options: Attempt): Promise<Outcome> {
       return { kind: 'done', result: await keepOnce(job, asked.request, options) };
     case 'finalize':
       return { kind: 'done', result: await finalizeOnce(job, asked.request, options) };
+    case 'restore-images': {
+      // It can be repeated: what an earlier attempt has written is left as it is.
+      const restored = await options.inWorker['restore/images'](asked.request, options);
+      return { kind: 'done', result: { ...restored } };
+    }
     case 'restore':
       return restoreOnce(job, asked.request, options);
     default:

@@ -62,6 +62,10 @@ export function storeHandlers(context: StoreContext): Handlers<StoreOperationNam
       (await import('../points/retention.ts')).retain(await engine(), request),
     'restore/disk': async ({ engine }, request, options) =>
       (await backups()).restore(await engine(), request, options),
+    'restore/images': async ({ engine, isSecret }, request, options) => {
+      const { restoreImages } = await import('../points/restore-images.ts');
+      return restoreImages(await engine(), request, { ...options, isSecret });
+    },
     'session/list': async ({ engine, service }) =>
       (await shownSessions()).sessions(await engine(), service?.whyWaiting),
     'session/show': async ({ engine, service }, { session }) =>

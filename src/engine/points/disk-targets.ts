@@ -7,11 +7,13 @@ import { SessionError } from '../../sessions/state/session-error.ts';
 import type { Store } from '../../store/directory/store.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 
-/** Where each disk of a session goes: as requested, the others into the directory. Rejects UNSUPPORTED, NOT_FOUND. */
+export type TargetRequest = Pick<RequestOf<'session/finalize'>, 'to' | 'format' | 'disks'>;
+
+/** Where each disk of a machine goes: as requested, the others into the directory. Rejects UNSUPPORTED, NOT_FOUND. */
 export async function diskTargets(
   { files }: Store,
-  { session, to, format: said, disks }: RequestOf<'session/finalize'>,
-  { machine, disks: own }: SessionRecord,
+  { to, format: said, disks }: TargetRequest,
+  { machine, disks: own }: Pick<SessionRecord, 'machine' | 'disks'>,
 ): Promise<readonly DiskTarget[]> {
   const format = said === undefined ? undefined : parseImageFormat(said);
   const targets: DiskTarget[] = disks.map(({ name: disk, where }) => ({ disk, to: where, format }));
@@ -20,7 +22,7 @@ export async function diskTargets(
     const names = others.map(({ name }) => name).join(', ');
     throw new SessionError(
       'UNSUPPORTED',
-      `where to? Give --to DIRECTORY, or --disk for each disk of session ${session}: ${names}`,
+      `where to? Give --to DIRECTORY, or --disk for each of its disks: ${names}`,
     );
   }
   if (to !== undefined && (await files.stat(to))?.kind !== 'directory') {
@@ -29,11 +31,17 @@ export async function diskTargets(
   }
   const ending = formatName(format ?? 'raw');
   for (const { name } of others) {
-    targets.push({ disk: name, to: join(to!, `${machine}-${name}.${ending}`), format });
+    const file = imageName(machine, name, ending);
+    targets.push({ disk: name, to: join(to!, file), format });
   }
   await requireTargets(
     own.map(({ name }) => name),
     targets,
   );
   return targets;
+}
+
+/** The name of a disk's file, beside those of other machines. */
+export function imageName(machine: string, disk: string, ending: string): string {
+  return `${machine}-${disk}.${ending}`;
 }

@@ -6,21 +6,24 @@ import { disk, FORMATS, NOT_A_FILE } from './backup.ts';
 /* A session's disks, written to permanent storage. */
 
 const DISKS_MAX = 256;
+/** Disks that were written to permanent storage. */
+export const writtenDisks = field(
+  list(
+    object({
+      disk: field(word, 'name of the disk'),
+      to: field(prose, 'where it was written'),
+      format: field(word, 'its format'),
+      size: field(count, 'size of the disk in bytes'),
+      writtenBytes: field(count, 'bytes that were written; 0: the file held the disk already'),
+    }),
+    DISKS_MAX,
+  ),
+  'its disks',
+);
+
 const finalizedSession = object({
   session: field(word, 'ID of the session, which has ended'),
-  disks: field(
-    list(
-      object({
-        disk: field(word, 'name of the disk'),
-        to: field(prose, 'where it was written'),
-        format: field(word, 'its format'),
-        size: field(count, 'size of the disk in bytes'),
-        writtenBytes: field(count, 'bytes that were written; 0: the file held the disk already'),
-      }),
-      DISKS_MAX,
-    ),
-    'its disks',
-  ),
+  disks: writtenDisks,
 });
 export type FinalizedSession = Of<typeof finalizedSession>;
 

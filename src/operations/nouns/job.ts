@@ -32,7 +32,7 @@ export const REQUEST = 'the request of the operation';
 
 const job = field(name, 'ID of the job', { placeholder: 'JOB', names: 'jobs' });
 const kind = field(
-  oneOf('backup', 'backup-machine', 'check', 'finalize', 'keep', 'restore'),
+  oneOf('backup', 'backup-machine', 'check', 'finalize', 'keep', 'restore', 'restore-images'),
   'what it does',
 );
 const request = field(anyObject(MANY), REQUEST);

@@ -1,9 +1,13 @@
-import { field, flag, object, optional, withDefault } from '../../lib/schema.ts';
-import { count, line, name, point, prose, word } from '../base/fields.ts';
+import { field, flag, list, object, optional, withDefault } from '../../lib/schema.ts';
+import { count, line, name, PATH_MAX, point, prose, word } from '../base/fields.ts';
 import { mutation } from '../base/operation.ts';
 import { disk, FORMATS, NOT_A_FILE } from './backup.ts';
+import { writtenDisks } from './finalize.ts';
 
 /* Disks of recovery points, written back. */
+
+/** Its domain, its .vmx, and what belongs to its firmware. */
+const FILES_MAX = 8;
 
 const restore = mutation('restore/disk', {
   summary: 'Write a disk to a file, a device or an NBD server',
@@ -47,4 +51,43 @@ const restore = mutation('restore/disk', {
   },
 });
 
-export const operations = [restore] as const;
+const images = mutation('restore/images', {
+  summary: 'Write all disks of a machine, and its definition, to a directory',
+  description:
+    'Writes MACHINE-DISK.FORMAT for each disk, a libvirt domain MACHINE.xml, for VMDK images MACHINE.vmx, and the ' +
+    'variables of its firmware and the state of its TPM where the backup has them. The disks are read back and ' +
+    'compared, and appear when all are complete. A file that already holds what it should is left as it is: an ' +
+    'interrupted restore can be repeated. The machine is defined with a UUID of its own, and with network cards that ' +
+    'are not connected.',
+  runs: 'worker',
+  changes: [],
+  key: 'opens',
+  lockdown: 'allowed',
+  job: { kind: 'restore-images' },
+  request: object({
+    point,
+    to: field(line(PATH_MAX), 'an existing directory', {
+      ...{ placeholder: 'DIRECTORY', hostFile: true },
+    }),
+    format: field(optional(line(32)), 'raw, qcow2, vmdk, vdi, vhd or vhdx (default: raw)', {
+      placeholder: 'FORMAT',
+      suggests: FORMATS,
+    }),
+    overwrite: field(withDefault(flag(), false), 'replace existing files'),
+  }),
+  result: object({
+    point: field(word, 'ID of the recovery point'),
+    machine: field(word, 'name of the machine'),
+    disks: writtenDisks,
+    files: field(list(prose, FILES_MAX), 'files with its definition, and what belongs to it'),
+  }),
+  cli: {
+    args: ['point'],
+    examples: [
+      'restore images web1@latest --to /var/lib/libvirt/images --format qcow2',
+      'restore images web1@latest --to /srv/web1 --format vmdk --queue',
+    ],
+  },
+});
+
+export const operations = [restore, images] as const;

@@ -17,12 +17,13 @@ import {
 } from '../../ingest/restore/rewrite-disk.ts';
 import type { ImageFormat } from '../../ingest/source/image-format.ts';
 import { type IsSecret, imageSource } from '../../ingest/source/image-source.ts';
+import { IngestError } from '../../ingest/source/ingest-error.ts';
+import { assert } from '../../lib/assert.ts';
 import type { Store } from '../../store/directory/store.ts';
 import { realTarget } from '../../sys/files/real-path.ts';
 import { SessionError } from '../state/session-error.ts';
-import type { SessionOverlay } from '../state/session-overlays.ts';
 
-/* All disks of a session on their way to permanent storage: none gets its name before all are whole. */
+/* All disks of a machine on their way to permanent storage: none gets its name before all are whole. */
 
 export interface DiskTarget {
   readonly disk: string;
@@ -57,7 +58,7 @@ export interface DiskCopies extends AsyncDisposable {
   /**
    * Copies what is missing. A file that already holds the disk is left as it is: an earlier attempt has written it.
    */
-  complete(disks: readonly OverlaidDisk[]): Promise<readonly CopiedDisk[]>;
+  complete(disks: readonly NamedDisk[]): Promise<readonly CopiedDisk[]>;
   /** Gives all files their names. */
   publish(): Promise<void>;
 }
@@ -65,11 +66,8 @@ export interface DiskCopies extends AsyncDisposable {
 export interface NamedDisk {
   readonly name: string;
   readonly device: BlockDevice;
-}
-
-export interface OverlaidDisk {
-  readonly name: string;
-  readonly device: SessionOverlay;
+  /** What differs from its base: needed if that was copied before. */
+  readonly written?: () => AsyncIterable<Range>;
 }
 
 interface Copy {
@@ -136,7 +134,7 @@ export function diskCopies(store: Store, options: CopyOptions): DiskCopies {
           continue;
         }
         const base = copies.get(name);
-        const made = base ? await addWrites(base, device, told(name)) : await copy(disk);
+        const made = base ? await addWrites(base, disk, told(name)) : await copy(disk);
         copies.set(name, made);
         await made.target.finish();
         done.push({ ...facts, format: made.target.format, writtenBytes: made.writtenBytes });
@@ -151,18 +149,19 @@ export function diskCopies(store: Store, options: CopyOptions): DiskCopies {
 }
 
 /** Copies what the guest has written over the copy of its base. */
-async function addWrites(base: Copy, overlay: SessionOverlay, told: Told): Promise<Copy> {
-  const ranges = await writtenRanges(overlay);
+async function addWrites(base: Copy, disk: NamedDisk, told: Told): Promise<Copy> {
+  const ranges = await writtenRanges(disk);
   const { device, forget } = base.target;
   const over = { isEmpty: false, forget, ranges, ...told };
-  const { writtenBytes } = await rewriteDisk(overlay, device, over);
+  const { writtenBytes } = await rewriteDisk(disk.device, device, over);
   return { ...base, writtenBytes: base.writtenBytes + writtenBytes };
 }
 
-async function writtenRanges(overlay: SessionOverlay): Promise<readonly Range[]> {
-  const { size } = overlay.geometry;
+async function writtenRanges({ device, written }: NamedDisk): Promise<readonly Range[]> {
+  assert(written, 'the base was copied before');
+  const { size } = device.geometry;
   const pieces = touched(SEGMENT_LENGTH, size);
-  for await (const extent of overlay.written()) pieces.add(extent);
+  for await (const range of written()) pieces.add(range);
   return pieces.runs().map(({ first, count }) => {
     const offset = first * SEGMENT_LENGTH;
     return { offset, length: Math.min(count * SEGMENT_LENGTH, size - offset) };
@@ -182,8 +181,14 @@ async function formatThere(
   const found = await existingImage(store, target);
   if (!found) return undefined;
   const { path, format } = found;
-  await using source = await imageSource(store, path, { format, isSecret });
-  return (await areSame(disk, source.device, told)) ? format : undefined;
+  try {
+    await using source = await imageSource(store, path, { format, isSecret });
+    return (await areSame(disk, source.device, told)) ? format : undefined;
+  } catch (cause) {
+    // It is not an image of ours.
+    if (cause instanceof IngestError) return undefined;
+    throw cause;
+  }
 }
 
 /** Each disk needs a target, and each its own. Rejects UNSUPPORTED. */
@@ -202,7 +207,7 @@ export async function requireTargets(
     ) ??
     problemWith(
       named.filter((it) => !disks.includes(it)),
-      'the session has no disk',
+      'there is no disk',
     ) ??
     problemWith(named.filter(isRepeated), 'there are two targets for') ??
     problemWith(places.filter(isRepeated), 'two disks would be written to');

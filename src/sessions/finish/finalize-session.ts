@@ -11,13 +11,14 @@ import { discardHeld, holdFound } from '../state/held-session.ts';
 import { sessionStatus } from '../state/listed-sessions.ts';
 import { SessionError } from '../state/session-error.ts';
 import { sessionJournal } from '../state/session-files.ts';
-import { overlayOf, type SessionOverlay } from '../state/session-overlays.ts';
+import { overlayOf } from '../state/session-overlays.ts';
 import { sessionSpace } from '../state/session-space.ts';
 import {
   type CopiedDisk,
   type CopyOptions,
   type DiskCopies,
   diskCopies,
+  type NamedDisk,
   requireTargets,
 } from './disk-copies.ts';
 
@@ -146,10 +147,7 @@ async function heldLater(store: Store, id: string, signal: AbortSignal | undefin
   }
 }
 
-interface OpenDisk extends AsyncDisposable {
-  readonly name: string;
-  readonly device: SessionOverlay;
-}
+type OpenDisk = NamedDisk & AsyncDisposable;
 
 async function openDisk(
   store: Store,
@@ -162,7 +160,8 @@ async function openDisk(
   const device = await overlayOf(store, record, { disk, set, base, space, begin });
   const close = (): PromiseLike<void> => device[Symbol.asyncDispose]();
   if (device.readOnly === undefined) {
-    return { name: disk.name, device, [Symbol.asyncDispose]: close };
+    const { written } = device;
+    return { name: disk.name, device, written, [Symbol.asyncDispose]: close };
   }
   await close();
   // Any page may be older than the guest wrote it.

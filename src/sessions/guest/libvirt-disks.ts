@@ -1,6 +1,5 @@
 import type { MachineDescription } from '../../formats/store/catalog/machine.ts';
-import type { SessionRecord } from '../../formats/store/sessions/session.ts';
-import { type PlacedDisk, placedDisks } from './session-machine.ts';
+import { type PlacedDisk, placedDisks, type Subject } from './session-machine.ts';
 
 /* Where the disks of a session are in a machine of libvirt's: bus and name. */
 
@@ -21,7 +20,7 @@ function busOf({ bus }: PlacedDisk, q35: boolean): Bus {
 
 /** A disk keeps its name where libvirt takes it. */
 export function targetsOf(
-  session: SessionRecord,
+  session: Subject,
   machine: MachineDescription | undefined,
 ): readonly TargetDisk[] {
   const disks = placedDisks(session, machine);

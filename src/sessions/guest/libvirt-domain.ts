@@ -1,11 +1,10 @@
 import type { DescribedNic, MachineDescription } from '../../formats/store/catalog/machine.ts';
-import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import { sessionUuid } from '../../formats/store/sessions/session-uuid.ts';
 import { printable } from '../../lib/printable.ts';
 import { blockSizes, escapedXml, shellWords, xmlSigns } from './guest-config.ts';
 import { modelOf, type TargetDisk, scsiController, targetsOf } from './libvirt-disks.ts';
 import { cardModel, macOf } from './network-cards.ts';
-import { bootDisks } from './session-machine.ts';
+import { bootDisks, type Subject } from './session-machine.ts';
 
 /*
  * A libvirt domain for a session: the machine as it was, but with a UUID of its own, and with network cards that are
@@ -21,9 +20,23 @@ export interface DomainOptions {
   readonly variables: string | undefined;
   /** The name of the file with the state of its TPM, beside the disks. */
   readonly tpmState: string | undefined;
+  /** Undefined: the session's directory, over NFS. */
+  readonly images?: DiskImages | undefined;
 }
 
-export function libvirtDomain(session: SessionRecord, options: DomainOptions): string {
+/** Where its disks are. */
+export interface DiskImages {
+  readonly directory: string;
+  of(disk: string): { readonly name: string; readonly format: string };
+}
+
+function imagesOf({ id }: Subject, images: DiskImages | undefined): DiskImages {
+  if (images) return images;
+  const of: DiskImages['of'] = (disk) => ({ name: `${disk}.raw`, format: 'raw' });
+  return { directory: `${MOUNT_POINT}/${id}`, of };
+}
+
+export function libvirtDomain(session: Subject, options: DomainOptions): string {
   const { machine, tpmState } = options;
   const disks = targetsOf(session, machine);
   const boot = bootDisks(session, machine);
@@ -38,7 +51,9 @@ export function libvirtDomain(session: SessionRecord, options: DomainOptions): s
     ...(machine ? [`  <clock offset='${machine.clock}'/>`] : []),
     '  <devices>',
     ...scsiController(disks).map((line) => `    ${line}`),
-    ...disks.flatMap((disk) => diskElement(session, disk, boot.indexOf(disk.name))),
+    ...disks.flatMap((disk) =>
+      diskElement(imagesOf(session, options.images), disk, boot.indexOf(disk.name)),
+    ),
     ...(machine?.nics ?? []).flatMap(networkCard),
     ...security(session, options),
     ...(machine ? SCREEN : []),
@@ -77,13 +92,13 @@ function isSecure(machine: MachineDescription | undefined): boolean {
 
 const ARCHITECTURE = /^\w{1,32}$/;
 
-function system(session: SessionRecord, { machine, variables }: DomainOptions): string[] {
+function system(session: Subject, { machine, variables, images }: DomainOptions): string[] {
   if (!machine) return ["  <os><type arch='x86_64'>hvm</type></os>"];
   const model = modelOf(machine);
   const arch = ARCHITECTURE.test(machine.arch) ? machine.arch : 'x86_64';
   const type = `<type arch='${arch}'${model ? ` machine='${model}'` : ''}>hvm</type>`;
   if (machine.firmware.kind !== 'uefi') return [`  <os>${type}</os>`];
-  const path = variables && `${MOUNT_POINT}/${session.id}/${variables}`;
+  const path = variables && `${imagesOf(session, images).directory}/${variables}`;
   const state = isSecure(machine) ? 'yes' : 'no';
   return [
     "  <os firmware='efi'>",
@@ -94,12 +109,16 @@ function system(session: SessionRecord, { machine, variables }: DomainOptions): 
   ];
 }
 
-function diskElement({ id }: SessionRecord, disk: TargetDisk, boot: number): string[] {
-  const { name, target, on, sectorSize } = disk;
+function diskElement(
+  { directory, of }: DiskImages,
+  { name, target, on, sectorSize }: TargetDisk,
+  boot: number,
+): string[] {
+  const image = of(name);
   return [
     "    <disk type='file' device='disk'>",
-    "      <driver name='qemu' type='raw' cache='none'/>",
-    `      <source file='${escapedXml(`${MOUNT_POINT}/${id}/${name}.raw`)}'/>`,
+    `      <driver name='qemu' type='${image.format}' cache='none'/>`,
+    `      <source file='${escapedXml(`${directory}/${image.name}`)}'/>`,
     `      <target dev='${escapedXml(target)}' bus='${on}'/>`,
     ...(boot < 0 ? [] : [`      <boot order='${boot + 1}'/>`]),
     ...blockSizes(sectorSize).map((line) => `      ${line}`),
@@ -122,14 +141,14 @@ function networkCard(nic: DescribedNic): string[] {
   ];
 }
 
-function security(session: SessionRecord, { machine, tpmState }: DomainOptions): string[] {
+function security(session: Subject, { machine, tpmState, images }: DomainOptions): string[] {
   const { tpm } = machine ?? {};
   if (!tpm) return [];
   const notes = tpmState
     ? ['Its TPM has the state of the backup if this is done before it starts. It needs swtpm.']
     : ['A new TPM: a system with an encrypted disk asks for its recovery key. It needs swtpm.'];
   return [
-    ...[...notes, ...tpmSteps(session, { machine, tpmState })].map(
+    ...[...notes, ...tpmSteps(session, { machine, tpmState, images })].map(
       (line) => `    <!-- ${comment(line)} -->`,
     ),
     `    <tpm model='${tpm.version === '2.0' ? 'tpm-crb' : 'tpm-tis'}'>`,
@@ -143,17 +162,18 @@ const TPM_STATES = '/var/lib/libvirt/swtpm';
 
 /** What puts the state of the machine's TPM where libvirt looks for it, which gives it to swtpm's account itself. */
 export function tpmSteps(
-  session: SessionRecord,
-  { machine, tpmState }: Pick<DomainOptions, 'machine' | 'tpmState'>,
+  session: Subject,
+  { machine, tpmState, images }: Pick<DomainOptions, 'machine' | 'tpmState' | 'images'>,
 ): readonly string[] {
   const version = machine?.tpm?.version;
   if (version === undefined || tpmState === undefined) return [];
   const [kind, file] =
     version === '2.0' ? ['tpm2', 'tpm2-00.permall'] : ['tpm1.2', 'tpm-00.permall'];
   const directory = `${TPM_STATES}/${sessionUuid(session)}/${kind}`;
+  const from = imagesOf(session, images).directory;
   return [
     shellWords(['mkdir', '-p', directory]),
-    shellWords(['cp', `${MOUNT_POINT}/${session.id}/${tpmState}`, `${directory}/${file}`]),
+    shellWords(['cp', `${from}/${tpmState}`, `${directory}/${file}`]),
   ];
 }
 

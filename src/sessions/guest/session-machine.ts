@@ -12,6 +12,9 @@ export interface SessionMachine {
   readonly tpmState: Uint8Array | undefined;
 }
 
+/** What is configured: a machine of a session, or one whose disks were restored. */
+export type Subject = Pick<SessionRecord, 'id' | 'point' | 'machine' | 'disks'>;
+
 /** A disk of a session with its place in the machine. */
 export interface PlacedDisk extends SessionDisk {
   /** Undefined: nothing is known of it. */
@@ -22,7 +25,7 @@ export interface PlacedDisk extends SessionDisk {
 
 /** In the order of controllers and units where these are known. */
 export function placedDisks(
-  { disks }: SessionRecord,
+  { disks }: Pick<Subject, 'disks'>,
   machine: MachineDescription | undefined,
 ): readonly PlacedDisk[] {
   const described = new Map(machine?.disks.map((disk) => [disk.name, disk]));
@@ -43,7 +46,7 @@ const UNITS = 2 ** 20;
 
 /** Disks from which it boots, in order; those that the session does not have are left out. */
 export function bootDisks(
-  { disks }: SessionRecord,
+  { disks }: Pick<Subject, 'disks'>,
   machine: MachineDescription | undefined,
 ): readonly string[] {
   const names = (machine?.boot ?? []).flatMap((it) => /^disk:(.*)$/s.exec(it)?.[1] ?? []);

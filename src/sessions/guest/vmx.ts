@@ -1,13 +1,16 @@
 import type { DescribedNic, MachineDescription } from '../../formats/store/catalog/machine.ts';
-import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import { cardModel, macOf } from './network-cards.ts';
-import { type PlacedDisk, placedDisks } from './session-machine.ts';
+import { type PlacedDisk, placedDisks, type Subject } from './session-machine.ts';
 
 /*
  * A .vmx for a session: the machine as it was, but with a UUID of its own, and with network cards that are not
  * connected, since it must not meet its original. Without a description, a plain machine.
  */
-export function vmx(session: SessionRecord, machine: MachineDescription | undefined): string {
+export function vmx(
+  session: Subject,
+  machine: MachineDescription | undefined,
+  fileOf = (disk: string): string => `${disk}.vmdk`,
+): string {
   const { point } = session;
   const lines = [
     '.encoding = "UTF-8"',
@@ -20,7 +23,7 @@ export function vmx(session: SessionRecord, machine: MachineDescription | undefi
     ...processors(machine),
     ...firmware(machine),
     'uuid.action = "create"',
-    ...disks(placedDisks(session, machine)),
+    ...disks(placedDisks(session, machine), fileOf),
     ...(machine?.nics ?? []).slice(0, NICS_MAX).flatMap(networkCard),
   ];
   return `${lines.join('\n')}\n`;
@@ -62,23 +65,32 @@ const SATA_PORTS = Array.from({ length: 30 }, (_, port) => port);
 const NVME_UNITS = Array.from({ length: 15 }, (_, unit) => unit);
 const SCSI_MODELS = ['lsilogic', 'lsisas1068', 'pvscsi'];
 
+type FileOf = (disk: string) => string;
+
 /** What ESXi has no bus for is SCSI there. */
-function disks(placed: readonly PlacedDisk[]): string[] {
+function disks(placed: readonly PlacedDisk[], fileOf: FileOf): string[] {
   const on = (bus: 'sata' | 'nvme') => placed.filter((disk) => disk.bus === bus);
   const scsi = placed.filter(({ bus }) => bus !== 'sata' && bus !== 'nvme');
   const model = scsi.find((disk) => SCSI_MODELS.includes(disk.model ?? ''))?.model ?? 'lsilogic';
   return [
-    ...bus('scsi', scsi, SCSI_TARGETS, model),
-    ...bus('sata', on('sata'), SATA_PORTS),
-    ...bus('nvme', on('nvme'), NVME_UNITS),
+    ...bus('scsi', scsi, { units: SCSI_TARGETS, model, fileOf }),
+    ...bus('sata', on('sata'), { units: SATA_PORTS, fileOf }),
+    ...bus('nvme', on('nvme'), { units: NVME_UNITS, fileOf }),
   ];
 }
 
 function bus(
   name: 'scsi' | 'sata' | 'nvme',
   on: readonly PlacedDisk[],
-  units: readonly number[],
-  model?: string,
+  {
+    units,
+    model,
+    fileOf,
+  }: {
+    readonly units: readonly number[];
+    readonly model?: string;
+    readonly fileOf: FileOf;
+  },
 ): string[] {
   const controllers = Array.from({ length: Math.ceil(on.length / units.length) }, (_, at) => at);
   return [
@@ -91,7 +103,7 @@ function bus(
       return [
         `${unit}.present = "TRUE"`,
         ...(name === 'scsi' ? [`${unit}.deviceType = "scsi-hardDisk"`] : []),
-        `${unit}.fileName = "${disk.name}.vmdk"`,
+        `${unit}.fileName = "${fileOf(disk.name)}"`,
       ];
     }),
   ];

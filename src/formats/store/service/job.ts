@@ -10,6 +10,7 @@ export const JOB_KINDS = [
   'finalize',
   'keep',
   'restore',
+  'restore-images',
 ] as const;
 export type JobKind = (typeof JOB_KINDS)[number];
 export const JOB_STATES = ['waiting', 'running', 'done', 'failed', 'canceled'] as const;
