@@ -62,6 +62,7 @@ const images = mutation('restore/images', {
   runs: 'worker',
   changes: [],
   key: 'opens',
+  passkey: 'asked',
   lockdown: 'allowed',
   job: { kind: 'restore-images' },
   request: object({
