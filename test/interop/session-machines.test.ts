@@ -3,7 +3,6 @@ import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import type { MachineDescription } from '../../src/formats/store/catalog/machine.ts';
-import type { SessionRecord } from '../../src/formats/store/sessions/session.ts';
 import { libvirtDomain } from '../../src/sessions/guest/libvirt-domain.ts';
 import { libvirtHost, libvirtMissing } from '../support/libvirt.ts';
 import { MACHINE } from '../support/machine-description.ts';
@@ -52,7 +51,7 @@ test('libvirt starts the domain of a session', {
       const isUefi = machine?.firmware.kind === 'uefi';
       if (isUefi) copyFileSync(VARIABLES, join(place, 'web1_VARS.fd'));
       const variables = isUefi ? 'web1_VARS.fd' : undefined;
-      const domain = libvirtDomain(session as unknown as SessionRecord, {
+      const domain = libvirtDomain(session, {
         machine,
         variables,
         tpmState: undefined,
