@@ -84,8 +84,11 @@ interface Wanted {
 /** Adds the command that the line names; if it names none, all of the noun, for its help and for suggestions. */
 async function addCommands(parser: Parser, { noun, line, onAsked }: Wanted): Promise<void> {
   const verbs = Object.keys(noun.commands);
+  const next = line[line.indexOf(noun.name) + 1];
+  // The noun as a command would take the options of its verbs for its own.
+  const hasVerb = verbs.some((verb) => verb.split(' ')[0] === next);
   const named = verbs.filter((verb) =>
-    verb.split(' ').every((it) => verb === '' || line.includes(it)),
+    verb === '' ? !hasVerb : verb.split(' ').every((it) => line.includes(it)),
   );
   const loaded = await Promise.all(
     (named.length > 0 ? named : verbs).map(

@@ -11,6 +11,7 @@ import {
   DamageFound,
   KeyDoesNotFit,
   JobFailed,
+  NotProven,
   UsageError,
 } from './base/command-errors.ts';
 
@@ -78,4 +79,5 @@ const OWN_KINDS = [
   [KeyDoesNotFit, 'wrong-key'],
   [JobFailed, 'failed'],
   [CheckFailed, 'failed'],
+  [NotProven, 'not-proven'],
 ] as const;

@@ -15,6 +15,7 @@ import type { JobService } from '../engine/jobs/job-service.ts';
 import { holdNfs } from '../engine/sessions/nfs-restart.ts';
 import { SERVICE_LOCK } from '../engine/base/service-lock.ts';
 import { clearSessionSockets } from '../engine/sessions/run-session.ts';
+import { sweepVerifications } from '../engine/verify/verify-point.ts';
 import {
   openSharedDisks,
   renewSharedDisks,
@@ -132,6 +133,7 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   const early = met === 'first' ? await opening() : undefined;
   if (early) await noted(options.log, () => adoptOnce(engine, { jobs: early, monitor, audit }));
   await clearLeftSockets(options.log);
+  await clearLeftProofs(engine, options.log);
   const answerNfs = await holdNfs(engine, sockets.nfs);
   // Guests wait for their disks; jobs can wait for guests.
   await sessions.resumeAll();
@@ -188,6 +190,20 @@ async function clearLeftSockets(log: Log): Promise<void> {
   } catch (cause) {
     if (!(cause instanceof SystemError)) throw cause;
     log('warning', `sockets that killed processes left could not be removed: ${cause.message}`);
+  }
+}
+
+/** What a boot wrote that only proved a point: large, and of no use. If this fails, guests are still served. */
+async function clearLeftProofs({ store }: Engine, log: Log): Promise<void> {
+  try {
+    const count = await sweepVerifications(store);
+    if (count > 0) log('info', `removed what ${count} killed boots of "verify" had left`);
+  } catch (cause) {
+    if (!(cause instanceof SystemError)) throw cause;
+    log(
+      'warning',
+      `what killed boots of "verify" have left could not be removed: ${cause.message}`,
+    );
   }
 }
 

@@ -18,6 +18,11 @@ export class KeyDoesNotFit extends Error {
   override readonly name = 'KeyDoesNotFit';
 }
 
+/** A recovery point was booted, and does not work. */
+export class NotProven extends Error {
+  override readonly name = 'NotProven';
+}
+
 /** The command succeeded, and found damage. */
 export class DamageFound extends Error {
   override readonly name = 'DamageFound';

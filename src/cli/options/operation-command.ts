@@ -148,8 +148,8 @@ function valueOf(schema: Schema<unknown>) {
   const isOptional = it.type === 'optional';
   const otherwise = it.default;
   while (it.wrapped) it = parts(it.wrapped);
-  const { type, choices, range } = it;
-  return { type, choices, range, isOptional, otherwise };
+  const { type, item, choices, range } = it;
+  return { type, item, choices, range, isOptional, otherwise };
 }
 
 function kebab(name: string): string {
@@ -221,7 +221,9 @@ function valueFrom(text: string, { row, schema, form }: Place): unknown {
       throw new UsageError(`--${row.name} ${text}: not ${row.placeholder}`);
     return { name: text.slice(0, at), where: text.slice(at + 1) };
   }
-  return valueOf(schema).type === 'number' && /^-?\d{1,17}$/.test(text) ? Number(text) : text;
+  const { type, item } = valueOf(schema);
+  const isNumber = (item ? parts(item).type : type) === 'number';
+  return isNumber && /^-?\d{1,17}$/.test(text) ? Number(text) : text;
 }
 
 /** The error in terms of the command line: the field's name means nothing to a person who wrote `--expires`. */

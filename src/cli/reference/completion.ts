@@ -32,7 +32,9 @@ export async function completionOf(
   const noun = nouns.find(({ name }) => name === first);
   if (!noun) return NOTHING;
   const verbs = Object.keys(noun.commands).map((it) => (it === '' ? [] : it.split(' ')));
-  const verb = verbs.find((it) => it.every((word, at) => rest[at] === word));
+  // A noun that is a command too has the words that are no verb.
+  const longest = verbs.toSorted((a, b) => b.length - a.length);
+  const verb = longest.find((it) => it.every((word, at) => rest[at] === word));
   if (verb) {
     const command = await noun.commands[verb.join(' ')]!();
     return ofCommand(command, rest.slice(verb.length), current);

@@ -122,7 +122,10 @@ export const NOUNS: readonly Noun[] = [
   },
   {
     ...{ name: 'verify', group: 'Recovery', about: 'proof that recovery points boot' },
-    commands: { show: byHand(() => import('../commands/backups/verify-show.ts')) },
+    commands: {
+      '': byHand(() => import('../commands/backups/verify-point.ts')),
+      show: byHand(() => import('../commands/backups/verify-show.ts')),
+    },
   },
   {
     ...{ name: 'files', group: 'Recovery', about: 'single files' },

@@ -16,6 +16,7 @@ const OF_KIND = {
   'no-space': 'soon',
   denied: 'soon',
   unreachable: 'until',
+  'not-proven': 'never',
   interrupted: 'soon',
 } as const satisfies Record<FailureKind, Again>;
 

@@ -66,6 +66,8 @@ export function storeHandlers(context: StoreContext): Handlers<StoreOperationNam
       const { restoreImages } = await import('../points/restore-images.ts');
       return restoreImages(await engine(), request, { ...options, isSecret });
     },
+    'verify/point': async ({ engine }, request, options) =>
+      (await import('../verify/verify-point.ts')).verifyPoint(await engine(), request, options),
     'session/list': async ({ engine, service }) =>
       (await shownSessions()).sessions(await engine(), service?.whyWaiting),
     'session/show': async ({ engine, service }, { session }) =>

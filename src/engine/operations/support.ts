@@ -5,6 +5,7 @@ import type { ResultOf } from '../../operations/operations.ts';
 import { privateDirectory } from '../../sys/files/private-directory.ts';
 import { run, runOrFail } from '../../sys/process/run.ts';
 import { thisHost } from '../../sys/net/this-host.ts';
+import { ownRelease } from '../base/release.ts';
 import { realWorld, type World } from '../../sys/world.ts';
 import { listAlarms } from './alarms.ts';
 import { jobLog, jobs, listSchedules } from '../jobs/job-service.ts';
@@ -182,13 +183,12 @@ async function logsOf({ service }: StoreContext): Promise<readonly Part[]> {
 }
 
 async function versions(): Promise<object> {
-  const { files } = realWorld();
-  const path = join(import.meta.dirname, '..', '..', '..', 'package.json');
-  const { version } = JSON.parse(Buffer.from(await files.readFile(path, MiB)).toString()) as {
-    version: string;
-  };
   const node = process.versions.node;
-  return { holdfast: version, node, qemuImg: (await outputOf('qemu-img', ['--version'])).trim() };
+  return {
+    holdfast: await ownRelease(),
+    node,
+    qemuImg: (await outputOf('qemu-img', ['--version'])).trim(),
+  };
 }
 
 /** The output of a program, whether it succeeds or fails. */

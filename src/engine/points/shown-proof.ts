@@ -1,5 +1,8 @@
 import { proofsOf } from '../../catalog/proof-records.ts';
 import { lastProof, type ShownProof as Kept } from '../../catalog/proofs.ts';
+import type { OpenSet } from '../../catalog/sets.ts';
+import type { PointRecord } from '../../formats/store/catalog/point.ts';
+import type { Store } from '../../store/directory/store.ts';
 import { CatalogError } from '../../catalog/catalog-error.ts';
 import type { ShownProof } from '../../operations/base/proofs.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
@@ -14,9 +17,20 @@ export async function showProof(
   { point: query, ...asked }: RequestOf<'verify/show'>,
   secrets: SecretSource,
 ): Promise<ResultOf<'verify/show'>> {
-  const { store } = engine;
-  const { set, point } = await openPoint(engine, query, secrets);
-  const { id, machine } = point;
+  return proofOf(engine.store, await openPoint(engine, query, secrets), asked);
+}
+
+interface OpenPoint {
+  readonly set: OpenSet;
+  readonly point: PointRecord;
+}
+
+/** The same, of a point that is open. */
+export async function proofOf(
+  store: Store,
+  { set, point: { id, machine } }: OpenPoint,
+  asked: Omit<RequestOf<'verify/show'>, 'point'>,
+): Promise<ResultOf<'verify/show'>> {
   const proof = await lastProof(store, set, id);
   if (!proof) {
     const advice = `"holdfast verify ${id}" boots it in isolation`;

@@ -64,6 +64,7 @@ const STATUS = {
   'no-space': 507,
   denied: 403,
   unreachable: 502,
+  'not-proven': 500,
   interrupted: 503,
 } as const satisfies Record<FailureKind, number>;
 

@@ -45,6 +45,8 @@ export interface Speaker {
   readonly who: string;
   /** Whether answers have the ID of their command: an agent's have none. */
   readonly hasIds: boolean;
+  /** Called with the name of each event. */
+  readonly onEvent?: ((name: string) => void) | undefined;
 }
 
 const SILENCE = 'no answer in time';
@@ -56,7 +58,7 @@ export function isSilence(cause: unknown): boolean {
 
 export function linesOver(stream: ByteStream, clock: Clock, speaker: Speaker): Lines {
   const { who, hasIds } = speaker;
-  const messages = messagesOf(stream, clock, who);
+  const messages = messagesOf(stream, clock, speaker);
   let lastId = 0;
   return {
     async call(command, args, options) {
@@ -100,7 +102,11 @@ interface Waiting {
   reject(reason: HypervisorError): void;
 }
 
-function messagesOf(stream: ByteStream, clock: Clock, who: string): Pick<Lines, 'wait' | 'close'> {
+function messagesOf(
+  stream: ByteStream,
+  clock: Clock,
+  { who, onEvent }: Speaker,
+): Pick<Lines, 'wait' | 'close'> {
   const { promise: ended, resolve: end } = Promise.withResolvers<undefined>();
   const waiting = new Set<Waiting>();
   let lost: HypervisorError | undefined;
@@ -114,6 +120,7 @@ function messagesOf(stream: ByteStream, clock: Clock, who: string): Pick<Lines, 
   const cut = lineCutter((line) => {
     if (lost) return;
     const message = decodeQmpMessage(line);
+    if (message.kind === 'event') onEvent?.(message.name);
     // An event belongs to no command.
     const first = [...waiting].find((it) => it.onMessage(message));
     if (first) waiting.delete(first);

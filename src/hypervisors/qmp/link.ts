@@ -21,6 +21,8 @@ export interface QmpLink extends AsyncDisposable {
 export interface QmpLinkOptions {
   readonly clock: Clock;
   readonly signal: AbortSignal;
+  /** Called with the name of each event of the machine, as long as the link is open. */
+  readonly onEvent?: (name: string) => void;
 }
 
 /** Longer than a backup of ours keeps another one waiting, unless its guest takes long to freeze. */
@@ -35,11 +37,11 @@ const ACCEPT: QmpCommand<unknown> = { name: 'qmp_capabilities', read: (answer) =
 /** Rejects UNREACHABLE if no QEMU listens there, BUSY if another program speaks with it, DENIED, FAILED. */
 export async function openQmpLink(
   path: string,
-  { clock, signal }: QmpLinkOptions,
+  { clock, signal, onEvent }: QmpLinkOptions,
 ): Promise<QmpLink> {
   const until = clock.monotonicMs() + GREETING_MS;
   const stream = await connected(path, { clock, signal, until });
-  const lines = linesOver(stream, clock, { who: 'QEMU', hasIds: true });
+  const lines = linesOver(stream, clock, { who: 'QEMU', hasIds: true, onEvent });
   let version: QemuVersion | undefined;
   try {
     await lines.wait(

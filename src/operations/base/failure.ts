@@ -9,6 +9,7 @@ export const EXIT_CODES = {
   'no-space': 7,
   denied: 8,
   unreachable: 9,
+  'not-proven': 10,
   interrupted: 130,
 } as const;
 

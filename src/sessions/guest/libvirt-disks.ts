@@ -82,6 +82,6 @@ export function modelOf(machine: MachineDescription): string | undefined {
   return firmware.kind === 'uefi' ? 'q35' : undefined;
 }
 
-function isQ35(machine: MachineDescription | undefined): boolean {
+export function isQ35(machine: MachineDescription | undefined): boolean {
   return machine !== undefined && (modelOf(machine) ?? '').includes('q35');
 }

@@ -18,7 +18,7 @@ const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/;
 const NOTHING = '00:00:00:00:00:00';
 
 /** In lower case; undefined: it is no address of a card, and the hypervisor gives it one. */
-export function macOf({ mac }: DescribedNic): string | undefined {
+export function macOf({ mac }: Pick<DescribedNic, 'mac'>): string | undefined {
   const address = mac.toLowerCase();
   if (!MAC.test(address) || address === NOTHING) return undefined;
   // The lowest bit of the first byte marks a group of cards: a hypervisor refuses a machine with such a card.

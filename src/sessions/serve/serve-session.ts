@@ -1,6 +1,4 @@
 import type { SessionOverlay } from '../state/session-overlays.ts';
-import type { BlockDevice } from '../../block/block-device.ts';
-import { BlockError } from '../../block/block-error.ts';
 import type { SealedOverlayStats } from '../../block/sealed/sealed-overlay.ts';
 import { loadProfile } from '../../catalog/profiles.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
@@ -20,6 +18,7 @@ import type { NfsServer } from './nfs-server.ts';
 import type { ServedFiles } from './serve-nfs.ts';
 import { innerSocket } from '../state/session-sockets.ts';
 import { sessionSpace } from '../state/session-space.ts';
+import { toldReads } from './told-reads.ts';
 import { overlayOf } from '../state/session-overlays.ts';
 
 /** A session whose disks are exported. Disposing flushes them; the session can be resumed. */
@@ -143,21 +142,6 @@ export async function serveSession(
       ...here.exports,
     ],
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
-  };
-}
-
-/** A guest sees only an error: `onLost` gets the details. */
-function toldReads(disk: BlockDevice, onLost: (what: string) => void): BlockDevice {
-  return {
-    ...disk,
-    async read(into, offset) {
-      try {
-        await disk.read(into, offset);
-      } catch (cause) {
-        if (cause instanceof BlockError && cause.code === 'CORRUPT') onLost(cause.message);
-        throw cause;
-      }
-    },
   };
 }
 

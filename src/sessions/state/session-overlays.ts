@@ -43,7 +43,7 @@ const PLACES_MAX = 16_384;
 const PLACES_MIN = 256;
 
 /** A small disk has small segments: one more than the written data needs is always allocated. */
-function placesFor(size: number): number {
+export function placesFor(size: number): number {
   const pages = Math.ceil(size / 4096);
   return Math.min(PLACES_MAX, Math.max(PLACES_MIN, 2 ** Math.ceil(Math.log2(pages))));
 }

@@ -3,8 +3,11 @@ import type { FileSystem } from '../../sys/files/file-system.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { StoreError } from '../packs/store-error.ts';
 
-/** Directories to which a recovery writes: its records and overlays, and the lease on its recovery point. */
-const RECOVERY = ['sessions', 'leases'] as const;
+/**
+ * Directories to which a recovery writes, and a boot that only proves one: its records and overlays, and the lease on
+ * its recovery point.
+ */
+const RECOVERY = ['sessions', 'leases', 'verify'] as const;
 
 /**
  * The files of a process that has the store open. If the store has a feature that writers need and this release does

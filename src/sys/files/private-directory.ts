@@ -8,6 +8,11 @@ export interface PrivateDirectory extends AsyncDisposable {
   readonly path: string;
 }
 
+/** Where this user may make directories that do not last. */
+export function temporaryParent(): string {
+  return tmpdir();
+}
+
 export async function privateDirectory(): Promise<PrivateDirectory> {
   let path: string;
   try {

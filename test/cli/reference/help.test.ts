@@ -71,6 +71,7 @@ function wordsFor(operation: string): string {
   // `backup create --from`
   if (operation === 'backup/machine') return 'backup create';
   if (operation === 'session/run') return 'run';
+  if (operation === 'verify/point') return 'verify';
   return operation.replace(/^ssh-key/, 'ssh key').replace('/', ' ');
 }
 

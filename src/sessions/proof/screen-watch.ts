@@ -1,0 +1,68 @@
+import type { Picture } from '../../formats/image/picture.ts';
+import type { Clock } from '../../sys/base/clock.ts';
+import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
+import { hasChanged, isBlank, textOn } from './screen-text.ts';
+import type { Font } from './screen-text.ts';
+import type { RunningGuest } from './running-guest.ts';
+import type { SeenScreen } from './verdict.ts';
+
+/** The screen and the serial line of a guest, over time. */
+export interface ScreenWatch {
+  readonly picture: Picture | undefined;
+  readonly seen: SeenScreen;
+  /** Since when neither the screen nor the serial line has changed. */
+  readonly quietMs: number;
+  look(signal: AbortSignal): Promise<void>;
+}
+
+/** A picture takes QEMU and us some milliseconds. */
+const PICTURE_MS = 1000;
+
+/** `font`: undefined: no text on it can be read. */
+export function watchScreen(
+  guest: RunningGuest,
+  clock: Clock,
+  font: Font | undefined,
+): ScreenWatch {
+  let picture: Picture | undefined;
+  let seen: SeenScreen = { isBlank: true };
+  let length = 0;
+  let changed = clock.monotonicMs();
+  let looked = Number.NEGATIVE_INFINITY;
+
+  function note(next: Picture): void {
+    const text = font && textOn(next, font);
+    const isOther =
+      text !== undefined && seen.text !== undefined
+        ? text !== seen.text
+        : !picture || hasChanged(picture, next);
+    if (isOther) changed = clock.monotonicMs();
+    picture = next;
+    seen = { isBlank: isBlank(next), ...(text !== undefined && { text }) };
+  }
+  return {
+    get picture() {
+      return picture;
+    },
+    get seen() {
+      return seen;
+    },
+    get quietMs() {
+      return clock.monotonicMs() - changed;
+    },
+    async look(signal) {
+      if (guest.serial.length !== length) changed = clock.monotonicMs();
+      length = guest.serial.length;
+      if (guest.ended !== undefined || clock.monotonicMs() - looked < PICTURE_MS) return;
+      looked = clock.monotonicMs();
+      try {
+        const next = await guest.screen(signal);
+        if (next) note(next);
+      } catch (cause) {
+        signal.throwIfAborted();
+        // QEMU has just ended, or is busy: the last picture stays.
+        if (!(cause instanceof HypervisorError)) throw cause;
+      }
+    },
+  };
+}

@@ -1,0 +1,160 @@
+import type { ProofState } from '../../formats/store/catalog/proof-result.ts';
+import { failureIn, readyIn } from './signs.ts';
+
+/*
+ * From what was seen of a guest so far to what it means. Synchronous and pure: `prove.ts` looks, this decides.
+ */
+
+/** What was seen of the guest so far. */
+export interface Seen {
+  readonly elapsedMs: number;
+  readonly timeoutMs: number;
+  /** The end of its serial line. */
+  readonly serial: string;
+  readonly screen: SeenScreen;
+  /** Since when neither the serial line nor the screen has changed. */
+  readonly quietMs: number;
+  readonly agentAnswers: boolean;
+  /** How often the guest has restarted itself. */
+  readonly resets: number;
+  /** It said so through its panic device. */
+  readonly panicked: boolean;
+  readonly poweredOff: boolean;
+  /** Reads of its disks that failed, since the store has lost that part of the point. */
+  readonly lost: string | undefined;
+  /** Why QEMU is gone. */
+  readonly ended: string | undefined;
+  /** The checks that were asked for; empty: whether it is up is enough. */
+  readonly asked: readonly AskedCheck[];
+}
+
+export interface SeenScreen {
+  /** The characters on it, in text mode. */
+  readonly text?: string | undefined;
+  /** It has one color. */
+  readonly isBlank: boolean;
+}
+
+export interface AskedCheck {
+  /** For people: "port 80". */
+  readonly name: string;
+  readonly hasPassed: boolean;
+  /** What was seen last. */
+  readonly detail: string;
+}
+
+export interface Verdict {
+  readonly state: ProofState;
+  readonly reason: string;
+}
+
+/** One restart is normal after some updates; two may be an update and a check of a disk. */
+const RESETS_MAX = 3;
+/** Longer than systems without a sign of life load drivers for, also under emulation. */
+const QUIET_MS = 60_000;
+
+/** What says that the guest is up; undefined: nothing does yet. */
+export function upBecause(seen: Seen): string | undefined {
+  if (seen.agentAnswers) return 'the guest agent answers';
+  const onSerial = readyIn(seen.serial);
+  if (onSerial !== undefined) return `the serial line shows "${onSerial}"`;
+  const onScreen = readyIn(seen.screen.text ?? '');
+  return onScreen === undefined ? undefined : `the screen shows "${onScreen}"`;
+}
+
+/** Undefined: not decided yet. */
+export function verdictOf(seen: Seen): Verdict | undefined {
+  return failed(seen) ?? succeeded(seen) ?? outOfTime(seen);
+}
+
+function failed(seen: Seen): Verdict | undefined {
+  const { lost, ended, panicked, resets, poweredOff, screen } = seen;
+  if (ended !== undefined) return verdict('qemu-ended', ended);
+  const sign = failureIn(seen.serial) ?? failureIn(screen.text ?? '');
+  // A system stops in many ways over a part of its disk that cannot be read: that is the cause.
+  if (lost !== undefined && (sign || panicked)) return verdict('damaged', lost);
+  // An administrator who names the question for a passphrase means that the boot can come no further.
+  const isFar = sign?.kind === 'passphrase' && seen.asked.length > 0 && succeeded(seen);
+  if (sign && !isFar) return verdict(sign.kind, `"${sign.line}"`);
+  if (panicked) return verdict('panic', 'the guest reported it through its panic device');
+  if (resets >= RESETS_MAX) return verdict('reboot-loop', `${resets} restarts so far`);
+  return poweredOff ? verdict('powered-off', '') : undefined;
+}
+
+function succeeded(seen: Seen): Verdict | undefined {
+  const { asked } = seen;
+  const up = upBecause(seen);
+  const isDone = asked.length > 0 ? asked.every(({ hasPassed }) => hasPassed) : up !== undefined;
+  if (!isDone) return undefined;
+  const passed = asked.map(({ name, detail }) => `${name}: ${detail}`);
+  return verdict('works', [...(up === undefined ? [] : [up]), ...passed].join('; '));
+}
+
+function outOfTime(seen: Seen): Verdict | undefined {
+  const { elapsedMs, timeoutMs, quietMs, lost, asked } = seen;
+  if (elapsedMs < timeoutMs) return undefined;
+  if (lost !== undefined) return verdict('damaged', lost);
+  const open = asked.filter(({ hasPassed }) => !hasPassed);
+  const up = upBecause(seen);
+  if (up !== undefined) {
+    const what = open.map(({ name, detail }) => `${name} (${detail})`).join(', ');
+    return verdict('unhealthy', `${up}, but not all checks passed: ${what}`);
+  }
+  const seconds = Math.round(elapsedMs / 1000);
+  if (seen.screen.isBlank && seen.serial.trim() === '') {
+    return verdict('hangs', `nothing was shown within ${seconds} s`);
+  }
+  if (quietMs < QUIET_MS) return verdict('slow', `${seconds} s`);
+  const quiet = `nothing has changed for ${Math.round(quietMs / 1000)} s`;
+  // A picture that rests is most often a system that is up; text, or nothing, one that does not come up.
+  const isPicture = seen.screen.text === undefined && !seen.screen.isBlank;
+  return verdict(isPicture ? 'unclear' : 'hangs', quiet);
+}
+
+function verdict(state: ProofState, what: string): Verdict {
+  return { state, reason: SENTENCES[state].replace('{}', () => what) };
+}
+
+/** What was seen, then what to do about it. `{}`: the details. */
+const SENTENCES = {
+  works: 'The machine boots and works: {}.',
+  unhealthy:
+    'The machine boots, and {}. See why in the guest: run it with "recover --boot", or ask for other checks.',
+  unclear:
+    'The machine runs, but nothing says whether it works: {}, and there is no guest agent, no login on the serial ' +
+    'line and no text on the screen. Look at the screenshot, and say what to check: --port, --http or --text; ' +
+    'or install a guest agent.',
+  hangs:
+    'The machine hangs: {}. Compare the screenshot and the serial log with those of an older recovery point; if that ' +
+    'one boots, a change in between stops it.',
+  slow:
+    'The machine was still starting after {}: allow more with --timeout. A box without hardware virtualization ' +
+    'emulates the processor, which takes many times as long.',
+  panic:
+    'The kernel of the guest has panicked: {}. If an older recovery point boots, an update of the kernel or its ' +
+    'drivers in between is the likely cause; if none does, the machine may need a device that this boot lacks.',
+  'no-boot-device':
+    'The firmware finds nothing to boot: {}. Check whether the disk with the system is in the recovery point ' +
+    '("backup show"), and whether the machine boots by BIOS or UEFI (--firmware).',
+  'boot-loader':
+    'The boot loader fails: {}. Its files or its configuration are missing or damaged in the guest. Repair it in a ' +
+    'session ("recover --boot") with a rescue system, or use an older recovery point.',
+  'file-system-check':
+    'The guest asks for a check of a file system: {}. The backup was made while the file system was damaged, or of a ' +
+    'machine that was not frozen. Check the file systems of the machine itself, and back it up again.',
+  emergency:
+    'The guest waits in an emergency shell: {}. Most often a disk of its fstab is not there: check whether disks ' +
+    'were left out of the recovery point ("backup show").',
+  passphrase:
+    'The guest waits for the passphrase of an encrypted disk: {}. The boot loader and the kernel work; nothing ' +
+    'behind the passphrase can be proven. To have this counted as success, name that text: --text.',
+  'reboot-loop':
+    'The machine restarts again and again: {}. Its serial log shows where; if an older recovery point boots, a ' +
+    'change in between is the cause.',
+  'powered-off':
+    'The machine has switched itself off before it was up. Its serial log shows why; some systems do so when a ' +
+    'device is missing.',
+  damaged:
+    'The store has lost data that this boot needs: {}. Run "store check --read-data", and use another recovery point.',
+  'qemu-ended': 'QEMU ended, so nothing is known of the machine: {}.',
+} as const satisfies Record<ProofState, string>;
