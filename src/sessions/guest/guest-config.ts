@@ -1,5 +1,6 @@
+import { diskIds } from '../../hypervisors/base/disk-ids.ts';
 import type { Address, TlsCredentials } from '../../sys/net/network.ts';
-import { scsiController, type TargetDisk } from './libvirt-disks.ts';
+import { type Bus, scsiController, type TargetDisk } from './libvirt-disks.ts';
 
 /*
  * Configuration for administrators to paste, which attaches a session's disks. Each says how long to wait for a
@@ -13,7 +14,7 @@ export interface AttachedDisk {
   /** Undefined: QEMU's default of 512, since QEMU does not take it from the server. */
   readonly sectorSize?: number;
   /** Where the disk was in its machine; undefined: not known, and it is a virtio disk. */
-  readonly place?: Pick<TargetDisk, 'target' | 'on' | 'model'>;
+  readonly place?: Pick<TargetDisk, 'target' | 'on' | 'model' | 'ids'>;
 }
 
 /** The time that a restart with a large index may take, and that a guest's own timeouts allow. */
@@ -75,8 +76,13 @@ function diskArguments(attached: AttachedDisk, name: string): string[] {
   const sectors = sectorSize
     ? `,logical_block_size=${sectorSize},physical_block_size=${sectorSize}`
     : '';
-  const device = `${deviceOf(attached)},drive=${name}${sectors}`;
+  const device = `${deviceOf(attached)},drive=${name}${sectors}${idOptions(attached)}`;
   return ['-blockdev', JSON.stringify(node), '-device', device];
+}
+
+function idOptions({ place }: AttachedDisk): string {
+  const { serial, wwn } = diskIds(place?.ids, place?.on ?? 'virtio');
+  return `${serial === undefined ? '' : `,serial=${serial}`}${wwn === undefined ? '' : `,wwn=0x${wwn}`}`;
 }
 
 function qemuServer(address: Address) {
@@ -109,6 +115,7 @@ export function libvirtXml(disks: readonly AttachedDisk[]): string {
         `    ${libvirtHost(address)}`,
         '  </source>',
         `  <target dev='${escapedXml(place?.target ?? disk)}' bus='${place?.on ?? 'virtio'}'/>`,
+        ...idElements(place?.ids, place?.on ?? 'virtio').map((line) => `  ${line}`),
         ...blockSizes(sectorSize).map((line) => `  ${line}`),
         '</disk>',
       ].join('\n');
@@ -122,6 +129,15 @@ export function libvirtXml(disks: readonly AttachedDisk[]): string {
 export function blockSizes(sectorSize: number | undefined): string[] {
   if (sectorSize === undefined) return [];
   return [`<blockio logical_block_size='${sectorSize}' physical_block_size='${sectorSize}'/>`];
+}
+
+/** The elements of `<disk>` by which its guest knows it again. */
+export function idElements(ids: TargetDisk['ids'] | undefined, bus: Bus): string[] {
+  const { serial, wwn } = diskIds(ids, bus);
+  return [
+    ...(serial === undefined ? [] : [`<serial>${escapedXml(serial)}</serial>`]),
+    ...(wwn === undefined ? [] : [`<wwn>${wwn}</wwn>`]),
+  ];
 }
 
 const PAUSE_NOTES: readonly string[] = [

@@ -1,7 +1,8 @@
 import type { DescribedNic, MachineDescription } from '../../formats/store/catalog/machine.ts';
 import { sessionUuid } from '../../formats/store/sessions/session-uuid.ts';
+import { tpmVersion } from '../../hypervisors/base/tpm-version.ts';
 import { printable } from '../../lib/printable.ts';
-import { blockSizes, escapedXml, shellWords, xmlSigns } from './guest-config.ts';
+import { blockSizes, escapedXml, idElements, shellWords, xmlSigns } from './guest-config.ts';
 import { modelOf, type TargetDisk, scsiController, targetsOf } from './libvirt-disks.ts';
 import { cardModel, macOf } from './network-cards.ts';
 import { bootDisks, type Subject } from './session-machine.ts';
@@ -111,7 +112,7 @@ function system(session: Subject, { machine, variables, images }: DomainOptions)
 
 function diskElement(
   { directory, of }: DiskImages,
-  { name, target, on, sectorSize }: TargetDisk,
+  { name, target, on, sectorSize, ids }: TargetDisk,
   boot: number,
 ): string[] {
   const image = of(name);
@@ -121,6 +122,7 @@ function diskElement(
     `      <source file='${escapedXml(`${directory}/${image.name}`)}'/>`,
     `      <target dev='${escapedXml(target)}' bus='${on}'/>`,
     ...(boot < 0 ? [] : [`      <boot order='${boot + 1}'/>`]),
+    ...idElements(ids, on).map((line) => `      ${line}`),
     ...blockSizes(sectorSize).map((line) => `      ${line}`),
     '    </disk>',
   ];
@@ -151,8 +153,8 @@ function security(session: Subject, { machine, tpmState, images }: DomainOptions
     ...[...notes, ...tpmSteps(session, { machine, tpmState, images })].map(
       (line) => `    <!-- ${comment(line)} -->`,
     ),
-    `    <tpm model='${tpm.version === '2.0' ? 'tpm-crb' : 'tpm-tis'}'>`,
-    `      <backend type='emulator' version='${tpm.version}'/>`,
+    `    <tpm model='${tpmVersion(tpm) === '2.0' ? 'tpm-crb' : 'tpm-tis'}'>`,
+    `      <backend type='emulator' version='${tpmVersion(tpm)}'/>`,
     '    </tpm>',
   ];
 }
@@ -165,10 +167,9 @@ export function tpmSteps(
   session: Subject,
   { machine, tpmState, images }: Pick<DomainOptions, 'machine' | 'tpmState' | 'images'>,
 ): readonly string[] {
-  const version = machine?.tpm?.version;
-  if (version === undefined || tpmState === undefined) return [];
+  if (!machine?.tpm || tpmState === undefined) return [];
   const [kind, file] =
-    version === '2.0' ? ['tpm2', 'tpm2-00.permall'] : ['tpm1.2', 'tpm-00.permall'];
+    tpmVersion(machine.tpm) === '2.0' ? ['tpm2', 'tpm2-00.permall'] : ['tpm1.2', 'tpm-00.permall'];
   const directory = `${TPM_STATES}/${sessionUuid(session)}/${kind}`;
   const from = imagesOf(session, images).directory;
   return [

@@ -1,5 +1,6 @@
 import type { DescribedNic, MachineDescription } from '../../formats/store/catalog/machine.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
+import { diskIds } from '../../hypervisors/base/disk-ids.ts';
 import { shellWords } from './guest-config.ts';
 import { modelOf } from './libvirt-disks.ts';
 import { cardModel, macOf } from './network-cards.ts';
@@ -18,7 +19,7 @@ export function proxmoxCommands(
   const words = [
     ...['qm', 'create', 'VMID', '--name', `${session.machine}-recovered`],
     ...options,
-    ...disks.flatMap(({ as, path }) => [`--${as}`, path]),
+    ...disks.flatMap(({ as, path, ids }) => [`--${as}`, `${path}${ids}`]),
   ];
   return [
     '# as root: disks are given by their paths. Proxmox VE does not move such a disk to another storage:',
@@ -68,14 +69,24 @@ const BUSES = { virtio: 16, scsi: 31, sata: 6, ide: 4 } as const;
 function attached(
   session: SessionRecord,
   machine: MachineDescription | undefined,
-): { readonly as: string; readonly path: string }[] {
+): { readonly as: string; readonly path: string; readonly ids: string }[] {
   const counts = { virtio: 0, scsi: 0, sata: 0, ide: 0 };
   return placedDisks(session, machine).map((disk) => {
     const wanted = busOf(disk);
     const bus = counts[wanted] < BUSES[wanted] ? wanted : 'scsi';
     const as = `${bus}${counts[bus]++}`;
-    return { as, path: `/mnt/pve/holdfast/${session.id}/${disk.name}.raw` };
+    const path = `/mnt/pve/holdfast/${session.id}/${disk.name}.raw`;
+    return { as, path, ids: idOptions(disk, bus) };
   });
+}
+
+/** Proxmox VE takes 20 signs of a serial number. */
+const SERIAL = /^[\w.-]{1,20}$/;
+
+function idOptions({ ids }: PlacedDisk, bus: keyof typeof BUSES): string {
+  const { serial, wwn } = diskIds(ids, bus);
+  const known = serial !== undefined && SERIAL.test(serial);
+  return `${known ? `,serial=${serial}` : ''}${wwn === undefined ? '' : `,wwn=0x${wwn}`}`;
 }
 
 function busOf({ bus }: PlacedDisk): keyof typeof BUSES {

@@ -1,4 +1,8 @@
-import type { DiskBus, MachineDescription } from '../../formats/store/catalog/machine.ts';
+import type {
+  DescribedDisk,
+  DiskBus,
+  MachineDescription,
+} from '../../formats/store/catalog/machine.ts';
 import type { SessionDisk, SessionRecord } from '../../formats/store/sessions/session.ts';
 
 /* What a session's recovery point knows of its machine, for the configuration that hypervisors get. */
@@ -21,6 +25,8 @@ export interface PlacedDisk extends SessionDisk {
   readonly bus: DiskBus | undefined;
   /** The model of its controller, as the hypervisor names it. */
   readonly model: string | undefined;
+  /** As it was described; what a hypervisor takes of them: hypervisors/base/disk-ids.ts. */
+  readonly ids: Pick<DescribedDisk, 'serial' | 'wwn'>;
 }
 
 /** In the order of controllers and units where these are known. */
@@ -36,7 +42,8 @@ export function placedDisks(
   return disks
     .map((disk) => {
       const known = described.get(disk.name);
-      return { ...disk, bus: known?.bus, model: known?.controller?.model };
+      const ids = { serial: known?.serial, wwn: known?.wwn };
+      return { ...disk, bus: known?.bus, model: known?.controller?.model, ids };
     })
     .toSorted((a, b) => rankOf(a.name) - rankOf(b.name));
 }

@@ -23,7 +23,10 @@ const MACHINE: MachineDescription = {
   },
   ...{ memory: { bytes: 2 ** 30 }, ids: { uuid: 'u' }, clock: 'localtime', machineType: 'vmx-19' },
   disks: [
-    { name: 'scsi0:0', bus: 'scsi', size: 1024, sectorBytes: 512, serial: 'S1' },
+    {
+      ...{ name: 'scsi0:0', bus: 'scsi', size: 1024, sectorBytes: 512, serial: 'S1' },
+      wwn: '5000c50015ea71ac',
+    },
     { name: 'sda', bus: 'sata', size: 1024, sectorBytes: 4096 },
   ],
   nics: [{ mac: MAC, model: 'vmxnet3', network: { kind: 'x', name: 'y' }, connected: true }],
@@ -151,7 +154,10 @@ test('a machine of another hypervisor gets what QEMU has', async () => {
   match(xml, /<topology sockets="2" cores="2" threads="1"\/>/);
   match(xml, /<os><type arch="x86_64">hvm<\/type><\/os>/);
   match(xml, /<clock offset="localtime"\/>/);
-  match(xml, /<target dev="sda" bus="scsi"\/><boot order="2"\/><serial>S1<\/serial>/);
+  match(
+    xml,
+    /<target dev="sda" bus="scsi"\/><boot order="2"\/><serial>S1<\/serial><wwn>5000c50015ea71ac</,
+  );
   match(xml, /<host transport="unix" socket="\/run\/nbd.sock"\/>/);
   match(xml, /<target dev="sdb" bus="sata"\/><boot order="1"\/><blockio logical_block_size="4096"/);
   match(xml, /<model type="vmxnet3"\/><link state="down"\/>/);

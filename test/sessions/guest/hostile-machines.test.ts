@@ -93,7 +93,7 @@ const ELEMENTS = new Set([
     'backend',
     'graphics',
   ],
-  ...['video', 'serial', 'console'],
+  ...['video', 'serial', 'wwn', 'console'],
 ]);
 
 test('no text of a machine adds anything to the domain that is made of it, or makes it unreadable', async () => {

@@ -63,6 +63,8 @@ test('a libvirt domain is the machine as it was, not connected, with a UUID of i
     "<clock offset='localtime'/>",
     "<controller type='scsi' index='0' model='virtio-scsi'/>",
     "<boot order='1'/>",
+    '<serial>S1</serial>',
+    '<wwn>5000c50015ea71ac</wwn>',
     "<mac address='52:54:00:12:34:56'/>",
     '<!-- was on bridge br0, VLAN 12 -->',
     "<tpm model='tpm-crb'>",
@@ -90,6 +92,29 @@ test('with the state of its TPM, a domain has the UUID under which libvirt looks
   ok(snippets.libvirt.includes(`${steps.join('\n')}\nvirsh create`), snippets.libvirt);
   equal(libvirtDomain(sessionOf('vda'), { machine: MACHINE, ...files }), domain);
   notEqual(sessionUuid({ id: 'web1-000000', point: 'web1-1' }), uuid);
+});
+
+test('guests find their disks by serial number and WWN again, as far as a hypervisor takes these', async () => {
+  const session = sessionOf('vda');
+  const [disk] = MACHINE.disks;
+  const made = (ids: { serial?: string; wwn?: string }, bus: DiskBus = 'scsi') => {
+    const machine = { ...MACHINE, disks: [{ ...disk!, bus, serial: undefined, ...ids }] };
+    const [place] = targetsOf(session, machine);
+    const address = { kind: 'tcp', host: 'box', port: 1 } as const;
+    const attached = [{ disk: 'vda', address, tls: undefined, place: place! }];
+    return [
+      libvirtDomain(session, { machine, ...FILES }),
+      libvirtXml(attached),
+      qemuArguments(attached).join(' '),
+      proxmoxCommands(session, machine).join('\n'),
+    ].flatMap((text) => text.match(/(<serial>|<wwn>|,serial=|,wwn=0x)[^,<\s]*/g) ?? []);
+  };
+  const wwn = '5000c50015ea71ac';
+  const xml = ['<serial>S-1', `<wwn>${wwn}`];
+  const words = [',serial=S-1', `,wwn=0x${wwn}`];
+  deepEqual(made({ serial: 'S-1', wwn: `0x${wwn}` }), [...xml, ...xml, ...words, ...words]);
+  deepEqual(made({ wwn }, 'virtio'), []);
+  deepEqual(made({ serial: "S'1,readonly=on", wwn: 'naa.5000' }), []);
 });
 
 test("libvirt takes each machine by its own schema, whatever a machine's texts are", {
@@ -184,7 +209,7 @@ test('commands for Proxmox VE make the machine as it was, and say that its disks
   match(text, /^qm create VMID --name web1-recovered --memory 4096 --sockets 1 --cores 4 /m);
   match(text, / --machine q35 --bios ovmf --efidisk0 STORAGE:1,efitype=4m,pre-enrolled-keys=1 /);
   match(text, / --net0 virtio=52:54:00:12:34:56,bridge=vmbr0,link_down=1,tag=12 /);
-  match(text, / --scsi0 \/mnt\/pve\/holdfast\/web1-3f9c2a\/vda\.raw$/m);
+  match(text, / --scsi0 \/mnt\/pve\/holdfast\/web1-3f9c2a\/vda\.raw,serial=S1,wwn=0x5000c50015ea71ac$/m);
   match(text, /^# qm disk import VMID \/mnt\/pve\/holdfast\/web1-3f9c2a\/vda\.raw STORAGE$/m);
   const plain = proxmoxCommands(sessionOf('vda', 'vdb'), undefined).join('\n');
   match(plain, /^qm create VMID --name web1-recovered --memory 2048 --scsi0 \S+ --scsi1 \S+$/m);

@@ -3,7 +3,9 @@ import type {
   DescribedNic,
   MachineDescription,
 } from '../../../formats/store/catalog/machine.ts';
+import { diskIds } from '../../base/disk-ids.ts';
 import type { ShownDisk } from '../../base/run-driver.ts';
+import { tpmVersion } from '../../base/tpm-version.ts';
 import { element, type XmlElement } from '../../base/xml.ts';
 
 /* A machine that another hypervisor has described, or of which libvirt's own definition was not kept. */
@@ -46,8 +48,8 @@ export function plainMachine(machine: MachineDescription, shown: readonly ShownD
       machine.tpm &&
         element(
           'tpm',
-          { model: machine.tpm.version === '2.0' ? 'tpm-crb' : 'tpm-tis' },
-          element('backend', { type: 'emulator', version: machine.tpm.version }),
+          { model: tpmVersion(machine.tpm) === '2.0' ? 'tpm-crb' : 'tpm-tis' },
+          element('backend', { type: 'emulator', version: tpmVersion(machine.tpm) }),
         ),
       element('graphics', { type: 'vnc', autoport: 'yes', listen: '127.0.0.1' }),
       element('video', {}, element('model', { type: 'vga' })),
@@ -87,6 +89,7 @@ function disksOf(machine: MachineDescription, shown: readonly ShownDisk[]) {
     const target = targetFor(name, bus, used);
     used.add(target);
     const order = boots.indexOf(`disk:${name}`);
+    const { serial, wwn } = diskIds(described, bus);
     const sector = described?.sectorBytes === 4096 ? '4096' : undefined;
     const xml = element(
       'disk',
@@ -94,7 +97,8 @@ function disksOf(machine: MachineDescription, shown: readonly ShownDisk[]) {
       element('target', { dev: target, bus }),
       order < 0 ? undefined : element('boot', { order: String(order + 1) }),
       sector && element('blockio', { logical_block_size: sector, physical_block_size: sector }),
-      described?.serial === undefined ? undefined : element('serial', {}, described.serial),
+      serial === undefined ? undefined : element('serial', {}, serial),
+      wwn === undefined ? undefined : element('wwn', {}, wwn),
     );
     return { xml, bus };
   });
