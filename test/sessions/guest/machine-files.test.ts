@@ -209,7 +209,10 @@ test('commands for Proxmox VE make the machine as it was, and say that its disks
   match(text, /^qm create VMID --name web1-recovered --memory 4096 --sockets 1 --cores 4 /m);
   match(text, / --machine q35 --bios ovmf --efidisk0 STORAGE:1,efitype=4m,pre-enrolled-keys=1 /);
   match(text, / --net0 virtio=52:54:00:12:34:56,bridge=vmbr0,link_down=1,tag=12 /);
-  match(text, / --scsi0 \/mnt\/pve\/holdfast\/web1-3f9c2a\/vda\.raw,serial=S1,wwn=0x5000c50015ea71ac$/m);
+  match(
+    text,
+    / --scsi0 \/mnt\/pve\/holdfast\/web1-3f9c2a\/vda\.raw,serial=S1,wwn=0x5000c50015ea71ac$/m,
+  );
   match(text, /^# qm disk import VMID \/mnt\/pve\/holdfast\/web1-3f9c2a\/vda\.raw STORAGE$/m);
   const plain = proxmoxCommands(sessionOf('vda', 'vdb'), undefined).join('\n');
   match(plain, /^qm create VMID --name web1-recovered --memory 2048 --scsi0 \S+ --scsi1 \S+$/m);
