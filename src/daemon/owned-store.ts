@@ -129,7 +129,16 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
       },
     }),
   );
-  const opening = (): Promise<JobService> => openJobs(stack, engine, { ...options, monitor });
+  const inWorker: OwnOptions['inWorker'] = {
+    ...options.inWorker,
+    async 'session/keep'(request, work) {
+      const { keepThere } = await import('../engine/operations/placed.ts');
+      const kept = await keepThere({ engine, sessions }, request, work);
+      return kept ?? options.inWorker['session/keep'](request, work);
+    },
+  };
+  const opening = (): Promise<JobService> =>
+    openJobs(stack, engine, { ...options, inWorker, monitor });
   const early = met === 'first' ? await opening() : undefined;
   if (early) await noted(options.log, () => adoptOnce(engine, { jobs: early, monitor, audit }));
   await clearLeftSockets(options.log);

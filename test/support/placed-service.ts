@@ -15,6 +15,7 @@ import type { Report } from '../../src/operations/events.ts';
 import type { RequestOf } from '../../src/operations/operations.ts';
 import type { RunTestHost } from '../hypervisors/run-rig.ts';
 import type { OnCall } from '../hypervisors/rig.ts';
+import type { Clock } from '../../src/sys/base/clock.ts';
 import { engineIn, KEY } from './engine.ts';
 import { fakeRunHost } from './fake-hypervisor/fake-run-host.ts';
 import type { FakeHost } from './fake-hypervisor/host.ts';
@@ -31,8 +32,8 @@ export interface PlacedHome {
   readonly point: string;
   /** What happens to each call of the fake. */
   mishap: OnCall;
-  /** The service, started; sessions are resumed. */
-  service(): Promise<PlacedService>;
+  /** The service, started; sessions are resumed. `onLog`: called with each line of a session's log. */
+  service(onLog?: (message: string) => void): Promise<PlacedService>;
 }
 
 export interface PlacedService extends AsyncDisposable {
@@ -73,6 +74,11 @@ class ServedHere extends Map<string, { bytes: ReturnType<typeof hostDisk>; isUp:
   }
 }
 
+/** Nobody waits long. */
+function hurried(clock: Clock): Clock {
+  return { ...clock, sleep: (ms, until) => clock.sleep(Math.min(ms, 20), until) };
+}
+
 export async function placedHome(): Promise<PlacedHome> {
   const home = await engineIn(temporaryDirectory());
   const rig = fakeRunHost();
@@ -102,15 +108,18 @@ export async function placedHome(): Promise<PlacedHome> {
     set mishap(next) {
       it.mishap = next;
     },
-    async service() {
-      const engine = await openEngine(home.store);
+    async service(onLog = () => {}) {
+      const opened = await openEngine(home.store);
+      const engine = { ...opened, store: { ...opened.store, clock: hurried(opened.store.clock) } };
       const log: string[] = [];
       const work = { secrets: KEY, signal, report: (() => {}) as Report };
       const sessions = sessionSupervisor(engine, {
         secrets: KEY,
         hypervisors: async () => hypervisors,
-        onEvent: (event) =>
-          void log.push(`${event.kind} ${'message' in event ? event.message : ''}`),
+        onEvent(event) {
+          log.push(`${event.kind} ${'message' in event ? event.message : ''}`.trim());
+          if ('message' in event) onLog(event.message);
+        },
         async keep(session, options) {
           await using other = await openEngine(home.store);
           await keep(other, session, options);

@@ -156,13 +156,11 @@ export async function discardThere(
 
 /** The same; rejects IMPOSSIBLE if it waits: it is kept none the less, as soon as it can. */
 export async function keepThere(
-  service: ServiceContext,
+  { engine, sessions }: { readonly engine: Engine; readonly sessions: SessionSupervisor },
   { session, stop = 'shutdown' }: RequestOf<'session/keep'>,
   options: WorkOptions,
 ): Promise<ResultOf<'session/keep'> | undefined> {
-  const engine = await service.engine();
   if (!(await isThere(engine, session))) return undefined;
-  const sessions = await service.sessions();
   const { record } = await sessionStatus(engine.store, session);
   await sessions.placed.ask(session, {
     kind: 'keep',

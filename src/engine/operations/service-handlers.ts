@@ -137,9 +137,11 @@ export function serviceHandlers(
     ...ownHandlers(service),
     ...host,
     ...files,
-    'session/keep': async (request, options) =>
-      (await (await placed()).keepThere(service, request, options)) ??
-      inWorker['session/keep'](request, options),
+    'session/keep': async (request, options) => {
+      const parts = { engine: await engine(), sessions: await service.sessions() };
+      const kept = await (await placed()).keepThere(parts, request, options);
+      return kept ?? inWorker['session/keep'](request, options);
+    },
     'host/factory-reset': async (request, options) => {
       const { factoryReset } = await import('./factory-reset.ts');
       return factoryReset(await host['host/factory-reset'](request, options), service);

@@ -56,11 +56,18 @@ export function placedSessions(engine: Engine, options: PlacedOptions): PlacedSe
     owner: store.id,
     onEvent(hypervisor, event) {
       for (const { driven } of options.kept().values()) {
-        if (driven && placementOf(driven.record).hypervisor === hypervisor) driven.noted(event);
+        if (driven && hypervisorOf(driven) === hypervisor) driven.noted(event);
       }
     },
   });
   const debts = collectDebts(engine, { connections, signal: closing.signal });
+
+  async function releaseUnused(hypervisor: string | undefined): Promise<void> {
+    const used = [...options.kept().values()].map(({ driven }) => driven && hypervisorOf(driven));
+    if (hypervisor !== undefined && !used.includes(hypervisor)) {
+      await connections.release(hypervisor);
+    }
+  }
 
   return {
     ...{ connections, isEnding },
@@ -98,6 +105,7 @@ export function placedSessions(engine: Engine, options: PlacedOptions): PlacedSe
         tell('it was not kept, and waits for a decision: resume it, keep it or discard it');
       }
       onEvent({ kind: 'ended', session: id });
+      await releaseUnused(record.placement?.hypervisor);
     },
     start: () => debts.start(),
     async [Symbol.asyncDispose]() {
@@ -107,6 +115,8 @@ export function placedSessions(engine: Engine, options: PlacedOptions): PlacedSe
     },
   };
 }
+
+const hypervisorOf = ({ record }: DrivenSession): string => placementOf(record).hypervisor;
 
 function isEnding({ placement, phase }: SessionRecord): boolean {
   return placement !== undefined && (phase === 'keeping' || phase === 'cleaning');

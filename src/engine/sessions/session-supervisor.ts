@@ -1,4 +1,6 @@
+import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import { isServed } from '../../sessions/state/served-sessions.ts';
+import { isOwn } from '../../sessions/state/session-state.ts';
 import { SessionError } from '../../sessions/state/session-error.ts';
 import { sessionStatus } from '../../sessions/state/listed-sessions.ts';
 import { CatalogError } from '../../catalog/catalog-error.ts';
@@ -137,11 +139,10 @@ export function sessionSupervisor(engine: Engine, options: SupervisorOptions): S
     },
     stop: (id) =>
       turn(id, async () => {
-        if (!held.kept.has(id)) {
-          await sessionStatus(engine.store, id);
-          if (!(await isServed(engine.store, id))) runningHere(id);
-        }
-        refusePlaced(id, held.kept.get(id));
+        const here = held.kept.get(id)?.running.parts.held;
+        const { record } = here ?? (await sessionStatus(engine.store, id));
+        if (!here && !(await isServed(engine.store, id))) runningHere(id);
+        refusePlaced(record);
         // First: a crash from now on leaves it stopped, as requested.
         await unserve(engine, id, onEvent);
         resumption.waiting.delete(id);
@@ -172,10 +173,9 @@ async function attended(it: Kept, report: Report, signal: AbortSignal): Promise<
 }
 
 /** Throws IMPOSSIBLE. */
-function refusePlaced(id: string, it: Kept | undefined): void {
-  if (!it?.driven) return;
-  const { placement } = it.driven.record;
-  const what = `its machine on ${placement?.hypervisor} needs the disks that it serves`;
+function refusePlaced({ id, placement, phase }: SessionRecord): void {
+  if (!placement || isOwn(phase)) return;
+  const what = `its machine on ${placement.hypervisor} needs the disks that it serves`;
   const advice = 'discard it, keep it, or let its machine migrate';
   throw new SessionError('IMPOSSIBLE', `session ${id} is not stopped: ${what}: ${advice}`);
 }

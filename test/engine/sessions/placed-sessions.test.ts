@@ -1,25 +1,44 @@
-import { deepEqual, match, rejects } from 'node:assert/strict';
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { type PlacedHome, placedHome, RUN } from '../../support/placed-service.ts';
+import {
+  type PlacedHome,
+  placedHome,
+  type PlacedService,
+  RUN,
+} from '../../support/placed-service.ts';
 import { until } from '../../support/until.ts';
 
 const names = ({ host }: PlacedHome): readonly string[] =>
   [...host.machines.values()].map(({ name }) => name).sort();
-const leftHere = ({ store }: PlacedHome): readonly string[] => [
-  ...readdirSync(join(store, 'sessions')),
-  ...readdirSync(join(store, 'leases')).filter((name) => name !== 'lock'),
-];
+const filesIn = (home: PlacedHome, directory: string): readonly string[] =>
+  readdirSync(join(home.store, directory)).filter((name) => name !== 'lock');
+
+/** Nothing of any session is left, here or there. */
+async function expectNothing(home: PlacedHome): Promise<void> {
+  deepEqual([...filesIn(home, 'sessions'), ...filesIn(home, 'leases')], []);
+  deepEqual(await home.rig.sessionTraces(), []);
+}
+
+async function run(
+  home: PlacedHome,
+  { ask, options }: PlacedService,
+  more: Partial<typeof RUN> = {},
+) {
+  return ask['session/run']({ ...RUN, ...more, point: home.point }, options);
+}
+
+async function untilGone(home: PlacedHome, service?: PlacedService): Promise<void> {
+  const state = (): string => service?.log.join('\n') ?? '';
+  await until('the session is gone', () => filesIn(home, 'sessions').length === 0, state);
+}
 
 test('a machine runs on its hypervisor, is shown, and discarding puts the old one back', async () => {
   const home = await placedHome();
   await using service = await home.service();
   const { ask, options } = service;
-  const { session, state, waits, machine } = await ask['session/run'](
-    { ...RUN, point: home.point },
-    options,
-  );
+  const { session, state, waits, machine } = await run(home, service);
   deepEqual([state, waits, machine], ['running', null, 'web1']);
   deepEqual(names(home), ['web1', 'web1 (replaced)']);
   await until('it was looked at', async () => {
@@ -35,7 +54,151 @@ test('a machine runs on its hypervisor, is shown, and discarding puts the old on
   const gone = await ask['session/discard']({ session, stop: undefined }, options);
   deepEqual(gone, { session, discarded: true, waits: null });
   deepEqual(names(home), ['web1']);
-  deepEqual([await home.rig.sessionTraces(), await home.rig.poolDisks()], [[], []]);
-  deepEqual(leftHere(home), []);
+  deepEqual(await home.rig.poolDisks(), []);
+  await expectNothing(home);
   match(service.log.join('\n'), /placing -> running[^]*running -> withdrawing[^]*ended/);
+});
+
+test('whatever stands in the way is listed, and then nothing was changed', async () => {
+  const home = await placedHome();
+  await using service = await home.service();
+  const asked = run(home, service, { replace: undefined, pool: 'none' });
+  await rejects(asked, (error: Error) => {
+    match(error.message, /nothing was changed:\n/);
+    match(error.message, /a machine "web1" exists on kvm1/);
+    match(error.message, /no active pool "none"/);
+    return true;
+  });
+  deepEqual(names(home), ['web1']);
+  await expectNothing(home);
+});
+
+test('the service may end in each phase, and the machine moves to its hypervisor none the less', async () => {
+  const home = await placedHome();
+  const phases: string[] = [];
+  let changed = Promise.withResolvers<void>();
+  const onLog = (message: string): void => {
+    const [, phase] = /^\w+ -> (\w+)$/.exec(message) ?? [];
+    if (phase === undefined) return;
+    phases.push(phase);
+    changed.resolve();
+  };
+  {
+    await using first = await home.service(onLog);
+    const { session } = await run(home, first);
+    await first.ask['session/migrate']({ session, pool: undefined, cancel: false }, first.options);
+  }
+  let services = 1;
+  while (filesIn(home, 'sessions').length > 0) {
+    ok(services++ < 20, phases.join());
+    changed = Promise.withResolvers();
+    await using service = await home.service(onLog);
+    await Promise.race([changed.promise, untilGone(home, service)]);
+  }
+  ok(services > 3, `${services} services`);
+  deepEqual(
+    phases.filter((it, at) => phases.indexOf(it) === at),
+    ['running', 'copying', 'pivoting', 'settling', 'leaving', 'cleaning'],
+  );
+  deepEqual(names(home), ['web1', 'web1 (replaced)']);
+  equal((await home.rig.poolDisks()).length, 2);
+  await expectNothing(home);
+});
+
+test('what is kept is a recovery point that can be run, also where the service ended in between', async () => {
+  const home = await placedHome();
+  let point: string;
+  {
+    await using service = await home.service();
+    const { ask, options } = service;
+    const { session } = await run(home, service);
+    ({ point } = await ask['session/keep']({ session, stop: 'shutdown' }, options));
+    deepEqual(names(home), ['web1']);
+    await expectNothing(home);
+  }
+  const ending = Promise.withResolvers<void>();
+  {
+    await using service = await home.service((message) => {
+      if (message.endsWith('-> keeping')) ending.resolve();
+    });
+    const { ask, options } = service;
+    const next = await ask['session/run']({ ...RUN, point }, options);
+    equal(next.point, point);
+    const leaving = new AbortController();
+    const { session } = next;
+    const asked = { ...options, signal: leaving.signal };
+    const kept = ask['session/keep']({ session, stop: 'off' }, asked);
+    await ending.promise;
+    leaving.abort(new Error('the client has left'));
+    await rejects(kept);
+  }
+  await using last = await home.service();
+  await untilGone(home, last);
+  const { points } = await last.ask['backup/list'](
+    { set: undefined, machine: undefined, run: undefined },
+    last.options,
+  );
+  equal(points.filter(({ origin }) => origin === 'session').length, 2);
+  await expectNothing(home);
+});
+
+test('while the hypervisor is away a session waits, and goes on once it is back', async () => {
+  const home = await placedHome();
+  await using service = await home.service();
+  const { ask, options } = service;
+  const { session } = await run(home, service);
+  await home.rig.setUp(false);
+  const asked = await ask['session/discard']({ session, stop: undefined }, options);
+  equal(asked.discarded, false);
+  match(asked.waits ?? '', /fake host "fake1" does not answer/);
+  const { placed, waits } = await ask['session/show']({ session }, options);
+  deepEqual([placed?.goal, placed?.waits?.reason, waits], ['discard', 'away', asked.waits]);
+  equal(service.sessions.placed.waits().get(session)?.reason, 'away');
+  await home.rig.setUp(true);
+  await untilGone(home, service);
+  deepEqual(names(home), ['web1']);
+  await expectNothing(home);
+});
+
+test('what was given up while the hypervisor was away is removed there once it is back', async () => {
+  const home = await placedHome();
+  {
+    await using service = await home.service();
+    const { ask, options } = service;
+    const { session } = await run(home, service);
+    const abandon = (name: string) => ask['session/abandon']({ session, name }, options);
+    await rejects(abandon('web1'), /it waits for nothing/);
+    await home.rig.setUp(false);
+    await ask['session/discard']({ session, stop: undefined }, options);
+    await rejects(abandon('web2'), /"web2" is not the name of its machine/);
+    await abandon('web1');
+    await untilGone(home, service);
+    equal(filesIn(home, 'debts').length, 1);
+  }
+  deepEqual(names(home), ['web1', 'web1 (replaced)']);
+  await using service = await home.service();
+  await until('it was tried', () => service.sessions.placed.owed().length === 1);
+  await home.rig.setUp(true);
+  await until('it is collected', () => filesIn(home, 'debts').length === 0);
+  deepEqual(names(home), ['web1']);
+  await expectNothing(home);
+});
+
+test('sessions share one connection, which is closed with the last of them', async () => {
+  const home = await placedHome();
+  const calls: string[] = [];
+  home.mishap = (name) => void calls.push(name);
+  await using service = await home.service();
+  const { ask, options } = service;
+  const first = await run(home, service, { replace: undefined, name: 'a' });
+  const second = await run(home, service, { replace: undefined, name: 'b' });
+  const logins = (): number => calls.filter((name) => name === 'log in').length;
+  equal(logins(), 1);
+  deepEqual(names(home), ['a', 'b', 'web1']);
+  for (const { session } of [first, second]) {
+    await ask['session/discard']({ session, stop: undefined }, options);
+  }
+  equal(home.host.watchers.size, 0);
+  await run(home, service);
+  equal(logins(), 2);
 });

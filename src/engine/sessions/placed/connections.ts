@@ -14,12 +14,19 @@ export interface Connections extends AsyncDisposable {
   open(hypervisor: string, signal: AbortSignal): Promise<Connection>;
   /** Closes it, unless another has taken its place already. */
   lost(connection: Connection): Promise<void>;
+  /** Closes all that is open to it: no session has a machine there, or its address has changed. */
+  release(hypervisor: string): Promise<void>;
 }
 
 export interface Connection {
   readonly hypervisor: string;
   readonly host: Hypervisor;
   readonly run: RunDriver;
+}
+
+interface Listening {
+  readonly over: AbortController;
+  readonly ended: Promise<void>;
 }
 
 export interface ConnectionsOptions {
@@ -34,7 +41,7 @@ export function openConnections({ hypervisors, owner, onEvent }: ConnectionsOpti
   const closing = new AbortController();
   const opening = new Map<string, Promise<Connection>>();
   const opened = new Map<string, Connection>();
-  const listening = new Map<string, Promise<void>>();
+  const listening = new Map<string, Listening>();
 
   async function opens(hypervisor: string): Promise<Connection> {
     try {
@@ -47,7 +54,11 @@ export function openConnections({ hypervisors, owner, onEvent }: ConnectionsOpti
       }
       const it = { hypervisor, host, run };
       opened.set(hypervisor, it);
-      if (!listening.has(hypervisor)) listening.set(hypervisor, listen(it));
+      if (!listening.has(hypervisor)) {
+        const over = new AbortController();
+        const signal = AbortSignal.any([closing.signal, over.signal]);
+        listening.set(hypervisor, { over, ended: listen(it, signal) });
+      }
       return it;
     } finally {
       opening.delete(hypervisor);
@@ -64,8 +75,8 @@ export function openConnections({ hypervisors, owner, onEvent }: ConnectionsOpti
     }
   }
   /** Over its own connection: it outlives the one that it came with, and says when the host is back. */
-  async function listen({ hypervisor, run }: Connection): Promise<void> {
-    for await (const event of run.events(closing.signal)) {
+  async function listen({ hypervisor, run }: Connection, signal: AbortSignal): Promise<void> {
+    for await (const event of run.events(signal)) {
       if (event.kind === 'back') {
         const it = opened.get(hypervisor);
         if (it) await lost(it);
@@ -82,6 +93,14 @@ export function openConnections({ hypervisors, owner, onEvent }: ConnectionsOpti
   }
   return {
     lost,
+    async release(hypervisor) {
+      const events = listening.get(hypervisor);
+      listening.delete(hypervisor);
+      events?.over.abort();
+      await events?.ended;
+      const it = opened.get(hypervisor);
+      if (it) await lost(it);
+    },
     async open(hypervisor, signal) {
       closing.signal.throwIfAborted();
       const ready = opened.get(hypervisor);
@@ -94,7 +113,8 @@ export function openConnections({ hypervisors, owner, onEvent }: ConnectionsOpti
     },
     async [Symbol.asyncDispose]() {
       closing.abort();
-      await Promise.allSettled([...opening.values(), ...listening.values()]);
+      await Promise.allSettled(opening.values());
+      await Promise.all([...listening.values()].map(({ ended }) => ended));
       await Promise.all([...opened.values()].map((it) => lost(it)));
     },
   };

@@ -123,7 +123,7 @@ export function driveSession(parts: PlacedParts, options: DriveOptions): DrivenS
       if (event.kind === 'machine' && machine !== undefined && machine !== event.id) return;
       if (event.kind !== 'away') session.wake();
     },
-    reconnect: () => world.lost(),
+    reconnect: () => connections.release(placementOf(held.record).hypervisor),
     look: () => looked,
     copy: (disk) => copies.of(disk),
     problem: () => problem,
