@@ -129,14 +129,7 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
       },
     }),
   );
-  const inWorker: OwnOptions['inWorker'] = {
-    ...options.inWorker,
-    async 'session/keep'(request, work) {
-      const { keepThere } = await import('../engine/operations/placed.ts');
-      const kept = await keepThere({ engine, sessions }, request, work);
-      return kept ?? options.inWorker['session/keep'](request, work);
-    },
-  };
+  const inWorker = withdrawnFirst(options.inWorker, { engine, sessions });
   const opening = (): Promise<JobService> =>
     openJobs(stack, engine, { ...options, inWorker, monitor });
   const early = met === 'first' ? await opening() : undefined;
@@ -188,6 +181,20 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
       }
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** A machine on a hypervisor is withdrawn before its session is kept. */
+function withdrawnFirst(
+  inWorker: OwnOptions['inWorker'],
+  own: Pick<OwnedStore, 'engine' | 'sessions'>,
+): OwnOptions['inWorker'] {
+  return {
+    ...inWorker,
+    async 'session/keep'(request, work) {
+      const { keepThere } = await import('../engine/operations/placed.ts');
+      return (await keepThere(own, request, work)) ?? inWorker['session/keep'](request, work);
+    },
   };
 }
 
