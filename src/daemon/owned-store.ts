@@ -120,15 +120,7 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   const disks = await sharedDisks();
   if (disks) stack.use(disks);
   const engine: Engine = { ...opened, disks };
-  const sessions = stack.use(
-    sessionSupervisor(engine, {
-      ...{ secrets, onEvent, hypervisors: options.hypervisors },
-      async keep(session, work) {
-        const asked = { ...work, given: undefined, who: undefined };
-        await options.inWorker['session/keep']({ session, stop: undefined }, asked);
-      },
-    }),
-  );
+  const sessions = stack.use(openSessions(engine, { ...options, onEvent }));
   const inWorker = withdrawnFirst(options.inWorker, { engine, sessions });
   const opening = (): Promise<JobService> =>
     openJobs(stack, engine, { ...options, inWorker, monitor });
@@ -182,6 +174,24 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+function openSessions(
+  engine: Engine,
+  {
+    secrets,
+    hypervisors,
+    inWorker,
+    onEvent,
+  }: OwnOptions & { readonly onEvent: (event: SupervisorEvent) => void },
+): SessionSupervisor {
+  return sessionSupervisor(engine, {
+    ...{ secrets, onEvent, hypervisors },
+    async keep(session, work) {
+      const asked = { ...work, given: undefined, who: undefined };
+      await inWorker['session/keep']({ session, stop: undefined }, asked);
+    },
+  });
 }
 
 /** A machine on a hypervisor is withdrawn before its session is kept. */
