@@ -79,7 +79,7 @@ export interface OwnOptions {
  * link.
  */
 export async function ownStore(directory: string, options: OwnOptions): Promise<OwnedStore> {
-  const { secrets, sockets, feed } = options;
+  const { sockets, feed } = options;
   await using stack = new AsyncDisposableStack();
   const opened = stack.use(await openEngine(directory));
   const { store } = opened;
