@@ -74,7 +74,7 @@ class ServedHere extends Map<string, { bytes: ReturnType<typeof hostDisk>; isUp:
   }
 }
 
-/** Nobody waits long. */
+/** No pause is long. */
 function hurried(clock: Clock): Clock {
   return { ...clock, sleep: (ms, until) => clock.sleep(Math.min(ms, 20), until) };
 }
