@@ -17,6 +17,7 @@ import type { FileSystem } from '../sys/files/file-system.ts';
 import type { World } from '../sys/world.ts';
 import type { BoxEnvironment } from './box-directory.ts';
 import { inTurn, makeOwnDirectory } from './own-directory.ts';
+import { type HeldRestores, holdRestores } from './restore-records.ts';
 
 /*
  * The hypervisors that this box manages, and our keys for them: outside of every store, because a person who
@@ -42,6 +43,8 @@ export interface HypervisorFiles {
   remove(name: string): Promise<void>;
   /** What `ssh` needs to reach it. Rejects DENIED if others may read or change the files, NOT_FOUND without a key. */
   sshFiles(record: HypervisorRecord): Promise<SshFiles>;
+  /** Restores to it. Rejects BUSY while another process restores to it. */
+  restores(name: string): Promise<HeldRestores>;
   /** Our key and its certificate, in PEM. Rejects DENIED if others may read or change them, NOT_FOUND. */
   tlsKey(record: HypervisorRecord): Promise<Uint8Array>;
 }
@@ -152,6 +155,8 @@ export function openHypervisorFiles(
         }
         await files.syncDirectory(directory);
       }),
+    restores: (hypervisor) =>
+      holdRestores(world, { directory: join(directory, 'restores'), hypervisor }),
     tlsKey: async ({ name }) => files.readFile(await keyOf(name), LENGTH_MAX),
     async sshFiles({ name, identity }) {
       const key = await keyOf(name);

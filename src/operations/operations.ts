@@ -13,6 +13,7 @@ import { operations as job } from './nouns/job.ts';
 import { operations as network } from './nouns/network.ts';
 import { operations as placed } from './nouns/placed.ts';
 import { operations as restore } from './nouns/restore.ts';
+import { operations as restoreToHypervisor } from './nouns/restore-to-hypervisor.ts';
 import { operations as service } from './nouns/service.ts';
 import { operations as session } from './nouns/session.ts';
 import { operations as set } from './nouns/set.ts';
@@ -30,6 +31,7 @@ const ALL = [
   ...set,
   ...backup,
   ...restore,
+  ...restoreToHypervisor,
   ...finalize,
   ...background,
   ...job,

@@ -42,6 +42,7 @@ const hosts = derived(() => import('../render/host.ts'));
 const hypervisors = derived(() => import('../render/hypervisor.ts'));
 const jobs = derived(() => import('../render/job.ts'));
 const networks = derived(() => import('../render/network.ts'));
+const restores = derived(() => import('../render/restore.ts'));
 const services = derived(() => import('../render/service.ts'));
 const sessions = derived(() => import('../render/session.ts'));
 const sets = derived(() => import('../render/set.ts'));
@@ -117,8 +118,11 @@ export const NOUNS: readonly Noun[] = [
     commands: services('export', 'list'),
   },
   {
-    ...{ name: 'restore', group: 'Recovery', about: 'disks written to files, devices or NBD' },
-    commands: backups('restore', 'disk', 'images'),
+    ...{ name: 'restore', group: 'Recovery', about: 'machines and disks written back' },
+    commands: {
+      ...backups('restore', 'disk', 'images'),
+      ...restores('restore', 'machine', 'machine-disk'),
+    },
   },
   {
     ...{ name: 'verify', group: 'Recovery', about: 'proof that recovery points boot' },

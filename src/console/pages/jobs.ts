@@ -88,6 +88,10 @@ export function workText({ kind, request }: Pick<JobSummary, 'kind' | 'request'>
   }
   if (kind === 'restore-images') return `restore of ${text('point')} to ${text('to')}`;
   if (kind === 'restore') return `restore of ${text('disk')} of ${text('point')} to ${text('to')}`;
+  if (kind === 'restore-machine') return `restore of ${text('point')} to ${text('to')}`;
+  if (kind === 'restore-machine-disk') {
+    return `restore of ${text('disk')} of ${text('point')} to ${text('to')}`;
+  }
   if (kind === 'keep' || kind === 'finalize') return `${kind} session ${text('session')}`;
   return request['readData'] === true ? `${kind} of all data` : kind;
 }

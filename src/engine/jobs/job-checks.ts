@@ -7,7 +7,7 @@ import { SystemError } from '../../sys/base/system-error.ts';
 import { ownHypervisorFiles } from '../../box/hypervisor-files.ts';
 import { checkName } from '../../catalog/names.ts';
 import { findPoint } from '../../catalog/points.ts';
-import { checkBackup, checkRestore } from '../points/backups.ts';
+import { checkBackup, checkRestore, requirePointDisk } from '../points/backups.ts';
 import { diskTargets } from '../points/disk-targets.ts';
 import { type Engine, openPoint, openSet, type SecretSource } from '../base/engine.ts';
 import { checkRetention } from '../points/retention.ts';
@@ -41,6 +41,15 @@ export async function checkJob(
     const { record } = await sessionStatus(engine.store, job.request.session);
     await diskTargets(engine.store, job.request, record);
   }
+  if (job.kind === 'restore-machine' || job.kind === 'restore-machine-disk') {
+    // The hypervisor itself may be away now: all that stands in the way there is found when the job runs.
+    await ownHypervisorFiles(engine.store).get(job.request.to);
+    const { point } = await openPoint(engine, job.request.point, secrets);
+    if (job.kind === 'restore-machine')
+      return { ...job, request: { ...job.request, point: point.id } };
+    requirePointDisk(point, job.request.disk);
+    return { ...job, request: { ...job.request, point: point.id } };
+  }
   if (job.kind === 'backup') {
     const { request } = job;
     checkBackup(request);
@@ -63,10 +72,14 @@ export async function checkJob(
 /** The set whose key a job needs. */
 export async function setOf(engine: Engine, job: Exclude<Job, { kind: 'check' }>): Promise<string> {
   if (job.kind === 'backup' || job.kind === 'backup-machine') return job.request.set;
-  if (job.kind === 'restore' || job.kind === 'restore-images') {
+  if (isRestore(job)) {
     return (await findPoint(engine.store, job.request.point)).set;
   }
   return (await sessionStatus(engine.store, job.request.session)).record.set;
+}
+
+function isRestore(job: Job): job is Extract<Job, { kind: `restore${string}` }> {
+  return job.kind.startsWith('restore');
 }
 
 /** A device is opened itself; for a file, another one is first created beside it. */

@@ -20,7 +20,10 @@ import type { WorkerOperationName } from '../../operations/operations.ts';
 const PROBLEMS_MAX = 1000;
 
 /** They read the store; two of a kind would only slow each other down. */
-const READERS: ReadonlySet<JobKind> = new Set(['check', 'finalize', 'restore', 'restore-images']);
+const READERS: ReadonlySet<JobKind> = new Set([
+  ...(['check', 'finalize', 'restore', 'restore-images'] as const),
+  ...(['restore-machine', 'restore-machine-disk'] as const),
+]);
 
 /** Only one may write to a store. */
 export function laneOf(kind: JobKind): string {
@@ -101,6 +104,16 @@ async function attempt(job: JobRecord, options: Attempt): Promise<Outcome> {
       const restored = await options.inWorker['restore/images'](asked.request, options);
       return { kind: 'done', result: { ...restored } };
     }
+    case 'restore-machine':
+      return {
+        kind: 'done',
+        result: { ...(await options.inWorker['restore/machine'](asked.request, options)) },
+      };
+    case 'restore-machine-disk':
+      return {
+        kind: 'done',
+        result: { ...(await options.inWorker['restore/machine-disk'](asked.request, options)) },
+      };
     case 'restore':
       return restoreOnce(job, asked.request, options);
     default:

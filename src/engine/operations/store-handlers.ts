@@ -1,6 +1,7 @@
 import type { StoreOperationName } from '../../operations/operations.ts';
 import { bound, type Handlers } from '../base/call.ts';
 import type { StoreContext } from './context.ts';
+import { restoreHandlers, type RestoreName } from './restore-handlers.ts';
 
 // What is loaded only when it is wanted, for a quick start of the command line.
 const backups = () => import('../points/backups.ts');
@@ -13,7 +14,11 @@ const stores = () => import('../points/stores.ts');
 
 /** Operations that any process carries out that may open the store. */
 export function storeHandlers(context: StoreContext): Handlers<StoreOperationName> {
-  return bound<StoreContext, StoreOperationName>(context, {
+  return { ...restoreHandlers(context), ...otherHandlers(context) };
+}
+
+function otherHandlers(context: StoreContext): Handlers<Exclude<StoreOperationName, RestoreName>> {
+  return bound<StoreContext, Exclude<StoreOperationName, RestoreName>>(context, {
     'support/create': async (store) => (await import('./support.ts')).supportBundle(store),
     'store/adopt': async ({ engine, service }, request) => {
       const own = await engine();

@@ -11,6 +11,7 @@ import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import { openBlockReader } from '../../store/read/block-reader.ts';
 import { manifestDisk } from '../../store/read/manifest-disk.ts';
 import { MiB } from '../../lib/sizes.ts';
+import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import { runProgram } from '../../host/base/programs.ts';
 import { requireErasable } from './erasure.ts';
 import { backupNotes, madePoint } from './backup-notes.ts';
@@ -107,8 +108,13 @@ async function whatToRestore(
 ) {
   const said = format === undefined ? undefined : parseImageFormat(format);
   const { set, point } = await openPoint(engine, query, secrets);
-  const root = point.disks.find(({ name }) => name === disk);
-  if (root) return { set, point, root, said };
-  const names = point.disks.map(({ name }) => name).join(', ');
-  throw new CatalogError('NOT_FOUND', `${point.id} has no disk "${disk}": it has ${names}`);
+  return { set, point, root: requirePointDisk(point, disk), said };
+}
+
+/** Throws NOT_FOUND. */
+export function requirePointDisk({ id, disks }: PointRecord, disk: string) {
+  const root = disks.find(({ name }) => name === disk);
+  if (root) return root;
+  const names = disks.map(({ name }) => name).join(', ');
+  throw new CatalogError('NOT_FOUND', `${id} has no disk "${disk}": it has ${names}`);
 }

@@ -11,13 +11,18 @@ import type { MachinePlan, ReservedDisk } from './run-driver.ts';
  * removes. Reserved disks, marks, places and machines that are set aside are those of RunDriver.
  */
 export interface RestoreDriver {
-  /** What stands in the way of a machine; has no effects. */
-  check(plan: RestorePlan, signal: AbortSignal): Promise<readonly Finding[]>;
+  /** What stands in the way of a machine, whatever its disks are on; has no effects. */
+  check(
+    plan: MachinePlan & Pick<DisksPlan, 'disks'>,
+    signal: AbortSignal,
+  ): Promise<readonly Finding[]>;
+  /** What stands in the way of these disks; has no effects. */
+  checkDisks(disks: DisksPlan, signal: AbortSignal): Promise<readonly Finding[]>;
   /** Empty disks of exactly these sizes in the pool. Rejects NO_SPACE if the data does not fit, NOT_FOUND. */
   reserve(disks: DisksPlan, signal: AbortSignal): Promise<readonly ReservedDisk[]>;
   /**
-   * A reserved disk to be written, once: it reads as zeros until then. `flush` ends it: all is on the host's medium
-   * then, and can only be read. The caller disposes of it.
+   * A reserved disk to be written, once, all of it: what was on the medium before may still be there. `flush` ends it:
+   * all is on the host's medium then, and can only be read. The caller disposes of it.
    */
   open(disk: ReservedDisk, signal: AbortSignal): Promise<WritableBlockDevice>;
   /** Defines the machine, off, on reserved disks. Rejects EXISTS if its name or UUID is a machine's. */

@@ -78,7 +78,8 @@ export async function requireSpaceForAll(
 
 const LOOK_LENGTH = GiB;
 
-async function dataIn(disk: BlockDevice, signal: AbortSignal | undefined): Promise<number> {
+/** How many of its bytes are data. */
+export async function dataIn(disk: BlockDevice, signal: AbortSignal | undefined): Promise<number> {
   const { size } = disk.geometry;
   let data = 0;
   for (let at = 0; at < size; at += LOOK_LENGTH) {

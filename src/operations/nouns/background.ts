@@ -13,12 +13,20 @@ import { operations as backup } from './backup.ts';
 import { type JobSummary, jobSummary, REQUEST, scheduleSummary } from './job.ts';
 import { operations as finalize } from './finalize.ts';
 import { operations as restore } from './restore.ts';
+import { operations as restoreToHypervisor } from './restore-to-hypervisor.ts';
 import { operations as session } from './session.ts';
 import { operations as store } from './store.ts';
 
 /* Operations that can run in the background: now, or at certain times. */
 
-const DECLARED = [...backup, ...restore, ...store, ...session, ...finalize] as const;
+const DECLARED = [
+  ...backup,
+  ...restore,
+  ...restoreToHypervisor,
+  ...store,
+  ...session,
+  ...finalize,
+] as const;
 
 type Queueable = Extract<(typeof DECLARED)[number], { readonly job: JobSpec }>;
 type Also<J extends JobSpec> = J extends { readonly also: infer F extends Fields }

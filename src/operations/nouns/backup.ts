@@ -33,7 +33,7 @@ import { lastProof, shownLastProof } from '../base/proofs.ts';
 
 /* Recovery points: made, listed and forgotten. */
 
-const DISKS_MAX = 256;
+export const DISKS_MAX = 256;
 export const FORMATS = ['raw', 'qcow2', 'vmdk', 'vdi', 'vhd', 'vhdx'];
 const PAGE_MAX = 500;
 /** A disk: a file, a device, or an export of an NBD server. */

@@ -32,7 +32,10 @@ export const REQUEST = 'the request of the operation';
 
 const job = field(name, 'ID of the job', { placeholder: 'JOB', names: 'jobs' });
 const kind = field(
-  oneOf('backup', 'backup-machine', 'check', 'finalize', 'keep', 'restore', 'restore-images'),
+  oneOf(
+    ...(['backup', 'backup-machine', 'check', 'finalize', 'keep'] as const),
+    ...(['restore', 'restore-images', 'restore-machine', 'restore-machine-disk'] as const),
+  ),
   'what it does',
 );
 const request = field(anyObject(MANY), REQUEST);

@@ -56,9 +56,9 @@ function descriptionOf(machine: FakeMachine, hypervisor: string): MachineDescrip
     ...{ arch: 'x86_64', firmware: { kind: 'bios' }, cpu: { count: 1 } },
     ...{ memory: { bytes: 2 ** 28 }, ids: { uuid: id }, clock: 'utc' },
     disks: [...machine.disks].map(
-      ([name, { bytes, bus, excluded }]): DescribedDisk => ({
+      ([name, { bytes, bus, excluded, layers }]): DescribedDisk => ({
         ...{ name, bus, size: bytes.size, sectorBytes: 512, excluded },
-        source: `/fake/${name}`,
+        source: layers[0],
       }),
     ),
     ...{ nics: [], boot: [], guest: { agent: machine.hasAgent }, autostart: false },

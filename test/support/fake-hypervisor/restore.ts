@@ -15,8 +15,11 @@ export function restoreDriver(open: () => Link): RestoreDriver {
   return {
     async check(plan, signal) {
       const { host, wire } = open();
-      const look = () => [...placeFindings(host, plan), ...spaceFindings(host, plan)];
-      return wire.call('examine', look, signal);
+      return wire.call('examine', () => placeFindings(host, plan), signal);
+    },
+    async checkDisks(plan, signal) {
+      const { host, wire } = open();
+      return wire.call('examine', () => spaceFindings(host, plan), signal);
     },
     reserve: async (disks, signal) => reserve(open(), disks, signal),
     open: async (disk, signal) => volumeDevice(open(), disk, signal),

@@ -11,6 +11,8 @@ export const JOB_KINDS = [
   'keep',
   'restore',
   'restore-images',
+  'restore-machine',
+  'restore-machine-disk',
 ] as const;
 export type JobKind = (typeof JOB_KINDS)[number];
 export const JOB_STATES = ['waiting', 'running', 'done', 'failed', 'canceled'] as const;

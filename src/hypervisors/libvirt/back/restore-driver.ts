@@ -1,7 +1,12 @@
 import { LIBVIRT_CALLS } from '../../../formats/wire/libvirt-calls.ts';
 import type { Finding } from '../../base/finding.ts';
 import type { MachineId } from '../../base/machines.ts';
-import type { RestoreDriver, RestoreMark, RestorePlan } from '../../base/restore-driver.ts';
+import type {
+  DisksPlan,
+  RestoreDriver,
+  RestoreMark,
+  RestorePlan,
+} from '../../base/restore-driver.ts';
 import type { ReservedDisk } from '../../base/run-driver.ts';
 import { machineById, powerOf } from '../machines.ts';
 import { checkPlace, spaceFindings } from '../run/check-run.ts';
@@ -18,7 +23,10 @@ import { isBlockVolume, openVolume } from './volume-device.ts';
 /** Machines and disks written back to libvirt: disks are volumes, written through libvirt. */
 export function libvirtRestores(host: RunHost): RestoreDriver {
   return {
-    check: (plan, signal) => check(host, plan, signal),
+    async check(plan, signal) {
+      return checkPlace(host, plan, { places: await placesOf(host, signal), signal });
+    },
+    checkDisks: (disks, signal) => checkDisks(host, disks, signal),
     reserve: (disks, signal) => reserve(host, disks, signal),
     open: (disk, signal) => openVolume(host, disk, signal),
     define: (plan, disks, signal) => define(host, plan, { disks, signal }),
@@ -34,19 +42,16 @@ export function libvirtRestores(host: RunHost): RestoreDriver {
   };
 }
 
-async function check(
+async function checkDisks(
   host: RunHost,
-  plan: RestorePlan,
+  plan: DisksPlan,
   signal: AbortSignal,
 ): Promise<readonly Finding[]> {
   const { pool } = plan;
   const places = await placesOf(host, signal);
   const isThere = places.pools.some(({ name }) => name === pool);
   const needed = isThere ? await neededIn(host, plan, signal) : 0;
-  return [
-    ...(await checkPlace(host, plan, { places, signal })),
-    ...spaceFindings(places, { pool, needed }),
-  ];
+  return spaceFindings(places, { pool, needed });
 }
 
 /** One call makes it: before, there is no such machine, and after it the machine is whole. */

@@ -8,7 +8,7 @@ import {
 import { HypervisorError } from '../../base/hypervisor-error.ts';
 import type { DisksPlan, RestoredDisk } from '../../base/restore-driver.ts';
 import type { ReservedDisk } from '../../base/run-driver.ts';
-import { attribute, element, parseXml, writeXml } from '../../base/xml.ts';
+import { attribute, element, first, parseXml, textOf, writeXml } from '../../base/xml.ts';
 import { isNumber } from '../libvirt-error.ts';
 import type { LibvirtHost } from '../libvirt-host.ts';
 import { activePools, volumeIn } from './places.ts';
@@ -47,9 +47,22 @@ export async function reserve(
       const message = `the volume ${name} in the pool ${pool.name} has ${sizes}`;
       throw new HypervisorError('CONFLICT', `${message}: remove it, or choose another pool`);
     }
-    reserved.push({ name: disk.name, size: disk.size, source: made.key });
+    const source = await pathOf(host, made, signal);
+    reserved.push({ name: disk.name, size: disk.size, source });
   }
   return reserved;
+}
+
+/** A volume's key is its path only in pools of files. */
+async function pathOf(
+  { link }: LibvirtHost,
+  volume: LibvirtVolume,
+  signal: AbortSignal,
+): Promise<string> {
+  const xml = await link.call(LIBVIRT_CALLS.volumeXml, { volume, flags: 0 }, signal);
+  const path = textOf(first(first(parseXml(xml, 'volume'), 'target'), 'path'));
+  if (path !== undefined) return path;
+  throw new HypervisorError('FAILED', `libvirt does not say where the volume ${volume.name} is`);
 }
 
 async function hasFiles(

@@ -1,0 +1,62 @@
+import { formatSize } from '../../lib/sizes.ts';
+import type { ResultOf } from '../../operations/operations.ts';
+import { CheckFailed } from '../base/command-errors.ts';
+import { findingsTable } from './hypervisor.ts';
+import type { Renders } from './render.ts';
+
+export const render = {
+  'restore/machine': {
+    text: (result) => (result.restored ? machineText(result) : planText(result)),
+    failure: blocked,
+  },
+  'restore/machine-disk': {
+    text: (result) => (result.restored ? diskText(result) : planText(result)),
+    failure: blocked,
+  },
+} satisfies Renders;
+
+type Machine = ResultOf<'restore/machine'>;
+type Disk = ResultOf<'restore/machine-disk'>;
+
+function machineText(result: Machine): string {
+  const { point, hypervisor, machine, id, started, replaced, disks } = result;
+  const is = started ? 'runs' : 'is there, off';
+  return [
+    `Machine "${machine}" (${id}) of ${point} ${is}, on ${hypervisor}`,
+    ...disks.map(({ disk, source, writtenBytes }) => {
+      const written = formatSize(writtenBytes);
+      return `Disk ${disk} is ${source} (${written} written and verified)`;
+    }),
+    ...(replaced === null ? [] : [`The machine whose place it took is now "${replaced}"`]),
+  ].join('\n');
+}
+
+function diskText({
+  point,
+  disk,
+  hypervisor,
+  source,
+  machine,
+  target,
+  writtenBytes,
+}: Disk): string {
+  const written = `${formatSize(writtenBytes)} written and verified`;
+  const place = source === null ? `on ${hypervisor}` : `${source} on ${hypervisor} (${written})`;
+  const attached = machine === null ? '' : `\nIt is disk ${target} of the machine "${machine}"`;
+  return `Disk ${disk} of ${point} is ${place}${attached}`;
+}
+
+function planText(result: Machine | Disk): string {
+  const { point, hypervisor, machine, pool, findings } = result;
+  const as = machine === null ? '' : ` as "${machine}"`;
+  const into = pool === null ? '' : `, its disks in the pool "${pool}"`;
+  const rows = findings.length === 0 ? 'nothing stands in the way' : findingsTable(findings);
+  return `${point} to ${hypervisor}${as}${into}\n\n${rows}`;
+}
+
+function blocked({ findings, ready, hypervisor }: Machine | Disk): Error | undefined {
+  if (ready) return undefined;
+  const blockers = findings.filter(({ level }) => level === 'blocker').length;
+  const what = blockers === 1 ? 'one condition is' : `${blockers} conditions are`;
+  return new CheckFailed(`it cannot be restored to "${hypervisor}": ${what} not met`);
+}

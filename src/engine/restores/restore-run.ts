@@ -1,0 +1,140 @@
+import type { HeldRestores } from '../../box/restore-records.ts';
+import type { RestoreRecord } from '../../formats/store/service/restore.ts';
+import type { Finding } from '../../hypervisors/base/finding.ts';
+import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
+import type { ShownFinding } from '../../operations/nouns/hypervisor.ts';
+import { uuidFrom } from '../../lib/uuid.ts';
+import type { World } from '../../sys/world.ts';
+import type { WorkOptions } from '../base/engine.ts';
+import type { Hypervisors } from '../hypervisors/hypervisors.ts';
+import { shownFinding } from '../hypervisors/readiness.ts';
+import { type Made, settleRestore } from './left-restores.ts';
+import type { RestoreHost } from './restore-host.ts';
+
+/*
+ * A restore, from its record to its end: before it, what others have left is removed; if it fails, what it has made. A
+ * record stays only where the hypervisor cannot be asked any longer, until the next restore to it.
+ */
+
+export interface RestoreRun extends AsyncDisposable {
+  /** What an earlier attempt of the same restore had completed when its process died. */
+  readonly made: Made | undefined;
+  /** Runs `work` with a record of it. */
+  run<T>(identity: Identity, work: (note: Note) => Promise<T>): Promise<T>;
+}
+
+/** Has the record say it, before the effect that it names. */
+export type Note = (
+  more: Partial<Pick<RestoreRecord, 'aside' | 'machine' | 'disks'>>,
+) => Promise<void>;
+
+type Identity = Pick<RestoreRecord, 'id' | 'uuid'>;
+
+interface Running extends Pick<WorkOptions, 'signal'> {
+  readonly to: RestoreHost;
+  /** By which the same restore is known. */
+  readonly asked: string;
+  readonly tell: (message: string) => void;
+}
+
+/** A hypervisor that is still there answers within that time. */
+const CLEAR_MS = 60_000;
+
+/** Rejects BUSY while another restore to that hypervisor runs. */
+export async function beginRestore(
+  { files, world }: Hypervisors,
+  running: Running,
+): Promise<RestoreRun> {
+  const { to, asked } = running;
+  await using stack = new AsyncDisposableStack();
+  const held = stack.use(await files.restores(to.name));
+  const made = await settleLeft(held, running);
+  const owned = stack.move();
+  return {
+    made,
+    async run(identity, work) {
+      let record: RestoreRecord = {
+        ...{ ...identity, hypervisor: to.name, asked },
+        ...{ started: world.clock.now().toISOString(), aside: undefined },
+        ...{ machine: undefined, disks: undefined },
+      };
+      await held.put(record);
+      try {
+        const result = await work(async (more) => {
+          record = { ...record, ...more };
+          await held.put(record);
+        });
+        await held.remove(identity.id);
+        return result;
+      } catch (cause) {
+        await clear(held, record, running);
+        throw cause;
+      }
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** The same restore, if it was complete. */
+async function settleLeft(held: HeldRestores, running: Running): Promise<Made | undefined> {
+  const { to, asked, tell, signal } = running;
+  let same: Made | undefined;
+  for (const record of await held.left(tell)) {
+    const made = await settleRestore(to, record, signal);
+    if (made && record.asked === asked) same = made;
+    if (!made) tell(`what the restore ${record.id} had left on ${to.name} was removed`);
+    await held.remove(record.id);
+  }
+  return same;
+}
+
+/** After Ctrl-C too. If the machine is there, the record stays: the same restore, tried again, does what is missing. */
+async function clear(held: HeldRestores, record: RestoreRecord, { to, tell }: Running) {
+  try {
+    const made = await settleRestore(to, record, AbortSignal.timeout(CLEAR_MS));
+    if (!made) await held.remove(record.id);
+  } catch (cause) {
+    if (!(cause instanceof HypervisorError) && !isTimeout(cause)) throw cause;
+    tell(`what was made on ${to.name} is removed by the next restore to it: ${cause.message}`);
+  }
+}
+
+function isTimeout(cause: unknown): cause is Error {
+  return cause instanceof Error && cause.name === 'TimeoutError';
+}
+
+/** The mark of a new restore, and a UUID that no machine has. */
+export function newIdentity({ random }: Pick<World, 'random'>): Identity {
+  const id = `restore-${Buffer.from(random.bytes(ID_LENGTH)).toString('hex')}`;
+  return { id, uuid: uuidFrom(random.bytes(16), 4) };
+}
+
+const ID_LENGTH = 6;
+
+/** All that was found, or, if something stands in the way, a failure that says all of it. */
+export function requirePossible(
+  what: string,
+  findings: readonly Finding[],
+  tell: (message: string) => void,
+): void {
+  const blockers = findings.filter(({ level }) => level === 'blocker');
+  if (blockers.length === 0) {
+    for (const it of findings) tell(said(it));
+    return;
+  }
+  const count = blockers.length === 1 ? 'one condition is' : `${blockers.length} conditions are`;
+  const words = blockers.map(said).join('; ');
+  const isSpace = blockers.every(({ code }) => code === 'target-space');
+  throw new HypervisorError(
+    isSpace ? 'NO_SPACE' : 'CONFLICT',
+    `${what} cannot be restored, ${count} not met, and nothing was changed: ${words}`,
+  );
+}
+
+function said({ disk, message, remedy }: Finding): string {
+  return `${disk === undefined ? '' : `disk ${disk}: `}${message}${remedy ? ` (${remedy})` : ''}`;
+}
+
+export function shownFindings(findings: readonly Finding[]): ShownFinding[] {
+  return findings.map(shownFinding);
+}

@@ -1,0 +1,94 @@
+import type { BlockDevice } from '../../block/block-device.ts';
+import { BlockError } from '../../block/block-error.ts';
+import type { OpenSet } from '../../catalog/sets.ts';
+import type { PointRecord } from '../../formats/store/catalog/point.ts';
+import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
+import type { RestoredDisk } from '../../hypervisors/base/restore-driver.ts';
+import type { ReservedDisk } from '../../hypervisors/base/run-driver.ts';
+import { dataIn } from '../../ingest/restore/restore-limits.ts';
+import { rewriteDisk } from '../../ingest/restore/rewrite-disk.ts';
+import { MiB } from '../../lib/sizes.ts';
+import { openBlockReader } from '../../store/read/block-reader.ts';
+import { manifestDisk } from '../../store/read/manifest-disk.ts';
+import type { Engine, WorkOptions } from '../base/engine.ts';
+import type { RestoreHost } from './restore-host.ts';
+
+/** Each block is read once: a large cache would not help. */
+const CACHE_LENGTH = 64 * MiB;
+
+/** Disks of a recovery point, as they are written back. Disposing closes them. */
+export interface PointDisks extends AsyncDisposable {
+  /** How large they are, and how much of that is data. */
+  measure(signal: AbortSignal): Promise<readonly RestoredDisk[]>;
+  /**
+   * Writes them to what was reserved for them, reads them back and compares. Rejects HypervisorError, BlockError,
+   * IngestError VERIFY. Answers the bytes written of each.
+   */
+  write(to: RestoreHost, reserved: readonly ReservedDisk[], work: Writing): Promise<Written>;
+}
+
+type Writing = Pick<WorkOptions, 'signal' | 'report'>;
+type Written = ReadonlyMap<string, number>;
+
+/** `names`: the only ones. */
+export function openPointDisks(
+  { store, workers }: Engine,
+  { set, point }: { readonly set: OpenSet; readonly point: PointRecord },
+  names: readonly string[],
+): PointDisks {
+  const reader = openBlockReader(store, {
+    threads: workers,
+    clock: store.clock,
+    cacheLength: CACHE_LENGTH,
+  });
+  const disks = new Map<string, BlockDevice>();
+  for (const root of point.disks.filter(({ name }) => names.includes(name))) {
+    const name = `${point.id}/${root.name}`;
+    disks.set(root.name, manifestDisk(reader, { name, root, keys: set.keys }));
+  }
+  return {
+    async measure(signal) {
+      const found: RestoredDisk[] = [];
+      for (const [name, disk] of disks) {
+        found.push({ name, size: disk.geometry.size, data: await dataIn(disk, signal) });
+      }
+      return found;
+    },
+    async write({ restore }, reserved, { signal, report }) {
+      const written = new Map<string, number>();
+      for (const it of reserved) {
+        await using target = await restore.open(it, signal);
+        const onProgress = ({ phase, ...rest }: Progress): void =>
+          report({ event: 'progress', phase: `${phase} ${it.name}`, ...rest });
+        // What a block device held before is overwritten; in a new image, zeros cost nothing.
+        const options = { isEmpty: false, signal, onProgress };
+        const { writtenBytes } = await asHost(rewriteDisk(disks.get(it.name)!, target, options));
+        written.set(it.name, writtenBytes);
+      }
+      return written;
+    },
+    async [Symbol.asyncDispose]() {
+      for (const disk of disks.values()) await disk[Symbol.asyncDispose]();
+      await reader[Symbol.asyncDispose]();
+    },
+  };
+}
+
+interface Progress {
+  readonly phase: string;
+  readonly position: number;
+  readonly total: number;
+}
+
+/** The host's own word, of a disk that fails because its host is gone or full. */
+async function asHost<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (cause) {
+    if (cause instanceof BlockError && cause.cause instanceof HypervisorError) {
+      if (cause.code !== 'NO_SPACE') throw cause.cause;
+      throw new HypervisorError('NO_SPACE', cause.message, { cause });
+    }
+    throw cause;
+  }
+}
