@@ -19,6 +19,7 @@ const job: Load = () => import('../../operations/nouns/job.ts');
 const network: Load = () => import('../../operations/nouns/network.ts');
 const placed: Load = () => import('../../operations/nouns/placed.ts');
 const restore: Load = () => import('../../operations/nouns/restore.ts');
+const restoreToHypervisor: Load = () => import('../../operations/nouns/restore-to-hypervisor.ts');
 const service: Load = () => import('../../operations/nouns/service.ts');
 const session: Load = () => import('../../operations/nouns/session.ts');
 const set: Load = () => import('../../operations/nouns/set.ts');
@@ -31,7 +32,8 @@ const verify: Load = () => import('../../operations/nouns/verify.ts');
 const FILES: Readonly<Record<NounOf<OperationName>, readonly Load[]>> = {
   ...{ service: [service], export: [service], support: [service] },
   ...{ alarm: [alarm], notify: [alarm], audit: [audit], token: [token], lockdown: [token] },
-  ...{ store: [store], set: [set], backup: [backup], restore: [restore] },
+  ...{ store: [store], set: [set], backup: [backup] },
+  restore: [restore, restoreToHypervisor],
   ...{ job: [job, background], schedule: [job, background] },
   ...{ session: [session, placed, finalize], files: [files] },
   ...{ network: [network], host: [host], ssh: [ssh], 'ssh-key': [ssh], disk: [disk], pool: [disk] },
