@@ -139,7 +139,7 @@ export const NOUNS: readonly Noun[] = [
       get: byHand(() => import('../commands/files/files-get.ts')),
       open: byHand(() => import('../commands/files/files-open.ts')),
       browse: byHand(() => import('../commands/files/files-browse.ts')),
-      ...files('files', 'copy'),
+      ...files('files', 'copy', 'put'),
       opened: byHand(() => import('../commands/files/files-opened.ts')),
       close: byHand(() => import('../commands/files/files-close.ts')),
     },

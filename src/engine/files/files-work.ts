@@ -1,6 +1,7 @@
 import { join } from 'node:path/posix';
 import { type Entry, listDirectory } from '../../file-restore/browse/browse.ts';
 import { copyOut } from '../../file-restore/browse/copy-out.ts';
+import { readPart } from '../../file-restore/browse/read-part.ts';
 import { GranularError } from '../../file-restore/base/file-restore-error.ts';
 import { makeDirectories } from '../../file-restore/mounting/opened-volumes.ts';
 import type { FilesOperationName, RequestOf } from '../../operations/operations.ts';
@@ -97,6 +98,12 @@ export function openVolumes(
       });
       const page = entries.slice(first, first + count);
       return { total: entries.length, first, entries: page.map(summaryOf), refused };
+    },
+    async 'files/read'({ id, volume, path, first, length }, { signal }) {
+      const root = rootOf(found(id), volume);
+      const { entry, bytes } = await readPart(root, path, { offset: first, length, signal });
+      const { size, mode, uid, gid } = entry;
+      return { size, mode, uid, gid, base64: Buffer.from(bytes).toString('base64') };
     },
     async 'files/copy'({ id, volume, paths, to, overwrite }, { signal, report }) {
       const root = rootOf(found(id), volume);

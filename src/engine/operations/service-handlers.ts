@@ -15,9 +15,12 @@ const placed = () => import('./placed.ts');
 const setPasskeys = () => import('./set-passkey.ts');
 const lockdown = () => import('./lockdown.ts');
 
+/** `files/put` needs the volumes and the hypervisors too. */
+type OwnName = Exclude<NameOf<'service'>, 'files/put'>;
+
 /** Operations that only the service carries out. */
-function ownHandlers(context: ServiceContext): Handlers<NameOf<'service'>> {
-  return bound<ServiceContext, NameOf<'service'>>(context, {
+function ownHandlers(context: ServiceContext): Handlers<OwnName> {
+  return bound<ServiceContext, OwnName>(context, {
     'store/create': (service) => service.makeStore(),
     'service/show': (service) => service.show(),
     'service/follow': async (service, _request, { report, signal }) => {
@@ -131,6 +134,12 @@ export function serviceHandlers(
   },
 ): Handlers {
   const { engine } = service;
+  // Who opens volumes has no keys: the service finds the one that is needed, and hands it on.
+  const openFiles: Handlers['files/open'] = async (request, { secrets, given, ...options }) => {
+    const { keyOfDisks } = await import('../files/served-disks.ts');
+    const key = await keyOfDisks(await engine(), request.what, secrets);
+    return files['files/open'](request, { ...options, secrets, given: key ?? given });
+  };
   return {
     ...storeHandlers({ ...store, engine, service }),
     ...inWorker,
@@ -146,11 +155,17 @@ export function serviceHandlers(
       const { factoryReset } = await import('./factory-reset.ts');
       return factoryReset(await host['host/factory-reset'](request, options), service);
     },
-    // Who opens volumes has no keys: the service finds the one that is needed, and hands it on.
-    'files/open': async (request, { secrets, given, ...options }) => {
-      const { keyOfDisks } = await import('../files/served-disks.ts');
-      const key = await keyOfDisks(await engine(), request.what, secrets);
-      return files['files/open'](request, { ...options, secrets, given: key ?? given });
+    'files/open': openFiles,
+    'files/put': async (request, options) => {
+      const [parts, { putIntoGuest }] = [
+        { engine: await engine(), hypervisors: await store.hypervisors() },
+        await import('./put-file.ts'),
+      ];
+      return putIntoGuest(
+        { ...parts, files: { ...files, 'files/open': openFiles } },
+        request,
+        options,
+      );
     },
   };
 }

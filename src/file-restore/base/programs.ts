@@ -20,6 +20,7 @@ const PACKAGES = {
   blkid: 'util-linux',
   bsdtar: 'libarchive-tools',
   cat: 'coreutils',
+  dd: 'coreutils',
   env: 'coreutils',
   find: 'findutils',
   findmnt: 'util-linux',

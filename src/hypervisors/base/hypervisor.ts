@@ -1,6 +1,7 @@
 import type { HypervisorKind } from '../../formats/store/catalog/machine.ts';
 import type { BackupDriver } from './backup-driver.ts';
 import type { Finding } from './finding.ts';
+import type { GuestFiles } from './guest-files.ts';
 import type { DescribedMachine, MachineId, MachineSummary } from './machines.ts';
 import type { RestoreDriver } from './restore-driver.ts';
 import type { RunDriver } from './run-driver.ts';
@@ -28,6 +29,8 @@ export interface Hypervisor extends AsyncDisposable {
   readonly run: RunDriver | undefined;
   /** Undefined: nothing is written back to this kind of hypervisor by this release. */
   readonly restore: RestoreDriver | undefined;
+  /** Undefined: it brings no files into guests. */
+  readonly guests: GuestFiles | undefined;
 }
 
 /** What each driver is opened with, besides an address and credentials. */

@@ -11,6 +11,7 @@ import { checkMachine } from '../libvirt/check.ts';
 import { ownIds } from '../../sys/net/unix-peer.ts';
 import { type DataWay, localWay, SHARED_SOCKETS, usualSockets } from '../libvirt/data-way.ts';
 import { readDomain } from '../libvirt/domain.ts';
+import { libvirtGuests } from '../libvirt/guest-agent.ts';
 import { eitherFiles, localFiles, pooledFiles, poolsOf } from '../libvirt/host-files.ts';
 import { isNumber } from '../libvirt/libvirt-error.ts';
 import { removeLeftScratch } from '../libvirt/left-scratch.ts';
@@ -74,6 +75,7 @@ export async function openLibvirt(
       backup: backupDriver(host),
       run: libvirtRuns(runHost),
       restore: libvirtRestores(runHost),
+      guests: libvirtGuests(host),
       [Symbol.asyncDispose]: () => link[Symbol.asyncDispose](),
     };
   } catch (cause) {

@@ -16,6 +16,8 @@ import type { QmpHost } from './qmp-host.ts';
 export interface Agent extends AsyncDisposable {
   /** As `Lines.call`. */
   call<R>(command: QmpCommand<R>, timeoutMs: number, signal: AbortSignal): Promise<R>;
+  /** The same for a command that takes something. */
+  ask: Lines['call'];
 }
 
 const SUFFIX = '.qga';
@@ -52,6 +54,7 @@ export async function openAgent(
   return {
     call: (command, timeoutMs, until) =>
       lines.call(command, undefined, { timeoutMs, signal: until }),
+    ask: lines.call,
     [Symbol.asyncDispose]: () => lines.close(),
   };
 }

@@ -8,6 +8,7 @@ import type { HypervisorTarget } from '../base/target.ts';
 import { beginBackup } from './begin-backup.ts';
 import { checkHost, checkMachine } from './check.ts';
 import { describeMachine } from './describe.ts';
+import { qmpGuests } from './guest-files.ts';
 import { listMachines, openMachine, requireDirectory } from './machines.ts';
 import { qmpDirectory } from './place.ts';
 import type { QmpHost } from './qmp-host.ts';
@@ -61,6 +62,7 @@ export async function openQmp(options: QmpOptions, signal: AbortSignal): Promise
     backup: backupDriver(host, open),
     run: undefined,
     restore: undefined,
+    guests: qmpGuests(host, open),
     async [Symbol.asyncDispose]() {
       isClosed = true;
     },

@@ -11,7 +11,7 @@ import {
   text,
   withDefault,
 } from '../../lib/schema.ts';
-import { count, first, nothing, PATH_MAX, prose, time, word } from '../base/fields.ts';
+import { count, first, line, name, nothing, PATH_MAX, prose, time, word } from '../base/fields.ts';
 import { mutation, query } from '../base/operation.ts';
 
 /*
@@ -177,4 +177,69 @@ const copy = mutation('files/copy', {
   },
 });
 
-export const operations = [open, opened, close, browse, copy] as const;
+/** An answer stays small; a file takes several. */
+export const READ_MAX = 1024 * 1024;
+
+const read = mutation('files/read', {
+  summary: 'Read a part of a file in an open volume',
+  runs: 'filesd',
+  changes: [],
+  lockdown: 'allowed',
+  request: object({
+    id,
+    volume: volumeName,
+    path: field(path, 'a file in the volume'),
+    first: first('how many bytes to skip'),
+    length: field(withDefault(integer(0, READ_MAX), READ_MAX), 'how many bytes at most'),
+  }),
+  result: object({
+    size: field(count, 'size of the whole file in bytes'),
+    mode: field(count, 'its mode as a number'),
+    uid: field(count, 'user ID of its owner'),
+    gid: field(count, 'its group ID'),
+    base64: field(text({ max: 2 * READ_MAX, min: 0 }), 'the bytes in base64'),
+  }),
+});
+
+const put = mutation('files/put', {
+  summary: 'Put a file of a recovery point or session into a running guest',
+  description:
+    "The guest's QEMU agent writes the file, and reads it back: both are compared. It keeps its owner and rights, and " +
+    'appears when it is whole, where the agent may run programs. At most 16 MiB.',
+  runs: 'service',
+  changes: [],
+  key: 'opens',
+  passkey: 'asked',
+  lockdown: 'allowed',
+  request: object({
+    what: field(line(512), 'the recovery point or session', {
+      ...{ placeholder: 'POINT|SESSION', names: 'points' },
+    }),
+    disk: field(name, 'name of the disk', { placeholder: 'DISK', names: 'disks' }),
+    path: field(path, 'a file in it', { placeholder: 'PATH' }),
+    to: field(line(PATH_MAX + 512), 'where it goes: a machine, and the whole path in its guest', {
+      placeholder: 'HYPERVISOR/MACHINE:PATH',
+    }),
+    volume: field(optional(word), 'the volume that it is in, if several have the path', {
+      placeholder: 'NAME',
+    }),
+    overwrite: field(withDefault(flag(), false), 'replace an existing file'),
+    isolated: field(withDefault(flag(), false), 'read file systems in a virtual machine only'),
+  }),
+  result: object({
+    machine: field(word, 'the machine'),
+    path: field(prose, 'where it is in its guest'),
+    size: field(count, 'its size in bytes'),
+    sha256: field(word, 'its SHA-256, in hexadecimal'),
+    replaced: field(flag(), 'whether it replaced another file'),
+    lost: field(list(prose, MANY), 'what could not be done besides: its owner, its rights'),
+  }),
+  cli: {
+    args: ['what', 'disk', 'path'],
+    examples: [
+      'files put web1@latest vda /etc/nginx/nginx.conf --to kvm1/web1:/etc/nginx/nginx.conf',
+    ],
+  },
+});
+
+export const operations = [open, opened, close, browse, read, copy, put] as const;

@@ -35,6 +35,7 @@ const EMPTY: Hypervisor = {
   },
   run: undefined,
   restore: undefined,
+  guests: undefined,
   async [Symbol.asyncDispose]() {},
 };
 

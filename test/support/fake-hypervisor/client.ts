@@ -7,6 +7,7 @@ import { backupDriver } from './backup.ts';
 import { describeMachine, type Link } from './describe.ts';
 import type { FakeHost, FakeMachine } from './host.ts';
 import { restoreDriver } from './restore.ts';
+import { guestFiles } from './guest-files.ts';
 import { runDriver } from './run.ts';
 import { type Wire, wireTo } from './wire.ts';
 
@@ -53,6 +54,7 @@ export async function connectFake(host: FakeHost, options: FakeOptions): Promise
     backup: backupDriver(open),
     run: runDriver(open),
     restore: restoreDriver(open),
+    guests: guestFiles(open),
     async [Symbol.asyncDispose]() {
       isOpen = false;
     },

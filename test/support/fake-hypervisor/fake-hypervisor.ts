@@ -1,4 +1,5 @@
 import type { MadeMachine, TestHost, TestMachine } from '../../hypervisors/rig.ts';
+import { fakeGuest } from '../fake-guest.ts';
 import { connectFake } from './client.ts';
 import { addDisk, beginJob, endJob, type FakeHost, type FakeMachine, fakeHost } from './host.ts';
 
@@ -34,7 +35,7 @@ function madeMachine(
     ...{ id, name, power: isOff ? 'off' : 'on', hasAgent, frozenBy: undefined },
     ...{ disks: new Map(), files: new Map(), tokens: new Map(), internalSnapshots: [] },
     ...{ session: undefined, aside: undefined, hasIoError: false, autostart: false },
-    job: undefined,
+    ...{ job: undefined, guest: fakeGuest() },
   };
   machine.files.set('definition', Buffer.from(`<domain id="${id}"/>`));
   machine.files.set('nvram', Buffer.from('variables'));

@@ -1,3 +1,4 @@
+import { fakeGuest } from '../fake-guest.ts';
 import { HypervisorError } from '../../../src/hypervisors/base/hypervisor-error.ts';
 import type {
   MachinePlan,
@@ -117,7 +118,7 @@ function addMachine(
   host.machines.set(id, {
     ...{ id, name, session, autostart: false, power: 'off', hasAgent: true },
     ...{ aside: undefined, hasIoError: false, frozenBy: undefined, disks, job: undefined },
-    ...{ files: new Map(), tokens: new Map(), internalSnapshots: [] },
+    ...{ files: new Map(), tokens: new Map(), internalSnapshots: [], guest: fakeGuest() },
   });
   announce(host, { kind: 'machine', id });
 }

@@ -1,3 +1,4 @@
+import type { FakeGuest } from '../fake-guest.ts';
 import type { DescribedDisk, Exclusion } from '../../../src/formats/store/catalog/machine.ts';
 import { HypervisorError } from '../../../src/hypervisors/base/hypervisor-error.ts';
 import type { MachinePower } from '../../../src/hypervisors/base/machines.ts';
@@ -22,6 +23,8 @@ export interface FakeMachine {
   hasIoError: boolean;
   autostart: boolean;
   hasAgent: boolean;
+  /** What its agent sees. */
+  readonly guest: FakeGuest;
   /** By whom its file systems are frozen. */
   frozenBy: string | undefined;
   readonly disks: Map<string, FakeDisk>;
