@@ -135,6 +135,34 @@ function changed(
   promise: string,
   { file, text, to }: Pick<Mutant, 'file' | 'text' | 'to'>,
 ): Mutant {
-  const tests = ['test/hypervisors/fake.test.ts'];
+  const tests = ['test/hypervisors/fake.test.ts'  {
+    name: 'guest file: what the agent has open stays open when a write fails',
+    file: 'src/hypervisors/guest/agent.ts',
+    text: "    await agent.ask('guest-file-close', { handle }, undefined).catch(() => {});\n",
+    to: '',
+    tests: ['test/hypervisors/guest/put-file.test.ts'],
+  },
+  {
+    name: 'guest file: its contents come before its rights',
+    file: 'src/hypervisors/guest/put-file.ts',
+    text: "    await succeed(agent, ['chmod', '600', temporary], signal);\n",
+    to: '',
+    tests: ['test/hypervisors/guest/put-file.test.ts'],
+  },
+  {
+    name: 'guest file: what was read back may be shorter',
+    file: 'src/hypervisors/guest/put-file.ts',
+    text: '    if (at !== bytes.length) throw differs(at);\n',
+    to: '',
+    tests: ['test/hypervisors/guest/put-file.test.ts'],
+  },
+  {
+    name: 'guest file: one that appeared in the meantime is replaced',
+    file: 'src/hypervisors/guest/put-file.ts',
+    text: "await runInGuest(agent, ['ln', temporary, path], signal)",
+    to: "await runInGuest(agent, ['mv', '-f', temporary, path], signal)",
+    tests: ['test/hypervisors/guest/put-file.test.ts'],
+  },
+];
   return { name: `hypervisors: ${promise}`, file, text, to, tests };
 }

@@ -1,5 +1,6 @@
 import { rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
+import type { FakeGuest } from './fake-guest.ts';
 import { lineCutter } from '../../src/formats/wire/qmp.ts';
 
 /** A guest's agent on a socket, as QEMU's channel shows it: for one client at a time. */
@@ -13,8 +14,11 @@ export interface FakeAgent extends AsyncDisposable {
   setSilent(isSilent: boolean): void;
 }
 
-/** `left`: what an earlier client did not read. */
-export async function fakeAgent(path: string, left = ''): Promise<FakeAgent> {
+/** `left`: what an earlier client did not read; `guest`: files and programs, which it has none of otherwise. */
+export async function fakeAgent(
+  path: string,
+  { left = '', guest }: { readonly left?: string; readonly guest?: FakeGuest } = {},
+): Promise<FakeAgent> {
   let isFrozen = false;
   let isSilent = false;
   let heard = 0;
@@ -57,9 +61,15 @@ export async function fakeAgent(path: string, left = ''): Promise<FakeAgent> {
           arguments?: { id?: number };
         };
         const value = answer(execute, given?.id);
-        const error = { class: 'CommandNotFound', desc: `there is no ${execute}` };
+        const say = (message: object): boolean => socket.write(`${JSON.stringify(message)}\n`);
         if (execute === 'guest-sync-delimited') socket.write(Buffer.of(0xff));
-        socket.write(`${JSON.stringify(value === undefined ? { error } : { return: value })}\n`);
+        if (value !== undefined) return void say({ return: value });
+        const desc = `there is no ${execute}`;
+        if (!guest) return void say({ error: { class: 'CommandNotFound', desc } });
+        guest.ask(execute, given, undefined).then(
+          (it) => say({ return: it }),
+          (cause: Error) => say({ error: { class: 'GenericError', desc: cause.message } }),
+        );
       }),
     );
   });

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { FormatError } from '../format-error.ts';
 import { objectIn, textIn, wholeIn } from './qmp.ts';
 
-/* Answers of the guest agent about files and programs of its guest. All throw FormatError. qmp.md, "Files of a guest". */
+/* Answers of the guest agent about files and programs. All throw FormatError. qmp.md, "Files of a guest". */
 
 /** No request or answer carries more bytes of a file: libvirt and the agent bound the lines, in base64. */
 export const GUEST_PART_MAX = 48 * 1024;

@@ -222,7 +222,7 @@ function inGuest(cause: unknown, path: string): unknown {
   });
 }
 
-/** Of a path of a guest that has programs of Unix; empty: the root. */
+/** The directory of a file, in a guest with the programs of Unix; empty: the root. */
 function parentOf(path: string): string {
   return path.slice(0, path.lastIndexOf('/'));
 }

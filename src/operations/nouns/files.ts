@@ -204,8 +204,8 @@ const read = mutation('files/read', {
 const put = mutation('files/put', {
   summary: 'Put a file of a recovery point or session into a running guest',
   description:
-    "The guest's QEMU agent writes the file, and reads it back: both are compared. It keeps its owner and rights, and " +
-    'appears when it is whole, where the agent may run programs. At most 16 MiB.',
+    "The guest's QEMU agent writes the file, and reads it back: both are compared. It keeps its owner and rights, " +
+    'and appears when it is whole, where the agent may run programs. At most 16 MiB.',
   runs: 'service',
   changes: [],
   key: 'opens',

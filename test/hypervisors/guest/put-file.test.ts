@@ -188,7 +188,7 @@ test('a file that reads back otherwise is not put into its place', async () => {
   }
 });
 
-test('at whichever command it is interrupted or fails, the old file or the new one is there, and nothing is open', async () => {
+test('at whichever command it ends, the old file or the new one is there, and nothing is open', async () => {
   const whole = fakeGuest();
   await put(whole);
   const commands = whole.heard.filter((it) => it.startsWith('guest-')).length;

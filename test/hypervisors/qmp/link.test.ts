@@ -135,7 +135,7 @@ test('who gives up leaves its answer to nobody', async () => {
 test('an agent is synchronized with: answers to those who were here before are dropped', async () => {
   const host = { directory, clock: systemClock() };
   const path = join(directory, 'web1.qga');
-  await using agent = await fakeAgent(path, '{"return": 5}\n{"error": {}}\n{"ret');
+  await using agent = await fakeAgent(path, { left: '{"return": 5}\n{"error": {}}\n{"ret' });
   await using it = await openAgent(host, 'web1', endless());
   await it.call(AGENT.freeze, 5000, endless());
   equal(agent.isFrozen, true);
