@@ -129,13 +129,7 @@ export const hypervisors: readonly Mutant[] = [
     text: 'all.push(...part);\n',
     to: 'all.push(...part);\n    break;\n',
   }),
-];
-
-function changed(
-  promise: string,
-  { file, text, to }: Pick<Mutant, 'file' | 'text' | 'to'>,
-): Mutant {
-  const tests = ['test/hypervisors/fake.test.ts'  {
+  {
     name: 'guest file: what the agent has open stays open when a write fails',
     file: 'src/hypervisors/guest/agent.ts',
     text: "    await agent.ask('guest-file-close', { handle }, undefined).catch(() => {});\n",
@@ -164,5 +158,11 @@ function changed(
     tests: ['test/hypervisors/guest/put-file.test.ts'],
   },
 ];
+
+function changed(
+  promise: string,
+  { file, text, to }: Pick<Mutant, 'file' | 'text' | 'to'>,
+): Mutant {
+  const tests = ['test/hypervisors/fake.test.ts'];
   return { name: `hypervisors: ${promise}`, file, text, to, tests };
 }
