@@ -63,13 +63,13 @@ export async function fakeAgent(
         const value = answer(execute, given?.id);
         const say = (message: object): boolean => socket.write(`${JSON.stringify(message)}\n`);
         if (execute === 'guest-sync-delimited') socket.write(Buffer.of(0xff));
-        if (value !== undefined) return void say({ return: value });
-        const desc = `there is no ${execute}`;
-        if (!guest) return void say({ error: { class: 'CommandNotFound', desc } });
-        guest.ask(execute, given, undefined).then(
-          (it) => say({ return: it }),
-          (cause: Error) => say({ error: { class: 'GenericError', desc: cause.message } }),
-        );
+        if (value !== undefined) say({ return: value });
+        else if (guest) {
+          guest.ask(execute, given, undefined).then(
+            (it) => say({ return: it }),
+            (cause: Error) => say({ error: { class: 'GenericError', desc: cause.message } }),
+          );
+        } else say({ error: { class: 'CommandNotFound', desc: `there is no ${execute}` } });
       }),
     );
   });
