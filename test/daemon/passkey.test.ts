@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { askService } from '../../src/client/service-client.ts';
 import { sentSecret } from '../../src/client/sent-secret.ts';
+import { parse } from '../../src/lib/schema.ts';
 import type { Operation } from '../../src/operations/base/operation.ts';
 import { OperationFailure } from '../../src/operations/base/failure.ts';
 import { OPERATIONS, type OperationName, type RequestOf } from '../../src/operations/operations.ts';
@@ -47,12 +48,14 @@ function requests(point: string, session: string) {
     'session/start': { point, whenFull: 'pause', ...reached },
     'session/resume': { session, ...reached },
     'restore/disk': restore,
+    'restore/images': { point, to: root, format: undefined, overwrite: false },
     'session/finalize': {
       ...{ session, to: root, format: undefined, disks: [] },
       ...{ whileRunning: true, overwrite: false, erase: [] },
     },
     'files/open': { what: point, disk: undefined, isolated: false },
     'backup/show': { point, definition: true },
+    'verify/point': parse(OPERATIONS['verify/point'].request, { point, screenshot: true }),
     'verify/show': { point, screenshot: true, picture: false, serial: false },
     'job/create': job,
     'schedule/create': { schedule: 'restores', at: 'yearly', job },
