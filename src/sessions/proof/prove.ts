@@ -17,6 +17,7 @@ import { memoryFor, proofMachine } from './proof-machine.ts';
 import { proofPlace, sweepProofs } from './proof-place.ts';
 import { startGuest } from './running-guest.ts';
 import { watchScreen } from './screen-watch.ts';
+import { startTpm } from './tpm.ts';
 import { upBecause, type Verdict, verdictOf } from './verdict.ts';
 
 /*
@@ -76,6 +77,11 @@ export async function prove(store: Store, options: ProveOptions): Promise<ProofR
     kind: asked.firmware ?? describedFirmware(machine),
     onWithout: (it) => without.push(it),
   });
+  const tpm = await startTpm(store, {
+    ...{ machine, directory: place.sockets, user },
+    onWithout: (it) => without.push(it),
+  });
+  if (tpm) stack.use(tpm);
   let lost: string | undefined;
   const disksAt = `${place.sockets}/disks`;
   const disks = stack.use(
@@ -89,7 +95,7 @@ export async function prove(store: Store, options: ProveOptions): Promise<ProofR
     memoryBytes: asked.memoryBytes ?? memoryFor(machine?.machine),
     processors: Math.min(processors(), machine?.machine?.cpu.count ?? 1, PROCESSORS_MAX),
     directory: place.sockets,
-    tpmAt: undefined,
+    tpmAt: tpm?.socket,
     forwards: portsOf(asked.checks),
   });
   without.push(...built.without);

@@ -39,7 +39,8 @@ export function asGuest(
 ): readonly [string, readonly string[]] {
   const groups = user?.groups.length ? `--groups=${user.groups.join(',')}` : '--clear-groups';
   const change = user ? [`--reuid=${user.id}`, `--regid=${user.id}`, groups] : [];
-  // The kernel forgets the signal of the parent's death when the user changes.
-  const words = [...change, '--inh-caps=-all', '--ambient-caps=-all', '--no-new-privs'];
+  // The service's own privileges are ambient; it may not call capset(2). The kernel forgets the signal of the parent's
+  // death when the user changes.
+  const words = [...change, '--ambient-caps=-all', '--no-new-privs'];
   return ['setpriv', [...words, '--pdeathsig=KILL', '--', command, ...args]];
 }

@@ -39,6 +39,15 @@ test('a machine has the devices of its description', async () => {
   deepEqual(without, []);
 });
 
+test('a TPM is of the version that is described', async () => {
+  const devices = (version: '1.2' | '2.0') => {
+    const machine = { ...MACHINE, tpm: { version } };
+    return valuesOf(proofMachine({ ...OPTIONS, machine, tpmAt: '/run/tpm' }).args, '-device');
+  };
+  ok(devices('2.0').includes('tpm-crb,tpmdev=tpm0'));
+  ok(devices('1.2').includes('tpm-tis,tpmdev=tpm0'));
+});
+
 test('a path with a comma stays one value', async () => {
   const { args } = proofMachine(OPTIONS);
   ok(valuesOf(args, '-chardev').every((it) => it.includes('path=/run/a,,b/')));
