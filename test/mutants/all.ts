@@ -22,6 +22,7 @@ import { placedSessions } from './placed-sessions.ts';
 import { sessions } from './sessions.ts';
 import { store } from './store.ts';
 import { targets } from './servers.ts';
+import { verify } from './verify.ts';
 
 export const mutants: readonly Mutant[] = [
   ...formats,
@@ -29,6 +30,7 @@ export const mutants: readonly Mutant[] = [
   ...store,
   ...sessions,
   ...proofs,
+  ...verify,
   ...placedSessions,
   ...ingest,
   ...service,

@@ -50,7 +50,7 @@ export interface Verdict {
 
 /** One restart is normal after some updates; two may be an update and a check of a disk. */
 const RESETS_MAX = 3;
-/** Longer than systems without a sign of life load drivers for, also under emulation. */
+/** Longer than a system loads drivers without a sign of life, also under emulation; of a short time, half of it. */
 const QUIET_MS = 60_000;
 
 /** What says that the guest is up; undefined: nothing does yet. */
@@ -104,7 +104,7 @@ function outOfTime(seen: Seen): Verdict | undefined {
   if (seen.screen.isBlank && seen.serial.trim() === '') {
     return verdict('hangs', `nothing was shown within ${seconds} s`);
   }
-  if (quietMs < QUIET_MS) return verdict('slow', `${seconds} s`);
+  if (quietMs < Math.min(QUIET_MS, timeoutMs / 2)) return verdict('slow', `${seconds} s`);
   const quiet = `nothing has changed for ${Math.round(quietMs / 1000)} s`;
   // A picture that rests is most often a system that is up; text, or nothing, one that does not come up.
   const isPicture = seen.screen.text === undefined && !seen.screen.isBlank;
