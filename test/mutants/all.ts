@@ -14,6 +14,7 @@ import { nbdClient } from './nbd-client.ts';
 import { network } from './network.ts';
 import { pageLocations } from './page-locations.ts';
 import { proofs } from './proofs.ts';
+import { restores } from './restores.ts';
 import { screens } from './screens.ts';
 import { sealedLog } from './sealed-log.ts';
 import { sealedOverlay } from './sealed-overlay.ts';
@@ -46,6 +47,7 @@ export const mutants: readonly Mutant[] = [
   ...hypervisors,
   ...hypervisorRuns,
   ...managed,
+  ...restores,
   ...machineBackups,
   ...libvirt,
   ...libvirtGuests,
