@@ -3,6 +3,7 @@ import type { Mutant } from './mutant.ts';
 const EVERY_CASE = 'test/sessions/placed/placed-session.test.ts';
 const WAITING = 'test/sessions/placed/waiting.test.ts';
 const DEBTS = 'test/sessions/placed/debts.test.ts';
+const SERVICE = 'test/engine/sessions/placed-sessions.test.ts';
 
 export const placedSessions: readonly Mutant[] = [
   {
@@ -74,5 +75,33 @@ export const placedSessions: readonly Mutant[] = [
     text: 'MOVING.has(record.phase) || ',
     to: '',
     tests: [DEBTS],
+  },
+  {
+    name: 'placed sessions: one that is given up is not collected once the hypervisor is back',
+    file: 'src/engine/sessions/placed/owed.ts',
+    text: 'if (!isOurs(debtOrder(debt))) continue;',
+    to: 'continue;',
+    tests: [SERVICE],
+  },
+  {
+    name: 'placed sessions: one that was being ended when the service ended is not ended',
+    file: 'src/engine/sessions/placed-sessions.ts',
+    text: "return placement !== undefined && (phase === 'keeping' || phase === 'cleaning');",
+    to: 'return placement !== undefined && phase === undefined;',
+    tests: [SERVICE],
+  },
+  {
+    name: 'placed sessions: each has a connection of its own',
+    file: 'src/engine/sessions/placed/connections.ts',
+    text: 'if (ready) return ready;',
+    to: '',
+    tests: [SERVICE],
+  },
+  {
+    name: 'placed sessions: one whose machine needs its disks is stopped',
+    file: 'src/engine/sessions/session-supervisor.ts',
+    text: '        refusePlaced(record);\n',
+    to: '',
+    tests: [SERVICE],
   },
 ];

@@ -7,6 +7,7 @@ import { newPointId } from '../../catalog/points.ts';
 import { isOwn } from '../../sessions/state/session-state.ts';
 import { listSessions, sessionStatus } from '../../sessions/state/listed-sessions.ts';
 import { SessionError } from '../../sessions/state/session-error.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
 import type { Engine, WorkOptions } from '../base/engine.ts';
 import { shownFinding } from '../hypervisors/readiness.ts';
 import { isPossible, type PlannedRun, planRun } from '../run-plan/plan-run.ts';
@@ -174,4 +175,24 @@ export async function keepThere(
     throw new SessionError('IMPOSSIBLE', `${what}: ${waits.message}`);
   }
   return { session, point: point!, damage: [] };
+}
+
+/** Rejects BUSY while a session has a machine on the hypervisor; unless forced, also while one has left something there. */
+export async function refuseUsed(
+  service: ServiceContext,
+  { hypervisor, force }: RequestOf<'hypervisor/remove'>,
+): Promise<void> {
+  const { sessions } = await listSessions((await service.engine()).store);
+  const using = sessions.find(
+    ({ record: { placement, phase } }) => placement?.hypervisor === hypervisor && !isOwn(phase),
+  );
+  if (using) {
+    const what = `session ${using.record.id} has a machine on "${hypervisor}"`;
+    throw new SystemError('BUSY', `${what}: end that first (discard, keep, migrate, abandon)`);
+  }
+  const { placed } = await service.sessions();
+  const owed = placed.owed().find(({ debt }) => debt.hypervisor === hypervisor);
+  if (!owed || force) return;
+  const what = `what session ${owed.debt.session} has left on "${hypervisor}" is not removed there yet`;
+  throw new SystemError('BUSY', `${what}: wait until it can be reached, or --force`);
 }

@@ -105,6 +105,7 @@ function otherHandlers(context: StoreContext): Handlers<Exclude<StoreOperationNa
       (await managed()).change(await hypervisors(), request, options),
     'hypervisor/remove': async ({ hypervisors, service }, request) => {
       const { remove } = await managed();
+      if (service) await (await import('./placed.ts')).refuseUsed(service, request);
       return remove(await hypervisors(), await service?.jobs(), request);
     },
     'session/keep': async ({ engine }, { session }, options) =>

@@ -302,14 +302,18 @@ const change = mutation('hypervisor/change', {
 const remove = mutation('hypervisor/remove', {
   summary: 'Remove a hypervisor, and our key for it',
   description:
-    'The command is refused while a schedule backs up from the hypervisor. Recovery points and the ' +
+    'The command is refused while a schedule backs up from the hypervisor, or a session has a machine there. ' +
+    'Recovery points and the ' +
     'machines there stay. Remove the line from authorized_keys there by hand.',
   runs: 'store',
   changes: ['hypervisor'],
   remote,
   request: object({
     hypervisor: hypervisorName,
-    force: field(withDefault(flag(), false), 'even if a schedule backs up from it'),
+    force: field(
+      withDefault(flag(), false),
+      'even if a schedule backs up from it, or a session that was given up has left something there',
+    ),
   }),
   result: object({
     hypervisor: field(word, 'name of the hypervisor'),
