@@ -177,7 +177,7 @@ export async function keepThere(
   return { session, point: point!, damage: [] };
 }
 
-/** Rejects BUSY while a session has a machine there; unless forced, also while one that was given up has left something. */
+/** Rejects BUSY while a session has a machine there; unless forced, also while a given up one has left something. */
 export async function refuseUsed(
   service: ServiceContext,
   { hypervisor, force }: RequestOf<'hypervisor/remove'>,
