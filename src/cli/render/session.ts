@@ -1,4 +1,5 @@
 import { sessionState } from '../../client/session-state.ts';
+import { placedDiskText } from '../../client/placed-text.ts';
 import { attachText, readyText } from '../../client/ready-text.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { PlacedAnswer, PlacedMachine } from '../../operations/nouns/placed.ts';
@@ -68,18 +69,9 @@ function placedText(placed: PlacedMachine): readonly string[] {
     `machine  ${machine} on ${hypervisor}${id === null ? ', not there yet' : ` (${id})`}`,
     ...(power === null ? [] : [`power    ${power}${agent}`]),
     `goal     ${goal}${pool === null ? '' : `; pool ${pool}`}`,
-    ...disks.map((it) => `disk     ${it.disk}  ${diskText(it)}`),
+    ...disks.map((it) => `disk     ${it.disk}  ${placedDiskText(it)}`),
     ...(waits === null ? [] : [`since    ${waits.since} (${waits.reason})`]),
   ];
-}
-
-function diskText({ place, done, total, rate }: PlacedMachine['disks'][number]): string {
-  const where = { ours: 'served from here', target: 'has moved', elsewhere: 'was moved by hand' };
-  const words = place === null ? 'not asked for yet' : where[place];
-  if (done === null || total === null || place === 'target') return words;
-  const percent = total === 0 ? 100 : Math.floor((100 * done) / total);
-  const speed = rate === null ? '' : `, ${formatSize(rate)}/s`;
-  return `${words}, ${percent} % copied${speed}`;
 }
 
 function sessionText(session: ShownSession): string {

@@ -1,4 +1,6 @@
-import type { SessionSummary } from '../../operations/nouns/session.ts';
+import type { PlacedMachine } from '../../operations/nouns/placed.ts';
+import type { SessionSummary, ShownSession } from '../../operations/nouns/session.ts';
+import { placedDiskText } from '../../client/placed-text.ts';
 import { sessionState } from '../../client/session-state.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import { type ConfirmDialog, following, type SessionDialog } from '../state/dialog.ts';
@@ -158,7 +160,7 @@ export const sessionKind: DialogKind<SessionDialog> = {
   },
 };
 
-function factLines(it: SessionSummary): Line[] {
+function factLines(it: ShownSession): Line[] {
   const isForeign = !it.adopted && it.holder === null;
   const own = isForeign ? 'not adopted: see "holdfast store adopt"' : sessionState(it);
   const state = it.waits === null ? own : `waits: ${it.waits}`;
@@ -170,6 +172,24 @@ function factLines(it: SessionSummary): Line[] {
     fact('State', `${state}${served}`),
     fact('Where', it.listen === '' ? '-' : it.listen),
     fact('Takes', `${formatSize(it.takenBytes)} on the disk of the store`),
+    ...(it.placed ? placedLines(it.placed) : []),
+  ];
+}
+
+/** Its machine on a hypervisor. */
+function placedLines({
+  hypervisor,
+  machine,
+  power,
+  heartbeat,
+  disks,
+  waits,
+}: PlacedMachine): Line[] {
+  const agent = heartbeat === true ? ', its agent answers' : '';
+  return [
+    fact('There', `${machine} on ${hypervisor}: ${power ?? 'not known'}${agent}`),
+    ...disks.map((disk) => fact('Disk', `${disk.disk} ${placedDiskText(disk)}`)),
+    ...(waits === null ? [] : [fact('Since', `${utc(waits.since)} UTC`)]),
   ];
 }
 

@@ -1,5 +1,5 @@
 import type { JobSummary } from '../../operations/nouns/job.ts';
-import type { SessionSummary } from '../../operations/nouns/session.ts';
+import type { ShownSession } from '../../operations/nouns/session.ts';
 import type { ResultOf } from '../../operations/operations.ts';
 import { type Call, type Known, UNKNOWN, type Work } from './service.ts';
 
@@ -113,7 +113,7 @@ interface Followed<K extends string, T> {
   readonly log: FollowedLog;
 }
 export type JobDialog = Followed<'job', JobSummary>;
-export type SessionDialog = Followed<'session', SessionSummary>;
+export type SessionDialog = Followed<'session', ShownSession>;
 export type FollowedDialog = JobDialog | SessionDialog;
 
 export function following(kind: FollowedDialog['kind'], id: string): FollowedDialog {

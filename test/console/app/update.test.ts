@@ -296,6 +296,19 @@ test('a session is seen with what goes through it, what is done with it, and its
   );
 });
 
+test('a session whose machine is on a hypervisor is seen with its power, and how far its disks are', async () => {
+  const driven = onSessions('unknown');
+  driven.type('\r');
+  const disk = { disk: 'vda', place: 'ours', done: 512, total: 1024, rate: 2048 } as const;
+  const placed = {
+    ...{ hypervisor: 'kvm1', machine: 'web1', id: 'uuid', goal: 'move' as const },
+    ...{ power: 'on' as const, heartbeat: true, pool: 'fast', disks: [disk], waits: null },
+  };
+  driven.answer('session/show', { ...session(), placed, attach: null, overlay: null });
+  match(driven.text(), /There +web1 on kvm1: on, its agent answers/);
+  match(driven.text(), /Disk +vda served from here, 50 % copied, 2\.00 KiB\/s/);
+});
+
 test('a list of sessions says what is being done with each, from here or by a job', async () => {
   const driven = onSessions();
   const request = { session: 'web-1a2b3c' };
