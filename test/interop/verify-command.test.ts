@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { holdfastIn, spawnCliIn } from '../support/cli.ts';
+import { type CliProcess, holdfastIn, spawnCliIn } from '../support/cli.ts';
 import { backUpDescribed, notesOf } from '../support/described-points.ts';
 import { MACHINE } from '../support/machine-description.ts';
 import { bootSector, proofGuestMissing } from '../support/proof-guest.ts';
@@ -57,20 +57,41 @@ test('a machine with its SCSI disk, its cards and its TPM is booted, and a point
   ok(again.code !== 10 && again.code !== 0, 'a picture that is there is not replaced');
 });
 
+const parent = join(store, 'verify');
+
+/** A boot of a guest that only waits, in a process of its own. */
+async function booting(
+  point: string,
+): Promise<{ readonly child: CliProcess; readonly id: string }> {
+  const words = ['verify', point, '--firmware', 'bios', '--accel', 'tcg', ...secrets];
+  const child = spawnCliIn([], words);
+  let id = '';
+  await until('QEMU runs', () => {
+    id = readdirSync(parent).find((it) => /^[0-9a-f]{16}$/.test(it)) ?? '';
+    return id !== '' && guestsOf(`verify-${id}/qmp`).length > 0;
+  });
+  return { child, id };
+}
+
+test('a boot that is interrupted leaves nothing', { skip }, async () => {
+  const image = join(root, 'waits.raw');
+  writeFileSync(image, bootSector('.'));
+  const { id: point } = await backUpDescribed(store, 'waits', { image });
+  const { child, id } = await booting(point);
+  child.kill('SIGINT');
+  const [code] = (await once(child, 'close')) as [number | null];
+  equal(code, 130);
+  deepEqual(readdirSync(parent), []);
+  deepEqual(guestsOf(`verify-${id}/`), []);
+});
+
 test('a boot whose process is killed ends at once, and the next one removes what it has left', {
   skip,
 }, async () => {
   const image = join(root, 'hangs.raw');
   writeFileSync(image, bootSector('.'));
   const { id: point } = await backUpDescribed(store, 'hangs', { image });
-  const words = ['verify', point, '--firmware', 'bios', '--accel', 'tcg', ...secrets];
-  const child = spawnCliIn([], words);
-  const parent = join(store, 'verify');
-  let id = '';
-  await until('QEMU runs', () => {
-    id = readdirSync(parent).find((it) => /^[0-9a-f]{16}$/.test(it)) ?? '';
-    return id !== '' && guestsOf(`verify-${id}/qmp`).length > 0;
-  });
+  const { child, id } = await booting(point);
   child.kill('SIGKILL');
   await once(child, 'close');
   await until('QEMU is gone', () => guestsOf(`verify-${id}/`).length === 0);

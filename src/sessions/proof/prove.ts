@@ -51,8 +51,18 @@ export interface AskedProof {
 const LOOK_MS = 250;
 const PROCESSORS_MAX = 4;
 
-/** Rejects UNSUPPORTED if this box cannot boot it: nothing is known of the point then. */
+/** Rejects UNSUPPORTED if this box cannot boot it: nothing is known of the point then; with the signal's reason. */
 export async function prove(store: Store, options: ProveOptions): Promise<ProofResult> {
+  try {
+    return await boot(store, options);
+  } catch (cause) {
+    // Whatever was under way was interrupted, each part in its own words.
+    options.signal.throwIfAborted();
+    throw cause;
+  }
+}
+
+async function boot(store: Store, options: ProveOptions): Promise<ProofResult> {
   const { set, point, asked, signal, onStep } = options;
   const { clock } = store;
   const started = clock.now().toISOString();
