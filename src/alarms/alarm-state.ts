@@ -52,6 +52,8 @@ const ENDS = {
   'damaged-overlay': 'both',
   'notify-failing': 'gone',
   'job-failed': 'either',
+  'proof-failed': 'either',
+  'proof-late': 'gone',
   'clock-jump': 'acknowledged',
   trouble: 'acknowledged',
   'audit-broken': 'both',

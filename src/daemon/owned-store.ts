@@ -21,6 +21,7 @@ import {
   renewSharedDisks,
   type SharedDisksPlace,
 } from '../engine/sessions/shared-disks.ts';
+import { type ProofNeeds, proofRuns } from '../engine/verify/proof-runs.ts';
 import { recordGrowth } from '../engine/watch/growth.ts';
 import { openJobKeys } from '../engine/jobs/job-keys.ts';
 import { jobWork, laneOf } from '../engine/jobs/job-work.ts';
@@ -32,7 +33,7 @@ import {
 import type { JobRecord } from '../formats/store/service/job.ts';
 import { hasEnded } from '../jobs/job-state.ts';
 import { openJobFiles } from '../jobs/job-files.ts';
-import { openQueue } from '../jobs/queue.ts';
+import { type JobQueue, openQueue } from '../jobs/queue.ts';
 import { openSchedules } from '../jobs/schedules.ts';
 import { foreignOrders } from '../engine/operations/adoption.ts';
 import { refuseLinks } from '../store/directory/own-directories.ts';
@@ -60,6 +61,8 @@ export interface OwnOptions {
   readonly inWorker: Handlers<WorkerOperationName>;
   readonly hypervisors: () => Promise<Hypervisors>;
   readonly rules: MonitorOptions['rules'];
+  /** What all boots for proofs together may use. */
+  readonly proofBudget: () => ProofNeeds;
   readonly senders: MonitorOptions['senders'];
   readonly ownConditions: MonitorOptions['ownConditions'];
   readonly log: Log;
@@ -122,8 +125,7 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   const engine: Engine = { ...opened, disks };
   const sessions = stack.use(openSessions(engine, { ...options, onEvent }));
   const inWorker = withdrawnFirst(options.inWorker, { engine, sessions });
-  const opening = (): Promise<JobService> =>
-    openJobs(stack, engine, { ...options, inWorker, monitor });
+  const opening = () => openJobs(stack, engine, { ...options, inWorker, monitor, sessions });
   const early = met === 'first' ? await opening() : undefined;
   if (early) await noted(options.log, () => adoptOnce(engine, { jobs: early, monitor, audit }));
   await clearLeftSockets(options.log);
@@ -241,7 +243,18 @@ function nbdConditions(message: string | undefined): Condition[] {
 async function openJobs(
   stack: AsyncDisposableStack,
   engine: Engine,
-  { secrets, log, feed, inWorker, monitor }: OwnOptions & { readonly monitor: Monitor },
+  {
+    secrets,
+    log,
+    feed,
+    inWorker,
+    proofBudget,
+    monitor,
+    sessions,
+  }: OwnOptions & {
+    readonly monitor: Monitor;
+    readonly sessions: SessionSupervisor;
+  },
 ): Promise<JobService> {
   const keys = openJobKeys(secrets);
   const { store } = engine;
@@ -250,10 +263,17 @@ async function openJobs(
     checksOf: store.checks,
   });
   const onTrouble = (message: string): void => monitor.trouble(message);
-  const queue = stack.use(
+  const proofs = proofRuns({
+    ...{ clock: store.clock, budget: proofBudget },
+    recoveries: () => sessions.counts().running,
+  });
+  const queue: JobQueue = stack.use(
     await openQueue({
       ...{ world: store, files, onTrouble, laneOf },
-      attempt: jobWork(engine, { keys, inWorker }),
+      attempt: jobWork(engine, {
+        ...{ keys, inWorker, runs: proofs },
+        submit: (draft) => queue.submit(draft),
+      }),
       onChange(job) {
         const { id, state, reason = null } = job;
         if (hasEnded(job)) keys.forgetJob(id);
@@ -269,7 +289,7 @@ async function openJobs(
   const schedules = stack.use(
     await openSchedules({ world: store, files, queue, onTrouble, onMissed }),
   );
-  return { queue, schedules, keys, files };
+  return { queue, schedules, keys, files, proofs };
 }
 
 function wordsOf({ id, state, reason }: JobRecord): string {

@@ -16,6 +16,7 @@ import { countsOf } from '../engine/jobs/job-service.ts';
 import { checkLockdown } from '../engine/operations/lockdown.ts';
 import { refuseSecretFiles } from '../engine/secrets/secret-files.ts';
 import { type IngestMeter, ingestMeter } from '../engine/watch/throughput.ts';
+import { budgetOf } from '../engine/verify/proof-runs.ts';
 import { TOKENS_FILE } from '../engine/secrets/tokens.ts';
 import { makeStore } from '../engine/points/stores.ts';
 import {
@@ -98,7 +99,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     lateStore(store, {
       ...{ secrets, log, feed, inWorker, ingest, onChange, sockets, nbd },
       hypervisors: ownHypervisors,
-      rules: () => rulesOf(settings.now()),
+      ...ruled(settings.now),
       ownConditions: () => [...settings.conditions(), ...listenConditions(notServed)],
       senders: senders(world, settings.now),
     }),
@@ -309,6 +310,11 @@ function alarmsOf(store: OwnedStore | undefined): ResultOf<'service/show'>['alar
   if (!store) return { critical: 0, warning: 0, acknowledged: 0, untold: 0 };
   const { alarms, untold } = store.monitor;
   return { ...alarmCounts(alarms), untold: untold() };
+}
+
+/** What the settings of the moment say. */
+function ruled(now: () => Settings): Pick<OwnOptions, 'rules' | 'proofBudget'> {
+  return { rules: () => rulesOf(now()), proofBudget: () => budgetOf(now().proofs) };
 }
 
 function rulesOf({ alarms, lockdown }: Settings): MonitorRules {

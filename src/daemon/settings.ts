@@ -25,6 +25,8 @@ const PATH_MAX = 4096;
 const SETS_MAX = 1000;
 const NETWORKS_MAX = 256;
 const FILE_LENGTH_MAX = 256 * 1024;
+const MIB_MAX = 1024 ** 3;
+const PROCESSORS_MAX = 65_536;
 
 const path = text({ max: PATH_MAX, pattern: /^\//, words: 'a path that begins with "/"' });
 
@@ -73,6 +75,16 @@ const SETTINGS = object({
       latePeriods: withDefault(integer(1, 1000), ALARMS.latePeriods),
     }),
     ALARMS,
+  ),
+  /** What all boots for proofs of recovery together may use. */
+  proofs: withDefault(
+    object({
+      /** In MiB; default: half of the memory of this host. */
+      memory: optional(integer(256, MIB_MAX)),
+      /** Default: all of this host. */
+      processors: optional(integer(1, PROCESSORS_MAX)),
+    }),
+    { memory: undefined, processors: undefined },
   ),
   lockdown: withDefault(
     /** How many people must approve its end. */

@@ -10,6 +10,8 @@ const NOT_ASKED = {
   'backup/machine': 'writes new points',
   'session/keep': 'writes a new point; the session needed the passkey when it was started',
   'store/upgrade': 'rewrites records',
+  'verify/latest': 'shows whether machines boot',
+  'verify/measure': 'shows how many of them boot at once',
   'job/unlock': 'the job needed the passkey when it was created',
 } as const;
 

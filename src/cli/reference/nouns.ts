@@ -49,6 +49,7 @@ const sets = derived(() => import('../render/set.ts'));
 const sshs = derived(() => import('../render/ssh.ts'));
 const stores = derived(() => import('../render/store.ts'));
 const tokens = derived(() => import('../render/token.ts'));
+const verifies = derived(() => import('../render/verify.ts'));
 
 export const NOUNS: readonly Noun[] = [
   {
@@ -129,6 +130,7 @@ export const NOUNS: readonly Noun[] = [
     commands: {
       '': byHand(() => import('../commands/backups/verify-point.ts')),
       show: byHand(() => import('../commands/backups/verify-show.ts')),
+      ...verifies('verify', 'latest', 'measure', 'capacity'),
     },
   },
   {

@@ -1,6 +1,10 @@
+import { capacityText } from '../../client/capacity-text.ts';
 import { proofFacts } from '../../client/proof-facts.ts';
 import { proofText } from '../../client/proof-text.ts';
-import { fact } from '../base/output.ts';
+import { formatSize } from '../../lib/sizes.ts';
+import type { CapacityFigure } from '../../operations/nouns/verify.ts';
+import { NotProven } from '../base/command-errors.ts';
+import { fact, table } from '../base/output.ts';
 import type { Renders } from './render.ts';
 
 export const render = {
@@ -11,4 +15,40 @@ export const render = {
       fact('proof', proofText(proof)),
       ...proofFacts(proof).map(([head, text]) => fact(head, text)),
     ].join('\n'),
+  'verify/latest': {
+    text: ({ points, notTried }) =>
+      table(
+        ['MACHINE', 'POINT', 'PROOF', 'FOUND'],
+        [
+          ...points.map(({ machine, point, verdict, state, reason }) => [
+            ...[machine, point, verdict === 'proven' ? 'proven' : 'FAILED'],
+            `${state}: ${reason}`,
+          ]),
+          ...notTried.map(({ machine, point, reason }) => [machine, point, 'NOT TRIED', reason]),
+        ],
+      ),
+    failure({ points, notTried }) {
+      const bad = points.filter(({ verdict }) => verdict === 'failed').length + notTried.length;
+      if (bad === 0) return undefined;
+      return new NotProven(`${bad} of ${points.length + notTried.length} are not proven`);
+    },
+  },
+  'verify/measure': measuredText,
+  'verify/capacity': ({ figure }) => (figure ? measuredText(figure) : capacityText(figure)),
 } satisfies Renders;
+
+function measuredText(figure: CapacityFigure): string {
+  const { steps, point, set, processors, accelerator } = figure;
+  return [
+    `${capacityText(figure)}.`,
+    `Measured with ${set}/${point} on ${processors} processors, ${accelerator === 'kvm' ? 'KVM' : 'emulation'}.`,
+    '',
+    table(
+      ['CLONES', 'UP', 'BOOT', 'READ P99', 'READ'],
+      steps.map(({ clones, up, bootMs, readP99Us, readBytes }) => [
+        ...[String(clones), String(up), `${(bootMs / 1000).toFixed(1)} s`],
+        ...[`${(readP99Us / 1000).toFixed(1)} ms`, formatSize(readBytes)],
+      ]),
+    ),
+  ].join('\n');
+}

@@ -2,6 +2,7 @@ import type { Dialog } from '../state/dialog.ts';
 import { type Model, type Next, type Query, still } from '../state/model.ts';
 import { jobKind } from '../pages/jobs.ts';
 import { filterKind } from '../pages/points.ts';
+import { proofKind } from '../pages/proof.ts';
 import { sessionKind } from '../pages/sessions.ts';
 import type { Key } from '../terminal/keys.ts';
 import type { Line } from '../terminal/screen.ts';
@@ -26,6 +27,7 @@ const KINDS: Kinds = {
   filter: filterKind,
   leave: leaveKind,
   text: textKind,
+  proof: proofKind,
   job: jobKind,
   session: sessionKind,
 };

@@ -18,6 +18,7 @@ import {
 import { type Answer, type Failure, UNKNOWN } from '../state/service.ts';
 import { addedDialog, identifiedDialog, testedDialog } from '../pages/hypervisors.ts';
 import { withDisks } from '../pages/machine-forms.ts';
+import { proofDialog } from '../pages/proof.ts';
 import { stepOn } from '../pages/set-up.ts';
 import { utc } from '../terminal/times.ts';
 import { recoveryKeyDialog } from '../widgets/recovery-key.ts';
@@ -150,6 +151,7 @@ function shownAfter(
     const title = isFailure ? 'Something does not work' : 'The network works';
     return textDialog(title, lines.join('\n'), isFailure);
   }
+  if (name === 'verify/show' || name === 'verify/point') return proofDialog(result);
   if (name === 'hypervisor/add') return addedDialog(result);
   if (name === 'hypervisor/machines') return form && withDisks(form, result.machines[0]!);
   if (name === 'hypervisor/identify') return form && identifiedDialog(result, form.values);
@@ -167,6 +169,10 @@ function failureIn({ name, result }: Answer): string | undefined {
   }
   if (name === 'hypervisor/test') {
     return result.ready ? undefined : 'a backup cannot begin';
+  }
+  if (name === 'verify/point') {
+    const { verdict, state, reason } = result.proof;
+    return verdict === 'proven' ? undefined : `it does not work: ${state}: ${reason}`;
   }
   if (name === 'session/keep' && result.damage.length > 0) {
     const places = result.damage.map(({ where, what }) => `${where}: ${what}`);
@@ -187,6 +193,7 @@ function outcome({ name, result }: Answer): string {
   if (name === 'job/create') return `created job ${result.job}`;
   if (name === 'job/unlock') return 'unlocked';
   if (name === 'job/cancel') return result.state === 'canceled' ? 'done' : 'cancellation requested';
+  if (name === 'verify/point') return `${result.proof.verdict}: ${result.proof.reason}`;
   if (name !== 'schedule/create') return 'done';
   return result.next === null ? 'created' : `first job at ${utc(result.next)} UTC`;
 }

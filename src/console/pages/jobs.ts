@@ -92,6 +92,7 @@ export function workText({ kind, request }: Pick<JobSummary, 'kind' | 'request'>
   if (kind === 'restore-machine-disk') {
     return `restore of ${text('disk')} of ${text('point')} to ${text('to')}`;
   }
+  if (kind === 'verify') return `proof of the latest points of ${text('set')}`;
   if (kind === 'keep' || kind === 'finalize') return `${kind} session ${text('session')}`;
   return request['readData'] === true ? `${kind} of all data` : kind;
 }
@@ -170,12 +171,14 @@ const JOB_FIELDS = [
   'request.disks',
   'request.changed',
   'request.exclude',
+  'request.machines',
   'request.consistency',
   'request.retention.last',
   'request.retention.daily',
   'request.retention.weekly',
   'request.retention.monthly',
   'request.retention.yearly',
+  'request.thenVerify',
   'request.readData',
 ];
 
@@ -185,13 +188,16 @@ export function jobQuestions({ set = '', machine = '', disks = [] }: JobHints, a
     asks: JOB_FIELDS.map((it) => `${at}${it}`),
     // Other kinds are started from a session, or from a disk.
     meanings: {
-      [`${at}kind`]: { backup: 'backup', check: 'check', 'backup-machine': 'backup-machine' },
+      [`${at}kind`]: {
+        ...{ backup: 'backup', check: 'check', 'backup-machine': 'backup-machine' },
+        verify: 'verify',
+      },
     },
     fields: {
       [`${at}kind`]: {
         note:
           'backup: of disk images; check: look for damage in the store; backup-machine: of machines of a ' +
-          'hypervisor',
+          'hypervisor; verify: boot the latest recovery points',
       },
     },
     values: {

@@ -29,6 +29,7 @@ function questions({ from, sets }: Machines, at = '') {
   const fields = [
     ...['set', ...(isOne ? ['machine'] : []), 'exclude', 'consistency', 'strict', 'window'],
     ...rules,
+    'thenVerify',
   ];
   return {
     asks: fields.map((it) => `${at}request.${it}`),

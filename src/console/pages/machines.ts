@@ -1,3 +1,4 @@
+import { briefProof } from '../../client/proof-text.ts';
 import type { ShownMachine } from '../../operations/nouns/hypervisor.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
 import type { HostedMachines, Model } from '../state/model.ts';
@@ -16,7 +17,7 @@ const NONE = 'No hypervisor is chosen: press Enter on one on the page Hypervisor
 
 /** The most that one request takes. */
 const MARKED_MAX = 256;
-const WIDTHS = [1, 23, 9, 16, 11];
+const WIDTHS = [1, 19, 7, 16, 11, 11];
 
 interface OnHypervisor {
   readonly machine: ShownMachine;
@@ -90,14 +91,16 @@ function machinesBody(model: Model): readonly Line[] {
   const title = `${what} (${it.hypervisor})`;
   return listBody(model, {
     known: listed(model),
-    heading: columns(['', title, 'POWER', 'BACKUP (UTC)', 'CONSISTENCY', 'SET'], WIDTHS),
+    heading: columns(['', title, 'POWER', 'BACKUP (UTC)', 'CONSISTENCY', 'PROOF', 'SET'], WIDTHS),
     none: `${it.hypervisor} has no machines.`,
     text: (machine) => machineText(machine, marked.has(machine.machine)),
   });
 }
 
-function machineText({ machine, power, last }: ShownMachine, isMarked: boolean): string {
+function machineText({ machine, power, last, proof }: ShownMachine, isMarked: boolean): string {
   const backup =
-    last === null ? ['no backup'] : [utc(last.created), last.consistency ?? '', last.set];
+    last === null
+      ? ['no backup']
+      : [utc(last.created), last.consistency ?? '', briefProof(proof), last.set];
   return columns([isMarked ? '*' : ' ', machine, power, ...backup], WIDTHS);
 }

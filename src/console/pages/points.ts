@@ -1,3 +1,4 @@
+import { briefProof } from '../../client/proof-text.ts';
 import type { PointSummary } from '../../operations/nouns/backup.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { Dialog, FormDialog } from '../state/dialog.ts';
@@ -12,6 +13,7 @@ import { type DialogKind, key, keysFor, type Page } from '../widgets/page.ts';
 import { escape, input, paragraph, typing } from '../widgets/typed.ts';
 import { openFiles } from './files.ts';
 import { jobForm } from './jobs.ts';
+import { showProof, verifyForm } from './proof.ts';
 
 /* All recovery points, a search among them, and the form that runs one. */
 
@@ -29,7 +31,7 @@ const POINTS = paged('points', {
   also: ({ points }, { damaged }) => ({ points: { ...points, damaged } }),
 });
 
-const WIDTHS = [16, 20, 12, 7];
+const WIDTHS = [16, 18, 10, 7, 12];
 const onPoint = keysFor(({ points }) => chosenIn(points), 'No recovery point is chosen.');
 
 export const pointsPage: Page = {
@@ -37,8 +39,9 @@ export const pointsPage: Page = {
   keys: [
     onPoint(['enter', 'r'], 'recover', (it) => runForm(nameOf(it))),
     onPoint('f', 'files', (it) => openFiles(nameOf(it))),
+    onPoint('v', 'proof', (it) => (it.proof ? showProof(nameOf(it)) : verifyForm(nameOf(it)))),
     key('/', 'search', ({ points }) => ({ kind: 'filter', typed: points.filter })),
-    onPoint('b', 'back up again', jobForm),
+    onPoint('b', 'back up', jobForm),
     key(
       'escape',
       'all',
@@ -60,11 +63,11 @@ function pointsBody(model: Model): readonly Line[] {
   const search = filter === '' ? '' : `, with "${filter}" in their ID (Esc: all)`;
   const lost = damaged.length > 0 ? `, ${damaged.length} DAMAGED near here` : '';
   return pagedBody(model, model.points, {
-    heading: columns(['CREATED (UTC)', 'MACHINE', 'SET', 'FROM', 'DISKS'], WIDTHS),
+    heading: columns(['CREATED (UTC)', 'MACHINE', 'SET', 'FROM', 'PROOF', 'DISKS'], WIDTHS),
     note: `${search}${lost}`,
-    text({ created, machine, set, origin, disks }) {
+    text({ created, machine, set, origin, proof, disks }) {
       const sizes = disks.map(({ name, size }) => `${name} ${formatSize(size)}`).join(', ');
-      return columns([utc(created), machine, set, origin, sizes], WIDTHS);
+      return columns([utc(created), machine, set, origin, briefProof(proof), sizes], WIDTHS);
     },
   });
 }

@@ -12,6 +12,7 @@ export type Dialog =
   | JobDialog
   | SessionDialog
   | TextDialog
+  | ProofDialog
   | SecretDialog
   | RecoveryKeyDialog
   | { readonly kind: 'filter'; readonly typed: string }
@@ -22,6 +23,13 @@ export interface TextDialog {
   readonly title: string;
   readonly text: string;
   readonly isFailure: boolean;
+  readonly top: number;
+}
+
+/** The last proof of a recovery point. */
+export interface ProofDialog {
+  readonly kind: 'proof';
+  readonly shown: ResultOf<'verify/show'>;
   readonly top: number;
 }
 

@@ -1,4 +1,4 @@
-import { LEVELS, type Line, printable, type Size, type Style } from './screen.ts';
+import { type Halves, LEVELS, type Line, printable, type Size, type Style } from './screen.ts';
 
 /*
  * Turns lines into bytes for a terminal. Only cells that changed since the last frame are sent: a whole frame takes
@@ -15,6 +15,7 @@ export interface Abilities {
 interface Cell {
   readonly char: string;
   readonly style: Style;
+  readonly halves?: Halves | undefined;
 }
 
 /** The contents of the terminal. */
@@ -25,6 +26,7 @@ export interface Frame {
 
 /** A character for each of LEVELS. */
 const BLOCKS = ' \u2581\u2582\u2583\u2584\u2585\u2586\u2588';
+const UPPER_HALF = '\u2580';
 const BLANK: Cell = { char: ' ', style: 'plain' };
 const CSI = '\u001b[';
 
@@ -80,7 +82,8 @@ export function render(
     const [old = [], line = []] = [isSame ? before.lines[row] : undefined, lines[row]];
     // Most rows stay the same: making cells for them would be wasted work, every second.
     if (isSameLine(old, line)) continue;
-    output += changed(cellsOf(old, size), cellsOf(line, size), { row, codes, blocks });
+    const cells = cellsOf(line, size);
+    output += changed(cellsOf(old, size), cells, { row, codes, blocks, colors });
   }
   return { frame: { size, lines }, output };
 }
@@ -88,14 +91,17 @@ export function render(
 function isSameLine(a: Line, b: Line): boolean {
   return (
     a.length === b.length &&
-    a.every(({ text, style }, at) => text === b[at]!.text && style === b[at]!.style)
+    a.every(
+      ({ text, style, halves }, at) =>
+        text === b[at]!.text && style === b[at]!.style && halves === b[at]!.halves,
+    )
   );
 }
 
 /** Without the blanks at the end: a missing cell is a blank. */
 function cellsOf(line: Line, { columns }: Size): readonly Cell[] {
-  const cells = line.flatMap(({ text, style }) =>
-    Array.from(printable(text), (char): Cell => ({ char, style })),
+  const cells = line.flatMap(({ text, style, halves }) =>
+    Array.from(printable(text), (char, at): Cell => ({ char, style, halves: halves?.[at] })),
   );
   // After the last column a terminal may or may not continue on the next row, so that column stays empty.
   const shown = cells.slice(0, columns - 1);
@@ -110,10 +116,12 @@ function changed(
     row,
     codes,
     blocks,
+    colors,
   }: {
     readonly row: number;
     readonly codes: Readonly<Record<Style, string>>;
     readonly blocks: boolean;
+    readonly colors: boolean;
   },
 ): string {
   const length = Math.max(before.length, after.length);
@@ -125,10 +133,16 @@ function changed(
   let end = length;
   while (!differs(end - 1)) end--;
   const written = Math.min(end, after.length);
-  let style: Style = 'plain';
+  let style: Style | 'picture' = 'plain';
   let text = '';
   for (let at = first; at < written; at++) {
     const it = after[at]!;
+    if (it.halves && blocks && colors) {
+      const [top, bottom] = it.halves;
+      text += `${CSI}38;5;${top};48;5;${bottom}m${UPPER_HALF}`;
+      style = 'picture';
+      continue;
+    }
     if (it.style !== style) text += `${CSI}${codes[it.style]}m`;
     style = it.style;
     text += blocks && it.style === 'graph' ? BLOCKS[LEVELS.indexOf(it.char)] : it.char;
@@ -139,5 +153,6 @@ function changed(
 }
 
 function isEqual(a: Cell, b: Cell): boolean {
-  return a.char === b.char && a.style === b.style;
+  const isSame = a.char === b.char && a.style === b.style;
+  return isSame && a.halves?.join() === b.halves?.join();
 }

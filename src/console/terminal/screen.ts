@@ -5,7 +5,14 @@ export type Style = 'plain' | 'strong' | 'bar' | 'good' | 'warning' | 'bad' | 'g
 export interface Piece {
   readonly text: string;
   readonly style: Style;
+  /**
+   * For a picture, of each character: the colors of its upper and its lower half, as numbers of xterm's 256. The text
+   * is for terminals without them.
+   */
+  readonly halves?: readonly Halves[];
 }
+
+export type Halves = readonly [top: number, bottom: number];
 
 export type Line = readonly Piece[];
 
@@ -23,10 +30,10 @@ export function clipped(line: Line, width: number): Line {
   const length = line.reduce((sum, { text }) => sum + text.length, 0);
   if (length <= width) return line;
   let left = width - 1;
-  const kept = line.map(({ text, style }): Piece => {
+  const kept = line.map(({ text, style, halves }): Piece => {
     const part = text.slice(0, left);
     left -= part.length;
-    return { text: part, style };
+    return { text: part, style, ...(halves && { halves }) };
   });
   return [...kept, { text: '~', style: 'plain' }];
 }

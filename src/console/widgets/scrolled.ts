@@ -18,7 +18,7 @@ const SCROLLS: Readonly<Record<string, (rows: number) => number>> = {
 };
 
 /** `rows`: the number of visible rows. `to` returns the dialog moved by a number of rows. */
-function scrolling(
+export function scrolling(
   label: string,
   rows: (model: Model) => number,
   to: (model: Model, by: number) => Dialog,
@@ -26,14 +26,14 @@ function scrolling(
   return key(Object.keys(SCROLLS), label, (model, name) => to(model, SCROLLS[name]!(rows(model))));
 }
 
-const BACK = key(['enter', 'escape'], 'back', closed);
+export const BACK = key(['enter', 'escape'], 'back', closed);
 
 export function textDialog(title: string, text: string, isFailure = false): TextDialog {
   return { kind: 'text', title, text, isFailure, top: 0 };
 }
 
 /** Rows for a text below its title. */
-function textRows(model: Model): number {
+export function textRows(model: Model): number {
   return bodyRows(model) - 2;
 }
 

@@ -71,7 +71,9 @@ export async function checkJob(
 
 /** The set whose key a job needs. */
 export async function setOf(engine: Engine, job: Exclude<Job, { kind: 'check' }>): Promise<string> {
-  if (job.kind === 'backup' || job.kind === 'backup-machine') return job.request.set;
+  if (job.kind === 'backup' || job.kind === 'backup-machine' || job.kind === 'verify') {
+    return job.request.set;
+  }
   if (isRestore(job)) {
     return (await findPoint(engine.store, job.request.point)).set;
   }

@@ -11,6 +11,8 @@ export interface JobKeys {
   /** A key given for a job of a schedule also serves the schedule's later jobs. */
   give(job: Owner, secret: GivenSecret): void;
   giveSchedule(name: string, secret: GivenSecret): void;
+  /** Also keeps the key of a job for one that follows from it. */
+  lend(job: Owner, follower: string): void;
   /** Notes the result of an attempt; `set`: the job needs the key of that set. */
   tried(job: string, set: string | undefined): void;
   /** The set whose key a job waits for. */
@@ -37,6 +39,11 @@ export function openJobKeys(secrets: SecretSource): JobKeys {
       attempts.delete(id);
       if (schedule === undefined) ofJobs.set(id, secret);
       else ofSchedules.set(schedule, secret);
+    },
+    lend(job, follower) {
+      const secret = givenFor(job);
+      // A copy: each is wiped with its own job.
+      if (secret) ofJobs.set(follower, structuredClone(secret));
     },
     giveSchedule: (name, secret) => void ofSchedules.set(name, secret),
     tried: (job, set) => void attempts.set(job, set),

@@ -10,6 +10,7 @@ import type { JobSummary, ScheduleOutcome, ScheduleSummary } from '../../operati
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import { JobError } from '../../jobs/job-error.ts';
 import { type Engine, openSet } from '../base/engine.ts';
+import type { ProofRuns } from '../verify/proof-runs.ts';
 import { checkJob, setOf } from './job-checks.ts';
 import type { JobKeys } from './job-keys.ts';
 import type { CallOptions } from '../base/call.ts';
@@ -20,6 +21,7 @@ export interface JobService {
   readonly schedules: Schedules;
   readonly keys: JobKeys;
   readonly files: JobFiles;
+  readonly proofs: ProofRuns;
 }
 
 /** A key that comes with the request is kept in memory until the job has ended. */

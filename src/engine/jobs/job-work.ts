@@ -2,7 +2,7 @@ import { parse } from '../../lib/schema.ts';
 import type { JobKind, JobRecord } from '../../formats/store/service/job.ts';
 import { asError } from '../../lib/as-error.ts';
 import type { Outcome } from '../../jobs/job-state.ts';
-import type { AttemptOptions } from '../../jobs/queue.ts';
+import type { AttemptOptions, JobQueue } from '../../jobs/queue.ts';
 import { jobRequest } from '../../operations/nouns/background.ts';
 import type { Report } from '../../operations/events.ts';
 import type { MadePoint } from '../../operations/nouns/backup.ts';
@@ -11,6 +11,7 @@ import { againAfter } from '../base/again.ts';
 import { firstFailure, kindOfFailure } from '../base/failures.ts';
 import type { Engine, SecretSource } from '../base/engine.ts';
 import type { JobKeys } from './job-keys.ts';
+import type { ProofRuns } from '../verify/proof-runs.ts';
 import { checkRetention, retain } from '../points/retention.ts';
 import { asSeenHere } from '../base/service-view.ts';
 import type { CallOptions, Handlers } from '../base/call.ts';
@@ -22,7 +23,7 @@ const PROBLEMS_MAX = 1000;
 /** They read the store; two of a kind would only slow each other down. */
 const READERS: ReadonlySet<JobKind> = new Set([
   ...(['check', 'finalize', 'restore', 'restore-images'] as const),
-  ...(['restore-machine', 'restore-machine-disk'] as const),
+  ...(['restore-machine', 'restore-machine-disk', 'verify'] as const),
 ]);
 
 /** Only one may write to a store. */
@@ -31,7 +32,14 @@ export function laneOf(kind: JobKind): string {
 }
 
 /** The work of jobs. Rejects only for bugs of our own. */
-export function jobWork(engine: Engine, { keys, inWorker }: WorkParts) {
+export function jobWork(engine: Engine, { keys, inWorker, runs, submit }: WorkParts) {
+  /** After a crash it is ordered again under the same ID, which changes nothing. */
+  async function follow(job: JobRecord, outcome: Outcome): Promise<void> {
+    const request = proofsAfter(job, outcome);
+    if (!request) return;
+    const { id } = await submit({ id: `${job.id}-verify`, kind: 'verify', request });
+    keys.lend(job, id);
+  }
   return async (job: JobRecord, { signal, report: tell }: AttemptOptions): Promise<Outcome> => {
     const report: Report = (event) => {
       if (event.event === 'progress' || event.event === 'notice') tell(event);
@@ -44,10 +52,11 @@ export function jobWork(engine: Engine, { keys, inWorker }: WorkParts) {
     };
     try {
       const outcome = await attempt(job, {
-        ...{ engine, inWorker, secrets, signal, report },
+        ...{ engine, inWorker, runs, secrets, signal, report },
         ...{ given: undefined, who: undefined },
       });
       keys.tried(job.id, undefined);
+      await follow(job, outcome);
       return outcome;
     } catch (error) {
       const cause = firstFailure(error);
@@ -68,11 +77,15 @@ export function jobWork(engine: Engine, { keys, inWorker }: WorkParts) {
 interface WorkParts {
   readonly keys: JobKeys;
   readonly inWorker: Handlers<WorkerOperationName>;
+  readonly runs: ProofRuns;
+  /** Orders a job that follows from another. */
+  readonly submit: JobQueue['submit'];
 }
 
 interface Attempt extends CallOptions {
   readonly engine: Engine;
   readonly inWorker: Handlers<WorkerOperationName>;
+  readonly runs: ProofRuns;
 }
 
 type Asked = RequestOf<'job/create'>;
@@ -116,12 +129,15 @@ async function attempt(job: JobRecord, options: Attempt): Promise<Outcome> {
       };
     case 'restore':
       return restoreOnce(job, asked.request, options);
+    case 'verify':
+      return verified(asked.request, options);
     default:
       return asked satisfies never;
   }
 }
 
-async function backUp({ retention, ...backup }: Request<'backup'>, options: Attempt) {
+async function backUp(request: Request<'backup'>, options: Attempt) {
+  const { retention, thenVerify: _then, ...backup } = request;
   if (retention) checkRetention(retention);
   const [point] = shortened([await options.inWorker['backup/create'](backup, options)]);
   return retained(point!, retention, options);
@@ -130,9 +146,10 @@ async function backUp({ retention, ...backup }: Request<'backup'>, options: Atte
 /** Later attempts have what is left of the window. */
 async function backUpMachines(
   { created }: JobRecord,
-  { retention, window, ...backup }: Request<'backup-machine'>,
+  request: Request<'backup-machine'>,
   options: Attempt,
 ): Promise<Outcome> {
+  const { retention, window, thenVerify: _then, ...backup } = request;
   if (retention) checkRetention(retention);
   const passed = (options.engine.store.clock.now().getTime() - Date.parse(created)) / 1000;
   const left = window === undefined ? undefined : Math.floor(window - Math.max(0, passed));
@@ -140,8 +157,8 @@ async function backUpMachines(
     const reason = 'the window of this backup has ended; the next one is made at its own time';
     return { kind: 'failed', reason, again: 'never' };
   }
-  const request = { ...backup, window: left };
-  const { points, ...made } = await options.inWorker['backup/machine'](request, options);
+  const asked = { ...backup, window: left };
+  const { points, ...made } = await options.inWorker['backup/machine'](asked, options);
   const kept: Awaited<ReturnType<typeof retained>>[] = [];
   // One after the other: each needs the store for itself.
   for (const point of shortened(points)) kept.push(await retained(point, retention, options));
@@ -152,6 +169,29 @@ async function backUpMachines(
   const [first] = failed;
   const reason = `${count} not backed up: ${first!.machine}: ${first!.reason}`;
   return { kind: 'bad', result, reason };
+}
+
+/** The machines of which a backup has made points that are to be proven; undefined: none. */
+function proofsAfter({ kind, request }: JobRecord, outcome: Outcome) {
+  if (!('result' in outcome) || request['thenVerify'] !== true) return undefined;
+  const { result } = outcome;
+  const made = kind === 'backup' ? [result] : kind === 'backup-machine' ? result['points'] : [];
+  const machines = (made as readonly Pick<MadePoint, 'machine'>[]).map(({ machine }) => machine);
+  if (machines.length === 0) return undefined;
+  return { set: request['set'] as string, machines };
+}
+
+async function verified(request: Request<'verify'>, options: Attempt): Promise<Outcome> {
+  const { engine, runs, inWorker } = options;
+  const { verifyLatest } = await import('../verify/latest.ts');
+  const boot = inWorker['verify/point'];
+  const result = await verifyLatest(engine, request, { ...options, runs, boot });
+  const failed = result.points.filter(({ verdict }) => verdict === 'failed');
+  const [first] = [...failed, ...result.notTried];
+  if (!first) return { kind: 'done', result };
+  const counts = `${failed.length} of ${result.points.length} recovery points do not work`;
+  const not = result.notTried.length > 0 ? `, ${result.notTried.length} were not tried` : '';
+  return { kind: 'bad', result, reason: `${counts}${not}: ${first.machine}: ${first.reason}` };
 }
 
 /** A store that has lost its disk has damage without an end: of all points together, a job keeps only so much. */

@@ -2,6 +2,9 @@ import { JOB_STATES } from '../../formats/store/service/job.ts';
 import { stands } from '../../alarms/alarm-state.ts';
 import { residentBytes } from '../../sys/process/memory.ts';
 import { listSessions } from '../../sessions/state/listed-sessions.ts';
+import { machineOf } from '../../catalog/point-places.ts';
+import type { Engine } from '../base/engine.ts';
+import { newestProofs } from '../points/point-proofs.ts';
 import type { ServiceContext } from './context.ts';
 
 /* Metrics for Prometheus (text format 0.0.4). Names are added, never renamed. */
@@ -32,7 +35,8 @@ async function ofStore(
   service: ServiceContext,
   counts: { readonly running: number; readonly waiting: number },
 ): Promise<Family[]> {
-  const { store } = await service.engine();
+  const engine = await service.engine();
+  const { store } = engine;
   const { queue, schedules } = await service.jobs();
   const monitor = await service.monitor();
   const standing = monitor.alarms.list().filter(stands);
@@ -89,11 +93,28 @@ async function ofStore(
     one('holdfast_sessions_damaged', 'Sessions whose records cannot be read.', damaged.length),
     { name: 'holdfast_jobs', help: 'Known jobs, by their state.', samples: byState },
     {
+      name: 'holdfast_proofs',
+      help: 'Machines by the last proof of their newest recovery point that was tried.',
+      samples: await proofSamples(engine),
+    },
+    {
       name: 'holdfast_schedule_last_done_seconds',
       help: "When a schedule's last successful job ended.",
       samples: lastDone,
     },
   ];
+}
+
+async function proofSamples({ store, pointNames }: Engine): Promise<readonly Sample[]> {
+  const counts = { proven: 0, failed: 0, 'not-tried': 0 };
+  const bySet = Map.groupBy(await pointNames.newestFirst(undefined), ({ set }) => set);
+  for (const places of bySet.values()) {
+    const machines = new Set(places.map(({ id }) => machineOf(id) ?? id));
+    const proofs = await newestProofs(store, places, () => true);
+    for (const { verdict } of proofs.values()) counts[verdict]++;
+    counts['not-tried'] += machines.size - proofs.size;
+  }
+  return Object.entries(counts).map(([verdict, value]) => ({ value, labels: { verdict } }));
 }
 
 function one(name: string, help: string, value: number): Family {

@@ -15,8 +15,12 @@ const placed = () => import('./placed.ts');
 const setPasskeys = () => import('./set-passkey.ts');
 const lockdown = () => import('./lockdown.ts');
 
-/** `files/put` needs the volumes and the hypervisors too. */
-type OwnName = Exclude<NameOf<'service'>, 'files/put'>;
+/** More than there is: it runs alone. */
+const ALL_OF_IT = { memoryBytes: Infinity, processors: Infinity };
+const WAITS = { event: 'notice', message: 'it waits while a recovery session runs' } as const;
+
+/** `files/put` needs the volumes and the hypervisors too, `verify/latest` the workers. */
+type OwnName = Exclude<NameOf<'service'>, 'files/put' | 'verify/latest'>;
 
 /** Operations that only the service carries out. */
 function ownHandlers(context: ServiceContext): Handlers<OwnName> {
@@ -151,6 +155,20 @@ export function serviceHandlers(
       const kept = await (await placed()).keepThere(parts, request, options);
       return kept ?? inWorker['session/keep'](request, options);
     },
+    'verify/latest': async (request, options) => {
+      const { verifyLatest } = await import('../verify/latest.ts');
+      const boot = inWorker['verify/point'];
+      return verifyLatest(await engine(), request, {
+        ...options,
+        ...{ runs: (await service.jobs()).proofs, boot },
+      });
+    },
+    // Alone, and beside no recovery: else it would measure those too.
+    'verify/measure': async (request, options) =>
+      (await service.jobs()).proofs.run(
+        (signal) => inWorker['verify/measure'](request, { ...options, signal }),
+        { needs: ALL_OF_IT, signal: options.signal, onWait: () => options.report(WAITS) },
+      ),
     'host/factory-reset': async (request, options) => {
       const { factoryReset } = await import('./factory-reset.ts');
       return factoryReset(await host['host/factory-reset'](request, options), service);

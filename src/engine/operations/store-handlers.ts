@@ -14,11 +14,13 @@ const stores = () => import('../points/stores.ts');
 
 /** Operations that any process carries out that may open the store. */
 export function storeHandlers(context: StoreContext): Handlers<StoreOperationName> {
-  return { ...restoreHandlers(context), ...otherHandlers(context) };
+  return { ...restoreHandlers(context), ...proofHandlers(context), ...otherHandlers(context) };
 }
 
-function otherHandlers(context: StoreContext): Handlers<Exclude<StoreOperationName, RestoreName>> {
-  return bound<StoreContext, Exclude<StoreOperationName, RestoreName>>(context, {
+type OtherName = Exclude<StoreOperationName, RestoreName | ProofName>;
+
+function otherHandlers(context: StoreContext): Handlers<OtherName> {
+  return bound<StoreContext, OtherName>(context, {
     'support/create': async (store) => (await import('./support.ts')).supportBundle(store),
     'store/adopt': async ({ engine, service }, request) => {
       const own = await engine();
@@ -59,8 +61,6 @@ function otherHandlers(context: StoreContext): Handlers<Exclude<StoreOperationNa
       (await listed()).pointPage(await engine(), request),
     'backup/show': async ({ engine }, request, { secrets }) =>
       (await import('../points/shown-point.ts')).showPoint(await engine(), request, secrets),
-    'verify/show': async ({ engine }, request, { secrets }) =>
-      (await import('../points/shown-proof.ts')).showProof(await engine(), request, secrets),
     'backup/forget': async ({ engine }, { point }) =>
       (await listed()).forget(await engine(), point),
     'backup/retain': async ({ engine }, request) =>
@@ -71,8 +71,6 @@ function otherHandlers(context: StoreContext): Handlers<Exclude<StoreOperationNa
       const { restoreImages } = await import('../points/restore-images.ts');
       return restoreImages(await engine(), request, { ...options, isSecret });
     },
-    'verify/point': async ({ engine }, request, options) =>
-      (await import('../verify/verify-point.ts')).verifyPoint(await engine(), request, options),
     'session/list': async ({ engine, service }) =>
       (await shownSessions()).sessions(await engine(), service?.whyWaiting),
     'session/show': async ({ engine, service }, { session }) =>
@@ -114,5 +112,20 @@ function otherHandlers(context: StoreContext): Handlers<Exclude<StoreOperationNa
       const { finalize } = await import('../sessions/finalize.ts');
       return finalize(await engine(), request, { ...options, isSecret });
     },
+  });
+}
+
+type ProofName = Extract<StoreOperationName, `verify/${string}`>;
+
+function proofHandlers(context: StoreContext): Handlers<ProofName> {
+  return bound<StoreContext, ProofName>(context, {
+    'verify/point': async ({ engine }, request, options) =>
+      (await import('../verify/verify-point.ts')).verifyPoint(await engine(), request, options),
+    'verify/show': async ({ engine }, request, { secrets }) =>
+      (await import('../points/shown-proof.ts')).showProof(await engine(), request, secrets),
+    'verify/measure': async ({ engine }, request, options) =>
+      (await import('../verify/measure.ts')).measure(await engine(), request, options),
+    'verify/capacity': async ({ engine }) =>
+      (await import('../verify/measure.ts')).capacity(await engine()),
   });
 }

@@ -34,7 +34,14 @@ export async function sweepVerifications(store: Store): Promise<number> {
   return (await import('../../sessions/proof/proof-place.ts')).sweepProofs(store);
 }
 
-function askedBy({ timeout, memory, accel, firmware, ...checks }: Request): AskedProof {
+/** What a boot has to show, as operations ask for it. */
+export function askedBy({
+  timeout,
+  memory,
+  accel,
+  firmware,
+  ...checks
+}: Omit<Request, 'point' | 'screenshot'>): AskedProof {
   return {
     timeoutMs: timeout * 1000,
     memoryBytes: memory === undefined ? undefined : memory * MiB,

@@ -9,6 +9,7 @@ import { formatSize, GiB } from '../../lib/sizes.ts';
 import type { Owed } from '../sessions/placed/owed.ts';
 import { sessionReserve } from '../../store/directory/space-reserve.ts';
 import type { Damage } from '../../operations/nouns/backup.ts';
+import { lateProofs } from './proof-alarms.ts';
 import type { Space } from '../../sys/files/file-system.ts';
 
 /* Problems that can be seen from the present state: found again after each start, and over when they are gone. */
@@ -49,6 +50,7 @@ export const SEEN_KINDS: readonly AlarmKind[] = [
   'job-failed',
   'job-waits',
   'schedule-late',
+  'proof-late',
   'settings',
   'not-served',
   'store-not-adopted',
@@ -88,6 +90,7 @@ export function conditionsOf(it: Circumstances): Condition[] {
     ...failedJobs(it.jobs),
     ...waitingJobs(it),
     ...lateSchedules(it),
+    ...lateProofs(it.jobs, it.now),
   ];
 }
 
@@ -181,6 +184,9 @@ function sessionSpace({ space, running, before }: Circumstances): Condition[] {
   return [{ kind: 'session-space', level: left > 0 ? 'warning' : 'critical', message }];
 }
 
+/** Kinds of jobs that end badly with a result when they have found something. */
+const FINDING: ReadonlySet<string> = new Set<JobRecord['kind']>(['check', 'verify']);
+
 /** A failed job counts until another job of the same schedule, or with the same request, succeeds. */
 function failedJobs(jobs: readonly JobRecord[]): Condition[] {
   const newest = new Map<string, JobRecord>();
@@ -189,8 +195,8 @@ function failedJobs(jobs: readonly JobRecord[]): Condition[] {
     if (isResult) newest.set(job.schedule ?? JSON.stringify([job.kind, job.request]), job);
   }
   return [...newest.values()].flatMap((job): Condition[] => {
-    // Findings of a check are an alarm of their own.
-    const isFind = job.kind === 'check' && job.result !== undefined;
+    // Findings of a check, and proofs that failed, are alarms of their own.
+    const isFind = FINDING.has(job.kind) && job.result !== undefined;
     if (job.state !== 'failed' || isFind) return [];
     const message = `job ${job.id} has failed: ${job.reason ?? 'unknown reason'}`;
     const about = job.schedule ?? job.id;
@@ -211,9 +217,14 @@ function waitingJobs({ now, jobs, needsKey }: Circumstances): Condition[] {
   });
 }
 
+/** Proofs that failed are an alarm of their own: they were made in time. */
+function hasDoneItsWork({ kind, state, result }: JobRecord): boolean {
+  return state === 'done' || (kind === 'verify' && state === 'failed' && result !== undefined);
+}
+
 function lateSchedules({ now, jobs, schedules, latePeriods }: Circumstances): Condition[] {
   return schedules.list().flatMap(({ schedule: { name, created } }): Condition[] => {
-    const done = jobs.filter((job) => job.schedule === name && job.state === 'done');
+    const done = jobs.filter((job) => job.schedule === name && hasDoneItsWork(job));
     const last =
       done
         .map((job) => job.created)

@@ -31,6 +31,7 @@ import type { World } from '../../sys/world.ts';
 import type { AuditCheck } from '../audit/audit-files.ts';
 import type { Audit } from '../audit/audit.ts';
 import { conditionsOf, SEEN_KINDS } from './alarm-rules.ts';
+import { proofEnded } from './proof-alarms.ts';
 import type { JobService } from '../jobs/job-service.ts';
 import type { SessionSupervisor } from '../sessions/session-supervisor.ts';
 
@@ -160,6 +161,8 @@ export async function openMonitor(options: MonitorOptions): Promise<Monitor> {
       if (name === 'store/check') {
         const check = request as RequestOf<'store/check'>;
         await checked(alarms, check, result as ResultOf<'store/check'>);
+      } else if (name === 'verify/point') {
+        await proofEnded(alarms, result as ResultOf<'verify/point'>);
       } else if ('damage' in result) {
         await met(alarms, name, result.damage);
       }

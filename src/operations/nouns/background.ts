@@ -16,6 +16,7 @@ import { operations as restore } from './restore.ts';
 import { operations as restoreToHypervisor } from './restore-to-hypervisor.ts';
 import { operations as session } from './session.ts';
 import { operations as store } from './store.ts';
+import { operations as verify } from './verify.ts';
 
 /* Operations that can run in the background: now, or at certain times. */
 
@@ -26,6 +27,7 @@ const DECLARED = [
   ...store,
   ...session,
   ...finalize,
+  ...verify,
 ] as const;
 
 type Queueable = Extract<(typeof DECLARED)[number], { readonly job: JobSpec }>;
@@ -67,7 +69,7 @@ const create = mutation('job/create', {
 });
 
 const createSchedule = mutation('schedule/create', {
-  summary: 'Back up or check at certain times',
+  summary: 'Back up, check or verify at certain times',
   description:
     'All times that came due while no service ran are made up for by one job. While the last job has not ' +
     'ended, no new one is created.',

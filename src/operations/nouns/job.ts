@@ -34,7 +34,13 @@ const job = field(name, 'ID of the job', { placeholder: 'JOB', names: 'jobs' });
 const kind = field(
   oneOf(
     ...(['backup', 'backup-machine', 'check', 'finalize', 'keep'] as const),
-    ...(['restore', 'restore-images', 'restore-machine', 'restore-machine-disk'] as const),
+    ...([
+      'restore',
+      'restore-images',
+      'restore-machine',
+      'restore-machine-disk',
+      'verify',
+    ] as const),
   ),
   'what it does',
 );

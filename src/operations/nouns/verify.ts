@@ -3,17 +3,35 @@ import {
   flag,
   integer,
   list,
+  nullable,
+  type Of,
   object,
   oneOf,
   optional,
   text,
   withDefault,
 } from '../../lib/schema.ts';
-import { line, point } from '../base/fields.ts';
+import {
+  count,
+  line,
+  MANY,
+  name,
+  nothing,
+  point,
+  prose,
+  setName,
+  time,
+  word,
+} from '../base/fields.ts';
 import { mutation, query } from '../base/operation.ts';
 import { wholeProof } from '../base/proofs.ts';
 
 /* Proof of recovery: recovery points booted in isolation, and what is kept of that. */
+
+/** More than any box carries. */
+const CLONES_MAX = 1024;
+/** As many as one run backs up. */
+const MACHINES_MAX = 10_000;
 
 const asked = (what: string) => field(withDefault(flag(), false), what);
 
@@ -122,4 +140,121 @@ const show = query('verify/show', {
   result: wholeProof,
 });
 
-export const operations = [boot, show] as const;
+const outcome = {
+  machine: field(word, 'name of the machine'),
+  point: field(word, 'ID of its recovery point'),
+};
+
+const latest = mutation('verify/latest', {
+  summary: 'Prove the latest recovery point of each machine of a set',
+  description:
+    'Boots them in isolation, several at once as far as memory and processors allow ("proofs" of the settings). ' +
+    'While a recovery session runs, no proof does: a boot under way is ended, and begun again afterwards.',
+  runs: 'service',
+  changes: ['verify', 'backup'],
+  key: 'opens',
+  passkey: 'not asked',
+  lockdown: 'allowed',
+  job: { kind: 'verify' },
+  request: object({
+    set: setName,
+    machines: field(optional(list(name, MACHINES_MAX, 1)), 'only of these machines', {
+      ...{ placeholder: 'MACHINE', names: 'machines', label: 'Only machines' },
+    }),
+    ...proofRequest,
+  }),
+  result: object({
+    set: field(word, 'name of the backup set'),
+    points: field(
+      list(
+        object({
+          ...outcome,
+          verdict: field(oneOf('proven', 'failed'), 'whether its boot proved it'),
+          state: field(word, 'what the guest did'),
+          reason: field(prose, 'what was seen'),
+        }),
+        MANY,
+      ),
+      'recovery points that were tried',
+    ),
+    notTried: field(
+      list(object({ ...outcome, reason: field(prose, 'why it was not tried') }), MANY),
+      'recovery points that could not be tried',
+    ),
+  }),
+  cli: {
+    args: ['set'],
+    options: { machines: { name: 'only' }, timeout: { form: 'duration' } },
+    examples: ['verify latest nightly', 'verify latest nightly --only web1 --only db1 --queue'],
+  },
+});
+
+const capacityFigure = object({
+  measured: time('when it was measured'),
+  release: field(word, 'the release of Holdfast that measured it'),
+  set: field(word, 'the backup set'),
+  machine: field(word, 'the machine'),
+  point: field(word, 'the recovery point whose clones were booted'),
+  accelerator: field(oneOf('kvm', 'tcg'), 'how the guests were run: by the processor, or emulated'),
+  processors: field(count, 'the processors of this box'),
+  memoryBytes: field(count, 'the memory of each clone'),
+  carries: field(count, 'the most clones that came up at once'),
+  limit: field(
+    oneOf('memory', 'boot', 'reads', 'asked'),
+    'what more clones would meet: memory (there is no room), boot (they did not come up, or took more than three ' +
+      'times as long as one alone), reads (the slowest of 100 reads took longer than 100 ms), asked (more were not ' +
+      'tried)',
+  ),
+  steps: field(
+    list(
+      object({
+        clones: field(count, 'how many were booted at once'),
+        up: field(count, 'how many came up'),
+        bootMs: field(count, 'milliseconds until the last one was up, or was given up'),
+        readP99Us: field(count, '99 of 100 reads took at most so long, in microseconds'),
+        readBytes: field(count, 'bytes that all read together'),
+      }),
+      MANY,
+    ),
+    'what was tried, in order',
+  ),
+});
+export type CapacityFigure = Of<typeof capacityFigure>;
+
+const measure = mutation('verify/measure', {
+  summary: 'Measure how many machines this box carries at once',
+  description:
+    'Boots clones of a recovery point in isolation, more each time, until there is no memory for more or they come ' +
+    'up too slowly. Nothing of them is kept but the figure. Half of the memory of this box is used. The service ' +
+    'measures only while no recovery session runs.',
+  runs: 'worker',
+  changes: ['verify'],
+  key: 'opens',
+  passkey: 'not asked',
+  request: object({
+    point,
+    most: field(withDefault(integer(1, CLONES_MAX), 64), 'the most clones that are tried', {
+      placeholder: 'N',
+    }),
+    ...proofRequest,
+  }),
+  result: capacityFigure,
+  cli: {
+    args: ['point'],
+    options: { timeout: { form: 'duration' } },
+    examples: ['verify measure web1@latest', 'verify measure web1@latest --most 8 --memory 512'],
+  },
+});
+
+const capacity = query('verify/capacity', {
+  summary: 'Show how many machines this box carries at once',
+  description: 'As "verify measure" found it the last time.',
+  runs: 'store',
+  request: nothing,
+  result: object({
+    figure: field(nullable(capacityFigure), 'what was measured; null: nothing was'),
+  }),
+  cli: { examples: ['verify capacity'] },
+});
+
+export const operations = [boot, show, latest, measure, capacity] as const;

@@ -12,7 +12,7 @@ import type { Store } from '../../store/directory/store.ts';
 import type { BlockReader } from '../../store/read/block-reader.ts';
 import { manifestDisk } from '../../store/read/manifest-disk.ts';
 import { sumOfTraffic } from '../../servers/connection/traffic.ts';
-import { toldReads } from '../serve/told-reads.ts';
+import { timedReads, toldReads } from '../serve/told-reads.ts';
 import { placesFor } from '../state/session-overlays.ts';
 
 /*
@@ -37,6 +37,8 @@ export interface DisposableOptions {
   readonly user: number | undefined;
   /** A read failed, since the store has lost that part. */
   readonly onLost: (what: string) => void;
+  /** Called after each read of the guest, with its duration in milliseconds. */
+  readonly onRead?: ((ms: number) => void) | undefined;
 }
 
 const KEY_LENGTH = 32;
@@ -45,7 +47,7 @@ const SUITE = 2;
 
 export async function serveDisposable(
   store: Store,
-  { set, point, reader, memory, directory, socket, user, onLost }: DisposableOptions,
+  { set, point, reader, memory, directory, socket, user, onLost, onRead }: DisposableOptions,
 ): Promise<DisposableDisks> {
   const { files, clock, random, space } = store;
   await using stack = new AsyncDisposableStack();
@@ -76,7 +78,7 @@ export async function serveDisposable(
   );
   const exports = point.disks.map(({ name, sectorSize }, at) =>
     stack.use(
-      target.export(name, overlays[at]!, {
+      target.export(name, onRead ? timedReads(overlays[at]!, clock, onRead) : overlays[at]!, {
         ...{ description: `${point.machine} ${name}`, readOnly: false },
         ...(sectorSize && { sectorSize }),
       }),

@@ -1,5 +1,6 @@
 import type { DescribedNic, MachineDescription } from '../../formats/store/catalog/machine.ts';
 import { GiB, MiB } from '../../lib/sizes.ts';
+import { processors } from '../../sys/process/processors.ts';
 import { isQ35 } from '../guest/libvirt-disks.ts';
 import { macOf } from '../guest/network-cards.ts';
 
@@ -294,4 +295,11 @@ const MEMORY_DEFAULT = GiB;
 export function memoryFor(machine: MachineDescription | undefined): number {
   const own = machine?.memory.bytes ?? MEMORY_DEFAULT;
   return Math.min(MEMORY_MAX, Math.max(MEMORY_MIN, own));
+}
+
+/** More would not start a system sooner. */
+const PROCESSORS_MAX = 4;
+
+export function processorsFor(machine: MachineDescription | undefined): number {
+  return Math.min(processors(), machine?.cpu.count ?? 1, PROCESSORS_MAX);
 }

@@ -5,7 +5,6 @@ import type { NbdMemory } from '../../servers/nbd/server.ts';
 import type { Store } from '../../store/directory/store.ts';
 import type { BlockReader } from '../../store/read/block-reader.ts';
 import { guestUser } from '../../sys/process/guest-user.ts';
-import { processors } from '../../sys/process/processors.ts';
 import { machineOf } from '../guest/read-machine.ts';
 import type { SessionMachine } from '../guest/session-machine.ts';
 import { SessionError } from '../state/session-error.ts';
@@ -13,7 +12,7 @@ import { chooseAccelerator } from './accelerator.ts';
 import { portsOf, type ProofChecks, watchChecks } from './checks.ts';
 import { serveDisposable } from './disposable-disks.ts';
 import { firmwareFor, screenFont } from './firmware.ts';
-import { memoryFor, proofMachine } from './proof-machine.ts';
+import { memoryFor, processorsFor, proofMachine } from './proof-machine.ts';
 import { proofPlace, sweepProofs } from './proof-place.ts';
 import { startGuest } from './running-guest.ts';
 import { watchScreen } from './screen-watch.ts';
@@ -35,6 +34,8 @@ export interface ProveOptions {
   readonly signal: AbortSignal;
   /** How far it has come, in words. */
   readonly onStep: (message: string) => void;
+  /** Called after each read of the guest, with its duration in milliseconds. */
+  readonly onRead?: (ms: number) => void;
 }
 
 export interface AskedProof {
@@ -49,7 +50,6 @@ export interface AskedProof {
 
 /** How often it is looked whether something has changed. */
 const LOOK_MS = 250;
-const PROCESSORS_MAX = 4;
 
 /** Rejects UNSUPPORTED if this box cannot boot it: nothing is known of the point then; with the signal's reason. */
 export async function prove(store: Store, options: ProveOptions): Promise<ProofResult> {
@@ -103,7 +103,7 @@ async function boot(store: Store, options: ProveOptions): Promise<ProofResult> {
   const built = proofMachine({
     ...{ machine: machine?.machine, disks: point.disks, accelerator, firmware, disksAt },
     memoryBytes: asked.memoryBytes ?? memoryFor(machine?.machine),
-    processors: Math.min(processors(), machine?.machine?.cpu.count ?? 1, PROCESSORS_MAX),
+    processors: processorsFor(machine?.machine),
     directory: place.sockets,
     tpmAt: tpm?.socket,
     forwards: portsOf(asked.checks),

@@ -1,4 +1,5 @@
 import type { BlockDevice } from '../../block/block-device.ts';
+import type { Clock } from '../../sys/base/clock.ts';
 import { BlockError } from '../../block/block-error.ts';
 
 /** A guest sees only an error: `onLost` gets the details. */
@@ -12,6 +13,22 @@ export function toldReads(disk: BlockDevice, onLost: (what: string) => void): Bl
         if (cause instanceof BlockError && cause.code === 'CORRUPT') onLost(cause.message);
         throw cause;
       }
+    },
+  };
+}
+
+/** `onRead` gets the duration of each read, in milliseconds. */
+export function timedReads(
+  disk: BlockDevice,
+  clock: Clock,
+  onRead: (ms: number) => void,
+): BlockDevice {
+  return {
+    ...disk,
+    async read(into, offset) {
+      const begun = clock.monotonicMs();
+      await disk.read(into, offset);
+      onRead(clock.monotonicMs() - begun);
     },
   };
 }

@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os';
 import { KiB, MiB } from '../../lib/sizes.ts';
 import { libc, MALLOC_MMAP_THRESHOLD, MALLOC_TRIM_THRESHOLD } from '../base/libc.ts';
 
@@ -12,6 +13,13 @@ const MMAP_THRESHOLD = 128 * KiB;
 export function giveBackFreedMemory(): void {
   libc().mallopt(MALLOC_MMAP_THRESHOLD, MMAP_THRESHOLD);
   libc().mallopt(MALLOC_TRIM_THRESHOLD, TRIM_THRESHOLD);
+}
+
+/** All memory of this host, or as much of it as this process may use. */
+export function memoryBytes(): number {
+  // 0 or an immense number: there is no limit.
+  const limit = process.constrainedMemory();
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
 }
 
 /** Resident memory of this process now. */

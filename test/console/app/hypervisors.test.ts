@@ -150,7 +150,7 @@ test('all machines of a hypervisor are backed up by a job or a schedule', async 
     {
       ...{ set: 'nightly', from: ['kvm1/*'], consistency: 'file-system', strict: false },
       ...{ machine: undefined, only: undefined, exclude: undefined, window: undefined },
-      retention: undefined,
+      ...{ retention: undefined, thenVerify: false },
     },
   );
 });

@@ -144,7 +144,8 @@ test('a job for a hypervisor that was never added is refused when it is made', a
   const kept = process.env['XDG_CONFIG_HOME'];
   after(async () => void (process.env['XDG_CONFIG_HOME'] = kept ?? ''));
   process.env['XDG_CONFIG_HOME'] = temporaryDirectory();
-  const job = { kind: 'backup-machine', request: { ...ALL, retention: undefined } } as const;
+  const request = { ...ALL, retention: undefined, thenVerify: undefined };
+  const job = { kind: 'backup-machine', request } as const;
   await rejects(checkJob(engine, job, { secrets: KEY }), /there is no hypervisor "kvm1"/);
 });
 

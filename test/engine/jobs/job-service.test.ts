@@ -4,6 +4,7 @@ import { createSchedule, listSchedules } from '../../../src/engine/jobs/job-serv
 import { type Engine, noSecrets } from '../../../src/engine/base/engine.ts';
 import { openJobKeys } from '../../../src/engine/jobs/job-keys.ts';
 import { openSchedules } from '../../../src/jobs/schedules.ts';
+import { roomyRuns } from '../../support/job-work.ts';
 import { crashingFs } from '../../support/crashing-fs.ts';
 import { opened } from '../../support/job-queue.ts';
 import { seeded } from '../../support/random.ts';
@@ -13,7 +14,8 @@ const MINUTE = 60_000;
 async function openedService(home: Parameters<typeof opened>[0], start?: string) {
   const it = await opened(home, async () => ({ kind: 'done', result: {} }), start);
   const schedules = await openSchedules({ ...it });
-  const service = { queue: it.queue, schedules, keys: openJobKeys(noSecrets), files: it.files };
+  const keys = openJobKeys(noSecrets);
+  const service = { queue: it.queue, schedules, keys, files: it.files, proofs: roomyRuns() };
   it.queue.start();
   schedules.start();
   return {

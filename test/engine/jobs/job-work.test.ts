@@ -6,12 +6,12 @@ import { test } from 'tap';
 import { OperationFailure } from '../../../src/operations/base/failure.ts';
 import type { Engine } from '../../../src/engine/base/engine.ts';
 import { openJobKeys } from '../../../src/engine/jobs/job-keys.ts';
-import { jobWork } from '../../../src/engine/jobs/job-work.ts';
 import type { JobRecord } from '../../../src/formats/store/service/job.ts';
 import type { JobEvent } from '../../../src/jobs/job-book.ts';
 import type { MadePoint } from '../../../src/operations/nouns/backup.ts';
 import { crashingFs } from '../../support/crashing-fs.ts';
 import { engineIn } from '../../support/engine.ts';
+import { workOf } from '../../support/job-work.ts';
 import { noise, seeded } from '../../support/random.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
 import { handlersFor } from '../../../src/engine/base/call.ts';
@@ -36,7 +36,7 @@ test('a session that is gone at the second try was kept by the first, whichever 
   });
   // Nothing but a worker is needed to keep a session.
   const keys = openJobKeys(() => Promise.reject(new Error()));
-  const work = jobWork({} as Engine, { keys, inWorker });
+  const work = workOf({} as Engine, { keys, inWorker });
   const options = { signal: new AbortController().signal, report: () => {} };
   const kept = { kind: 'done', result: { session: 'vm-1', point: null } };
   deepEqual(await work({ ...KEEP, failures: 1 }, options), kept);
@@ -54,7 +54,7 @@ test('a restored file that a later attempt finds is kept, and the job ends', asy
   const { files } = crashingFs(seeded(1));
   await (await files.create('/vda.raw'))[Symbol.asyncDispose]();
   const keys = openJobKeys(() => Promise.reject(new Error()));
-  const work = jobWork({ store: { files } } as Engine, { keys, inWorker });
+  const work = workOf({ store: { files } } as Engine, { keys, inWorker });
   const options = { signal: new AbortController().signal, report: () => {} };
   const request = { point: 'vm-1', disk: 'vda', to: '/vda.raw' };
   const job: JobRecord = { ...KEEP, kind: 'restore', request, deaths: 1 };
@@ -75,7 +75,7 @@ test('machines that were not backed up make a job bad, and a window counts from 
   let now = new Date('2026-11-21T12:10:00Z');
   const keys = openJobKeys(() => Promise.reject(new Error()));
   const store = { clock: { now: () => now } };
-  const work = jobWork({ store } as unknown as Engine, { keys, inWorker });
+  const work = workOf({ store } as unknown as Engine, { keys, inWorker });
   const options = { signal: new AbortController().signal, report: () => {} };
   const request = { set: 'nightly', from: ['kvm1/*'], window: 3600 };
   const job: JobRecord = { ...KEEP, kind: 'backup-machine', request };
@@ -119,7 +119,7 @@ test('retention goes from machine to machine, and what one of them is refused co
     return { run: 'run-1', points: [stranger, ...points], failed: [] } as never;
   });
   const keys = openJobKeys(() => Promise.reject(new Error()));
-  const work = jobWork(engine, { keys, inWorker });
+  const work = workOf(engine, { keys, inWorker });
   const notices: string[] = [];
   const options = {
     signal: new AbortController().signal,
@@ -153,7 +153,7 @@ test('a job keeps a bounded list of damage, of all points together, and says how
   });
   const keys = openJobKeys(() => Promise.reject(new Error()));
   const store = { clock: { now: () => new Date('2026-11-21T12:10:00Z') } };
-  const work = jobWork({ store } as unknown as Engine, { keys, inWorker });
+  const work = workOf({ store } as unknown as Engine, { keys, inWorker });
   const options = { signal: new AbortController().signal, report: () => {} };
   const machines = { set: 'nightly', from: ['kvm1/*'] };
   const ended = await work({ ...KEEP, kind: 'backup-machine', request: machines }, options);

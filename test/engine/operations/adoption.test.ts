@@ -10,6 +10,7 @@ import { openJobFiles } from '../../../src/jobs/job-files.ts';
 import { openQueue } from '../../../src/jobs/queue.ts';
 import { openSchedules } from '../../../src/jobs/schedules.ts';
 import { SystemError } from '../../../src/sys/base/system-error.ts';
+import { roomyRuns } from '../../support/job-work.ts';
 import { engineIn } from '../../support/engine.ts';
 import { alterSet, plantJob, withoutSlots } from '../../support/planted.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
@@ -78,7 +79,7 @@ test('what the first start adopts is noted before it is obeyed', async () => {
     },
   };
   const parts = {
-    jobs: { queue, schedules, keys: openJobKeys(noSecrets), files },
+    jobs: { queue, schedules, keys: openJobKeys(noSecrets), files, proofs: roomyRuns() },
     monitor: { alarms: { raise: async ({ kind }: { kind: string }) => void told.push(kind) } },
     audit: {
       async begin(_who: unknown, what: string) {

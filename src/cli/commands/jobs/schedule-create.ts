@@ -1,5 +1,6 @@
 import { argument, flag, option } from '../../base/rows.ts';
 import { declared } from '../../base/declared.ts';
+import type { Operation } from '../../../operations/base/operation.ts';
 import type { RequestOf } from '../../../operations/operations.ts';
 import { eitherOptions, IMAGES, MACHINES, meantBackup } from '../../options/backup-options.ts';
 import { optionsOf, requestOf } from '../../options/operation-command.ts';
@@ -7,11 +8,12 @@ import type { Command, Context, Input } from '../../base/command.ts';
 import { UsageError } from '../../base/command-errors.ts';
 
 const CHECK = await declared('store/check');
+const VERIFY = await declared('verify/latest');
 
 export const command: Command = {
-  summary: 'Back up or check at certain times',
+  summary: 'Back up, check or verify at certain times',
   about: [
-    'Either --backup or --check. An encrypted set needs a key that the service finds by itself ' +
+    'One of --backup, --check and --verify. An encrypted set needs a key that the service finds by itself ' +
       '("passphraseFiles" of the settings, or its credential); a key given here is kept in memory until the' +
       ' service ends. All times that came due while no service ran are made up for by one job. While the ' +
       'last job has not ended, no new one is created.',
@@ -32,9 +34,14 @@ export const command: Command = {
     })),
     flag('check', 'check the store, with:'),
     ...optionsOf(CHECK),
+    option('verify', 'SET', 'prove the latest recovery point of each machine of this set, with:', {
+      names: ['sets'],
+    }),
+    ...optionsOf(VERIFY),
   ],
   examples: [
-    "schedule create verify --at '*-*-01 04:00' --check --read-data",
+    "schedule create check --at '*-*-01 04:00' --check --read-data",
+    'schedule create proofs --at monthly --verify nightly',
     'schedule create nightly --at daily --backup nightly --machine web1 --disk vda=/dev/vg/web1 --keep-daily 7',
     "schedule create kvm1 --at '22:00' --backup nightly --from 'kvm1/*' --window 8h --keep-daily 7",
   ],
@@ -48,10 +55,16 @@ export const command: Command = {
 };
 
 async function jobOf(input: Input, context: Context): Promise<RequestOf<'job/create'>> {
-  const set = input.text('backup');
-  if ((set === undefined) === !input.flag('check'))
-    throw new UsageError('give --backup SET or --check');
-  const [operation, args] = set === undefined ? [CHECK, []] : [meantBackup(input), [set]];
+  const meant = ['backup', 'check', 'verify'].filter((it) => input.has(it));
+  if (meant.length !== 1) throw new UsageError('give --backup SET, --check or --verify SET');
+  const [operation, args] = meantBy(input);
   const request = await requestOf(operation, { args, input, isJob: true }, context);
   return { kind: operation.job!.kind, request } as RequestOf<'job/create'>;
+}
+
+function meantBy(input: Input): readonly [operation: Operation, args: readonly string[]] {
+  const set = input.text('backup');
+  if (set !== undefined) return [meantBackup(input), [set]];
+  const verified = input.text('verify');
+  return verified === undefined ? [CHECK, []] : [VERIFY, [verified]];
 }

@@ -29,6 +29,8 @@ export const ALARM_KINDS = [
   'store-not-adopted',
   'store-adopted',
   'box-memory',
+  'proof-failed',
+  'proof-late',
   'notify-failing',
   'trouble',
 ] as const;

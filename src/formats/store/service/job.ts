@@ -13,6 +13,7 @@ export const JOB_KINDS = [
   'restore-images',
   'restore-machine',
   'restore-machine-disk',
+  'verify',
 ] as const;
 export type JobKind = (typeof JOB_KINDS)[number];
 export const JOB_STATES = ['waiting', 'running', 'done', 'failed', 'canceled'] as const;
