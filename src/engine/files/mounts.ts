@@ -4,7 +4,7 @@ import type { ReadyMount } from '../../operations/events.ts';
 import { mountStore } from '../../sessions/views/mount.ts';
 import { clearDeadMount, mountedDevice } from '../../sys/fuse/fuse-mount.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
-import { type Engine, openSet, whereNeeded, type WorkOptions } from '../base/engine.ts';
+import { type Engine, openSet, type SecretSource, type WorkOptions } from '../base/engine.ts';
 
 export interface MountRequest {
   /** An empty directory. */
@@ -43,7 +43,12 @@ export async function mount(
   }
   const names = await namesOf(engine, request.sets);
   const sets: OpenSet[] = [];
-  const source = names.length === 1 ? secrets : whereNeeded(secrets);
+  // A secret that opens some of several says nothing about the others; each is asked for its passkey, though.
+  const ofMany: SecretSource = async (set, when) => {
+    const given = await secrets(set, when);
+    return when === 'needed' ? given : undefined;
+  };
+  const source = names.length === 1 ? secrets : ofMany;
   for (const name of names) sets.push(await openSet(engine, name, source));
   const mounted = await mountStore({
     ...{ clock: store.clock, store: resolve(store.directory), directory, sets },
