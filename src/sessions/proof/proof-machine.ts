@@ -83,7 +83,7 @@ export function proofMachine(options: ProofMachineOptions): ProofMachine {
 
 function machineWord({ accelerator, firmware }: ProofMachineOptions, q35: boolean): string {
   const smm = firmware.kind === 'uefi' && firmware.isSecure ? ',smm=on' : '';
-  return `${q35 ? 'q35' : 'pc'},accel=${accelerator},usb=on${smm}`;
+  return `${q35 ? 'q35' : 'pc'},accel=${accelerator}${smm}`;
 }
 
 /** Systems that are licensed to their machine, and cloud-init, look at it. */

@@ -34,7 +34,7 @@ test('a machine has the devices of its description', async () => {
     devices.some((it) => it.startsWith('virtio-net-pci,') && it.endsWith('mac=52:54:00:12:34:56')),
   );
   ok(devices.some((it) => it.startsWith('e1000e,')));
-  deepEqual(valuesOf(args, '-machine'), ['q35,accel=tcg,usb=on']);
+  deepEqual(valuesOf(args, '-machine'), ['q35,accel=tcg']);
   deepEqual(valuesOf(args, '-uuid'), [MACHINE.ids.smbiosUuid]);
   deepEqual(without, []);
 });
