@@ -48,6 +48,10 @@ function requests(point: string, session: string) {
     'session/start': { point, whenFull: 'pause', ...reached },
     'session/resume': { session, ...reached },
     'restore/disk': restore,
+    'restore/machine': parse(OPERATIONS['restore/machine'].request, { point, to: 'kvm1' }),
+    'restore/machine-disk': parse(OPERATIONS['restore/machine-disk'].request, {
+      ...{ point, disk: 'vda', to: 'kvm1' },
+    }),
     'restore/images': { point, to: root, format: undefined, overwrite: false },
     'session/finalize': {
       ...{ session, to: root, format: undefined, disks: [] },
