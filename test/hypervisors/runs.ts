@@ -190,6 +190,37 @@ function walkingConforms(test: Test, open: () => Promise<RunTestHost>): void {
     );
   });
 
+  test('a machine that was set aside is removed for its session alone, off and untouched; its disks stay', async () => {
+    await using rig = await open();
+    const [one, two] = [await prepare(rig, 'session1'), await prepare(rig, 'session2')];
+    await using host = await rig.connect();
+    const run = runOf(host);
+    const { session } = one.plan;
+    const names = async () => (await host.machines(endless())).map(({ name }) => name).sort();
+    const refused = async (id: string, by: string) =>
+      (await failureOf(run.removeAside(id, by, endless())))?.code;
+    const before = await names();
+    // One that was never set aside, and one of another session.
+    equal(await refused(one.old.id, session), 'CONFLICT');
+    await run.setAside(one.old.id, session, endless());
+    await run.setAside(two.old.id, 'session2', endless());
+    equal(await refused(one.old.id, 'session2'), 'CONFLICT');
+    await one.old.start();
+    equal(await refused(one.old.id, session), 'BUSY');
+    equal((await names()).length, before.length);
+    await (await rig.made(one.old.id)).shutDown();
+    const disks = await run.removeAside(one.old.id, session, endless());
+    equal(disks.length, 2);
+    deepEqual(await run.removeAside(one.old.id, session, endless()), []);
+    equal((await names()).length, before.length - 1);
+    await run.putBack(two.old.id, 'session2', endless());
+    ok((await names()).includes(two.plan.name));
+    // A person who has it no longer aside uses it.
+    await run.setAside(two.old.id, 'session2', endless());
+    await run.leaveAside(two.old.id, 'session2', endless());
+    equal(await refused(two.old.id, 'session2'), 'CONFLICT');
+  });
+
   test('a name or UUID of another machine is EXISTS, one that runs is not set aside', async () => {
     await using rig = await open();
     const { plan, old } = await prepare(rig);

@@ -11,6 +11,7 @@ import { realWorld } from '../../src/sys/world.ts';
 import { checkDisks, expectSound } from '../support/checked-guest.ts';
 import { expectDone, runCli } from '../support/cli.ts';
 import { type LibvirtHost, libvirtHost, libvirtMissing } from '../support/libvirt.ts';
+import { runThroughSsh } from './libvirt-ssh-runs.ts';
 import { libvirtSshd, libvirtSshdMissing } from '../support/libvirt-sshd.ts';
 import { enterOwnNetwork } from '../support/own-network.ts';
 import { program, without } from '../support/programs.ts';
@@ -70,7 +71,8 @@ test('a machine on another host is backed up through SSH alone', {
   const holdfast = (...words: readonly string[]) => runCli([...words, '--store', store, '--json']);
   const file = (name: string): string => join(root, name);
   const [ours, other] = [await hostKey(file('host')), await hostKey(file('other'))];
-  let sshd = await libvirtSshd(host, { Port: 22, HostKey: file('host') });
+  const settings = { Port: 22, Include: '/etc/ssh/sshd_config.d/*.conf' };
+  let sshd = await libvirtSshd(host, { ...settings, HostKey: file('host') });
   await expectDone(holdfast('store', 'create', store));
   await expectDone(holdfast('set', 'create', 'nightly'));
   const disk = await host.disk('web1-vda.qcow2', { size: 64 * MIB });
@@ -86,7 +88,10 @@ test('a machine on another host is backed up through SSH alone', {
     match((await add(other)).stderr, /no host key SHA256/);
     const { result } = await expectDone(add(ours));
     // Without PAM, sshd takes the account of a new user without a password for a locked one.
-    const steps = [...(result['steps'] as string[]), `usermod -p '*' ${ACCOUNT}`];
+    const printed = (result['steps'] as string[]).map((it) =>
+      it === 'systemctl reload ssh' ? `kill -HUP $(cat ${host.directory}/sshd.pid)` : it,
+    );
+    const steps = [...printed, `usermod -p '*' ${ACCOUNT}`];
     await inside(host, steps.join('\n'));
   });
 
@@ -136,6 +141,14 @@ test('a machine on another host is backed up through SSH alone', {
     (it) => throughLibvirt(it, { host, holdfast, ssh }),
   );
 
+  await t.test(
+    'a machine there runs on a disk that is served here, also after a loss',
+    async () => {
+      const image = file(`${points.at(-1)!.point}.raw`);
+      await runThroughSsh({ host, ssh, account: ACCOUNT, image });
+    },
+  );
+
   const notices: string[] = [];
   const options = {
     disk: 'vda',
@@ -182,7 +195,7 @@ test('a machine on another host is backed up through SSH alone', {
 
   await t.test('another host key is refused', async () => {
     await sshd[Symbol.asyncDispose]();
-    sshd = await libvirtSshd(host, { Port: 22, HostKey: file('other') });
+    sshd = await libvirtSshd(host, { ...settings, HostKey: file('other') });
     const { code, stderr } = await holdfast('backup', 'create', 'nightly', '--from', 'kvm1/web1');
     ok(code !== 0);
     match(stderr, /another host key/);

@@ -20,6 +20,7 @@ const libvirt: HypervisorDriver = {
   prepare: (account, sockets = SHARED_SOCKETS) => [
     `useradd --create-home --groups libvirt ${account}`,
     ...directoryFor(account, sockets),
+    ...forwardsOf(account),
   ],
   prepareHere(account, { path }, sockets = SHARED_SOCKETS) {
     // Root may do all of it, and a user all with machines of their own.
@@ -45,6 +46,12 @@ function directoryFor(account: string, sockets: string): readonly string[] {
     // Where AppArmor confines QEMU, as on Debian.
     `echo '${sockets}/** rwk,' >> /etc/apparmor.d/local/abstractions/libvirt-qemu`,
   ];
+}
+
+/** sshd makes sockets there through which QEMU reaches disks of sessions: in that directory, and open to it. */
+function forwardsOf(account: string): readonly string[] {
+  const settings = `Match User ${account}\\n  StreamLocalBindMask 0111\\n  StreamLocalBindUnlink yes\\n`;
+  return [`printf '${settings}' >/etc/ssh/sshd_config.d/holdfast.conf`, 'systemctl reload ssh'];
 }
 
 /** Only machines of this host: there is nothing to prepare for an account. */

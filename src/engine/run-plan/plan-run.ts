@@ -60,6 +60,7 @@ export async function planRun(
   const parts = await readParts(store, asked);
   const { machine, files } = parts;
   const ours = [
+    ...driver.exports.findings,
     ...(await ownFindings(store, asked.before.length + 1)),
     ...pointFindings(point, parts),
   ];

@@ -1,4 +1,5 @@
 import type { MachineDescription, PointFileKind } from '../../formats/store/catalog/machine.ts';
+import type { ExportWay } from './export-way.ts';
 import type { Finding } from './finding.ts';
 import type { MachineId } from './machines.ts';
 
@@ -12,6 +13,8 @@ import type { MachineId } from './machines.ts';
  * gone. Disks that a machine has on the host itself are never removed by any call.
  */
 export interface RunDriver {
+  /** Of use also when the connection has ended. */
+  readonly exports: ExportWay;
   places(signal: AbortSignal): Promise<Places>;
   /** What stands in the way of a run; has no effects. */
   check(plan: RunPlan, signal: AbortSignal): Promise<readonly Finding[]>;
@@ -32,6 +35,12 @@ export interface RunDriver {
   putBack(machine: MachineId, session: string, signal: AbortSignal): Promise<void>;
   /** It keeps the name that `setAside` gave it, and is no longer this session's. */
   leaveAside(machine: MachineId, session: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Removes the definition of a machine that is set aside for the session, and not its disks: it returns where they
+   * are. Resolves if it is gone. Rejects BUSY if it runs, CONFLICT unless it has the session's mark and the name that
+   * `setAside` gave it: a person may use it again.
+   */
+  removeAside(machine: MachineId, session: string, signal: AbortSignal): Promise<readonly string[]>;
   /** Defines the machine, off, on the shown disks. Rejects EXISTS if its name or UUID is another's. */
   register(plan: RunPlan, disks: readonly ShownDisk[], signal: AbortSignal): Promise<MachineId>;
   /** The machine that `register` made, also if its answer was lost; undefined: there is none. */

@@ -3,6 +3,7 @@ import { LIBVIRT_CALLS } from '../../formats/wire/libvirt-calls.ts';
 import type { Clock } from '../../sys/base/clock.ts';
 import type { FileSystem } from '../../sys/files/file-system.ts';
 import type { BackupDriver } from '../base/backup-driver.ts';
+import { type ExportWay, localExports } from '../base/export-way.ts';
 import type { Finding } from '../base/finding.ts';
 import type { Hypervisor, HypervisorOptions } from '../base/hypervisor.ts';
 import type { HypervisorTarget } from '../base/target.ts';
@@ -18,6 +19,7 @@ import { removeLeftScratch } from '../libvirt/left-scratch.ts';
 import type { LibvirtHost } from '../libvirt/libvirt-host.ts';
 import { openLink } from '../libvirt/link.ts';
 import { libvirtRestores } from '../libvirt/back/restore-driver.ts';
+import { noTlsExports, sshExports } from '../libvirt/run/export-ways.ts';
 import { libvirtRuns } from '../libvirt/run/run-driver.ts';
 import { describedBy, listMachines, machineById, powerOf } from '../libvirt/machines.ts';
 import { sshWay } from '../libvirt/ssh-way.ts';
@@ -62,7 +64,7 @@ export async function openLibvirt(
       files: isRemote ? pooled : eitherFiles(localFiles(options.files), pooled),
       isLocal: !isRemote,
     };
-    const runHost = { ...host, connect };
+    const runHost = { ...host, connect, exports: exportsTo(options) };
     return {
       kind: 'libvirt',
       facts: { product: host.product, host: hostname },
@@ -88,6 +90,12 @@ function wayTo({ target, sockets, clock }: LibvirtOptions, peer: string | undefi
   if (target.tls) return tlsWay(target.tls, peer ?? target.tls.host);
   if (target.ssh) return sshWay(target.ssh, sockets ?? SHARED_SOCKETS, clock);
   return localWay(sockets ?? usualSockets(libvirtPlace(target).driver, ownIds().uid));
+}
+
+function exportsTo({ target, sockets, clock }: LibvirtOptions): ExportWay {
+  if (target.tls) return noTlsExports;
+  if (target.ssh) return sshExports(target.ssh, sockets ?? SHARED_SOCKETS, clock);
+  return localExports;
 }
 
 /** As libvirt counts: 1,000,000 major + 1000 minor + release. */

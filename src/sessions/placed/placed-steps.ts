@@ -236,12 +236,35 @@ export async function settle(context: StepContext): Promise<StepResult> {
 export async function leave({ world, driver, signal }: StepContext): Promise<StepResult> {
   const { id } = world.journal.record;
   await driver.hide(id, signal);
-  await endAside({ world, driver, signal }, (aside) => driver.leaveAside(aside, id, signal));
+  await endAside({ world, driver, signal }, (aside) =>
+    endReplaced({ world, driver, signal }, aside),
+  );
   // Where one has moved, its reserved disk is the only copy: a machine that went on to another host still uses it.
   const hasMoved = placementOf(world.journal.record).disks.some(({ pivoted }) => pivoted);
   if (!hasMoved) await driver.release(id, signal);
   await world.own.endExports();
   return DONE;
+}
+
+/** It is removed only where that was chosen, and as long as nothing shows that a person uses it. */
+async function endReplaced(
+  { world, driver, signal }: Pick<StepContext, 'world' | 'driver' | 'signal'>,
+  aside: string,
+): Promise<void> {
+  const { id, placement } = world.journal.record;
+  if (placement?.plan.replaces?.afterwards === 'delete') {
+    try {
+      const disks = await driver.removeAside(aside, id, signal);
+      const where = disks.length === 0 ? '' : `; its disks are still there: ${disks.join(', ')}`;
+      return world.shown.log(`removed the machine that it has replaced${where}`);
+    } catch (cause) {
+      const isUsed =
+        cause instanceof HypervisorError && (cause.code === 'BUSY' || cause.code === 'CONFLICT');
+      if (!isUsed) throw cause;
+      world.shown.log(`the machine that it has replaced is not removed: ${cause.message}`);
+    }
+  }
+  await driver.leaveAside(aside, id, signal);
 }
 
 async function endAside(

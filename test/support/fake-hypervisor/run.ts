@@ -1,3 +1,4 @@
+import { localExports } from '../../../src/hypervisors/base/export-way.ts';
 import { HypervisorError } from '../../../src/hypervisors/base/hypervisor-error.ts';
 import type {
   DiskMove,
@@ -28,6 +29,7 @@ import { checkRun } from './run-check.ts';
 
 export function runDriver(open: () => Link): RunDriver {
   return {
+    exports: localExports,
     async places(signal) {
       const { host, wire } = open();
       return wire.call('list places', () => placesOf(host), signal);
@@ -48,6 +50,7 @@ export function runDriver(open: () => Link): RunDriver {
       endAside(open(), { id, session }, { isBack: true, signal }),
     leaveAside: async (id, session, signal) =>
       endAside(open(), { id, session }, { isBack: false, signal }),
+    removeAside: async (id, session, signal) => removeAside(open(), { id, session }, signal),
     register: async (plan, disks, signal) => {
       const { host, wire } = open();
       for (const { name, bytes } of plan.files) {
@@ -149,12 +152,29 @@ async function setAside(
   await wire.call(
     'rename',
     () => {
-      rename(host, id, `${name} (replaced)`);
+      rename(host, id, asideName(name));
       machineOf(host, id).aside = { session, name };
     },
     signal,
   );
 }
+
+async function removeAside(
+  { host, wire }: Link,
+  { id, session }: PlacedMachine,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  const found = await wire.call('look', () => host.machines.get(id), signal);
+  if (!found) return [];
+  const { aside, name, disks } = found;
+  if (aside?.session !== session || name !== asideName(aside.name)) {
+    throw new HypervisorError('CONFLICT', `${name} is not set aside by the session ${session}`);
+  }
+  await wire.call('undefine', () => undefine(host, id), signal);
+  return [...disks.values()].flatMap(({ layers }) => layers.slice(0, 1));
+}
+
+const asideName = (name: string): string => `${name} (replaced)`;
 
 async function endAside(
   { host, wire }: Link,

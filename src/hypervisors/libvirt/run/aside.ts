@@ -2,6 +2,7 @@ import { LIBVIRT_ERRORS, type LibvirtDomain } from '../../../formats/wire/libvir
 import { LIBVIRT_CALLS, LIBVIRT_FLAGS } from '../../../formats/wire/libvirt-calls.ts';
 import { HypervisorError } from '../../base/hypervisor-error.ts';
 import type { MachineId } from '../../base/machines.ts';
+import { readDomain } from '../domain.ts';
 import { isNumber } from '../libvirt-error.ts';
 import type { LibvirtHost } from '../libvirt-host.ts';
 import { type AsideMark, setMark } from './mark.ts';
@@ -25,7 +26,7 @@ export async function setAside(host: LibvirtHost, aside: Aside): Promise<void> {
   const { domain, power, mark } = await present(host, id, signal);
   if (mark?.kind === 'made') throw whose(domain, `is of the session ${mark.session}`);
   if (mark && mark.session !== session) throw heldBy(domain, mark.session);
-  const to = `${mark?.name ?? domain.name}-replaced-${session}`;
+  const to = asideName(mark?.name ?? domain.name, session);
   if (domain.name === to && mark?.checkpoints.length === 0) return;
   if (power !== 'off') {
     throw new HypervisorError('BUSY', `the machine ${domain.name} runs: shut it down first`);
@@ -71,6 +72,31 @@ export async function leaveAside(host: LibvirtHost, aside: Aside): Promise<void>
   if (mark.session !== session) throw heldBy(domain, mark.session);
   await setMark(host, domain, { mark: undefined, isOn: power !== 'off', signal });
 }
+
+/** Returns where its disks are, which stay. */
+export async function removeAside(host: LibvirtHost, aside: Aside): Promise<readonly string[]> {
+  const { id, session, signal } = aside;
+  const found = await seen(host, id, signal);
+  if (!found) return [];
+  const { domain, power, mark } = found;
+  if (mark?.kind !== 'aside') throw whose(domain, `is not set aside by the session ${session}`);
+  if (mark.session !== session) throw heldBy(domain, mark.session);
+  if (domain.name !== asideName(mark.name, session)) {
+    throw whose(domain, 'has got another name since it was set aside');
+  }
+  if (power !== 'off') {
+    throw new HypervisorError('BUSY', `the machine ${domain.name} runs: it is not removed`);
+  }
+  const xml = await host.link.call(LIBVIRT_CALLS.domainXml, { domain, flags: 0 }, signal);
+  const { managedSave, firmwareVariables, checkpoints } = LIBVIRT_FLAGS.undefineDomain;
+  const flags = managedSave | firmwareVariables | checkpoints;
+  await host.link.call(LIBVIRT_CALLS.undefineDomain, { domain, flags }, signal);
+  return readDomain(xml).disks.flatMap(({ described: { source, excluded } }) =>
+    source === undefined || excluded?.reason === 'removable' ? [] : [source],
+  );
+}
+
+const asideName = (name: string, session: string): string => `${name}-replaced-${session}`;
 
 async function present(host: LibvirtHost, id: MachineId, signal: AbortSignal): Promise<Seen> {
   const found = await seen(host, id, signal);

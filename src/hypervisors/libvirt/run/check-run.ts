@@ -221,7 +221,7 @@ async function pathFindings(
   const findings: Finding[] = [];
   for (const disk of disks.filter(({ urls }) => urls.length > 0)) {
     try {
-      const source = sourceFor(disk, isLocal);
+      const source = sourceFor(disk);
       if (isLocal) await requireServed(disk, source, signal);
     } catch (cause) {
       signal.throwIfAborted();

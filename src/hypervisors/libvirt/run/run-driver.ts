@@ -1,6 +1,6 @@
 import type { ReservedDisk, RunDriver, RunPlan, ShownDisk } from '../../base/run-driver.ts';
 import { HypervisorError } from '../../base/hypervisor-error.ts';
-import { leaveAside, putBack, setAside } from './aside.ts';
+import { leaveAside, putBack, removeAside, setAside } from './aside.ts';
 import { checkRun } from './check-run.ts';
 import { eventsOf } from './events.ts';
 import { cancelMove, move, moving, pivot } from './move.ts';
@@ -16,6 +16,7 @@ import { settle, unregister } from './settle.ts';
 /** Machines of sessions under libvirt: their disks come over NBD, and move by a copy of QEMU's. */
 export function libvirtRuns(host: RunHost): RunDriver {
   return {
+    exports: host.exports,
     places: (signal) => placesOf(host, signal),
     check: (plan, signal) => checkRun(host, plan, signal),
     reserve: async (plan, signal) => reserveAll(host, plan, signal),
@@ -23,12 +24,13 @@ export function libvirtRuns(host: RunHost): RunDriver {
     // A machine's definition says itself where its disks are: nothing else is made known to the host.
     async show(plan, signal) {
       signal.throwIfAborted();
-      return shownOf(host, plan);
+      return shownOf(plan);
     },
     hide: (session, signal) => hide(host, session, signal),
     setAside: (id, session, signal) => setAside(host, { id, session, signal }),
     putBack: (id, session, signal) => putBack(host, { id, session, signal }),
     leaveAside: (id, session, signal) => leaveAside(host, { id, session, signal }),
+    removeAside: (id, session, signal) => removeAside(host, { id, session, signal }),
     register: (plan, shown, signal) => register(host, plan, { shown, signal }),
     find: (session, signal) => findMade(host, session, signal),
     start: (placed, signal) => start(host, placed, signal),
@@ -55,8 +57,8 @@ async function reserveAll(
   return reserve(host, { session, pool, disks: whole }, signal);
 }
 
-function shownOf({ isLocal }: RunHost, { disks }: RunPlan): readonly ShownDisk[] {
-  return disks.map((disk) => ({ name: disk.name, source: sourceFor(disk, isLocal) }));
+function shownOf({ disks }: RunPlan): readonly ShownDisk[] {
+  return disks.map((disk) => ({ name: disk.name, source: sourceFor(disk) }));
 }
 
 /** Rejects BUSY as long as the session's machine has a disk of ours. */

@@ -13,9 +13,9 @@ import { OUTSIDE } from './stored-disk.ts';
 const RECONNECT_SECONDS = '10';
 
 /** The address of a disk by which the host reaches it. Throws UNSUPPORTED. */
-export function sourceFor({ name, urls }: ServedDisk, isLocal: boolean): string {
+export function sourceFor({ name, urls }: ServedDisk): string {
   const socket = urls.find((it) => it.startsWith('nbd+unix:'));
-  const found = (isLocal ? socket : undefined) ?? urls.find((it) => it.startsWith('nbd:'));
+  const found = socket ?? urls.find((it) => it.startsWith('nbd:'));
   if (found !== undefined) return found;
   throw new HypervisorError(
     'UNSUPPORTED',

@@ -1,0 +1,150 @@
+import { join } from 'node:path/posix';
+import { nbdUri } from '../../../block/nbd-client/nbd-uri.ts';
+import type { Clock } from '../../../sys/base/clock.ts';
+import { privateDirectory } from '../../../sys/files/private-directory.ts';
+import {
+  type ExportWay,
+  localExports,
+  type OpenExportWay,
+  type ServedSocket,
+} from '../../base/export-way.ts';
+import { HypervisorError } from '../../base/hypervisor-error.ts';
+import type { SshTarget } from '../../base/target.ts';
+import { forwardOf, openTunnel, ready, type Tunnel } from '../ssh-tunnel.ts';
+
+/*
+ * How QEMU reaches the disks of a session. On this host it opens the session's socket. On another host it opens a
+ * socket there, which an `ssh` for each session passes on to the one here (ssh(1), -R): no port is open, on neither
+ * host, and the socket lies in a directory that only QEMU and our account may enter. When the connection is lost, QEMU
+ * stops the machine at its next request; the way is opened again, and the machine goes on.
+ */
+
+/** QEMU would need certificates of ours, and libvirt names no others for one disk than for all. */
+export const noTlsExports: ExportWay = {
+  findings: [
+    {
+      ...{ level: 'blocker', code: 'data-path' },
+      message:
+        'the hypervisor is reached through TLS, on which its machines cannot reach disks of sessions',
+      remedy:
+        'add it by its address of SSH: "holdfast hypervisor add NAME qemu+ssh://ACCOUNT@HOST/system"',
+    },
+  ],
+  urlOf: localExports.urlOf,
+  open: () => ({
+    async reached() {
+      throw new HypervisorError('UNSUPPORTED', noTlsExports.findings[0]!.message);
+    },
+    async [Symbol.asyncDispose]() {},
+  }),
+};
+
+/** An attempt follows another after such a time, which doubles. */
+const FIRST_MS = 1000;
+const LONGEST_MS = 30_000;
+
+/** `directory`: of the host, where sshd makes the sockets. */
+export function sshExports(ssh: SshTarget, directory: string, clock: Clock): ExportWay {
+  const socketOf = ({ session }: ServedSocket): string =>
+    join(directory, `holdfast-run-${session}.nbd`);
+  return {
+    findings: [],
+    urlOf: (served, disk) => nbdUri({ kind: 'unix', path: socketOf(served) }, disk, false),
+    open: (served, onNotice) =>
+      keptOpen({ ssh, clock, here: served.socket, there: socketOf(served), onNotice }),
+  };
+}
+
+interface Way {
+  readonly ssh: SshTarget;
+  readonly clock: Clock;
+  readonly here: string;
+  readonly there: string;
+  readonly onNotice: (message: string) => void;
+}
+
+function keptOpen(way: Way): OpenExportWay {
+  const { clock, onNotice } = way;
+  const end = new AbortController();
+  let outcome = Promise.withResolvers<HypervisorError | undefined>();
+  /** Resolved with what has come of the last attempt. */
+  let last = outcome.promise;
+  function tell(found: HypervisorError | undefined): void {
+    outcome.resolve(found);
+    last = Promise.resolve(found);
+  }
+
+  /** Resolves when it is lost again. Rejects HypervisorError. */
+  async function openOnce(): Promise<void> {
+    await using probing = await privateDirectory();
+    const probe = join(probing.path, 'disks.sock');
+    const forwards = ['-R', forwardOf(way.there, way.here), '-L', forwardOf(probe, way.there)];
+    await using tunnel = await openTunnel(way.ssh, forwards);
+    const leave = (): void => tunnel.stream.destroy();
+    end.signal.addEventListener('abort', leave, { once: true });
+    // Through the host and back: what answers there is what is served here.
+    const refused = (lost: Tunnel) => closedThere(lost, way);
+    await ready(tunnel, { ...way, socket: probe, signal: end.signal, refused });
+    tell(undefined);
+    const failure = await tunnel.failure();
+    end.signal.throwIfAborted();
+    outcome = Promise.withResolvers();
+    last = outcome.promise;
+    onNotice(
+      `the hypervisor no longer reaches the disks, and is connected again: ${failure.message}`,
+    );
+  }
+
+  async function keep(): Promise<void> {
+    let pause = FIRST_MS;
+    while (!end.signal.aborted) {
+      try {
+        await openOnce();
+        pause = FIRST_MS;
+      } catch (cause) {
+        if (end.signal.aborted) return;
+        if (!(cause instanceof HypervisorError)) throw cause;
+        tell(forwardRefused(cause, way) ?? cause);
+        pause = Math.min(pause * 2, LONGEST_MS);
+      }
+      await clock.sleep(pause, end.signal).catch(() => {});
+    }
+  }
+
+  const kept = keep();
+  return {
+    async reached(signal) {
+      const { promise, reject } = Promise.withResolvers<never>();
+      const leave = (): void => reject(signal.reason as Error);
+      if (signal.aborted) leave();
+      signal.addEventListener('abort', leave, { once: true });
+      try {
+        const failure = await Promise.race([last, promise]);
+        if (failure) throw failure;
+      } finally {
+        signal.removeEventListener('abort', leave);
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      end.abort();
+      await kept;
+    },
+  };
+}
+
+const STEPS = 'see that the steps that "holdfast hypervisor show" prints were done there';
+
+/** Undefined: it failed for another reason. */
+function forwardRefused(cause: HypervisorError, { ssh, there }: Way): HypervisorError | undefined {
+  const { native = '' } = cause;
+  if (!/remote port forwarding failed/.test(native)) return undefined;
+  const message = `${ssh.host} does not let the account "${ssh.account}" make the socket ${there}: ${STEPS}`;
+  return new HypervisorError('DENIED', message, { cause, native });
+}
+
+async function closedThere(tunnel: Tunnel, { ssh, there }: Way): Promise<HypervisorError> {
+  tunnel.stream.destroy();
+  const { stderr } = await tunnel.stream.ended;
+  const message = `${ssh.host} does not pass the socket ${there} on to the disks that are served here: ${STEPS}`;
+  return new HypervisorError('DENIED', message, { native: stderr.trim().slice(-2000) });
+}
