@@ -18,7 +18,7 @@ export function placedRecord(
       },
       ...{ pool: undefined, goal: 'run', stop: 'off', machine: undefined, aside: undefined },
       ...{ disks: [], lostCopies: 0, waits: undefined, run: undefined },
-      ...{ firstOn: undefined, wasToMove: false },
+      ...{ firstOn: undefined, firstHeartbeat: undefined, wasToMove: false },
       ...placement,
     },
   };

@@ -1,6 +1,6 @@
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
-import type { Placement } from '../../formats/store/sessions/placement.ts';
+import type { Placement, RunPart } from '../../formats/store/sessions/placement.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import type { Finding } from '../../hypervisors/base/finding.ts';
 import type { Hypervisor } from '../../hypervisors/base/hypervisor.ts';
@@ -33,7 +33,7 @@ export interface RunAsked {
   /** Machines of the same run that were planned before this one. */
   readonly before: readonly Placement[];
   /** The run of several machines that it is a part of. */
-  readonly run: string | undefined;
+  readonly run: RunPart | undefined;
 }
 
 export interface PlannedRun {
@@ -100,7 +100,7 @@ function takenPlaces({ sessions, hypervisor, before }: RunAsked): readonly Taken
 export function decideRun(
   facts: RunFacts,
   wish: RunWish,
-  run?: string,
+  run?: RunPart,
 ): { readonly placement: Placement; readonly findings: readonly Finding[] } {
   const { name, uuid, replaces, findings: named } = decideIdentity(facts, wish);
   const { networks, findings: connected } = decideNetworks(facts, wish);
@@ -113,7 +113,14 @@ export function decideRun(
     disks: facts.disks.map((disk) => ({
       ...{ name: disk, shown: undefined, reserved: undefined, place: undefined, pivoted: false },
     })),
-    ...{ lostCopies: 0, firstOn: undefined, wasToMove: false, waits: undefined, run },
+    ...{
+      lostCopies: 0,
+      firstOn: undefined,
+      firstHeartbeat: undefined,
+      wasToMove: false,
+      waits: undefined,
+      run,
+    },
   };
   return { placement, findings: [...named, ...connected, ...moved] };
 }

@@ -1,7 +1,7 @@
 import type { PlacedPhase, SessionPhase } from '../../formats/store/sessions/session.ts';
 import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
 import type { Look, PlacedMachine, RunDriver } from '../../hypervisors/base/run-driver.ts';
-import { placedDisks, seenOf } from './placed-look.ts';
+import { firstSeen, placedDisks, seenOf } from './placed-look.ts';
 import { AWAY_FIRST_MS, type Progress, stateOf } from './placed-progress.ts';
 import { afterLook } from './placed-state.ts';
 import {
@@ -17,6 +17,7 @@ import {
   withdraw,
 } from './placed-steps.ts';
 import type { Pause, PlacedWorld, StepResult } from './placed-world.ts';
+import { turnOf } from './run-turn.ts';
 
 export type HostPhase = Exclude<PlacedPhase, 'preparing' | 'keeping' | 'cleaning'>;
 
@@ -55,7 +56,10 @@ export async function stepThere(
   world.shown.look(look);
   progress.awayMs = AWAY_FIRST_MS;
   const { disks } = placementOf(world.journal.record);
-  await changePlacement(world, { disks: placedDisks(look, disks) });
+  await changePlacement(world, {
+    disks: placedDisks(look, disks),
+    ...firstSeen(placementOf(world.journal.record), look, world.clock.now()),
+  });
   const { record } = world.journal;
   const next = afterLook(stateOf(record), seenOf(look, record.id, disks));
   if (next.kind === 'wait') return progress.wait(LOOK_AGAIN_MS, next.reason, next.why);
@@ -63,10 +67,25 @@ export async function stepThere(
     await progress.enter(next.phase, { goal: next.goal });
     return AT_ONCE;
   }
+  const isTurn = machine !== undefined || phase !== 'placing' ? undefined : await turn(progress);
+  if (isTurn) return isTurn;
   const { memory } = progress;
   const result = await STEPS[phase]({ world, driver, machine, look, memory, signal });
   progress.failures = 0;
   return afterStep(progress, phase, result);
+}
+
+/** How long the machine has to wait for others of its run; undefined: it does not. */
+async function turn(progress: Progress): Promise<Pause | undefined> {
+  const { world } = progress;
+  const { run } = placementOf(world.journal.record);
+  if (!run || run.isTurn) return undefined;
+  const before = run.after === undefined ? undefined : await world.other(run.after);
+  const found = turnOf(run, before, world.clock.now());
+  if (found.kind === 'wait') return progress.wait(found.ms, 'turn', found.message);
+  if (found.kind === 'stopped') return progress.wait(PERSON_MS, 'person', found.message);
+  await changePlacement(world, { run: { ...run, isTurn: true } });
+  return undefined;
 }
 
 async function afterStep(progress: Progress, phase: HostPhase, result: StepResult): Promise<Pause> {

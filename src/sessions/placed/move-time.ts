@@ -20,10 +20,9 @@ export function untilMove(
       return 0;
     case 'heartbeat':
       return look.heartbeat ? 0 : Infinity;
-    case 'after': {
-      const due = Date.parse(firstOn ?? now.toISOString()) + moves.seconds * 1000;
-      return Math.max(0, due - now.getTime());
-    }
+    case 'after':
+      if (firstOn === undefined) return Infinity;
+      return Math.max(0, Date.parse(firstOn) + moves.seconds * 1000 - now.getTime());
     default:
       return moves satisfies never;
   }

@@ -1,4 +1,4 @@
-import type { PlacedDisk } from '../../formats/store/sessions/placement.ts';
+import type { PlacedDisk, Placement } from '../../formats/store/sessions/placement.ts';
 import type { Look } from '../../hypervisors/base/run-driver.ts';
 import type { Seen } from './placed-state.ts';
 
@@ -21,4 +21,18 @@ export function placedDisks(look: Look, disks: readonly PlacedDisk[]): readonly 
     const place = look.disks[disk.name];
     return { ...disk, place, pivoted: disk.pivoted || place === 'target' };
   });
+}
+
+/** When the machine was first seen to run, and its guest's agent to answer, with what is seen now. */
+export function firstSeen(
+  { firstOn, firstHeartbeat }: Placement,
+  look: Look,
+  now: Date,
+): Pick<Placement, 'firstOn' | 'firstHeartbeat'> {
+  const time = now.toISOString();
+  const isOn = look.isThere && look.power === 'on';
+  return {
+    firstOn: firstOn ?? (isOn ? time : undefined),
+    firstHeartbeat: firstHeartbeat ?? (isOn && look.heartbeat ? time : undefined),
+  };
 }

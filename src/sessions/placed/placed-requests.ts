@@ -42,11 +42,17 @@ export async function request(progress: Progress, asked: PlacedRequest): Promise
       progress.memory = {};
       return progress.enter(next.phase, change);
     case 'retry':
-      return progress.enter(next.phase, { ...change, lostCopies: 0 });
+      return progress.enter(next.phase, { ...change, lostCopies: 0, ...turnTaken(record) });
     case 'abandon':
       await abandon(progress.world, record, asked.name);
       return progress.enter(next.phase, change);
   }
+}
+
+/** A person lets it go on, whatever has become of the machines before it. */
+function turnTaken(record: SessionRecord): Partial<Placement> {
+  const { run } = placementOf(record);
+  return run ? { run: { ...run, isTurn: true } } : {};
 }
 
 const MOVING: ReadonlySet<string> = new Set(['pivoting', 'settling', 'leaving']);

@@ -123,17 +123,8 @@ export async function stay(context: StepContext): Promise<StepResult> {
     memory.hasCancelled = true;
   }
   if (await isWoken(context)) return AGAIN;
-  return whenToMove(context);
-}
-
-/** Whether it begins to move by itself, and else when that is looked at again. */
-async function whenToMove({ world, look }: StepContext): Promise<StepResult> {
-  if (!look.isThere || look.power !== 'on') return { kind: 'later', ms: IDLE_POLL_MS };
-  const now = world.clock.now();
-  if (placementOf(world.journal.record).firstOn === undefined) {
-    await changePlacement(world, { firstOn: now.toISOString() });
-  }
-  const left = untilMove(placementOf(world.journal.record), look, now);
+  const { look, world } = context;
+  const left = untilMove(placementOf(world.journal.record), look, world.clock.now());
   return left > 0 ? { kind: 'later', ms: Math.min(left, IDLE_POLL_MS) } : { kind: 'move' };
 }
 

@@ -18,6 +18,8 @@ export interface PlacedWorld {
   lost(): Promise<void>;
   /** What the journal plans, with what the recovery point and the exports say. */
   plan(record: SessionRecord, signal: AbortSignal): Promise<RunPlan>;
+  /** Another session's journal; undefined: it is over. */
+  other(session: string): Promise<SessionRecord | undefined>;
   readonly own: OwnWork;
   readonly shown: ShownWork;
 }

@@ -77,9 +77,9 @@ const PLACED: SessionRecord = {
         ...{ place: 'target', pivoted: true },
       },
     ],
-    ...{ lostCopies: 1, firstOn: POINT.created, wasToMove: true },
+    ...{ lostCopies: 1, firstOn: POINT.created, firstHeartbeat: POINT.created, wasToMove: true },
     waits: { reason: 'away', since: POINT.created, message: 'no route' },
-    run: 'run-1',
+    run: { id: 'run-1', after: 'vm0-aabbcc', gap: { kind: 'delay', seconds: 5 }, isTurn: true },
   },
 };
 const DEBT = {

@@ -140,7 +140,7 @@ test('a session with a placement is of version 2, and only that one has its phas
     },
     ...{ pool: undefined, goal: 'run', stop: 'shutdown', machine: undefined, aside: undefined },
     ...{ disks: [{ ...disk, pivoted: false }], lostCopies: 0, waits: undefined, run: undefined },
-    ...{ firstOn: undefined, wasToMove: false },
+    ...{ firstOn: undefined, firstHeartbeat: undefined, wasToMove: false },
   };
   const session: SessionRecord = {
     ...{ id: 'vm1-aabbcc', created: POINT.created, set: 'nightly', point: POINT.id },

@@ -32,6 +32,8 @@ export interface CrashAt {
 /** What outlives a process: the hypervisor, the journal, what the guest wrote here. */
 export interface Place {
   readonly clock: FakeClock;
+  /** Journals of other sessions. */
+  readonly others: Map<string, SessionRecord>;
   readonly rig: ReturnType<typeof fakeRunHost>;
   readonly host: FakeHost;
   readonly prepared: Prepared;
@@ -82,6 +84,7 @@ export async function newPlace(
     clock: fakeClock('2026-11-30T08:00:00.000Z'),
     ...{ rig, host, prepared, journal: encodeSession({ ...record, disks, placement }) },
     ...{ isCleaned: false, areExportsUp: true, kept: new Map(), debts: new Map() },
+    others: new Map(),
     ...{ refusal: undefined, log: [], phases: ['preparing'] },
   };
 }
@@ -143,6 +146,7 @@ export function newLife(
         }),
     },
     driver: async () => runOf(await place.rig.connect({ onCall })),
+    other: async (session) => place.others.get(session),
     plan: async (record) => planOf(place, record),
     lost: async () => {},
     own: {

@@ -25,11 +25,34 @@ export interface Placement {
   readonly lostCopies: number;
   /** ISO 8601, UTC: when the hypervisor said first that the machine runs. */
   readonly firstOn: string | undefined;
+  /** The same: when it said first that the guest's agent answers. */
+  readonly firstHeartbeat: string | undefined;
   /** Whether it was to move once: from then on it moves only when a person says so. */
   readonly wasToMove: boolean;
   readonly waits: PlacementWait | undefined;
-  /** The run of several machines that it is a part of. */
-  readonly run: string | undefined;
+  /** Undefined: it is not one of several machines that are run together. */
+  readonly run: RunPart | undefined;
+}
+
+/** Its place in a run of several machines. */
+export interface RunPart {
+  /** What all machines of the run have in common. */
+  readonly id: string;
+  /** The session whose machine starts before; undefined: it is the first. */
+  readonly after: string | undefined;
+  readonly gap: RunGap;
+  /** It waits for no other any longer. */
+  readonly isTurn: boolean;
+}
+
+const GAPS = ['delay', 'heartbeat'] as const;
+/**
+ * Between the starts of two machines. `delay`: so long after the one before began to run. `heartbeat`: once its guest's
+ * agent answers; if it has not after that time, those after it do not start.
+ */
+export interface RunGap {
+  readonly kind: (typeof GAPS)[number];
+  readonly seconds: number;
 }
 
 /** What was chosen when the session began; what the recovery point says is not repeated. */
@@ -91,10 +114,19 @@ const DISK_PLACES = ['ours', 'target', 'elsewhere'] as const;
 /** See hypervisors/base/run-driver.ts. */
 export type DiskPlace = (typeof DISK_PLACES)[number];
 
-const WAIT_REASONS = ['away', 'busy', 'no-space', 'machine-off', 'machine-gone', 'person'] as const;
+const WAIT_REASONS = [
+  'away',
+  'busy',
+  'no-space',
+  'machine-off',
+  'machine-gone',
+  'turn',
+  'person',
+] as const;
 /**
  * `away`: the hypervisor cannot be reached. `busy`: another job is running there. `machine-off`: the machine has to run
- * for the next step, or to end. `machine-gone`: the hypervisor no longer has it. `person`: one has to decide.
+ * for the next step, or to end. `machine-gone`: the hypervisor no longer has it. `turn`: another machine of the same run
+ * starts before. `person`: one has to decide.
  */
 export type WaitReason = (typeof WAIT_REASONS)[number];
 
@@ -104,7 +136,7 @@ const NETWORKS_MAX = 64;
 const LOST_COPIES_MAX = 1000;
 const MOVES = ['now', 'heartbeat', 'asked', 'after'] as const;
 /** A month: for a longer time, a person decides. */
-const MOVE_AFTER_SECONDS_MAX = 31 * 86_400;
+const SECONDS_MAX = 31 * 86_400;
 
 export function encodePlacement({ plan, ...placement }: Placement): object {
   const networks = Object.entries(plan.networks).map(([mac, network]) => ({ mac, network }));
@@ -123,9 +155,20 @@ export function decodePlacement(fields: Fields, disksMax: number): Placement {
     disks: requireDistinct(fields.list('disks', disksMax, decodeDisk), 'placed disks'),
     lostCopies: fields.integer('lostCopies', 0, LOST_COPIES_MAX),
     firstOn: optional(fields, 'firstOn'),
+    firstHeartbeat: optional(fields, 'firstHeartbeat'),
     wasToMove: fields.flag('wasToMove'),
     waits: fields.has('waits') ? decodeWait(fields.object('waits')) : undefined,
-    run: optional(fields, 'run'),
+    run: fields.has('run') ? decodeRun(fields.object('run')) : undefined,
+  };
+}
+
+function decodeRun(fields: Fields): RunPart {
+  const gap = fields.object('gap');
+  return {
+    id: idIn(fields, 'id'),
+    after: fields.has('after') ? idIn(fields, 'after') : undefined,
+    gap: { kind: gap.oneOf('kind', GAPS), seconds: gap.integer('seconds', 0, SECONDS_MAX) },
+    isTurn: fields.flag('isTurn'),
   };
 }
 
@@ -162,7 +205,7 @@ function decodeReplaced(fields: Fields): PlacementPlan['replaces'] {
 function decodeMoves(fields: Fields): MoveWhen {
   const kind = fields.oneOf('kind', MOVES);
   if (kind !== 'after') return { kind };
-  return { kind, seconds: fields.integer('seconds', 0, MOVE_AFTER_SECONDS_MAX) };
+  return { kind, seconds: fields.integer('seconds', 0, SECONDS_MAX) };
 }
 
 function decodeWait(fields: Fields): PlacementWait {
