@@ -11,6 +11,8 @@ import type { RunWish } from './run-wish.ts';
 interface Decided {
   /** By the MAC of a card; one that has none is not connected. */
   readonly networks: Readonly<Record<string, string>>;
+  /** Names that were chosen something for, and that no card is meant by. */
+  readonly unknown: readonly string[];
   readonly findings: readonly Finding[];
 }
 
@@ -18,10 +20,9 @@ export function decideNetworks(
   { machine: { nics }, hypervisor, places }: RunFacts,
   { networks: chosen, isIsolated }: Pick<RunWish, 'networks' | 'isIsolated'>,
 ): Decided {
-  const findings: Finding[] = Object.keys(chosen)
-    .filter((old) => !nics.some((nic) => isMeant(nic, old)))
-    .map((old) => unknownFinding(old, nics));
-  if (isIsolated) return { networks: {}, findings };
+  const findings: Finding[] = [];
+  const unknown = Object.keys(chosen).filter((old) => !nics.some((nic) => isMeant(nic, old)));
+  if (isIsolated) return { networks: {}, unknown, findings };
   const networks: Record<string, string> = {};
   for (const nic of nics) {
     const old = Object.keys(chosen).find((it) => isMeant(nic, it));
@@ -30,7 +31,7 @@ export function decideNetworks(
     if (places.networks.includes(wanted)) networks[nic.mac] = wanted;
     else findings.push(missingFinding(nic, wanted, { hypervisor, known: places.networks }));
   }
-  return { networks, findings };
+  return { networks, unknown, findings };
 }
 
 function isMeant(nic: DescribedNic, old: string): boolean {
@@ -43,11 +44,12 @@ function ownNetwork({ network: { kind, name } }: DescribedNic): string {
   return kind === 'network' ? name : `${kind}:${name}`;
 }
 
-function unknownFinding(old: string, nics: readonly DescribedNic[]): Finding {
-  const has = nics.map((nic) => `${ownNetwork(nic)} (${nic.mac})`).join(', ') || 'no card';
+/** A name that is not that of a card of any machine of a run. */
+export function unknownFinding(old: string, nics: readonly DescribedNic[]): Finding {
+  const has = nics.map((nic) => `${ownNetwork(nic)} (${nic.mac})`).join(', ') || 'none';
   return {
     ...{ level: 'blocker', code: 'network' },
-    message: `no card of the machine was in a network "${old}", nor has that address: it has ${has}`,
+    message: `no card was in a network "${old}", nor has that address: the cards were in ${has}`,
     remedy: 'name one of these: --network OLD=NEW',
   };
 }

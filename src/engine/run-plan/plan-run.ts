@@ -1,25 +1,23 @@
+import type { MachineDescription } from '../../formats/store/catalog/machine.ts';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
-import type { Placement, RunPart } from '../../formats/store/sessions/placement.ts';
+import type { Placement } from '../../formats/store/sessions/placement.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import type { Finding } from '../../hypervisors/base/finding.ts';
 import type { Hypervisor } from '../../hypervisors/base/hypervisor.ts';
 import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
+import type { RunDriver } from '../../hypervisors/base/run-driver.ts';
+import type { Store } from '../../store/directory/store.ts';
 import { uuidFrom } from '../../lib/uuid.ts';
-import type { Engine } from '../base/engine.ts';
 import { decideIdentity } from './identity.ts';
 import { decideMove } from './move-target.ts';
 import { decideNetworks } from './networks.ts';
-import { ownFindings } from './own-side.ts';
 import { pointFindings, readParts } from './point-parts.ts';
 import type { RunFacts, TakenPlace } from './run-facts.ts';
 import { runPlanOf } from './run-plan.ts';
 import type { RunWish } from './run-wish.ts';
 
-/*
- * What a run will be, and all that stands in its way, found out before anything is changed, here or there. Nothing of
- * what was found hides the rest: a person mends all of it at once.
- */
+/* What one machine of a run will be, and what stands in its way. */
 
 export interface RunAsked {
   readonly set: OpenSet;
@@ -32,39 +30,29 @@ export interface RunAsked {
   readonly sessions: readonly SessionRecord[];
   /** Machines of the same run that were planned before this one. */
   readonly before: readonly Placement[];
-  /** The run of several machines that it is a part of. */
-  readonly run: RunPart | undefined;
 }
 
 export interface PlannedRun {
   /** Undefined: nothing could be planned, as a finding says. */
   readonly placement: Placement | undefined;
+  readonly machine: MachineDescription | undefined;
+  /** Names of networks that something was chosen for, and that it has no card in. */
+  readonly unknown: readonly string[];
   readonly findings: readonly Finding[];
 }
 
-export const isPossible = ({ placement, findings }: PlannedRun): boolean =>
-  placement !== undefined && findings.every(({ level }) => level !== 'blocker');
-
 /** Has no effects. Rejects HypervisorError if the hypervisor cannot be asked. */
 export async function planRun(
-  { store }: Engine,
+  store: Store,
   asked: RunAsked,
   signal: AbortSignal,
 ): Promise<PlannedRun> {
   const { point, hypervisor, host, wish } = asked;
-  const driver = host.run;
-  if (!driver) {
-    const message = `${hypervisor} is a hypervisor of a kind on which Holdfast runs no machines: ${host.kind}`;
-    throw new HypervisorError('UNSUPPORTED', message);
-  }
+  const driver = runDriverOf(host, hypervisor);
   const parts = await readParts(store, asked);
   const { machine, files } = parts;
-  const ours = [
-    ...driver.exports.findings,
-    ...(await ownFindings(store, asked.before.length + 1)),
-    ...pointFindings(point, parts),
-  ];
-  if (!machine) return { placement: undefined, findings: ours };
+  const ours = pointFindings(point, parts);
+  if (!machine) return { placement: undefined, machine, unknown: [], findings: ours };
   const facts: RunFacts = {
     ...{ machine, hypervisor, newUuid: uuidFrom(store.random.bytes(16), 4) },
     disks: point.disks.map(({ name }) => name),
@@ -72,14 +60,22 @@ export async function planRun(
     machines: await host.machines(signal),
     taken: takenPlaces(asked),
   };
-  const { placement, findings } = decideRun(facts, wish, asked.run);
+  const { placement, unknown, findings } = decideRun(facts, wish);
   const plan = runPlanOf(
     { id: NO_SESSION, placement },
     // Nothing is served before the run has begun.
     { machine, files, disks: point.disks.map(({ name, size }) => ({ name, size, urls: [] })) },
   );
   const theirs = await driver.check(plan, signal);
-  return { placement, findings: merged([...ours, ...findings], theirs, placement) };
+  const all = merged([...ours, ...findings], theirs, placement);
+  return { placement, machine, unknown, findings: all };
+}
+
+/** Throws UNSUPPORTED. */
+export function runDriverOf({ run, kind }: Hypervisor, hypervisor: string): RunDriver {
+  if (run) return run;
+  const message = `${hypervisor} is a hypervisor of a kind on which Holdfast runs no machines: ${kind}`;
+  throw new HypervisorError('UNSUPPORTED', message);
 }
 
 /** No machine has that mark. */
@@ -100,10 +96,13 @@ function takenPlaces({ sessions, hypervisor, before }: RunAsked): readonly Taken
 export function decideRun(
   facts: RunFacts,
   wish: RunWish,
-  run?: RunPart,
-): { readonly placement: Placement; readonly findings: readonly Finding[] } {
+): {
+  readonly placement: Placement;
+  readonly unknown: readonly string[];
+  readonly findings: readonly Finding[];
+} {
   const { name, uuid, replaces, findings: named } = decideIdentity(facts, wish);
-  const { networks, findings: connected } = decideNetworks(facts, wish);
+  const { networks, unknown, findings: connected } = decideNetworks(facts, wish);
   const { moves, pool, findings: moved } = decideMove(facts, wish);
   const { autostart } = facts.machine;
   const placement: Placement = {
@@ -113,16 +112,10 @@ export function decideRun(
     disks: facts.disks.map((disk) => ({
       ...{ name: disk, shown: undefined, reserved: undefined, place: undefined, pivoted: false },
     })),
-    ...{
-      lostCopies: 0,
-      firstOn: undefined,
-      firstHeartbeat: undefined,
-      wasToMove: false,
-      waits: undefined,
-      run,
-    },
+    ...{ lostCopies: 0, wasToMove: false, waits: undefined, run: undefined },
+    ...{ firstOn: undefined, firstHeartbeat: undefined },
   };
-  return { placement, findings: [...named, ...connected, ...moved] };
+  return { placement, unknown, findings: [...named, ...connected, ...moved] };
 }
 
 /** The driver knows less of names and of what is replaced, and says again what was decided here. */

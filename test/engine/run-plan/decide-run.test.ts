@@ -50,12 +50,12 @@ const WISH: RunWish = {
 };
 
 function decided(wish: Partial<RunWish>, facts: Partial<RunFacts> = {}) {
-  const { placement, findings } = decideRun({ ...FACTS, ...facts }, { ...WISH, ...wish });
+  const { placement, unknown, findings } = decideRun({ ...FACTS, ...facts }, { ...WISH, ...wish });
   // What is decided can be journaled, and is read as it was.
   const record = { ...placedRecord('preparing'), placement };
   deepEqual(decodeSession(encodeSession(record)), record);
   const words = findings.map(({ level, code }) => `${level} ${code}`);
-  return { ...placement, findings, words };
+  return { ...placement, unknown, findings, words };
 }
 
 test('on a host where the original is gone, nothing stands in the way, and it is what it was', async () => {
@@ -146,8 +146,8 @@ test('networks are chosen by name, by kind and name, or by the address of a card
     const { plan, words } = decided({ networks: { lan: 'dmz', [old]: null } });
     deepEqual([plan.networks, words], [{ '52:54:00:00:00:01': 'dmz' }, []]);
   }
-  const { words, plan } = decided({ networks: { typo: 'dmz', lan: 'no such' } });
-  deepEqual(words, ['blocker network', 'blocker network']);
+  const { words, plan, unknown } = decided({ networks: { typo: 'dmz', lan: 'no such' } });
+  deepEqual([words, unknown], [['blocker network'], ['typo']]);
   deepEqual(plan.networks, { '52:54:00:00:00:02': 'bridge:br0' });
 });
 

@@ -1,4 +1,4 @@
-import { deepEqual, equal, match } from 'node:assert/strict';
+import { deepEqual, equal, match, rejects } from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
@@ -6,11 +6,14 @@ import { openPoint } from '../../../src/engine/base/engine.ts';
 import { backupMachines } from '../../../src/engine/hypervisors/machine-backup.ts';
 import { add } from '../../../src/engine/hypervisors/managed.ts';
 import { spaceFindings } from '../../../src/engine/run-plan/own-side.ts';
-import { isPossible, planRun, type RunAsked } from '../../../src/engine/run-plan/plan-run.ts';
+import { planRuns, possibleRuns } from '../../../src/engine/run-plan/plan-runs.ts';
+import { pointsOfRun } from '../../../src/engine/run-plan/points-of-run.ts';
 import type { RunWish } from '../../../src/engine/run-plan/run-wish.ts';
+import type { SessionRecord } from '../../../src/formats/store/sessions/session.ts';
 import type { Finding } from '../../../src/hypervisors/base/finding.ts';
 import { MiB } from '../../../src/lib/sizes.ts';
 import { engineIn, KEY } from '../../support/engine.ts';
+import type { FakeHost } from '../../support/fake-hypervisor/host.ts';
 import { fakeRunHost } from '../../support/fake-hypervisor/fake-run-host.ts';
 import { managedHome, NO_FILES } from '../../support/hypervisors.ts';
 import { placedRecord } from '../../support/placed-session.ts';
@@ -41,18 +44,27 @@ async function place(after: (work: () => Promise<void>) => void) {
     { hypervisors, secrets: KEY, signal, report() {} },
   );
   const host = await rig.connect();
-  async function planned(wish: Partial<RunWish> = {}, more: Partial<RunAsked> = {}) {
-    const { set, point } = await openPoint(engine, points[0]!.point, KEY);
-    return planRun(
-      engine,
-      {
-        ...{ set, point, hypervisor: 'kvm1', host, wish: { ...WISH, ...wish } },
-        ...{ sessions: [], before: [], run: undefined, ...more },
-      },
+  const made = points[0]!.point;
+  async function planned(wish: Partial<RunWish> = {}, more: Partial<Asked> = {}) {
+    const { sessions = [], times = 1 } = more;
+    const opened = await openPoint(engine, made, KEY);
+    const asked = { hypervisor: 'kvm1', host, wish: { ...WISH, ...wish }, sessions };
+    const plan = await planRuns(
+      engine.store,
+      { ...asked, points: Array<typeof opened>(times).fill(opened) },
       signal,
     );
+    const placements = possibleRuns(plan);
+    const findings = [...plan.findings, ...plan.runs.flatMap((it) => it.findings)];
+    return { placement: plan.runs[0]!.placement, findings, placements };
   }
-  return { engine, rig, old, planned, point: points[0]!.point };
+  return { engine, rig, old, planned, made };
+}
+
+interface Asked {
+  readonly sessions: readonly SessionRecord[];
+  /** How often the point is run. */
+  readonly times: number;
 }
 
 const words = (findings: readonly Finding[]) =>
@@ -64,7 +76,7 @@ test('a run is planned without an effect: which machine, on which disks, with no
   const { rig, old, planned } = await place(teardown);
   const plan = await planned({ replace: 'keep' });
   deepEqual(words(plan.findings), ['note machine-id']);
-  equal(isPossible(plan), true);
+  equal(plan.placements?.length, 1);
   const { placement } = plan;
   deepEqual(placement!.plan.replaces, { machine: old.id, afterwards: 'keep' });
   deepEqual(
@@ -83,32 +95,59 @@ test("the hypervisor's own findings are among those of the options, and none is 
   const { planned } = await place(teardown);
   const plan = await planned({ pool: 'full', migrate: 'auto', networks: { lan: null } });
   deepEqual(words(plan.findings), [
+    'blocker network',
     'blocker name',
     'note machine-id',
-    'blocker network',
     'blocker target-space',
   ]);
-  equal(isPossible(plan), false);
+  equal(plan.placements, undefined);
   // Where it may never move, too little space is no obstacle.
   const later = await planned({ pool: 'full', name: 'new' });
   deepEqual(words(later.findings), ['note machine-id', 'warning target-space']);
-  equal(isPossible(later), true);
+  equal(later.placements?.length, 1);
 });
 
-test('the same point twice: what the first run will take is taken', async ({ teardown }) => {
+test('what a session has, or will have, is taken; on another hypervisor it is not', async ({
+  teardown,
+}) => {
   const { planned } = await place(teardown);
-  const first = await planned({ name: 'new' });
-  const second = await planned({ name: 'new' }, { before: [first.placement!] });
-  deepEqual(words(second.findings), ['blocker name', 'note machine-id']);
-  const session = { ...placedRecord('running'), placement: first.placement };
-  deepEqual(words((await planned({ name: 'new' }, { sessions: [session] })).findings), [
-    'blocker name',
-    'note machine-id',
-  ]);
-  const elsewhere = { ...session, placement: { ...first.placement!, hypervisor: 'kvm2' } };
+  const { placement } = await planned({ name: 'new' });
+  const session = { ...placedRecord('running'), placement };
+  const taken = ['blocker name', 'note machine-id'];
+  deepEqual(words((await planned({ name: 'new' }, { sessions: [session] })).findings), taken);
+  const elsewhere = { ...session, placement: { ...placement!, hypervisor: 'kvm2' } };
   deepEqual(words((await planned({ name: 'new' }, { sessions: [elsewhere] })).findings), [
     'note machine-id',
   ]);
+});
+
+test('several machines: what one takes is taken for the next, and all have room together or none', async ({
+  teardown,
+}) => {
+  const { rig, planned } = await place(teardown);
+  const { host } = rig as unknown as { host: FakeHost };
+  const asked = { replace: 'keep', migrate: 'auto', networks: { typo: 'lan' } } as const;
+  // For one of them.
+  host.pools.set('fast', 3 * MiB);
+  const { findings } = await planned(asked, { times: 2 });
+  deepEqual(words(findings), [
+    'blocker network',
+    'blocker target-space',
+    'note machine-id',
+    'blocker name',
+    'note machine-id',
+  ]);
+  const named = await planned({ name: 'new' }, { times: 2 });
+  match(named.findings[0]!.message, /one name was given for several/);
+});
+
+test('the points of one backup of several machines are found by its run, in its order', async ({
+  teardown,
+}) => {
+  const { engine, made } = await place(teardown);
+  const { point } = await openPoint(engine, made, KEY);
+  deepEqual(await pointsOfRun(engine, point.run!), [made]);
+  await rejects(pointsOfRun(engine, 'run-20260101T000000Z-aabbcc'), { code: 'NOT_FOUND' });
 });
 
 test('a point whose description is lost cannot be run, and says what can be done with its disks', async ({
@@ -119,7 +158,7 @@ test('a point whose description is lost cannot be run, and says what can be done
   const plan = await planned();
   equal(plan.placement, undefined);
   const blocker = plan.findings.find(({ level }) => level === 'blocker');
-  deepEqual([blocker?.code, isPossible(plan)], ['recovery-point', false]);
+  deepEqual([blocker?.code, plan.placements], ['recovery-point', undefined]);
   match(blocker!.remedy!, /holdfast recover/);
 });
 

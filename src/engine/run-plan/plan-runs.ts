@@ -1,0 +1,117 @@
+import type { OpenSet } from '../../catalog/sets.ts';
+import type { PointRecord } from '../../formats/store/catalog/point.ts';
+import type { Placement } from '../../formats/store/sessions/placement.ts';
+import type { SessionRecord } from '../../formats/store/sessions/session.ts';
+import type { Finding } from '../../hypervisors/base/finding.ts';
+import type { Hypervisor } from '../../hypervisors/base/hypervisor.ts';
+import type { PoolPlace } from '../../hypervisors/base/run-driver.ts';
+import { formatSize } from '../../lib/sizes.ts';
+import type { Store } from '../../store/directory/store.ts';
+import { unknownFinding } from './networks.ts';
+import { ownFindings } from './own-side.ts';
+import { type PlannedRun, planRun, runDriverOf } from './plan-run.ts';
+import type { RunWish } from './run-wish.ts';
+
+/*
+ * What a run will be, of one machine or of several, and all that stands in its way, found out before anything is
+ * changed, here or there. Nothing of what was found hides the rest: a person mends all of it at once.
+ */
+
+export interface RunsAsked {
+  /** In the order in which their machines start. */
+  readonly points: readonly OpenedPoint[];
+  /** The name of the hypervisor in Holdfast, and a connection to it. */
+  readonly hypervisor: string;
+  readonly host: Hypervisor;
+  readonly wish: RunWish;
+  /** All sessions of the store. */
+  readonly sessions: readonly SessionRecord[];
+}
+
+export interface OpenedPoint {
+  readonly set: OpenSet;
+  readonly point: PointRecord;
+}
+
+export interface PlannedRuns {
+  /** By the points, in their order. */
+  readonly runs: readonly PlannedRun[];
+  /** About all of them. */
+  readonly findings: readonly Finding[];
+}
+
+/** Has no effects. Rejects HypervisorError if the hypervisor cannot be asked. */
+export async function planRuns(
+  store: Store,
+  { points, ...asked }: RunsAsked,
+  signal: AbortSignal,
+): Promise<PlannedRuns> {
+  const { hypervisor, host, wish } = asked;
+  const driver = runDriverOf(host, hypervisor);
+  const runs: PlannedRun[] = [];
+  for (const opened of points) {
+    const before = runs.flatMap(({ placement }) => placement ?? []);
+    runs.push(await planRun(store, { ...asked, ...opened, before }, signal));
+  }
+  const { pools } = await driver.places(signal);
+  const findings = [
+    ...driver.exports.findings,
+    ...(await ownFindings(store, points.length)),
+    ...(points.length > 1 && wish.name !== undefined ? [oneName] : []),
+    ...unknownNetworks(runs, Object.keys(wish.networks)),
+    ...(points.length > 1 ? roomFindings(points, { runs, pools }) : []),
+  ];
+  return { runs, findings };
+}
+
+/** The placements, if nothing stands in the way of any. */
+export function possibleRuns({ runs, findings }: PlannedRuns): readonly Placement[] | undefined {
+  const all = [...findings, ...runs.flatMap((it) => it.findings)];
+  if (all.some(({ level }) => level === 'blocker')) return undefined;
+  const placements = runs.flatMap(({ placement }) => placement ?? []);
+  return placements.length === runs.length ? placements : undefined;
+}
+
+const oneName: Finding = {
+  ...{ level: 'blocker', code: 'name' },
+  message: 'one name was given for several machines',
+  remedy: 'leave --name out, or run them one by one',
+};
+
+/** A name that one of the machines knows is no mistake. */
+function unknownNetworks(
+  runs: readonly PlannedRun[],
+  chosen: readonly string[],
+): readonly Finding[] {
+  const described = runs.filter(({ machine }) => machine);
+  const nics = described.flatMap(({ machine }) => machine!.nics);
+  return chosen
+    .filter(
+      (old) => described.length > 0 && described.every(({ unknown }) => unknown.includes(old)),
+    )
+    .map((old) => unknownFinding(old, nics));
+}
+
+/** Each alone may have room in the pool, and not all of them together. */
+function roomFindings(
+  points: readonly OpenedPoint[],
+  { runs, pools }: { readonly runs: readonly PlannedRun[]; readonly pools: readonly PoolPlace[] },
+): readonly Finding[] {
+  return pools.flatMap(({ name, free }): readonly Finding[] => {
+    const sizes = points.map(({ point }, at) => {
+      const placement = runs[at]?.placement;
+      const moves = placement?.pool === name && placement.plan.moves.kind !== 'asked';
+      return moves ? point.disks.reduce((sum, { size }) => sum + size, 0) : 0;
+    });
+    const needed = sizes.reduce((sum, size) => sum + size, 0);
+    if (needed <= free || sizes.some((size) => size > free)) return [];
+    return [
+      {
+        ...{ level: 'blocker', code: 'target-space' },
+        message: `the pool "${name}" has ${formatSize(free)} free, and all machines together need ${formatSize(needed)}`,
+        remedy:
+          'choose another pool, make space in it, or let some of them move later: --migrate later',
+      },
+    ];
+  });
+}
