@@ -68,8 +68,9 @@ test('a machine runs on its hypervisor from the backup, and goes on there', {
   async function run(point: string, ...words: readonly string[]): Promise<string> {
     const asked = ['run', point, '--on', 'kvm1', '--pool', 'fast', '--power-on', ...words];
     const { result } = await expectDone(holdfast(...asked));
-    deepEqual([result['state'], result['waits']], ['running', null]);
-    return String(result['session']);
+    const [made] = result['sessions'] as { session: string; state: string; waits: null }[];
+    deepEqual([made?.state, made?.waits], ['running', null]);
+    return made!.session;
   }
   async function shown(session: string): Promise<Shown> {
     return (await expectDone(holdfast('session', 'show', session))).result as unknown as Shown;

@@ -30,6 +30,8 @@ export interface PlacedHome {
   readonly rig: RunTestHost;
   readonly host: FakeHost;
   readonly point: string;
+  /** One of each machine. */
+  readonly points: readonly string[];
   /** What happens to each call of the fake. */
   mishap: OnCall;
   /** The service, started; sessions are resumed. `onLog`: called with each line of a session's log. */
@@ -49,9 +51,10 @@ const MIB = 2 ** 20;
 const { signal } = new AbortController();
 
 /** What any run of it asks for. */
-export const RUN: Omit<RequestOf<'session/run'>, 'point'> = {
+export const RUN: Omit<RequestOf<'session/run'>, 'points'> = {
   ...{ on: 'kvm1', name: undefined, pool: 'fast', networks: [], isolated: false, powerOn: true },
-  ...{ migrate: 'later', migrateAfter: undefined, replace: 'keep' },
+  ...{ migrate: 'later', migrateAfter: undefined, replace: 'keep', run: undefined },
+  ...{ delay: undefined, heartbeat: undefined },
 };
 
 /** Disks that this process serves on sockets, as a host finds them: what is in them does not matter here. */
@@ -79,12 +82,15 @@ function hurried(clock: Clock): Clock {
   return { ...clock, sleep: (ms, until) => clock.sleep(Math.min(ms, 20), until) };
 }
 
-export async function placedHome(): Promise<PlacedHome> {
+/** Of a host with these machines, each of which has been backed up. */
+export async function placedHome(machines: readonly string[] = ['web1']): Promise<PlacedHome> {
   const home = await engineIn(temporaryDirectory());
   const rig = fakeRunHost();
   const { host } = rig as unknown as { host: FakeHost };
   Object.assign(host, { served: new ServedHere() });
-  await rig.machine({ name: 'web1', disks: { vda: MIB, vdb: MIB }, isOff: true });
+  for (const name of machines) {
+    await rig.machine({ name, disks: { vda: MIB, vdb: MIB }, isOff: true });
+  }
   const it: { mishap: OnCall } = { mishap: () => undefined };
   const { hypervisors } = managedHome(() =>
     rig.connect({ onCall: (name, count) => it.mishap(name, count) }),
@@ -102,6 +108,7 @@ export async function placedHome(): Promise<PlacedHome> {
   );
   return {
     ...{ store: home.store, rig, host, point: points[0]!.point },
+    points: points.map(({ point }) => point),
     get mishap() {
       return it.mishap;
     },

@@ -50,24 +50,30 @@ function stateText({ session, state, waits }: PlacedAnswer): string {
   return waits === null ? `Session ${session}: ${state}` : `Session ${session} waits: ${waits}`;
 }
 
-function runText(run: ResultOf<'session/run'>): string {
-  const { session, point, hypervisor, machine, waits, findings } = run;
+function runText({ run, sessions, findings }: ResultOf<'session/run'>): string {
   const warnings = findings.filter(({ level }) => level !== 'ok');
   return [
     ...(warnings.length === 0 ? [] : [findingsTable(warnings), '']),
-    waits === null
-      ? `Session ${session}: machine ${machine} of ${point} is on ${hypervisor}.`
-      : `Session ${session} waits: ${waits}`,
-    `How it goes on: holdfast session show ${session}`,
+    ...sessions.map(({ session, point, hypervisor, machine, waits }) =>
+      waits === null
+        ? `Session ${session}: machine ${machine} of ${point} is on ${hypervisor}.`
+        : `Session ${session} (machine ${machine}) waits: ${waits}`,
+    ),
+    run === null
+      ? `How it goes on: holdfast session show ${sessions[0]!.session}`
+      : 'How they go on: holdfast session list',
   ].join('\n');
 }
 
 function placedText(placed: PlacedMachine): readonly string[] {
-  const { hypervisor, machine, id, goal, power, heartbeat, pool, disks, waits } = placed;
+  const { hypervisor, machine, id, goal, power, heartbeat, pool, disks, waits, run } = placed;
   const agent = heartbeat === true ? ', its agent answers' : '';
   return [
     `machine  ${machine} on ${hypervisor}${id === null ? ', not there yet' : ` (${id})`}`,
     ...(power === null ? [] : [`power    ${power}${agent}`]),
+    ...(run === null
+      ? []
+      : [`run      ${run.run}${run.after === null ? '' : `, after ${run.after}`}`]),
     `goal     ${goal}${pool === null ? '' : `; pool ${pool}`}`,
     ...disks.map((it) => `disk     ${it.disk}  ${placedDiskText(it)}`),
     ...(waits === null ? [] : [`since    ${waits.since} (${waits.reason})`]),

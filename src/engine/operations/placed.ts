@@ -1,111 +1,16 @@
-import type { Placement } from '../../formats/store/sessions/placement.ts';
-import type { Finding } from '../../hypervisors/base/finding.ts';
 import type { PlacedAnswer } from '../../operations/nouns/placed.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import type { PlacedRequest } from '../../sessions/placed/placed-requests.ts';
 import { newPointId } from '../../catalog/points.ts';
 import { isOwn } from '../../sessions/state/session-state.ts';
-import { listSessions, sessionStatus } from '../../sessions/state/listed-sessions.ts';
+import { sessionStatus } from '../../sessions/state/listed-sessions.ts';
 import { SessionError } from '../../sessions/state/session-error.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type { Engine, WorkOptions } from '../base/engine.ts';
-import { shownFinding } from '../hypervisors/readiness.ts';
-import { isPossible, type PlannedRun, planRun } from '../run-plan/plan-run.ts';
-import type { RunWish } from '../run-plan/run-wish.ts';
-import type { Connections } from '../sessions/placed/connections.ts';
-import type { PlacedParts } from '../sessions/placed/driven-session.ts';
 import type { SessionSupervisor } from '../sessions/session-supervisor.ts';
 import type { ServiceContext } from './context.ts';
 
 /* What people ask of sessions that have a machine on a hypervisor. The service carries them on by itself. */
-
-/** Rejects IMPOSSIBLE, with all that stands in the way; then there is no session. */
-export async function runOn(
-  service: ServiceContext,
-  request: RequestOf<'session/run'>,
-  options: WorkOptions,
-): Promise<ResultOf<'session/run'>> {
-  const { point, on } = request;
-  const { signal, report } = options;
-  const [engine, sessions] = [await service.engine(), await service.sessions()];
-  const { connections } = sessions.placed;
-  // Before anything is made.
-  await connections.open(on, signal);
-  let findings: readonly Finding[] = [];
-  async function place(parts: PlacedParts): Promise<Placement> {
-    const planned = await planFor(engine, { request, parts, connections }, signal);
-    ({ findings } = planned);
-    if (isPossible(planned)) return planned.placement!;
-    throw new SessionError('IMPOSSIBLE', inTheWay(planned.findings, on));
-  }
-  const ready = await sessions.start(
-    {
-      what: { kind: 'point', point, whenFull: 'pause', place },
-      ...{ listen: undefined, tls: undefined, nfs: undefined },
-    },
-    options,
-  );
-  const { session } = ready;
-  const until = ({ phase }: { readonly phase: string }): boolean => phase !== 'placing';
-  await sessions.placed.follow(session, { signal, report, until });
-  const { state, waits } = answerOf(sessions, session);
-  const machine = sessions.placed.of(session)?.record.placement?.plan.name ?? request.name ?? '';
-  return {
-    ...{ session, point: ready.point, hypervisor: on, machine, state, waits },
-    findings: findings.map(shownFinding),
-  };
-}
-
-async function planFor(
-  engine: Engine,
-  {
-    request,
-    parts: { held, opened, plan },
-    connections,
-  }: {
-    readonly request: RequestOf<'session/run'>;
-    readonly parts: PlacedParts;
-    readonly connections: Connections;
-  },
-  signal: AbortSignal,
-): Promise<PlannedRun> {
-  const { on: hypervisor } = request;
-  const { host, run } = await connections.open(hypervisor, signal);
-  const { sessions } = await listSessions(engine.store);
-  const planned = await planRun(
-    engine,
-    {
-      ...{ ...opened, hypervisor, host, wish: wishOf(request) },
-      sessions: sessions.map(({ record }) => record),
-      ...{ before: [], run: undefined },
-    },
-    signal,
-  );
-  const { placement } = planned;
-  if (!placement || !isPossible(planned)) return planned;
-  // Only now are its disks served: whether the hypervisor reaches them was not asked before.
-  const found = await run.check(await plan({ ...held.record, placement }), signal);
-  const reached = found.filter(({ code }) => code === 'data-path');
-  return { placement, findings: [...planned.findings, ...reached] };
-}
-
-function wishOf(request: RequestOf<'session/run'>): RunWish {
-  const { name, pool, networks, isolated, powerOn, migrate, migrateAfter, replace } = request;
-  const chosen = networks.map((it) => [it.name, it.where === 'none' ? null : it.where] as const);
-  return {
-    ...{ name, pool, networks: Object.fromEntries(chosen), isIsolated: isolated },
-    ...{ powerOn, migrate, migrateAfter, replace },
-  };
-}
-
-function inTheWay(findings: readonly Finding[], hypervisor: string): string {
-  const lines = findings
-    .filter(({ level }) => level === 'blocker')
-    .map(({ disk, message, remedy }) =>
-      [disk === undefined ? message : `disk ${disk}: ${message}`, remedy].join(': '),
-    );
-  return `it cannot run on ${hypervisor}, and nothing was changed:\n${lines.join('\n')}`;
-}
 
 export async function askPlaced(
   service: ServiceContext,
@@ -126,7 +31,7 @@ export async function setPower(
   return answerOf(sessions, session);
 }
 
-function answerOf({ placed }: SessionSupervisor, session: string): PlacedAnswer {
+export function answerOf({ placed }: SessionSupervisor, session: string): PlacedAnswer {
   const it = placed.of(session);
   return { session, state: it?.record.phase ?? 'ended', waits: placed.problem(session) ?? null };
 }

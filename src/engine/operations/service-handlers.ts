@@ -103,7 +103,7 @@ function ownHandlers(context: ServiceContext): Handlers<OwnName> {
       return { session };
     },
     'session/run': async (service, request, options) =>
-      (await placed()).runOn(service, request, options),
+      (await import('./run-machines.ts')).runOn(service, request, options),
     'session/migrate': async (service, { session, pool, cancel }) =>
       (await placed()).askPlaced(
         service,

@@ -6,6 +6,7 @@ import { isHost } from '../../sessions/placed/host-step.ts';
 import type { PlacedRequest } from '../../sessions/placed/placed-requests.ts';
 import { placementOf } from '../../sessions/placed/placed-steps.ts';
 import { sessionStatus } from '../../sessions/state/listed-sessions.ts';
+import { readJournal } from '../../sessions/state/session-files.ts';
 import { SessionError } from '../../sessions/state/session-error.ts';
 import type { Engine, SecretSource, WorkOptions } from '../base/engine.ts';
 import type { Hypervisors } from '../hypervisors/hypervisors.ts';
@@ -87,6 +88,7 @@ export function placedSessions(engine: Engine, options: PlacedOptions): PlacedSe
           await owe(engine, debt);
           debts.wake();
         },
+        other: (id) => readJournal(store, id),
         onOver: () => options.onOver(it),
       });
     },

@@ -282,9 +282,9 @@ function noticeOf(event: ServeEvent): string {
 /** Loaded on demand, as few sessions need it. */
 function plansOf(store: Store, opened: PlacedParts['opened']): PlacedParts['plan'] {
   let plans: Promise<PlacedParts['plan']> | undefined;
-  return async (record) => {
+  return async (record, exports) => {
     plans ??= import('./placed/run-plan.ts').then((it) => it.runPlans(store, opened));
-    return (await plans)(record);
+    return (await plans)(record, exports);
   };
 }
 

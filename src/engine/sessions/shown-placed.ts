@@ -9,11 +9,12 @@ export function shownPlaced(
   driven: DrivenSession | undefined,
 ): PlacedMachine | null {
   if (!placement || isOwn(phase)) return null;
-  const { hypervisor, plan, goal, machine = null, pool = null, waits = null } = placement;
+  const { hypervisor, plan, goal, machine = null, pool = null, waits = null, run } = placement;
   const look = driven?.look();
   const isKnown = look?.isThere === true;
   return {
     ...{ hypervisor, machine: plan.name, id: machine, goal, pool },
+    run: run ? { run: run.id, after: run.after ?? null } : null,
     power: isKnown ? look.power : null,
     heartbeat: isKnown ? look.heartbeat : null,
     disks: placement.disks.map(({ name: disk, place = null }) => {

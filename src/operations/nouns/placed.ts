@@ -17,7 +17,10 @@ import { findings, hypervisorName } from './hypervisor.ts';
 /* Sessions that have a machine on a managed hypervisor, which runs on the disks that the session serves. */
 
 const NETWORKS_MAX = 64;
-const YEAR_S = 366 * 24 * 60 * 60;
+const DAY_S = 24 * 60 * 60;
+/** As long as a session's journal takes it. */
+const MIGRATE_AFTER_S = 31 * DAY_S;
+const RUN_MAX = 64;
 
 export const stopHow = field(
   optional(oneOf('shutdown', 'off')),
@@ -61,7 +64,7 @@ const wish = {
       'later: by "session migrate"; none: never',
   ),
   migrateAfter: field(
-    optional(integer(1, YEAR_S)),
+    optional(integer(1, MIGRATE_AFTER_S)),
     'with "auto": so long after it began to run, in seconds',
     { placeholder: 'TIME' },
   ),
@@ -72,20 +75,20 @@ const wish = {
   ),
 };
 
-const started = {
+const started = object({
   session: field(word, 'ID of the session'),
   point: field(word, 'the recovery point that it runs'),
   hypervisor: field(word, 'name of the hypervisor'),
   machine: field(word, 'name of the machine there'),
   state: field(word, 'how far it is: placing, running, ...'),
   waits: field(nullable(prose), 'what it waits for; null: nothing'),
-  findings,
-};
+});
 
 const run = mutation('session/run', {
-  summary: 'Run a machine on a hypervisor from a recovery point',
+  summary: 'Run machines on a hypervisor from recovery points',
   description:
-    'Defines the machine on the hypervisor, on disks that this host serves; what its guest writes is kept here. ' +
+    'Defines each machine on the hypervisor, on disks that this host serves; what its guest writes is kept here. ' +
+    'Several start one after the other, in the order of the points; one that does not start stops those after it. ' +
     'Everything is checked before; nothing is changed while a condition is not met. The service carries the session ' +
     'on, whatever becomes of the command.',
   runs: 'service',
@@ -93,11 +96,40 @@ const run = mutation('session/run', {
   key: 'opens',
   passkey: 'asked',
   lockdown: 'allowed',
-  request: object({ point, ...wish }),
-  result: object(started),
+  request: object({
+    points: field(withDefault(list(point, RUN_MAX), []), 'recovery points', {
+      ...{ placeholder: 'POINT', names: 'points' },
+    }),
+    run: field(
+      optional(word),
+      'also all recovery points that one backup of several machines has made: its run, as "backup show" has it',
+      { placeholder: 'RUN' },
+    ),
+    ...wish,
+    delay: field(
+      optional(integer(0, DAY_S)),
+      'of several, each starts so long after the one before it began to run, in seconds; default: at once',
+      { placeholder: 'TIME' },
+    ),
+    heartbeat: field(
+      optional(integer(1, DAY_S)),
+      'of several, each starts once the agent of the guest before it answers, which is waited for so long, in seconds',
+      { placeholder: 'TIME' },
+    ),
+  }),
+  result: object({
+    run: field(nullable(word), 'ID that the sessions have in common; null: it is one'),
+    sessions: field(
+      list(started, RUN_MAX),
+      'the sessions, in the order in which their machines start',
+    ),
+    findings,
+  }),
   cli: {
-    args: ['point'],
+    args: ['points'],
     options: {
+      delay: { form: 'duration' },
+      heartbeat: { form: 'duration' },
       networks: { name: 'network', form: 'name=where' },
       migrateAfter: { form: 'duration' },
     },
@@ -108,6 +140,7 @@ const run = mutation('session/run', {
       'run web1@latest --on kvm1 --power-on',
       'run web1@latest --on kvm1 --name web1-test --isolated --power-on',
       'run web1@latest --on kvm1 --replace keep --power-on --migrate heartbeat',
+      'run db1@latest web1@latest --on kvm1 --power-on --heartbeat 5m',
     ],
   },
 });
@@ -201,6 +234,15 @@ export const placedMachine = object({
   ),
   heartbeat: field(nullable(flag()), 'whether the agent of its guest answers; null: not known'),
   pool: field(nullable(word), 'the pool to which it migrates; null: none was chosen'),
+  run: field(
+    nullable(
+      object({
+        run: field(word, 'ID that its sessions have in common'),
+        after: field(nullable(word), 'the session whose machine starts before; null: none'),
+      }),
+    ),
+    'the run of several machines that it is one of; null: none',
+  ),
   disks: field(
     list(
       object({
@@ -222,8 +264,9 @@ export const placedMachine = object({
     nullable(
       object({
         reason: field(
-          oneOf('away', 'busy', 'no-space', 'machine-off', 'machine-gone', 'person'),
-          'away: the hypervisor cannot be reached; person: one has to decide',
+          oneOf('away', 'busy', 'no-space', 'machine-off', 'machine-gone', 'turn', 'person'),
+          'away: the hypervisor cannot be reached; turn: another machine of its run starts before; person: one has ' +
+            'to decide',
         ),
         since: time('since when'),
         message: field(prose, 'what happened, and what to do'),

@@ -26,7 +26,8 @@ async function run(
   { ask, options }: PlacedService,
   more: Partial<typeof RUN> = {},
 ) {
-  return ask['session/run']({ ...RUN, ...more, point: home.point }, options);
+  const { sessions } = await ask['session/run']({ ...RUN, ...more, points: [home.point] }, options);
+  return sessions[0]!;
 }
 
 async function untilGone(home: PlacedHome, service?: PlacedService): Promise<void> {
@@ -124,7 +125,8 @@ test('what is kept is a recovery point that can be run, also where the service e
       if (message.endsWith('-> keeping')) ending.resolve();
     });
     const { ask, options } = service;
-    const next = await ask['session/run']({ ...RUN, point }, options);
+    const { sessions } = await ask['session/run']({ ...RUN, points: [point] }, options);
+    const next = sessions[0]!;
     equal(next.point, point);
     const leaving = new AbortController();
     const { session } = next;

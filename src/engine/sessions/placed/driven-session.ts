@@ -1,5 +1,6 @@
 import type { PlacedDebt } from '../../../formats/store/sessions/debt.ts';
 import type { SessionRecord } from '../../../formats/store/sessions/session.ts';
+import type { ExportWay } from '../../../hypervisors/base/export-way.ts';
 import type { HypervisorEvent, Look, RunPlan } from '../../../hypervisors/base/run-driver.ts';
 import { asError } from '../../../lib/as-error.ts';
 import { type PlacedSession, placedSession } from '../../../sessions/placed/placed-session.ts';
@@ -10,6 +11,7 @@ import type { Clock } from '../../../sys/base/clock.ts';
 import { firstFailure, kindOfFailure } from '../../base/failures.ts';
 import { type Connection, type Connections, orAborted } from './connections.ts';
 import { type CopyFigures, copyFigures } from './copy-figures.ts';
+import { hostReach } from './host-reach.ts';
 import type { OpenedPoint } from './run-plan.ts';
 
 /*
@@ -38,7 +40,7 @@ export interface DrivenSession
 export interface PlacedParts {
   readonly held: HeldSession;
   readonly opened: OpenedPoint;
-  plan(record: SessionRecord): Promise<RunPlan>;
+  plan(record: SessionRecord, exports: ExportWay): Promise<RunPlan>;
   endExports(): Promise<void>;
 }
 
@@ -46,6 +48,8 @@ export interface DriveOptions {
   readonly clock: Clock;
   readonly connections: Connections;
   owe(debt: PlacedDebt): Promise<void>;
+  /** Another session's journal; undefined: it is over. */
+  other(session: string): Promise<SessionRecord | undefined>;
   /** Each step and each obstacle. */
   onLog(message: string): void;
   /** Nothing of it is on the hypervisor, and it goes on as an ordinary session. It is disposed of by others. */
@@ -68,6 +72,11 @@ export function driveSession(parts: PlacedParts, options: DriveOptions): DrivenS
     change.resolve();
     change = Promise.withResolvers();
   }
+  const reach = hostReach(onLog);
+  async function endExports(): Promise<void> {
+    await reach.close();
+    await parts.endExports();
+  }
   const world: PlacedWorld = {
     clock,
     journal: {
@@ -81,13 +90,18 @@ export function driveSession(parts: PlacedParts, options: DriveOptions): DrivenS
     },
     async driver(until) {
       last = await connections.open(placementOf(held.record).hypervisor, until);
+      await reach.require(last.run.exports, held.record, until);
       return last.run;
     },
     async lost() {
       if (last) await connections.lost(last);
     },
-    plan: (record) => parts.plan(record),
-    own: { endExports: () => parts.endExports(), owe: (debt) => options.owe(debt) },
+    async plan(record, until) {
+      const { run } = await connections.open(placementOf(record).hypervisor, until);
+      return parts.plan(record, run.exports);
+    },
+    other: (id) => options.other(id),
+    own: { endExports, owe: (debt) => options.owe(debt) },
     shown: { log: onLog, look: (it) => void (looked = it), moves: (moves) => copies.seen(moves) },
   };
   const session = placedSession(world);
@@ -123,7 +137,10 @@ export function driveSession(parts: PlacedParts, options: DriveOptions): DrivenS
       if (event.kind === 'machine' && machine !== undefined && machine !== event.id) return;
       if (event.kind !== 'away') session.wake();
     },
-    reconnect: () => connections.release(placementOf(held.record).hypervisor),
+    async reconnect() {
+      await reach.close();
+      await connections.release(placementOf(held.record).hypervisor);
+    },
     look: () => looked,
     copy: (disk) => copies.of(disk),
     problem: () => problem,
@@ -132,6 +149,7 @@ export function driveSession(parts: PlacedParts, options: DriveOptions): DrivenS
     async [Symbol.asyncDispose]() {
       closing.abort();
       await driving;
+      await reach.close();
     },
   };
 }

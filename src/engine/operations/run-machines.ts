@@ -1,0 +1,246 @@
+import { findPoint, newPointId, readPoint } from '../../catalog/points.ts';
+import type { Placement, RunGap } from '../../formats/store/sessions/placement.ts';
+import type { SessionRecord } from '../../formats/store/sessions/session.ts';
+import type { ExportWay } from '../../hypervisors/base/export-way.ts';
+import type { Finding } from '../../hypervisors/base/finding.ts';
+import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
+import type { RequestOf, ResultOf } from '../../operations/operations.ts';
+import { listSessions } from '../../sessions/state/listed-sessions.ts';
+import { SessionError } from '../../sessions/state/session-error.ts';
+import { type Engine, openPoint, type WorkOptions } from '../base/engine.ts';
+import { shownFinding } from '../hypervisors/readiness.ts';
+import { type OpenedPoint, planRuns, possibleRuns } from '../run-plan/plan-runs.ts';
+import { pointsOfRun } from '../run-plan/points-of-run.ts';
+import type { RunWish } from '../run-plan/run-wish.ts';
+import type { Connection } from '../sessions/placed/connections.ts';
+import type { PlacedParts } from '../sessions/placed/driven-session.ts';
+import { servedSocket } from '../sessions/placed/host-reach.ts';
+import type { SessionSupervisor } from '../sessions/session-supervisor.ts';
+import type { ServiceContext } from './context.ts';
+import { answerOf } from './placed.ts';
+
+/*
+ * Machines are run on a hypervisor, one or several: everything is checked before the first of them is placed. Then each
+ * has a session of its own, which the service carries on.
+ */
+
+type Request = RequestOf<'session/run'>;
+type Result = ResultOf<'session/run'>;
+
+/** Rejects IMPOSSIBLE, with all that stands in the way; then there is no session. */
+export async function runOn(
+  service: ServiceContext,
+  request: Request,
+  options: WorkOptions,
+): Promise<Result> {
+  const gap = gapOf(request);
+  const [engine, sessions] = [await service.engine(), await service.sessions()];
+  const asked = await askedPoints(engine, request);
+  // Before anything is made.
+  await sessions.placed.connections.open(request.on, options.signal);
+  const run = asked.length > 1 ? newPointId(engine.store, 'run') : undefined;
+  let planned: Planned | undefined;
+  const made: string[] = [];
+  for (const [at, point] of asked.entries()) {
+    const place = async (parts: PlacedParts): Promise<Placement> => {
+      const { connections } = sessions.placed;
+      const connection = await connections.open(request.on, options.signal);
+      const together = { engine, request, points: asked, connection };
+      planned ??= await planAll(together, parts, options);
+      const part =
+        run === undefined ? undefined : { id: run, after: made.at(-1), gap, isTurn: false };
+      const placement = { ...planned.placements[at]!, run: part };
+      planned = await requireReached(planned, { parts, placement, connection }, options.signal);
+      return placement;
+    };
+    try {
+      made.push(await begin(sessions, { point, place }, options));
+    } catch (cause) {
+      if (made.length > 0) {
+        const message = `the machines before it go on: sessions ${made.join(', ')}`;
+        options.report({ event: 'notice', message });
+      }
+      throw cause;
+    }
+  }
+  return {
+    run: run ?? null,
+    sessions: await started(sessions, { made, points: asked, request }, options),
+    findings: planned!.findings.map(shownFinding),
+  };
+}
+
+/** Throws IMPOSSIBLE for two of them. Without one, each starts as soon as the one before it runs. */
+function gapOf({ delay, heartbeat }: Request): RunGap {
+  if (delay === undefined || heartbeat === undefined) {
+    if (heartbeat !== undefined) return { kind: 'heartbeat', seconds: heartbeat };
+    return { kind: 'delay', seconds: delay ?? 0 };
+  }
+  const what = 'a machine starts after a time (--delay) or after a heartbeat (--heartbeat)';
+  throw new SessionError('IMPOSSIBLE', `${what}, not after both: give one of them`);
+}
+
+/** Their IDs, in the order in which their machines start. Rejects NOT_FOUND, IMPOSSIBLE for none. */
+async function askedPoints(engine: Engine, { points, run }: Request): Promise<readonly string[]> {
+  const named: string[] = [];
+  for (const point of points) named.push((await findPoint(engine.store, point)).id);
+  const more = run === undefined ? [] : await pointsOfRun(engine, run);
+  const all = [...named, ...more.filter((it) => !named.includes(it))];
+  if (all.length > 0) return all;
+  throw new SessionError('IMPOSSIBLE', 'name a recovery point, or a backup of several: --run');
+}
+
+interface Planned {
+  readonly placements: readonly Placement[];
+  readonly findings: readonly Finding[];
+}
+
+interface Together {
+  readonly engine: Engine;
+  readonly request: Request;
+  readonly points: readonly string[];
+  readonly connection: Connection;
+}
+
+/** `parts`: of the first of them. Rejects IMPOSSIBLE. */
+async function planAll(
+  { engine, request, points, connection: { host } }: Together,
+  { opened: first }: PlacedParts,
+  { secrets, signal }: WorkOptions,
+): Promise<Planned> {
+  const { store } = engine;
+  const opened: OpenedPoint[] = [first];
+  for (const point of points.slice(1)) {
+    const place = await findPoint(store, point);
+    const known = opened.find(({ set }) => set.name === place.set)?.set;
+    opened.push(
+      known
+        ? { set: known, point: await readPoint(store, known, place.id) }
+        : await openPoint(engine, point, secrets),
+    );
+  }
+  const { sessions } = await listSessions(store);
+  const planned = await planRuns(
+    store,
+    {
+      ...{ points: opened, hypervisor: request.on, host, wish: wishOf(request) },
+      sessions: sessions.map(({ record }) => record),
+    },
+    signal,
+  );
+  const findings = [
+    ...planned.findings,
+    ...planned.runs.flatMap((it, at) =>
+      points.length === 1 ? it.findings : it.findings.map((found) => labelled(opened[at]!, found)),
+    ),
+  ];
+  const placements = possibleRuns(planned);
+  if (placements) return { placements, findings };
+  throw inTheWay(findings, request.on);
+}
+
+function labelled({ point }: OpenedPoint, found: Finding): Finding {
+  return { ...found, message: `${point.machine}: ${found.message}` };
+}
+
+interface Reaching {
+  readonly parts: PlacedParts;
+  readonly placement: Placement;
+  readonly connection: Connection;
+}
+
+/** Only now are its disks served: whether the hypervisor reaches them was not asked before. Rejects IMPOSSIBLE. */
+async function requireReached(
+  planned: Planned,
+  { parts: { held, plan }, placement, connection: { hypervisor, run } }: Reaching,
+  signal: AbortSignal,
+): Promise<Planned> {
+  const record = { ...held.record, placement };
+  const unreached = await unreachedBy(run.exports, record, signal);
+  const found = unreached ? [unreached] : await run.check(await plan(record, run.exports), signal);
+  const reached = found.filter(({ code }) => code === 'data-path');
+  if (reached.some(({ level }) => level === 'blocker')) throw inTheWay(reached, hypervisor);
+  return { ...planned, findings: [...planned.findings, ...reached] };
+}
+
+/** Why the hypervisor does not reach what is served here. */
+async function unreachedBy(
+  exports: ExportWay,
+  record: SessionRecord,
+  signal: AbortSignal,
+): Promise<Finding | undefined> {
+  await using way = exports.open(servedSocket(record), () => {});
+  try {
+    await way.reached(signal);
+    return undefined;
+  } catch (cause) {
+    if (!(cause instanceof HypervisorError)) throw cause;
+    const remedy =
+      'see what the way to it needs: "holdfast hypervisor test", "holdfast hypervisor show"';
+    return { level: 'blocker', code: 'data-path', message: cause.message, remedy };
+  }
+}
+
+interface Beginning {
+  readonly point: string;
+  readonly place: (parts: PlacedParts) => Promise<Placement>;
+}
+
+async function begin(
+  sessions: SessionSupervisor,
+  { point, place }: Beginning,
+  options: WorkOptions,
+): Promise<string> {
+  const { session } = await sessions.start(
+    {
+      what: { kind: 'point', point, whenFull: 'pause', place },
+      ...{ listen: undefined, tls: undefined, nfs: undefined },
+    },
+    options,
+  );
+  return session;
+}
+
+/** Once each is placed, or waits: they go on by themselves. */
+async function started(
+  sessions: SessionSupervisor,
+  {
+    made,
+    points,
+    request: { on },
+  }: {
+    readonly made: readonly string[];
+    readonly points: readonly string[];
+    readonly request: Request;
+  },
+  { signal, report }: WorkOptions,
+): Promise<Result['sessions']> {
+  const until = ({ phase }: { readonly phase: string }): boolean => phase !== 'placing';
+  const shown: Result['sessions'][number][] = [];
+  for (const [at, session] of made.entries()) {
+    await sessions.placed.follow(session, { signal, report, until });
+    const { state, waits } = answerOf(sessions, session);
+    const machine = sessions.placed.of(session)?.record.placement?.plan.name ?? '';
+    shown.push({ session, point: points[at]!, hypervisor: on, machine, state, waits });
+  }
+  return shown;
+}
+
+function wishOf(request: Request): RunWish {
+  const { name, pool, networks, isolated, powerOn, migrate, migrateAfter, replace } = request;
+  const chosen = networks.map((it) => [it.name, it.where === 'none' ? null : it.where] as const);
+  return {
+    ...{ name, pool, networks: Object.fromEntries(chosen), isIsolated: isolated },
+    ...{ powerOn, migrate, migrateAfter, replace },
+  };
+}
+
+function inTheWay(findings: readonly Finding[], hypervisor: string): SessionError {
+  const lines = findings
+    .filter(({ level }) => level === 'blocker')
+    .map(({ disk, message, remedy }) =>
+      [disk === undefined ? message : `disk ${disk}: ${message}`, remedy].join(': '),
+    );
+  const what = `it cannot run on ${hypervisor}, and nothing was changed`;
+  return new SessionError('IMPOSSIBLE', `${what}:\n${lines.join('\n')}`);
+}

@@ -1,0 +1,40 @@
+import { deepEqual, match, rejects } from 'node:assert/strict';
+import { test } from 'tap';
+import { placedHome, RUN } from '../../support/placed-service.ts';
+import { until } from '../../support/until.ts';
+
+test('several machines start in their order, each once the one before it runs, and are shown as one run', async () => {
+  const home = await placedHome(['web1', 'db1']);
+  await using service = await home.service();
+  const { ask, options } = service;
+  // The same point cannot be run twice under one name: nothing of either is there.
+  const twice = { ...RUN, replace: undefined, points: [home.point, home.point] };
+  await rejects(
+    ask['session/run'](twice, options),
+    /it cannot run on kvm1, and nothing was changed/,
+  );
+  deepEqual(await home.rig.sessionTraces(), []);
+  const asked = { ...RUN, points: home.points, heartbeat: 300 };
+  const { run, sessions } = await ask['session/run'](asked, options);
+  match(run!, /^run-/);
+  const [first, second] = sessions.map(({ session }) => session);
+  deepEqual(
+    sessions.map(({ point }) => point),
+    home.points,
+  );
+  await until('both run', async () => {
+    const shown = await ask['session/show']({ session: second! }, options);
+    return shown.state === 'running' && shown.placed?.power === 'on';
+  });
+  const { placed } = await ask['session/show']({ session: second! }, options);
+  deepEqual(placed?.run, { run, after: first });
+});
+
+test('a delay and a heartbeat contradict each other, and without a point there is nothing to run', async () => {
+  const home = await placedHome();
+  await using service = await home.service();
+  const { ask, options } = service;
+  const both = { ...RUN, points: [home.point], delay: 5, heartbeat: 5 };
+  await rejects(ask['session/run'](both, options), /give one of them/);
+  await rejects(ask['session/run']({ ...RUN, points: [] }, options), /name a recovery point/);
+});
