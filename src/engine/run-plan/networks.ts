@@ -8,6 +8,8 @@ import type { RunWish } from './run-wish.ts';
  * hypervisor lacks never gets another one by itself.
  */
 
+const BRIDGE = 'bridge:';
+
 interface Decided {
   /** By the MAC of a card; one that has none is not connected. */
   readonly networks: Readonly<Record<string, string>>;
@@ -17,7 +19,7 @@ interface Decided {
 }
 
 export function decideNetworks(
-  { machine: { nics }, hypervisor, places }: RunFacts,
+  { machine: { from, nics }, hypervisor, places }: RunFacts,
   { networks: chosen, isIsolated }: Pick<RunWish, 'networks' | 'isIsolated'>,
 ): Decided {
   const findings: Finding[] = [];
@@ -28,7 +30,11 @@ export function decideNetworks(
     const old = Object.keys(chosen).find((it) => isMeant(nic, it));
     const wanted = old === undefined ? ownNetwork(nic) : chosen[old]!;
     if (wanted === null) continue;
-    if (places.networks.includes(wanted)) networks[nic.mac] = wanted;
+    const isThere = places.networks.includes(wanted);
+    // Hypervisors do not list their bridges: one is taken for there where the machine was, or a person says so.
+    const isBridge =
+      wanted.startsWith(BRIDGE) && (old !== undefined || from.hypervisor === hypervisor);
+    if (isThere || isBridge) networks[nic.mac] = wanted;
     else findings.push(missingFinding(nic, wanted, { hypervisor, known: places.networks }));
   }
   return { networks, unknown, findings };
@@ -60,10 +66,10 @@ function missingFinding(
   { hypervisor, known }: { readonly hypervisor: string; readonly known: readonly string[] },
 ): Finding {
   const old = nic.network.name || nic.mac;
-  const others = known.length === 0 ? '' : `=NEW, where NEW is one of ${known.join(', ')}; or `;
+  const others = `=NEW, where NEW is ${[...known, `${BRIDGE}NAME for a bridge`].join(', ')}; or `;
   return {
     ...{ level: 'blocker', code: 'network' },
     message: `${hypervisor} has no active network "${wanted}" for card ${nic.mac}`,
-    remedy: `choose: ${others && `--network ${old}${others}`}--network ${old}=none leaves it unconnected`,
+    remedy: `choose: --network ${old}${others}--network ${old}=none leaves it unconnected`,
   };
 }

@@ -94,7 +94,10 @@ export interface MachinePlan {
   /** As the recovery point has it. */
   readonly machine: MachineDescription;
   readonly files: readonly PlannedFile[];
-  /** By the MAC of a card, the name of the host's network; a card that has none is not connected. */
+  /**
+   * By the MAC of a card, the name of the host's network, or "bridge:" and that of a bridge; a card that has none is not
+   * connected.
+   */
   readonly networks: Readonly<Record<string, string>>;
   readonly autostart: boolean;
 }
@@ -138,7 +141,7 @@ export interface ReservedDisk {
 
 export interface Places {
   readonly pools: readonly PoolPlace[];
-  /** "lan"; of other kinds than a network of the hypervisor's own, with the kind: "bridge:br0". */
+  /** The hypervisor's own; it may have bridges besides. */
   readonly networks: readonly string[];
 }
 

@@ -36,7 +36,7 @@ const FACTS: RunFacts = {
   ...{ machine: MACHINE, disks: ['vda', 'vdb'], hypervisor: 'kvm1', machines: [], taken: [] },
   newUuid: NEW,
   places: {
-    networks: ['lan', 'dmz', 'bridge:br0'],
+    networks: ['lan', 'dmz'],
     pools: [
       { name: 'slow', free: 2 ** 40, size: 2 ** 40, directory: '/pools/slow' },
       { name: 'tapes', free: 2 ** 40, size: 2 ** 40 },
@@ -135,10 +135,14 @@ test('nothing that is to be replaced is a note', async () => {
 
 test('each card whose network the host lacks is found, with the networks that it has', async () => {
   const places = { ...FACTS.places, networks: ['dmz'] };
-  const { plan, words, findings } = decided({}, { places });
+  const elsewhere = { ...MACHINE, from: { ...MACHINE.from, hypervisor: 'kvm0' } };
+  const { plan, words, findings } = decided({}, { places, machine: elsewhere });
   deepEqual(words, ['blocker network', 'blocker network']);
   deepEqual(plan.networks, {});
-  match(findings[0]!.remedy!, /--network lan=NEW, where NEW is one of dmz; or --network lan=none/);
+  match(findings[0]!.remedy!, /--network lan=NEW, where NEW is dmz, bridge:NAME .*lan=none leaves/);
+  // No hypervisor lists its bridges: a person may say that one is there.
+  const said = decided({ networks: { br0: 'bridge:br1' } }, { machine: elsewhere });
+  deepEqual(said.plan.networks['52:54:00:00:00:02'], 'bridge:br1');
 });
 
 test('networks are chosen by name, by kind and name, or by the address of a card', async () => {

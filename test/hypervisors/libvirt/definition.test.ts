@@ -130,6 +130,11 @@ test('a card goes to the network that was chosen for it, or nowhere', async () =
     /<interface type="ethernet"><mac address="52:54:00:aa:00:02"\/><link state="down"\/><\/interface>/,
   );
   doesNotMatch(xml, /br0|dmz|vnet3|vlan/);
+  const bridged = { ...OWN, networks: { [MAC]: 'bridge:br1' } };
+  match(
+    written(definitionOf({ plan: bridged, shown: ONE, fit: FIT })),
+    /<interface type="bridge"><source bridge="br1"\/>/,
+  );
 });
 
 test('firmware is that of the host, with variables of the machine’s own', async () => {

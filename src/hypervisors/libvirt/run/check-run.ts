@@ -7,7 +7,7 @@ import { HypervisorError } from '../../base/hypervisor-error.ts';
 import type { Finding } from '../../base/finding.ts';
 import type { MachinePlan, Places, RunPlan, ServedDisk } from '../../base/run-driver.ts';
 import { all, attribute, first, parseXml } from '../../base/xml.ts';
-import { kindOf, networkOf, passedThrough } from './definition.ts';
+import { bridgeIn, kindOf, networkOf, passedThrough } from './definition.ts';
 import { fitOf, type HostFit } from './host-fit.ts';
 import { findMade } from './placed.ts';
 import { placesOf } from './places.ts';
@@ -112,7 +112,7 @@ async function addressFindings(
 function networkFindings({ networks }: Places, plan: MachinePlan): readonly Finding[] {
   return plan.machine.nics.flatMap(({ mac }): readonly Finding[] => {
     const network = networkOf(plan.networks, mac);
-    if (network === undefined || networks.includes(network)) return [];
+    if (network === undefined || networks.includes(network) || bridgeIn(network)) return [];
     return [
       {
         ...{ level: 'blocker', code: 'network' },

@@ -210,9 +210,10 @@ function cardOf(card: XmlElement, { networks }: MachinePlan): XmlElement {
   const network = networkOf(networks, mac);
   const inside = card.children.filter((it) => typeof it === 'string' || !OUTSIDE.includes(it.name));
   if (network !== undefined) {
+    const bridge = bridgeIn(network);
     return {
-      ...{ name: 'interface', attributes: { type: 'network' } },
-      children: [element('source', { network }), ...inside],
+      ...{ name: 'interface', attributes: { type: bridge ? 'bridge' : 'network' } },
+      children: [element('source', bridge ? { bridge } : { network }), ...inside],
     };
   }
   const others = inside.filter((it) => typeof it === 'string' || it.name !== 'link');
@@ -220,6 +221,11 @@ function cardOf(card: XmlElement, { networks }: MachinePlan): XmlElement {
     ...{ name: 'interface', attributes: { type: 'ethernet' } },
     children: [...others, element('link', { state: 'down' })],
   };
+}
+
+/** A bridge of the host that is none of libvirt's networks: libvirt does not list them. Undefined: it is one. */
+export function bridgeIn(network: string): string | undefined {
+  return /^bridge:(.+)$/.exec(network)?.[1];
 }
 
 export function networkOf(networks: MachinePlan['networks'], mac: string): string | undefined {
