@@ -33,6 +33,7 @@ export interface MadeTestMachine {
   contents(disk: string): Promise<Uint8Array>;
   /** By a person, behind our back. */
   pause(): Promise<void>;
+  start(): Promise<void>;
   shutDown(): Promise<void>;
   undefine(): Promise<void>;
   /** An external snapshot: a new layer over the disk. */

@@ -205,10 +205,11 @@ function walkingConforms(test: Test, open: () => Promise<RunTestHost>): void {
     await run.setAside(one.old.id, session, endless());
     await run.setAside(two.old.id, 'session2', endless());
     equal(await refused(one.old.id, 'session2'), 'CONFLICT');
-    await one.old.start();
+    const old = await rig.made(one.old.id);
+    await old.start();
     equal(await refused(one.old.id, session), 'BUSY');
     equal((await names()).length, before.length);
-    await (await rig.made(one.old.id)).shutDown();
+    await old.shutDown();
     const disks = await run.removeAside(one.old.id, session, endless());
     equal(disks.length, 2);
     deepEqual(await run.removeAside(one.old.id, session, endless()), []);

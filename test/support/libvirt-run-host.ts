@@ -246,6 +246,7 @@ function madeMachine(host: LibvirtHost, { id, directory, servers }: MadeOn): Mad
       return new Uint8Array(readFileSync(file));
     },
     pause: async () => void (await virsh('suspend', id)),
+    start: async () => void (await virsh('start', id)),
     shutDown: async () => void (await virsh('destroy', id)),
     async undefine() {
       await virsh('destroy', id).catch(() => {});

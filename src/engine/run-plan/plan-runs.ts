@@ -108,7 +108,7 @@ function roomFindings(
     return [
       {
         ...{ level: 'blocker', code: 'target-space' },
-        message: `the pool "${name}" has ${formatSize(free)} free, and all machines together need ${formatSize(needed)}`,
+        message: `the pool "${name}" has ${formatSize(free)} free, and all machines need ${formatSize(needed)}`,
         remedy:
           'choose another pool, make space in it, or let some of them move later: --migrate later',
       },

@@ -95,8 +95,8 @@ export interface MachinePlan {
   readonly machine: MachineDescription;
   readonly files: readonly PlannedFile[];
   /**
-   * By the MAC of a card, the name of the host's network, or "bridge:" and that of a bridge; a card that has none is not
-   * connected.
+   * By the MAC of a card, the name of the host's network, or "bridge:" and that of a bridge; a card that has none is
+   * not connected.
    */
   readonly networks: Readonly<Record<string, string>>;
   readonly autostart: boolean;

@@ -85,6 +85,10 @@ function madeMachine(host: FakeHost, id: string) {
       machine.power = 'paused';
       changed();
     },
+    async start() {
+      machine.power = 'on';
+      changed();
+    },
     async shutDown() {
       machine.power = 'off';
       changed();
