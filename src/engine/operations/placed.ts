@@ -3,7 +3,7 @@ import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import type { PlacedRequest } from '../../sessions/placed/placed-requests.ts';
 import { newPointId } from '../../catalog/points.ts';
 import { isOwn } from '../../sessions/state/session-state.ts';
-import { sessionStatus } from '../../sessions/state/listed-sessions.ts';
+import { listSessions, sessionStatus } from '../../sessions/state/listed-sessions.ts';
 import { SessionError } from '../../sessions/state/session-error.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type { Engine, WorkOptions } from '../base/engine.ts';
