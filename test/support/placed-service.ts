@@ -82,7 +82,7 @@ function hurried(clock: Clock): Clock {
   return { ...clock, sleep: (ms, until) => clock.sleep(Math.min(ms, 20), until) };
 }
 
-/** Of a host with these machines, each of which has been backed up. */
+/** A store with a recovery point of each of these machines of a host. */
 export async function placedHome(machines: readonly string[] = ['web1']): Promise<PlacedHome> {
   const home = await engineIn(temporaryDirectory());
   const rig = fakeRunHost();

@@ -13,7 +13,7 @@ import type { MachineId } from './machines.ts';
  * gone. Disks that a machine has on the host itself are never removed by any call.
  */
 export interface RunDriver {
-  /** Of use also when the connection has ended. */
+  /** The way to disks of sessions: also when the connection has ended. */
   readonly exports: ExportWay;
   places(signal: AbortSignal): Promise<Places>;
   /** What stands in the way of a run; has no effects. */

@@ -301,15 +301,8 @@ test('a session whose machine is on a hypervisor is seen with its power, and how
   driven.type('\r');
   const disk = { disk: 'vda', place: 'ours', done: 512, total: 1024, rate: 2048 } as const;
   const placed = {
-    ...{ hypervisor: 'kvm1', machine: 'web1', id: 'uuid', goal: 'move' as const },
-    ...{
-      power: 'on' as const,
-      heartbeat: true,
-      pool: 'fast',
-      run: null,
-      disks: [disk],
-      waits: null,
-    },
+    ...{ hypervisor: 'kvm1', machine: 'web1', id: 'uuid', goal: 'move' as const, run: null },
+    ...{ power: 'on' as const, heartbeat: true, pool: 'fast', disks: [disk], waits: null },
   };
   driven.answer('session/show', { ...session(), placed, attach: null, overlay: null });
   match(driven.text(), /There +web1 on kvm1: on, its agent answers/);

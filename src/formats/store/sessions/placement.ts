@@ -125,8 +125,8 @@ const WAIT_REASONS = [
 ] as const;
 /**
  * `away`: the hypervisor cannot be reached. `busy`: another job is running there. `machine-off`: the machine has to run
- * for the next step, or to end. `machine-gone`: the hypervisor no longer has it. `turn`: another machine of its run starts
- * before. `person`: one has to decide.
+ * for the next step, or to end. `machine-gone`: the hypervisor no longer has it. `turn`: another machine of its run
+ * starts before. `person`: one has to decide.
  */
 export type WaitReason = (typeof WAIT_REASONS)[number];
 
