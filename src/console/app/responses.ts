@@ -186,7 +186,7 @@ function outcome({ name, result }: Answer): string {
   if (name === 'session/start' || name === 'session/resume') {
     return `session ${result.session} runs`;
   }
-  if (name === 'hypervisor/identify') return 'its host key is to be compared';
+  if (name === 'hypervisor/identify') return 'what it shows is to be compared';
   if (name === 'files/open') return `open as ${result.id}`;
   if (name === 'files/copy') return copiedWords(result);
   if (name === 'session/keep') return `kept as ${result.point}`;

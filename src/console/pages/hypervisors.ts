@@ -157,7 +157,7 @@ function machineText({ machine, power, last }: Machines['machines'][number]): st
   );
 }
 
-/** Through SSH, its host key is asked for and confirmed first. */
+/** What it is known by is asked for and confirmed first: a host key, or a certificate for which no authority vouches. */
 function addForm(): FormDialog {
   return operationForm('hypervisor/add', {
     title: 'A new hypervisor',
@@ -165,7 +165,8 @@ function addForm(): FormDialog {
     asks: ['hypervisor', 'uri', 'sockets', 'scratch', 'ca', 'clientCertificate', 'clientKey'],
     task: titleOf,
     before: (request) =>
-      /^[a-z0-9]+\+ssh:/.test(request.uri)
+      /^[a-z0-9]+\+ssh:/.test(request.uri) ||
+      (/^[a-z0-9]+\+tls:/.test(request.uri) && request.ca === undefined)
         ? {
             title: titleOf(request),
             call: { name: 'hypervisor/identify', request: { uri: request.uri } },
@@ -181,23 +182,33 @@ function titleOf({ hypervisor }: Pick<ShownHypervisor, 'hypervisor'>): string {
 /** As OpenSSH names files of host keys. */
 const FILES = ['ed25519', 'ecdsa', 'rsa'];
 
-/** The host key that it shows, to be compared by the user: only then the hypervisor is added, with that key. */
+/**
+ * The host key or certificate that it shows, to be compared by the user: only then the hypervisor is added, and known
+ * by that.
+ */
 export function identifiedDialog(
   { uri, keys }: ResultOf<'hypervisor/identify'>,
-  { hypervisor = '', sockets = '', scratch = '' }: FormValues,
+  values: FormValues,
 ): Dialog {
+  const { hypervisor = '' } = values;
+  const given = (name: string) => values[name] || undefined;
   const [shown] = keys;
-  if (!shown) return textDialog('It shows no host key', `${uri} is reached without SSH.`, true);
+  if (!shown) {
+    return textDialog('It shows no host key', `${uri} is reached without SSH and TLS.`, true);
+  }
   const { fingerprint, type } = shown;
+  const isCertificate = type === 'certificate';
   const file = FILES.find((it) => type.includes(it)) ?? '*';
   const question = [
-    `What answers at ${uri} shows this host key:`,
+    `What answers at ${uri} shows this ${isCertificate ? 'certificate' : 'host key'}:`,
     '',
-    `${fingerprint} (${type})`,
+    isCertificate ? fingerprint : `${fingerprint} (${type})`,
     '',
     'Compare it with what the hypervisor prints on its own console:',
-    `ssh-keygen -lf /etc/ssh/ssh_host_${file}_key.pub`,
-    'From then on, only a host with this key counts as this hypervisor.',
+    isCertificate
+      ? 'openssl x509 -noout -fingerprint -sha256 -in /etc/pki/libvirt/servercert.pem'
+      : `ssh-keygen -lf /etc/ssh/ssh_host_${file}_key.pub`,
+    `From then on, only a host with this ${isCertificate ? 'certificate' : 'key'} counts as this hypervisor.`,
   ];
   return confirmation({
     title: `Is this ${hypervisor}?`,
@@ -207,8 +218,8 @@ export function identifiedDialog(
       name: 'hypervisor/add',
       request: {
         ...{ hypervisor, uri, hostKey: fingerprint },
-        ...{ sockets: sockets || undefined, scratch: scratch || undefined },
-        ...{ ca: undefined, clientCertificate: undefined, clientKey: undefined },
+        ...{ sockets: given('sockets'), scratch: given('scratch'), ca: undefined },
+        ...{ clientCertificate: given('clientCertificate'), clientKey: given('clientKey') },
       },
     },
   });

@@ -110,6 +110,31 @@ test('a new hypervisor is added with the host key that was compared', async () =
   );
 });
 
+test('a new hypervisor through TLS is known by the certificate that was compared, or by an authority', async () => {
+  const driven = looking();
+  const uri = 'qemu+tls://kvm2/system';
+  driven.type(`nkvm2\t${uri}\t\t\t\t/own.pem\t/own-key.pem\r`);
+  const fingerprint = Array.from({ length: 32 }, () => '3F').join(':');
+  const keys = [{ type: 'certificate', fingerprint }];
+  driven.answer('hypervisor/identify', { uri, kind: 'libvirt', keys });
+  match(driven.text(), /Is this kvm2\?\n(.*\n)* 3F:3F:/);
+  match(driven.text(), /openssl x509 -noout -fingerprint -sha256/);
+  const added = () => driven.asked.find((it) => it.call.name === 'hypervisor/add');
+  equal(added(), undefined);
+  driven.type('yes\r');
+  deepEqual(added()!.call.request, {
+    ...{ hypervisor: 'kvm2', uri, hostKey: fingerprint },
+    ...{ sockets: undefined, scratch: undefined, ca: undefined },
+    ...{ clientCertificate: '/own.pem', clientKey: '/own-key.pem' },
+  });
+  const other = looking();
+  other.type(`nkvm2\t${uri}\t\t\t/ca.pem\t/own.pem\t/own-key.pem\r`);
+  deepEqual(
+    other.asked.map(({ call }) => call.name).filter((it) => /identify|add/.test(it)),
+    ['hypervisor/add'],
+  );
+});
+
 test('a hypervisor of this host is added without a host key', async () => {
   const driven = looking();
   driven.type('nlocal\tqemu:///system\r');
