@@ -26,8 +26,8 @@ export interface MadePoint {
   readonly said: string;
 }
 
-/** As many one guest takes, and finds in their order. */
-const DISKS_MAX = 16;
+/** As many one guest takes, each in a slot of its PCI bus, and finds in their order: 26 have names of one letter. */
+const DISKS_MAX = 24;
 
 interface Scope {
   readonly disk: string;

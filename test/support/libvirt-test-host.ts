@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseHypervisorUri } from '../../src/hypervisors/base/target.ts';
 import { openLibvirt } from '../../src/hypervisors/drivers/libvirt.ts';
@@ -12,7 +12,7 @@ import {
   libvirtTestMachine,
 } from './libvirt-test-machine.ts';
 import { libvirtWire } from './libvirt-wire.ts';
-import { savedDefinition, type SavedMachine } from './saved-machine.ts';
+import type { SavedMachine } from './saved-machine.ts';
 
 /** A socket shows neither. */
 export const CANNOT: SuiteOptions['cannot'] = ['changeCredentials', 'changeIdentity'];
@@ -37,16 +37,12 @@ export function libvirtTestHost(host: LibvirtHost, saved: SavedMachine): TestHos
       const id = randomUUID();
       const directory = join(host.directory, id);
       mkdirSync(directory);
-      const definition = join(directory, 'definition.xml');
-      writeFileSync(definition, savedDefinition(host, name, id));
-      await host.virsh('define', definition);
-      rmSync(definition);
       const machine = libvirtTestMachine(host, { id, directory, hasAgent, saved, name });
       machines.push(machine);
       const medium = join(host.directory, 'medium.iso');
       writeFileSync(medium, Buffer.alloc(65_536));
-      for (const it of excluded) await machine.attachDefined(it, excludedXml(it, medium));
-      for (const [disk, size] of Object.entries(disks)) await machine.addDisk(disk, size);
+      const others = excluded.map((it) => [it, excludedXml(it, medium)] as const);
+      await machine.define(Object.fromEntries(others), disks);
       if (!isOff) await machine.start();
       return machine;
     },

@@ -4,11 +4,16 @@ import type { TestMachine } from '../hypervisors/rig.ts';
 import type { LibvirtHost } from './libvirt.ts';
 import { diskXml } from './libvirt-machine.ts';
 import { program } from './programs.ts';
-import type { SavedMachine } from './saved-machine.ts';
+import { savedDefinition, type SavedMachine } from './saved-machine.ts';
 import { until } from './until.ts';
 
 /** A machine of a real host, as the conformance suite sees it: what its guest writes is written by QEMU itself. */
 export interface LibvirtTestMachine extends TestMachine {
+  /** Defines it with these devices, by target, and with a disk of each of these sizes. */
+  define(
+    others: Readonly<Record<string, string>>,
+    disks: Readonly<Record<string, number>>,
+  ): Promise<void>;
   /** Puts a device into its definition while it is off. */
   attachDefined(target: string, xml: string): Promise<void>;
   /** Puts a layer over the disk's image while it is off, by hand: libvirt makes none then. */
@@ -42,10 +47,11 @@ export function libvirtTestMachine(host: LibvirtHost, made: MadeFrom): LibvirtTe
   let { name } = made;
   let foreign = 0;
   const imageOf = (disk: string): string => join(directory, `${disk}.qcow2`);
-  const isOn = async (): Promise<boolean> => (await virsh('domstate', id)).trim() !== 'shut off';
+  /** libvirt keeps its QEMU's process ID while it runs: virsh would take a hundred times as long. */
+  const isOn = (): boolean => existsSync(host.path(`/run/libvirt/qemu/${name}.pid`));
   /** Where the disk's writes go: another file after a snapshot. */
   async function topOf(disk: string): Promise<string> {
-    const list = await virsh('domblklist', id, ...((await isOn()) ? [] : ['--inactive']));
+    const list = await virsh('domblklist', id, ...(isOn() ? [] : ['--inactive']));
     const found = new RegExp(`^ *${disk} +(/.*)$`, 'm').exec(list);
     return found![1]!.trim();
   }
@@ -56,12 +62,19 @@ export function libvirtTestMachine(host: LibvirtHost, made: MadeFrom): LibvirtTe
     await virsh(words[0]!, id, scratchFile, ...words.slice(1));
     rmSync(scratchFile);
   }
+  /** By one virsh for all of them. */
+  async function attachLive(all: readonly string[]): Promise<void> {
+    const files = all.map((_, at) => join(host.directory, `${id}.${at}.device`));
+    for (const [at, xml] of all.entries()) writeFileSync(files[at]!, xml);
+    await virsh(files.map((file) => `attach-device ${id} ${file} --live`).join('; '));
+    for (const file of files) rmSync(file);
+  }
   async function agent(execute: string, words: object = {}): Promise<string | undefined> {
     const command = JSON.stringify({ execute, arguments: words });
     return virsh('qemu-agent-command', id, command).catch(() => undefined);
   }
   async function bitmaps(): Promise<readonly string[]> {
-    if (await isOn()) {
+    if (isOn()) {
       const command = '{"execute":"query-named-block-nodes"}';
       return namesIn(await virsh('qemu-monitor-command', id, command));
     }
@@ -73,7 +86,7 @@ export function libvirtTestMachine(host: LibvirtHost, made: MadeFrom): LibvirtTe
   }
   /** By the guest's own device: a backup that is under way sees it as the guest's write. */
   async function io(disk: string, command: string): Promise<void> {
-    if (!(await isOn())) {
+    if (!isOn()) {
       await program('qemu-io', '-f', 'qcow2', '-c', command, await topOf(disk));
       return;
     }
@@ -83,8 +96,22 @@ export function libvirtTestMachine(host: LibvirtHost, made: MadeFrom): LibvirtTe
     if (said !== '') throw new Error(`${words}: ${said}`);
   }
 
+  async function imageOfSize(disk: string, size: number): Promise<string> {
+    await program('qemu-img', 'create', '-q', '-f', 'qcow2', imageOf(disk), String(size));
+    return diskXml({ target: disk, path: imageOf(disk) });
+  }
+
   const machine: LibvirtTestMachine = {
     id,
+    async define(others, disks) {
+      for (const [target, xml] of Object.entries(others)) devices.set(target, xml);
+      for (const [disk, size] of Object.entries(disks)) {
+        devices.set(disk, await imageOfSize(disk, size));
+      }
+      const definition = savedDefinition(host, name, id);
+      const all = [...devices.values()].join('\n');
+      await withDefinition(definition.replace('<devices>', `<devices>${all}`));
+    },
     async write(disk, offset, bytes) {
       // QEMU reads it, as another user.
       const file = join(host.directory, `${id}.bytes`);
@@ -93,7 +120,7 @@ export function libvirtTestMachine(host: LibvirtHost, made: MadeFrom): LibvirtTe
       rmSync(file);
     },
     async contents(disk) {
-      if (await isOn()) await io(disk, 'flush');
+      if (isOn()) await io(disk, 'flush');
       const file = join(host.directory, `${id}.contents`);
       await program(
         'qemu-img',
@@ -132,7 +159,7 @@ export function libvirtTestMachine(host: LibvirtHost, made: MadeFrom): LibvirtTe
     shutDown: async () => void (await virsh('destroy', id)),
     async start() {
       await saved.restore(name, id);
-      for (const xml of devices.values()) await withDevice(xml, 'attach-device', '--live');
+      await attachLive([...devices.values()]);
       if (made.hasAgent) return;
       const end = { path: '/bin/killall', arg: ['qemu-ga'] };
       await agent('guest-exec', end);
@@ -140,7 +167,7 @@ export function libvirtTestMachine(host: LibvirtHost, made: MadeFrom): LibvirtTe
       await until(`${name}'s agent is gone`, isGone);
     },
     async rename(to) {
-      const wasOn = await isOn();
+      const wasOn = isOn();
       if (wasOn) await machine.shutDown();
       await virsh('domrename', id, to);
       name = to;
@@ -153,17 +180,16 @@ export function libvirtTestMachine(host: LibvirtHost, made: MadeFrom): LibvirtTe
       await machine.start();
     },
     async undefine() {
-      if (await isOn()) await machine.shutDown();
+      if (isOn()) await machine.shutDown();
       await virsh('undefine', id, '--checkpoints-metadata', '--snapshots-metadata');
     },
     async addDisk(disk, size) {
-      await program('qemu-img', 'create', '-q', '-f', 'qcow2', imageOf(disk), String(size));
-      const xml = diskXml({ target: disk, path: imageOf(disk) });
+      const xml = await imageOfSize(disk, size);
       await machine.attachDefined(disk, xml);
-      if (await isOn()) await withDevice(xml, 'attach-device', '--live');
+      if (isOn()) await attachLive([xml]);
     },
     async removeDisk(disk) {
-      if (await isOn()) {
+      if (isOn()) {
         await withDevice(devices.get(disk)!, 'detach-device', '--live');
         const isGone = async () => !(await virsh('domblklist', id)).includes(imageOf(disk));
         await until(`${disk} is gone`, isGone);
@@ -173,14 +199,14 @@ export function libvirtTestMachine(host: LibvirtHost, made: MadeFrom): LibvirtTe
       rmSync(imageOf(disk));
     },
     async growDisk(disk, size) {
-      if (await isOn()) await virsh('blockresize', id, imageOf(disk), `${size}B`);
+      if (isOn()) await virsh('blockresize', id, imageOf(disk), `${size}B`);
       else await program('qemu-img', 'resize', '-q', imageOf(disk), String(size));
     },
     async loseTracking() {
       const pid = readFileSync(host.path(`/run/libvirt/qemu/${name}.pid`), 'utf8').trim();
       const [enter = '', ...words] = host.command('kill', '-KILL', pid);
       await program(enter, ...words);
-      await until(`${name} is off`, async () => !(await isOn()));
+      await until(`${name} is off`, () => !isOn());
       await machine.start();
     },
     makeInternalSnapshot: async () =>

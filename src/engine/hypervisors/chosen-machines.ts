@@ -5,6 +5,7 @@ import type { MachineSummary } from '../../hypervisors/base/machines.ts';
 import type { RequestOf } from '../../operations/operations.ts';
 import type { Engine } from '../base/engine.ts';
 import { connect } from './connect.ts';
+import { elsewhere } from './elsewhere.ts';
 import type { Hypervisors } from './hypervisors.ts';
 
 /** A machine that is to be backed up. */
@@ -35,9 +36,12 @@ export async function chosenMachines(
     const machines = await host.machines(signal);
     const found = machines.filter((it) => matches(it.name, pattern));
     if (found.length === 0) {
+      const owner = store.id;
+      const sought = { machine: pattern, missingOn: name, owner, signal };
+      const where = pattern.includes('*') ? '' : `; ${await elsewhere(hypervisors, sought)}`;
       throw new HypervisorError(
         'NOT_FOUND',
-        `${name} has no machine "${pattern}"${known(machines)}`,
+        `${name} has no machine "${pattern}"${known(machines)}${where}`,
       );
     }
     for (const summary of found) {

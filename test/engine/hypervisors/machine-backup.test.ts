@@ -34,11 +34,16 @@ async function place(after: (work: () => Promise<void>) => void) {
   const home = await engineIn(root);
   const host = fakeHypervisor();
   const connecting: { now: Connecting } = { now: {} };
-  const { hypervisors } = managedHome(() => host.connect(connecting.now));
+  const hosts = new Map([['kvm1', host]]);
+  const { hypervisors } = managedHome(({ name }) => hosts.get(name)!.connect(connecting.now));
   const signal = new AbortController().signal;
   const own = { ...NO_FILES, sockets: undefined, scratch: undefined, hostKey: undefined };
   const added = { hypervisor: 'kvm1', uri: 'fake:///system', ...own };
   await add(hypervisors, added, { signal });
+  async function addOther(name: string): Promise<void> {
+    hosts.set(name, fakeHypervisor());
+    await add(hypervisors, { ...added, hypervisor: name }, { signal });
+  }
   const notices: string[] = [];
   const engine = await home.open();
   after(async () => engine[Symbol.asyncDispose]());
@@ -58,7 +63,7 @@ async function place(after: (work: () => Promise<void>) => void) {
     await restore(engine, request, { secrets: KEY, signal, report() {} });
     return readFileSync(to);
   }
-  return { engine, host, connecting, notices, backUp, restored };
+  return { engine, host, hosts, addOther, connecting, notices, backUp, restored };
 }
 
 test('increments read what has changed, and each recovery point is the disk of its moment', async ({
@@ -135,6 +140,25 @@ test('a machine that fails costs no other; alone it is an error', async ({ teard
   await rejects(backUp({ from: ['kvm1/busy'] }), { name: 'HypervisorError', code: 'BUSY' });
   await rejects(backUp({ from: ['kvm1/nope*'] }), /no machine "nope\*".*web1/);
   await rejects(backUp({ from: ['kvm2/web1'] }), /kvm2/);
+});
+
+test('a machine that is no longer on its hypervisor is looked for on the others', async ({
+  teardown: after,
+}) => {
+  const { hosts, addOther, backUp } = await place(after);
+  await addOther('kvm2');
+  await addOther('kvm3');
+  await hosts.get('kvm2')!.setUp(false);
+  await rejects(
+    backUp({ from: ['kvm1/web1'] }),
+    /none; if it was moved to another host, .*HOST\/web1/,
+  );
+  await hosts.get('kvm3')!.machine({ name: 'web1', disks: { vda: MiB } });
+  await rejects(
+    backUp({ from: ['kvm1/web1'] }),
+    /kvm3 has a machine of that name: .*--from kvm3\/web1/,
+  );
+  equal((await backUp({ from: ['kvm3/web1'] })).points.length, 1);
 });
 
 test('a job for a hypervisor that was never added is refused when it is made', async ({
