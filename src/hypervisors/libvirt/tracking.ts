@@ -1,9 +1,9 @@
 import { LIBVIRT_ERRORS, type LibvirtDomain } from '../../formats/wire/libvirt.ts';
 import { LIBVIRT_CALLS, LIBVIRT_FLAGS } from '../../formats/wire/libvirt-calls.ts';
 import type { Tracking } from '../../formats/store/catalog/machine.ts';
-import { checkpointXml, readCheckpoint } from './backup-xml.ts';
+import { readCheckpoint } from './backup-xml.ts';
 import type { DomainDisk } from './domain.ts';
-import { isNumber, LibvirtError } from './libvirt-error.ts';
+import { isNumber } from './libvirt-error.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
 
 /*
@@ -68,7 +68,7 @@ export async function planTracking(
   { domain, disks, since, signal }: Asked,
 ): Promise<ReadonlyMap<string, DiskTracking>> {
   const blocked = whyUntracked(await internalSnapshots(host, domain, signal));
-  const counted = await countedBy(host, { domain, disks, since, signal });
+  const counted = await countedBy(host, { domain, since, signal });
   return new Map(disks.map((disk) => [disk.name, trackingOf(disk, { since, counted, blocked })]));
 }
 
@@ -111,16 +111,14 @@ interface Counted {
 
 async function countedBy(
   host: LibvirtHost,
-  { domain, disks, since, signal }: Asked,
+  { domain, since, signal }: Omit<Asked, 'disks'>,
 ): Promise<Counted> {
   const checkpoint = since?.kind === 'libvirt' ? since.checkpoint : '';
   const none = (why: string): Counted => ({ checkpoint, disks: new Set(), why });
   if (!since) return none('');
   if (since.kind !== 'libvirt')
     return none('the last backup was made through another kind of hypervisor');
-  const found =
-    (await checkpointDisks(host, domain, { checkpoint, signal })) ??
-    (await redefined(host, domain, { checkpoint, disks, signal }));
+  const found = await checkpointDisks(host, domain, { checkpoint, signal });
   if (found) return { checkpoint, disks: new Set(found), why: undefined };
   return none(
     `the hypervisor no longer has the checkpoint ${checkpoint}: the machine was defined again, moved, or reverted, ` +
@@ -146,45 +144,5 @@ async function checkpointDisks(
   } catch (cause) {
     if (isNumber(cause, LIBVIRT_ERRORS.noCheckpoint)) return undefined;
     throw cause;
-  }
-}
-
-/**
- * A machine that was undefined and defined again has lost the list of its checkpoints, but not the bitmaps in its
- * images: libvirt takes the checkpoint back if all of them are there. Undefined: it does not.
- */
-async function redefined(
-  { link }: LibvirtHost,
-  domain: LibvirtDomain,
-  {
-    checkpoint,
-    disks,
-    signal,
-  }: {
-    readonly checkpoint: string;
-    readonly disks: readonly DomainDisk[];
-    readonly signal: AbortSignal;
-  },
-): Promise<readonly string[] | undefined> {
-  const tracked = disks.filter((it) => whyUncounted(it) === undefined);
-  if (tracked.length === 0) return undefined;
-  const { redefine, validate } = LIBVIRT_FLAGS.createCheckpoint;
-  const xml = checkpointXml(
-    checkpoint,
-    tracked.map(({ name }) => ({ name, isTracked: true })),
-    [],
-  );
-  try {
-    await link.call(
-      LIBVIRT_CALLS.createCheckpoint,
-      { domain, xml, flags: redefine | validate },
-      signal,
-    );
-    return tracked.map(({ name }) => name);
-  } catch (cause) {
-    signal.throwIfAborted();
-    // Whatever it is that keeps it from being taken back: all can be read instead.
-    if (!(cause instanceof LibvirtError)) throw cause;
-    return undefined;
   }
 }
