@@ -47,8 +47,15 @@ export function libvirtTestMachine(host: LibvirtHost, made: MadeFrom): LibvirtTe
   let { name } = made;
   let foreign = 0;
   const imageOf = (disk: string): string => join(directory, `${disk}.qcow2`);
-  /** libvirt keeps its QEMU's process ID while it runs: virsh would take a hundred times as long. */
-  const isOn = (): boolean => existsSync(host.path(`/run/libvirt/qemu/${name}.pid`));
+  /** By what libvirt keeps of each that runs, whatever its name: virsh would take a hundred times as long. */
+  function isOn(): boolean {
+    const states = host.path('/run/libvirt/qemu');
+    const running = readdirSync(states).filter((it) => it.endsWith('.pid'));
+    return running.some((it) => {
+      const state = join(states, it.replace(/pid$/, 'xml'));
+      return existsSync(state) && readFileSync(state, 'utf8').includes(`<uuid>${id}</uuid>`);
+    });
+  }
   /** Where the disk's writes go: another file after a snapshot. */
   async function topOf(disk: string): Promise<string> {
     const list = await virsh('domblklist', id, ...(isOn() ? [] : ['--inactive']));
