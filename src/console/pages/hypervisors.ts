@@ -157,7 +157,7 @@ function machineText({ machine, power, last }: Machines['machines'][number]): st
   );
 }
 
-/** What it is known by is asked for and confirmed first: a host key, or a certificate for which no authority vouches. */
+/** A host key, or a certificate for which no authority vouches, is asked for and confirmed first. */
 function addForm(): FormDialog {
   return operationForm('hypervisor/add', {
     title: 'A new hypervisor',
