@@ -17,7 +17,7 @@ export function toldReads(disk: BlockDevice, onLost: (what: string) => void): Bl
   };
 }
 
-/** `onRead` gets the duration of each read, in milliseconds. */
+/** `onRead` gets the duration of each read, in milliseconds, also of those that memory answers at once. */
 export function timedReads(
   disk: BlockDevice,
   clock: Clock,
@@ -29,6 +29,12 @@ export function timedReads(
       const begun = clock.monotonicMs();
       await disk.read(into, offset);
       onRead(clock.monotonicMs() - begun);
+    },
+    tryRead(into, offset, effort) {
+      const begun = clock.monotonicMs();
+      const isDone = disk.tryRead(into, offset, effort);
+      if (isDone) onRead(clock.monotonicMs() - begun);
+      return isDone;
     },
   };
 }
