@@ -12,10 +12,11 @@ import { operationForm } from '../widgets/operation-form.ts';
 import { type DialogKind, key, keysFor, type Page } from '../widgets/page.ts';
 import { escape, input, paragraph, typing } from '../widgets/typed.ts';
 import { openFiles } from './files.ts';
+import { HYPERVISORS } from './hypervisors.ts';
 import { jobForm } from './jobs.ts';
 import { showProof, verifyForm } from './proof.ts';
 
-/* All recovery points, a search among them, and the form that runs one. */
+/* All recovery points, a search among them, and the forms that run one: on any host, or on a hypervisor. */
 
 const POINTS = paged('points', {
   call({ points: { filter } }, window) {
@@ -38,6 +39,7 @@ export const pointsPage: Page = {
   title: 'Points',
   keys: [
     onPoint(['enter', 'r'], 'recover', (it) => runForm(nameOf(it))),
+    onPoint('h', 'run', (it, model) => runOnForm(nameOf(it), model)),
     onPoint('f', 'files', (it) => openFiles(nameOf(it))),
     onPoint('v', 'proof', (it) => (it.proof ? showProof(nameOf(it)) : verifyForm(nameOf(it)))),
     key('/', 'search', ({ points }) => ({ kind: 'filter', typed: points.filter })),
@@ -49,7 +51,7 @@ export const pointsPage: Page = {
       ({ points }) => (points.filter === '' ? '' : undefined),
     ),
   ],
-  queries: [POINTS],
+  queries: [POINTS, HYPERVISORS],
   list: { kind: 'paged', name: 'points' },
   body: pointsBody,
 };
@@ -110,5 +112,21 @@ function runForm(point: string): FormDialog {
     ],
     given: { point },
     task: () => `recover ${point}`,
+  });
+}
+
+/** With the only hypervisor filled in, Enter is enough. */
+function runOnForm(point: string, { hypervisors }: Model): FormDialog {
+  const known = hypervisors.kind === 'known' ? hypervisors.value.hypervisors : [];
+  const names = known.map(({ hypervisor }) => hypervisor);
+  return operationForm('session/run', {
+    title: `Run ${point} on a hypervisor`,
+    does: 'run',
+    asks: ['on', 'powerOn', 'name', 'replace', 'pool', 'networks', 'isolated', 'migrate'],
+    given: { points: [point] },
+    values: { on: names[0] ?? '', powerOn: 'yes' },
+    fields: names.length === 0 ? {} : { on: { choices: names } },
+    meanings: { replace: { no: undefined, keep: 'keep', delete: 'delete' } },
+    task: ({ on }) => `run ${point} on ${on}`,
   });
 }
