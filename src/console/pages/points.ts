@@ -42,7 +42,7 @@ export const pointsPage: Page = {
     onPoint('h', 'run', (it, model) => runOnForm(nameOf(it), model)),
     onPoint('f', 'files', (it) => openFiles(nameOf(it))),
     onPoint('v', 'proof', (it) => (it.proof ? showProof(nameOf(it)) : verifyForm(nameOf(it)))),
-    key('/', 'search', ({ points }) => ({ kind: 'filter', typed: points.filter })),
+    key('/', 'find', ({ points }) => ({ kind: 'filter', typed: points.filter })),
     onPoint('b', 'back up', jobForm),
     key(
       'escape',
