@@ -12,6 +12,7 @@ import {
   KeyDoesNotFit,
   JobFailed,
   NotProven,
+  SessionDiscarded,
   UsageError,
 } from './base/command-errors.ts';
 
@@ -78,6 +79,7 @@ const OWN_KINDS = [
   [DamageFound, 'corrupt'],
   [KeyDoesNotFit, 'wrong-key'],
   [JobFailed, 'failed'],
+  [SessionDiscarded, 'failed'],
   [CheckFailed, 'failed'],
   [NotProven, 'not-proven'],
 ] as const;

@@ -296,9 +296,15 @@ function wordsOf({ id, state, reason }: JobRecord): string {
   return `job ${id} is ${state}${reason === undefined ? '' : `: ${reason}`}`;
 }
 
+function messageOf(event: SupervisorEvent): string | null {
+  if (event.kind === 'waits') return event.reason;
+  if (event.kind === 'ended') return event.how ?? null;
+  return event.kind === 'notice' ? event.message : null;
+}
+
 function tellOfSession({ log, feed }: OwnOptions, event: SupervisorEvent): void {
   const { session, kind } = event;
-  const message = kind === 'waits' ? event.reason : kind === 'notice' ? event.message : null;
+  const message = messageOf(event);
   feed.tell({ event: 'session', session, what: kind, message });
   switch (event.kind) {
     case 'started':
@@ -306,7 +312,9 @@ function tellOfSession({ log, feed }: OwnOptions, event: SupervisorEvent): void 
     case 'stopped':
       return log('info', `session ${session} is ${event.kind}`, { session });
     case 'ended':
-      return log('info', `session ${session} has ended`, { session });
+      return log('info', `session ${session} has ended${event.how ? `: ${event.how}` : ''}`, {
+        session,
+      });
     case 'waits':
       return log('warning', `session ${session} cannot be resumed yet: ${event.reason}`, {
         session,

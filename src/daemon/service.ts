@@ -43,6 +43,7 @@ import { type SettingsFile, settingsInForce } from './settings-file.ts';
 import { type Handlers, handlersFor } from '../engine/base/call.ts';
 import type { ServiceContext, ServiceFacts } from '../engine/operations/context.ts';
 import { metrics } from '../engine/operations/metrics.ts';
+import { followedWork } from '../engine/operations/followed-work.ts';
 import { serviceHandlers } from '../engine/operations/service-handlers.ts';
 
 /** The running service. Disposing stops its sessions, flushed, so that they can be resumed. */
@@ -86,11 +87,14 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   }
   const feed = openFeed();
   const ingest = ingestMeter();
-  const inWorker = workerHandlers({
-    ...{ store, clock, ingest },
-    secretFiles: () => secretFiles(settings.now(), credentials),
-    monitor: () => place.found()?.monitor,
-  });
+  const inWorker: Handlers<WorkerOperationName> = followedWork(
+    workerHandlers({
+      ...{ store, clock, ingest },
+      secretFiles: () => secretFiles(settings.now(), credentials),
+      monitor: () => place.found()?.monitor,
+    }),
+    () => place.found()?.sessions,
+  );
   const onChange = (): void => {
     const it = place.found();
     if (it) options.onStatus(statusOf(it));

@@ -49,7 +49,22 @@ export type Change =
       readonly nouns: readonly string[];
     };
 
-export type Report = (event: Progress | Notice | Change) => void;
+/** A session that is followed: its state now, and what has just happened. */
+export interface SessionStep {
+  readonly event: 'step';
+  readonly session: string;
+  readonly time: string;
+  /** As in lists of sessions. */
+  readonly state: string;
+  /** The state of its machine on a hypervisor; null: it has none, or its state is not known. */
+  readonly power: string | null;
+  /** What it waits for; null: nothing. */
+  readonly waits: string | null;
+  /** A line of its log; null: its state is another one. */
+  readonly message: string | null;
+}
+
+export type Report = (event: Progress | Notice | Change | SessionStep) => void;
 
 export interface ReadyMount {
   readonly event: 'ready';

@@ -81,7 +81,12 @@ test('the service tells what an operation changes: no query answers differently 
     {
       ...{ secret: undefined, signal: left.signal },
       report: (event) =>
-        void (event.event !== 'progress' && event.event !== 'notice' && told.push(event)),
+        void (
+          event.event !== 'progress' &&
+          event.event !== 'notice' &&
+          event.event !== 'step' &&
+          told.push(event)
+        ),
     },
   ).catch(() => {});
   // Nothing says when a follower has come. Also an operation that fails is told.

@@ -25,6 +25,20 @@ export const sessions: readonly Mutant[] = [
     tests: [SESSION_STATE],
   },
   {
+    name: 'sessions: how one was ended by another process is not told to who follows it',
+    file: 'src/engine/operations/followed-work.ts',
+    text: '        sessions()?.ended(session, how);\n',
+    to: '',
+    tests: ['test/daemon/attend.test.ts'],
+  },
+  {
+    name: 'sessions: a session that is stopped counts as ended',
+    file: 'src/engine/sessions/followed-session.ts',
+    text: 'if (!shown) return end();',
+    to: "if (!shown || shown.state === 'ready') return end();",
+    tests: ['test/daemon/attend.test.ts'],
+  },
+  {
     name: 'finalize: a disk has its name before all are whole',
     file: 'src/sessions/finish/disk-copies.ts',
     text: 'await made.target.finish();',

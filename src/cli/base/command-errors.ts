@@ -8,6 +8,11 @@ export class JobFailed extends Error {
   override readonly name = 'JobFailed';
 }
 
+/** The session that was followed was discarded. */
+export class SessionDiscarded extends Error {
+  override readonly name = 'SessionDiscarded';
+}
+
 /** A test found something that does not work. */
 export class CheckFailed extends Error {
   override readonly name = 'CheckFailed';

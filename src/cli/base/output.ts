@@ -1,6 +1,6 @@
 import { printable, printableLines } from '../../lib/printable.ts';
 import { formatSize } from '../../lib/sizes.ts';
-import type { Change, Notice, Progress, Report } from '../../operations/events.ts';
+import type { Change, Notice, Progress, Report, SessionStep } from '../../operations/events.ts';
 import type { Clock } from '../../sys/base/clock.ts';
 import { Interrupted } from './interrupted.ts';
 import { standardOutput } from '../../sys/terminal/standard-output.ts';
@@ -89,6 +89,11 @@ export function openOutput(clock: Clock, json: boolean): Output {
         : cause;
     }
   }
+  function step(event: SessionStep): void {
+    endProgress();
+    if (json) line(event);
+    else print(printable(stepText(event)));
+  }
   function change(event: Change): void {
     endProgress();
     if (json) line(event);
@@ -101,6 +106,7 @@ export function openOutput(clock: Clock, json: boolean): Output {
     report(event) {
       if (event.event === 'progress') progress(event);
       else if (event.event === 'notice') notice(event);
+      else if (event.event === 'step') step(event);
       else change(event);
     },
     result(value, text) {
@@ -129,6 +135,12 @@ export function openOutput(clock: Clock, json: boolean): Output {
 /** Bytes as hexadecimal; everything else as it is. */
 function plain(_key: string, value: unknown): unknown {
   return value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value;
+}
+
+function stepText({ time, state, power, waits, message }: SessionStep): string {
+  if (message !== null) return `${time}  ${message}`;
+  const machine = power === null ? '' : `, its machine is ${power}`;
+  return `${time}  ${state}${machine}${waits === null ? '' : `; waits: ${waits}`}`;
 }
 
 function changeText(change: Exclude<Change, { event: 'changed' }>): string {

@@ -48,7 +48,7 @@ export async function runServed(
 async function attended(session: string, context: Context): Promise<boolean> {
   const { call, signal } = context;
   try {
-    await call('session/attend', { session });
+    await call('session/attend', { session, until: 'stopped' });
   } catch (cause) {
     if (!signal.aborted) throw cause;
     if (signal.reason instanceof Interrupted && signal.reason.isHungUp) return false;

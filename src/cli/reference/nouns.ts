@@ -110,7 +110,18 @@ export const NOUNS: readonly Noun[] = [
   {
     ...{ name: 'session', group: 'Recovery', about: 'recovery sessions' },
     commands: {
-      ...sessions('session', 'list', 'show', 'log', 'resume', 'stop', 'migrate', 'power', 'retry'),
+      ...sessions(
+        'session',
+        'list',
+        'show',
+        'log',
+        'attend',
+        'resume',
+        'stop',
+        'migrate',
+        'power',
+        'retry',
+      ),
       ...sessions('session', 'finalize', 'keep', 'discard', 'abandon'),
     },
   },

@@ -4,6 +4,7 @@ import { attachText, readyText } from '../../client/ready-text.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { PlacedAnswer, PlacedMachine } from '../../operations/nouns/placed.ts';
 import type { OverlayFigures, ShownSession } from '../../operations/nouns/session.ts';
+import { SessionDiscarded } from '../base/command-errors.ts';
 import { table } from '../base/output.ts';
 import type { ResultOf } from '../../operations/operations.ts';
 import { findingsTable } from './hypervisor.ts';
@@ -39,12 +40,26 @@ export const render = {
     waits === null
       ? `Session ${session} is discarded.`
       : `Session ${session} is discarded as soon as it no longer waits: ${waits}`,
+  'session/attend': {
+    text: ({ session, ended }) => `Session ${session} ${ENDS[ended]}`,
+    failure: ({ session, ended }) =>
+      ended === 'discarded' ? new SessionDiscarded(`session ${session} was discarded`) : undefined,
+  },
   'session/log': ({ lines }) => lines.map(({ time, message }) => `${time}  ${message}`).join('\n'),
   'session/finalize': ({ session, disks }) =>
     [`Session ${session} has ended. Its disks:`, ...writtenLines(disks)].join('\n'),
   'session/resume': (ready) =>
     readyText(ready, `The service runs it; "holdfast session stop ${ready.session}" ends it.`),
 } satisfies Renders;
+
+const ENDS = {
+  kept: 'has ended: it was kept as a recovery point.',
+  finalized: 'has ended: its disks are in permanent storage.',
+  moved: 'has ended: its machine has all its disks on its hypervisor.',
+  discarded: 'has ended: it was discarded.',
+  stopped: 'is stopped, and can be resumed.',
+  unknown: 'has ended.',
+} as const satisfies Record<ResultOf<'session/attend'>['ended'], string>;
 
 function stateText({ session, state, waits }: PlacedAnswer): string {
   return waits === null ? `Session ${session}: ${state}` : `Session ${session} waits: ${waits}`;

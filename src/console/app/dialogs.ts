@@ -3,7 +3,7 @@ import { type Model, type Next, type Query, still } from '../state/model.ts';
 import { jobKind } from '../pages/jobs.ts';
 import { filterKind } from '../pages/points.ts';
 import { proofKind } from '../pages/proof.ts';
-import { sessionKind } from '../pages/sessions.ts';
+import { sessionKind } from '../pages/session.ts';
 import type { Key } from '../terminal/keys.ts';
 import type { Line } from '../terminal/screen.ts';
 import { formKind } from '../widgets/form.ts';

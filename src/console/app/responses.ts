@@ -238,6 +238,8 @@ function missingSecret(failure: Failure): Pick<PassphraseDialog, 'set' | 'what'>
 export function reported(model: Model, { id, event }: Extract<Event, { kind: 'report' }>): Next {
   if (event.event === 'notice') return [noticed(model, id, event.message), []];
   if (event.event === 'progress') return [progressed(model, id, progressText(event)), []];
+  // The console asks for the state of a session itself.
+  if (event.event === 'step') return [model, []];
   return toldBy(model, event);
 }
 

@@ -1,30 +1,21 @@
-import type { PlacedMachine } from '../../operations/nouns/placed.ts';
-import type { SessionSummary, ShownSession } from '../../operations/nouns/session.ts';
-import { placedDiskText } from '../../client/placed-text.ts';
+import type { SessionSummary } from '../../operations/nouns/session.ts';
 import { sessionState } from '../../client/session-state.ts';
 import { formatSize } from '../../lib/sizes.ts';
-import { type ConfirmDialog, following, type SessionDialog } from '../state/dialog.ts';
+import { type ConfirmDialog, following } from '../state/dialog.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
 import type { Model } from '../state/model.ts';
-import { followedBy, whole } from '../state/queries.ts';
-import { columns, type Line, line } from '../terminal/screen.ts';
+import { whole } from '../state/queries.ts';
+import { columns, type Line } from '../terminal/screen.ts';
 import { utc } from '../terminal/times.ts';
-import {
-  damagedLines,
-  damagedNote,
-  fact,
-  listBody,
-  MONTH_AT,
-  notKnown,
-} from '../widgets/list-body.ts';
-import { type DialogKind, keysFor, type Outcome, type Page } from '../widgets/page.ts';
-import { logKeys, logLines } from '../widgets/scrolled.ts';
+import { damagedLines, damagedNote, listBody, MONTH_AT } from '../widgets/list-body.ts';
+import { keysFor, type Outcome, type Page } from '../widgets/page.ts';
 import { confirmation } from '../widgets/typed.ts';
 import { EXPORTS } from './exports.ts';
 import { openFiles } from './files.ts';
-import { ACTIVE_JOBS, stateText } from './jobs.ts';
+import { ACTIVE_JOBS } from './jobs.ts';
+import { underWay } from './session.ts';
 
-/* Recoveries that run or can be resumed, and the view of one as it proceeds. */
+/* Recoveries that run or can be resumed. */
 
 export const SESSIONS = whole('sessions', 'session/list', {
   value: ({ sessions }) => sessions,
@@ -116,89 +107,4 @@ function sessionsBody(model: Model): readonly Line[] {
     },
   });
   return [...list, ...damagedLines(damagedSessions, model)];
-}
-
-/** The tasks and jobs of a session that are under way, and their progress. */
-function underWay(
-  session: string,
-  { tasks, active }: Model,
-): readonly { readonly what: string; readonly progress: string }[] {
-  const own = tasks.filter(
-    ({ call: { request } }) => 'session' in request && request.session === session,
-  );
-  const jobs = active.kind === 'known' ? active.value : [];
-  const keeps = jobs.filter(
-    ({ kind, request }) => kind === 'keep' && request['session'] === session,
-  );
-  return [
-    ...own.map(({ title, progress }) => ({ what: title, progress })),
-    ...keeps.map((it) => ({ what: `job ${it.job}`, progress: stateText(it) })),
-  ];
-}
-
-/** A session with its traffic, its tasks and jobs under way, and the end of its log. */
-export const sessionKind: DialogKind<SessionDialog> = {
-  keys: (it) => logKeys(it),
-  queries: [
-    ...followedBy('session', {
-      show: (session) => ({ name: 'session/show', request: { session } }),
-      log: (session, first) => ({ name: 'session/log', request: { session, first } }),
-    }),
-    EXPORTS,
-    ACTIVE_JOBS,
-  ],
-  body({ id, shown, log }, model) {
-    const words = underWay(id, model).map(({ what, progress }) => `${what} ${progress}`.trim());
-    return [
-      line(` Session ${id}`, 'strong'),
-      ...(shown.kind === 'known' ? factLines(shown.value) : [notKnown(shown)]),
-      fact('Clients', trafficText(id, model)),
-      fact('Under way', words.join(', ') || '-'),
-      [],
-      ...logLines(log, model),
-    ];
-  },
-};
-
-function factLines(it: ShownSession): Line[] {
-  const isForeign = !it.adopted && it.holder === null;
-  const own = isForeign ? 'not adopted: see "holdfast store adopt"' : sessionState(it);
-  const state = it.waits === null ? own : `waits: ${it.waits}`;
-  const served = it.holder === null ? '' : `: ${it.holder}`;
-  return [
-    fact('Machine', `${it.machine}, of set ${it.set}`),
-    fact('Point', it.point),
-    fact('Started', `${utc(it.created)} UTC`),
-    fact('State', `${state}${served}`),
-    fact('Where', it.listen === '' ? '-' : it.listen),
-    fact('Takes', `${formatSize(it.takenBytes)} on the disk of the store`),
-    ...(it.placed ? placedLines(it.placed) : []),
-  ];
-}
-
-/** Its machine on a hypervisor. */
-function placedLines({
-  hypervisor,
-  machine,
-  power,
-  heartbeat,
-  disks,
-  waits,
-}: PlacedMachine): Line[] {
-  const agent = heartbeat === true ? ', its agent answers' : '';
-  return [
-    fact('There', `${machine} on ${hypervisor}: ${power ?? 'not known'}${agent}`),
-    ...disks.map((disk) => fact('Disk', `${disk.disk} ${placedDiskText(disk)}`)),
-    ...(waits === null ? [] : [fact('Since', `${utc(waits.since)} UTC`)]),
-  ];
-}
-
-function trafficText(session: string, { exports }: Model): string {
-  if (exports.kind !== 'known') return exports.kind === 'refused' ? exports.message : '...';
-  const own = exports.value.filter((it) => it.session === session);
-  const sum = (of: (it: (typeof own)[number]) => number): number =>
-    own.reduce((total, it) => total + of(it), 0);
-  const read = formatSize(sum(({ readBytes }) => readBytes));
-  const written = formatSize(sum(({ writtenBytes }) => writtenBytes));
-  return `${sum(({ clients }) => clients.length)}; ${read} read, ${written} written`;
 }

@@ -98,9 +98,13 @@ function ownHandlers(context: ServiceContext): Handlers<OwnName> {
       ),
     'session/resume': async (service, { session, ...reached }, options) =>
       (await service.sessions()).start({ what: { kind: 'resume', session }, ...reached }, options),
-    'session/attend': async (service, { session }, { report, signal }) => {
-      await (await service.sessions()).attend(session, report, signal);
-      return { session };
+    'session/attend': async (service, { session, until }, { report, signal }) => {
+      const sessions = await service.sessions();
+      if (until === 'ended') {
+        return { session, ended: await sessions.follow(session, report, signal) };
+      }
+      await sessions.attend(session, report, signal);
+      return { session, ended: 'stopped' };
     },
     'session/run': async (service, request, options) =>
       (await import('./run-machines.ts')).runOn(service, request, options),

@@ -82,6 +82,7 @@ function otherHandlers(context: StoreContext): Handlers<OtherName> {
       const { session } = request;
       const tell = (message: string): void => options.report({ event: 'notice', message });
       await (await sessions()).discard(await engine(), session, tell);
+      if (service) (await service.sessions()).ended(session, 'discarded');
       return { session, discarded: true, waits: null };
     },
     'hypervisor/identify': async ({ hypervisors }, request, options) =>

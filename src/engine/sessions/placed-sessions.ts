@@ -16,7 +16,7 @@ import { type Connections, openConnections, orAborted } from './placed/connectio
 import { collectDebts, type Owed, owe } from './placed/owed.ts';
 import { type DrivenSession, driveSession } from './placed/driven-session.ts';
 import { discard } from './run-session.ts';
-import type { OnEvent } from './session-events.ts';
+import type { OnEvent, SessionEnd } from './session-events.ts';
 
 /*
  * Sessions that have a machine on a hypervisor: each is carried on from phase to phase until nothing of it is there.
@@ -98,15 +98,18 @@ export function placedSessions(engine: Engine, options: PlacedOptions): PlacedSe
         if (event.event === 'notice') tell(event.message);
       };
       const { record } = await sessionStatus(store, id);
+      let how: SessionEnd | undefined;
       if (record.phase === 'keeping') {
+        how = 'kept';
         await keep(id, { secrets, signal: options.signal(), report });
       } else if (record.phase === 'cleaning') {
+        how = record.placement?.goal === 'move' ? 'moved' : 'discarded';
         await discard(engine, id, tell);
       } else {
         await unserve(engine, id, onEvent);
         tell('it was not kept, and waits for a decision: resume it, keep it or discard it');
       }
-      onEvent({ kind: 'ended', session: id });
+      onEvent({ kind: 'ended', session: id, how });
       await releaseUnused(record.placement?.hypervisor);
     },
     start: () => debts.start(),

@@ -5,7 +5,7 @@ import { SessionError } from '../../sessions/state/session-error.ts';
 import { sessionStatus } from '../../sessions/state/listed-sessions.ts';
 import { CatalogError } from '../../catalog/catalog-error.ts';
 import type { Damage } from '../../operations/nouns/backup.ts';
-import type { Report } from '../../operations/events.ts';
+import type { Notice, Progress, Report } from '../../operations/events.ts';
 import type { SessionExport, Traffic } from '../../operations/nouns/service.ts';
 import type { ReadySession } from '../../operations/nouns/session.ts';
 import { keyedTurns } from '../../lib/mutex.ts';
@@ -16,9 +16,11 @@ import { unserve } from './own-served.ts';
 import { type PlacedView, placedSessions, placedView } from './placed-sessions.ts';
 import { resumptionOf } from './resumption.ts';
 import type { RecoverRequest, RunningSession } from './run-session.ts';
-import { type OnEvent, type SupervisorEvent, wordsOf } from './session-events.ts';
+import { followSession } from './followed-session.ts';
+import { type OnEvent, type SessionEnd, type SupervisorEvent, wordsOf } from './session-events.ts';
 import { type LogLine, sessionLog } from './session-log.ts';
-import type { RunningHere } from './shown-sessions.ts';
+import { sessionWork } from './session-work.ts';
+import { type RunningHere, showSession } from './shown-sessions.ts';
 
 /*
  * The sessions that the service runs. A session that was started here is resumed after every start of the service, at
@@ -33,8 +35,14 @@ export interface SessionSupervisor extends AsyncDisposable, RunningHere {
   stop(id: string): Promise<void>;
   /** Resumes all that ran when the service ended. Failures are reported, not thrown. */
   resumeAll(): Promise<void>;
-  /** Reports what happens to the session until it ends, or until `signal`. Rejects IMPOSSIBLE if it does not run. */
+  /** Reports what happens to the session until it stops, or until `signal`. Rejects IMPOSSIBLE if it does not run. */
   attend(id: string, report: Report, signal: AbortSignal): Promise<void>;
+  /** Reports what happens to the session until it is gone, whether it runs or not. Rejects NOT_FOUND. */
+  follow(id: string, report: Report, signal: AbortSignal): Promise<SessionEnd | 'unknown'>;
+  /** Work of another process on a session reports something; undefined: it has failed. */
+  told(id: string, event: Progress | Notice | undefined): void;
+  /** Another process has ended it. */
+  ended(id: string, how: SessionEnd): void;
   /** Events of the session since the service was started, as far as they are kept. Rejects NOT_FOUND. */
   log(id: string): Promise<readonly LogLine[]>;
   /** Exports of running sessions, and their clients. */
@@ -64,9 +72,15 @@ export interface SupervisorOptions {
 export function sessionSupervisor(engine: Engine, options: SupervisorOptions): SessionSupervisor {
   const log = sessionLog(engine.store.clock);
   const onEvent = (event: SupervisorEvent): void => {
+    if (event.kind === 'ended' && event.how) {
+      // Whoever ended it said so already.
+      if (work.endOf(event.session)) return;
+      work.ended(event.session, event.how);
+    }
     log.note(event.session, wordsOf(event));
     options.onEvent(event);
   };
+  const work = sessionWork((session, message) => onEvent({ kind: 'notice', session, message }));
   const turn = keyedTurns();
   const placed = placedSessions(engine, {
     ...{ ...options, onEvent, onOver },
@@ -101,14 +115,19 @@ export function sessionSupervisor(engine: Engine, options: SupervisorOptions): S
       return resumption.waiting.get(session);
     },
   });
-  return {
-    placed: view,
-    counts: () => ({ running: held.kept.size, waiting: resumption.waiting.size }),
-    whyWaiting: (id) => resumption.waiting.get(id) ?? view.problem(id),
-    waiting: () => resumption.waiting,
+  const whyWaiting = (id: string): string | undefined =>
+    resumption.waiting.get(id) ?? view.problem(id);
+  const running: RunningHere = {
     overlay: (id) => held.kept.get(id)?.running.overlay(),
     machine: (id) => held.kept.get(id)?.running.machine,
     driven: (id) => view.of(id),
+  };
+  return {
+    placed: view,
+    counts: () => ({ running: held.kept.size, waiting: resumption.waiting.size }),
+    ...running,
+    whyWaiting,
+    waiting: () => resumption.waiting,
     damaged: () =>
       new Map(
         [...held.kept].flatMap(([id, { running }]) =>
@@ -149,6 +168,17 @@ export function sessionSupervisor(engine: Engine, options: SupervisorOptions): S
         await held.end(id);
         onEvent({ kind: 'stopped', session: id });
       }),
+    told: (id, event) => work.told(id, event),
+    ended: (session, how) => onEvent({ kind: 'ended', session, how }),
+    follow(id, report, signal) {
+      const parts = {
+        show: () => showSession(engine, id, { ...running, whyWaiting }),
+        lines: () => log.lines(id),
+        progress: () => work.progress(id),
+        endOf: () => work.endOf(id),
+      };
+      return followSession(id, parts, { clock: engine.store.clock, report, signal });
+    },
     attend: async (id, report, signal) => attended(runningHere(id), report, signal),
     async [Symbol.asyncDispose]() {
       // Connections last: sessions that are carried on use them.

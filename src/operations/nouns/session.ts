@@ -302,10 +302,34 @@ const resume = mutation('session/resume', {
 });
 
 const attend = query('session/attend', {
-  summary: 'Report what happens to a session until it ends',
+  summary: 'Follow a session until it ends',
+  description:
+    'Reports each line of its log, each change of its state, and how far its disks are. A session that is stopped ' +
+    'has not ended.',
   runs: 'service',
-  request: object({ session }),
-  result: object({ session: field(word, 'ID of the session') }),
+  request: object({
+    session,
+    until: field(
+      withDefault(oneOf('ended', 'stopped'), 'ended'),
+      'stopped: only until the service no longer runs it',
+    ),
+  }),
+  result: object({
+    session: field(word, 'ID of the session'),
+    ended: field(
+      oneOf('kept', 'finalized', 'moved', 'discarded', 'stopped', 'unknown'),
+      'how it ended; moved: to its hypervisor; stopped: it can be resumed; unknown: the service did not see it',
+    ),
+  }),
+  cli: {
+    args: ['session'],
+    options: { until: { hidden: true } },
+    notes:
+      'With --json each event is a line: "step" with the time, the state of the session and of its machine, and a ' +
+      'line of the log; "progress" of each disk. Exit code 0 if the session was kept or finalized, or has moved to ' +
+      'its hypervisor; 1 if it was discarded. Ctrl-C ends only this command.',
+    examples: ['session attend web1-3f9c2a', 'session attend web1-3f9c2a --json'],
+  },
 });
 
 const stop = mutation('session/stop', {

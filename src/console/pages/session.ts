@@ -1,0 +1,164 @@
+import type { PlacedMachine } from '../../operations/nouns/placed.ts';
+import type { ShownSession } from '../../operations/nouns/session.ts';
+import { placedDiskText } from '../../client/placed-text.ts';
+import { sessionState } from '../../client/session-state.ts';
+import { formatSize } from '../../lib/sizes.ts';
+import type { FormDialog, SessionDialog } from '../state/dialog.ts';
+import type { Model } from '../state/model.ts';
+import { followedBy } from '../state/queries.ts';
+import { type Line, line } from '../terminal/screen.ts';
+import { utc } from '../terminal/times.ts';
+import { fact, notKnown } from '../widgets/list-body.ts';
+import { operationForm } from '../widgets/operation-form.ts';
+import { type DialogKind, keysFor, type Outcome } from '../widgets/page.ts';
+import { logKeys, logLines } from '../widgets/scrolled.ts';
+import { confirmation } from '../widgets/typed.ts';
+import { EXPORTS } from './exports.ts';
+import { ACTIVE_JOBS, stateText } from './jobs.ts';
+
+/* One session as it proceeds: its state, its machine and disks on a hypervisor, what is under way, and its log. */
+
+const ENDING: ReadonlySet<string> = new Set(['keep', 'finalize']);
+
+/** The tasks and jobs of a session that are under way, and their progress. */
+export function underWay(
+  session: string,
+  { tasks, active }: Model,
+): readonly { readonly what: string; readonly progress: string }[] {
+  const own = tasks.filter(
+    ({ call: { request } }) => 'session' in request && request.session === session,
+  );
+  const jobs = active.kind === 'known' ? active.value : [];
+  const ends = jobs.filter(
+    ({ kind, request }) => ENDING.has(kind) && request['session'] === session,
+  );
+  return [
+    ...own.map(({ title, progress }) => ({ what: title, progress })),
+    ...ends.map((it) => ({ what: `job ${it.job}`, progress: stateText(it) })),
+  ];
+}
+
+/** A session with its machine, its traffic, its tasks and jobs under way, and the end of its log. */
+export const sessionKind: DialogKind<SessionDialog> = {
+  keys(it) {
+    const shown = it.shown.kind === 'known' ? it.shown.value : undefined;
+    const onShown = keysFor(() => shown);
+    const placed = shown?.placed ?? undefined;
+    const onPlaced = keysFor(() => (placed ? { session: it.id, placed } : undefined));
+    const own = placed
+      ? [onPlaced('m', 'migrate', migrate), onPlaced('p', 'power', power)]
+      : [onShown('F', 'finalize', finalizeForm)];
+    return logKeys(it, ...(shown ? own : []));
+  },
+  queries: [
+    ...followedBy('session', {
+      show: (session) => ({ name: 'session/show', request: { session } }),
+      log: (session, first) => ({ name: 'session/log', request: { session, first } }),
+    }),
+    EXPORTS,
+    ACTIVE_JOBS,
+  ],
+  body({ id, shown, log }, model) {
+    const words = underWay(id, model).map(({ what, progress }) => `${what} ${progress}`.trim());
+    return [
+      line(` Session ${id}`, 'strong'),
+      ...(shown.kind === 'known' ? factLines(shown.value, model) : [notKnown(shown)]),
+      fact('Under way', words.join(', ') || '-'),
+      [],
+      ...logLines(log, model),
+    ];
+  },
+};
+
+interface Placed {
+  readonly session: string;
+  readonly placed: PlacedMachine;
+}
+
+/** While its disks move, the same key ends that. */
+function migrate({ session, placed: { goal, hypervisor, pool } }: Placed): Outcome {
+  const isMoving = goal === 'move';
+  const request = { session, pool: undefined, cancel: isMoving };
+  const call = { name: 'session/migrate', request } as const;
+  if (isMoving) return { title: `end the migration of ${session}`, call };
+  return confirmation({
+    title: `migrate ${session}`,
+    question:
+      `Its disks move to ${hypervisor}${pool === null ? '' : `, pool ${pool}`}, while its machine runs. Then the ` +
+      'session ends by itself.',
+    word: 'migrate',
+    call,
+  });
+}
+
+function power({ session, placed }: Placed): Outcome {
+  const how = placed.power === 'off' ? 'on' : 'shutdown';
+  const call = { name: 'session/power', request: { session, power: how } } as const;
+  if (how === 'on') return { title: `start the machine of ${session}`, call };
+  return confirmation({
+    title: `shut down the machine of ${session}`,
+    question: `The guest of ${placed.machine} is asked to shut down. The session stays.`,
+    word: 'shutdown',
+    call,
+  });
+}
+
+/** As a job: it goes on when the console is left. */
+function finalizeForm({ session }: ShownSession): FormDialog {
+  return operationForm('job/create', {
+    title: `Finalize ${session}: its disks go to permanent storage, and it ends`,
+    does: 'start it',
+    given: { kind: 'finalize', request: { session } },
+    asks: ['request.to', 'request.format', 'request.disks', 'request.whileRunning'],
+    fields: {
+      'request.to': { label: 'Directory' },
+      'request.disks': { label: 'Disks elsewhere' },
+      'request.whileRunning': {
+        label: 'While it runs',
+        note:
+          'copy the recovery point while the guest runs; the log of the job says when to stop the session, and how ' +
+          'long the rest takes',
+      },
+    },
+    task: () => `finalize ${session} as a job`,
+  });
+}
+
+function factLines(it: ShownSession, model: Model): Line[] {
+  const isForeign = !it.adopted && it.holder === null;
+  const own = isForeign ? 'not adopted: see "holdfast store adopt"' : sessionState(it);
+  const since = it.placed?.waits ? ` since ${utc(it.placed.waits.since)} UTC` : '';
+  const state = it.waits === null ? own : `waits${since}: ${it.waits}`;
+  const served = it.holder === null ? '' : `: ${it.holder}`;
+  const clients = trafficText(it.session, model);
+  return [
+    fact('Machine', `${it.machine}, of set ${it.set}`),
+    fact('Point', it.point),
+    fact('Started', `${utc(it.created)} UTC`),
+    fact('State', `${state}${it.placed ? '' : served}`),
+    ...(it.placed
+      ? [fact('There', machineText(it.placed)), disksFact(it.placed)]
+      : [fact('Where', it.listen === '' ? '-' : it.listen), fact('Clients', clients)]),
+    fact('Takes', `${formatSize(it.takenBytes)} on the disk of the store`),
+  ];
+}
+
+function machineText({ hypervisor, machine, power, heartbeat }: PlacedMachine): string {
+  const agent = heartbeat === true ? ', its agent answers' : '';
+  return `${machine} on ${hypervisor}: ${power ?? 'not known'}${agent}`;
+}
+
+function disksFact({ disks }: PlacedMachine): Line {
+  const texts = disks.map((it) => `${it.disk} ${placedDiskText(it)}`);
+  return fact(disks.length === 1 ? 'Disk' : 'Disks', texts.join('; '));
+}
+
+function trafficText(session: string, { exports }: Model): string {
+  if (exports.kind !== 'known') return exports.kind === 'refused' ? exports.message : '...';
+  const own = exports.value.filter((it) => it.session === session);
+  const sum = (of: (it: (typeof own)[number]) => number): number =>
+    own.reduce((total, it) => total + of(it), 0);
+  const read = formatSize(sum(({ readBytes }) => readBytes));
+  const written = formatSize(sum(({ writtenBytes }) => writtenBytes));
+  return `${sum(({ clients }) => clients.length)}; ${read} read, ${written} written`;
+}

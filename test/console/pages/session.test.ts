@@ -1,0 +1,78 @@
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { test } from 'tap';
+import type { PlacedMachine } from '../../../src/operations/nouns/placed.ts';
+import { type Driven, onSessions, session } from '../../support/console.ts';
+
+const MACHINE: PlacedMachine = {
+  ...{ hypervisor: 'kvm1', machine: 'web-recovered', id: 'u-1', goal: 'move', power: 'on' },
+  ...{ heartbeat: true, pool: 'fast', waits: null },
+  disks: [
+    { disk: 'vda', place: 'ours', done: 512, total: 1024, rate: 2 ** 20 },
+    { disk: 'vdb', place: 'target', done: 7, total: 7, rate: null },
+    { disk: 'vdc', place: 'ours', done: null, total: null, rate: null },
+  ],
+};
+
+function onSession(placed: PlacedMachine | null): Driven {
+  const driven = onSessions();
+  driven.type('\r');
+  const shown = { ...session(), state: 'copying' as const, placed, attach: null, overlay: null };
+  driven.answer('session/show', shown);
+  return driven;
+}
+
+const requestOf = (driven: Driven, name: string): unknown =>
+  driven.asked.find(({ call }) => call.name === name)?.call.request;
+
+test('a session with a machine on a hypervisor shows its state, and each disk in per cent', async () => {
+  const driven = onSession(MACHINE);
+  match(driven.text(), /State +copying/);
+  match(driven.text(), /There +web-recovered on kvm1: on, its agent answers/);
+  match(
+    driven.text(),
+    /Disks +vda served from here, 50 % copied, 1\.00 MiB\/s; vdb has moved; vdc se/,
+  );
+  match(driven.text(), /m migrate {2}p power/);
+  ok(!driven.text().includes('F finalize'));
+  const away = { ...MACHINE, power: null, heartbeat: null };
+  match(onSession(away).text(), /There +web-recovered on kvm1: not known/);
+});
+
+test('a migration is begun by a word, and ended by a key', async () => {
+  const waits = onSession({ ...MACHINE, goal: 'run' });
+  waits.type('m');
+  match(waits.text(), /move to kvm1, pool fast, while its machine runs/);
+  equal(requestOf(waits, 'session/migrate'), undefined);
+  waits.type('migrate\r');
+  const request = { session: 'web-1a2b3c', pool: undefined };
+  deepEqual(requestOf(waits, 'session/migrate'), { ...request, cancel: false });
+  const moves = onSession(MACHINE);
+  moves.type('m');
+  deepEqual(requestOf(moves, 'session/migrate'), { ...request, cancel: true });
+});
+
+test('its machine is started by a key, and shut down by a word', async () => {
+  const off = onSession({ ...MACHINE, power: 'off' });
+  off.type('p');
+  deepEqual(requestOf(off, 'session/power'), { session: 'web-1a2b3c', power: 'on' });
+  const on = onSession(MACHINE);
+  on.type('p');
+  equal(requestOf(on, 'session/power'), undefined);
+  on.type('shutdown\r');
+  deepEqual(requestOf(on, 'session/power'), { session: 'web-1a2b3c', power: 'shutdown' });
+});
+
+test('any other session is finalized by a job, which goes on without the console', async () => {
+  const driven = onSession(null);
+  match(driven.text(), /F finalize/);
+  ok(!driven.text().includes('m migrate'));
+  driven.type('F/srv/images\r');
+  const { kind, request } = requestOf(driven, 'job/create') as {
+    kind: string;
+    request: Record<string, unknown>;
+  };
+  equal(kind, 'finalize');
+  equal(request['session'], 'web-1a2b3c');
+  equal(request['to'], '/srv/images');
+  equal(request['whileRunning'], false);
+});
