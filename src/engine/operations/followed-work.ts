@@ -5,7 +5,7 @@ import type { SessionSupervisor } from '../sessions/session-supervisor.ts';
 
 type InWorker = Handlers<WorkerOperationName>;
 
-/** The same operations; what they do with sessions is told to those who follow these. */
+/** The same operations; their work on sessions is reported to those who follow these. */
 export function followedWork(
   inWorker: InWorker,
   sessions: () => SessionSupervisor | undefined,

@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from 'node:util';
 import type { Progress, Report, SessionStep } from '../../operations/events.ts';
 import type { ShownSession } from '../../operations/nouns/session.ts';
 import { SessionError } from '../../sessions/state/session-error.ts';
@@ -56,7 +55,8 @@ export async function followSession(
     const shown = await shownOr(show, state !== undefined);
     if (!shown) return end();
     const now = stateOf(shown);
-    const isNew = !isDeepStrictEqual(now, state);
+    const isNew =
+      now.state !== state?.state || now.power !== state.power || now.waits !== state.waits;
     state = now;
     tellLines();
     if (isNew) tell(clock.now().toISOString(), null);

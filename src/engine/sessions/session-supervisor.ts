@@ -73,7 +73,7 @@ export function sessionSupervisor(engine: Engine, options: SupervisorOptions): S
   const log = sessionLog(engine.store.clock);
   const onEvent = (event: SupervisorEvent): void => {
     if (event.kind === 'ended' && event.how) {
-      // Whoever ended it said so already.
+      // The process that ended it has reported that already.
       if (work.endOf(event.session)) return;
       work.ended(event.session, event.how);
     }
