@@ -9,7 +9,7 @@ import { openVolumes } from '../engine/files/files-work.ts';
 import { httpApi, type HttpApiOptions } from '../engine/server/http-api.ts';
 import { runInWorker, type WorkerOptions } from '../engine/worker/run-in-worker.ts';
 import { type Feed, openFeed } from '../engine/server/feed.ts';
-import type { Monitor, MonitorRules } from '../engine/watch/monitor.ts';
+import type { MonitorRules } from '../engine/watch/monitor.ts';
 import type { InheritedSockets } from '../engine/sessions/inherited-sockets.ts';
 import { countsOf as alarmCounts } from '../engine/operations/alarms.ts';
 import { countsOf } from '../engine/jobs/job-service.ts';
@@ -87,14 +87,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   }
   const feed = openFeed();
   const ingest = ingestMeter();
-  const inWorker: Handlers<WorkerOperationName> = followedWork(
-    workerHandlers({
-      ...{ store, clock, ingest },
-      secretFiles: () => secretFiles(settings.now(), credentials),
-      monitor: () => place.found()?.monitor,
-    }),
-    () => place.found()?.sessions,
-  );
+  const inWorker = workerHandlers({
+    ...{ store, clock, ingest },
+    secretFiles: () => secretFiles(settings.now(), credentials),
+    found: () => place.found(),
+  });
   const onChange = (): void => {
     const it = place.found();
     if (it) options.onStatus(statusOf(it));
@@ -186,21 +183,21 @@ function workerHandlers({
   clock,
   ingest,
   secretFiles,
-  monitor,
+  found,
 }: Omit<WorkerOptions, 'secretFiles'> & {
   readonly ingest: IngestMeter;
   readonly secretFiles: () => readonly string[];
-  readonly monitor: () => Monitor | undefined;
+  readonly found: () => Pick<OwnedStore, 'monitor' | 'sessions'> | undefined;
 }): Handlers<WorkerOperationName> {
   const workers = handlersFor(namesOf('worker'), async (name, request, options) => {
     const worker = { store, clock, secretFiles: secretFiles() };
     const report = ingest.heard(options.report);
     const result = await runInWorker(worker, name, request, { ...options, report });
-    await monitor()?.finished(name, request, result);
+    await found()?.monitor.finished(name, request, result);
     return result;
   });
   return {
-    ...workers,
+    ...followedWork(workers, () => found()?.sessions),
     async 'backup/create'(request, options) {
       await refuseSecretFiles(request, secretFiles());
       return workers['backup/create'](request, options);

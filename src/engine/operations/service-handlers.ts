@@ -2,9 +2,11 @@ import type {
   FilesOperationName,
   HostOperationName,
   NameOf,
+  RequestOf,
+  ResultOf,
   WorkerOperationName,
 } from '../../operations/operations.ts';
-import { bound, type Handlers } from '../base/call.ts';
+import { bound, type CallOptions, type Handlers } from '../base/call.ts';
 import type { ServiceContext, StoreContext } from './context.ts';
 import { storeHandlers } from './store-handlers.ts';
 
@@ -98,14 +100,7 @@ function ownHandlers(context: ServiceContext): Handlers<OwnName> {
       ),
     'session/resume': async (service, { session, ...reached }, options) =>
       (await service.sessions()).start({ what: { kind: 'resume', session }, ...reached }, options),
-    'session/attend': async (service, { session, until }, { report, signal }) => {
-      const sessions = await service.sessions();
-      if (until === 'ended') {
-        return { session, ended: await sessions.follow(session, report, signal) };
-      }
-      await sessions.attend(session, report, signal);
-      return { session, ended: 'stopped' };
-    },
+    'session/attend': attendSession,
     'session/run': async (service, request, options) =>
       (await import('./run-machines.ts')).runOn(service, request, options),
     'session/migrate': async (service, { session, pool, cancel }) =>
@@ -124,6 +119,17 @@ function ownHandlers(context: ServiceContext): Handlers<OwnName> {
       return { session, stopped: true };
     },
   });
+}
+
+async function attendSession(
+  service: ServiceContext,
+  { session, until }: RequestOf<'session/attend'>,
+  { report, signal }: CallOptions,
+): Promise<ResultOf<'session/attend'>> {
+  const sessions = await service.sessions();
+  if (until === 'ended') return { session, ended: await sessions.follow(session, report, signal) };
+  await sessions.attend(session, report, signal);
+  return { session, ended: 'stopped' };
 }
 
 /** All operations of the service: those that it carries out itself, and those that it passes on. */

@@ -17,9 +17,9 @@ import { type PlacedView, placedSessions, placedView } from './placed-sessions.t
 import { resumptionOf } from './resumption.ts';
 import type { RecoverRequest, RunningSession } from './run-session.ts';
 import { followSession } from './followed-session.ts';
-import { type OnEvent, type SessionEnd, type SupervisorEvent, wordsOf } from './session-events.ts';
-import { type LogLine, sessionLog } from './session-log.ts';
-import { sessionWork } from './session-work.ts';
+import type { OnEvent, SessionEnd } from './session-events.ts';
+import type { LogLine } from './session-log.ts';
+import { sessionRecords } from './session-records.ts';
 import { type RunningHere, showSession } from './shown-sessions.ts';
 
 /*
@@ -70,17 +70,8 @@ export interface SupervisorOptions {
 }
 
 export function sessionSupervisor(engine: Engine, options: SupervisorOptions): SessionSupervisor {
-  const log = sessionLog(engine.store.clock);
-  const onEvent = (event: SupervisorEvent): void => {
-    if (event.kind === 'ended' && event.how) {
-      // The process that ended it has reported that already.
-      if (work.endOf(event.session)) return;
-      work.ended(event.session, event.how);
-    }
-    log.note(event.session, wordsOf(event));
-    options.onEvent(event);
-  };
-  const work = sessionWork((session, message) => onEvent({ kind: 'notice', session, message }));
+  const records = sessionRecords(engine.store.clock, options.onEvent);
+  const { onEvent } = records;
   const turn = keyedTurns();
   const placed = placedSessions(engine, {
     ...{ ...options, onEvent, onOver },
@@ -128,15 +119,10 @@ export function sessionSupervisor(engine: Engine, options: SupervisorOptions): S
     ...running,
     whyWaiting,
     waiting: () => resumption.waiting,
-    damaged: () =>
-      new Map(
-        [...held.kept].flatMap(([id, { running }]) =>
-          running.damage.length > 0 ? [[id, running.damage] as const] : [],
-        ),
-      ),
+    damaged: () => damagedIn(held.kept),
     async log(id) {
       await sessionStatus(engine.store, id);
-      return log.lines(id);
+      return records.of(id).lines();
     },
     exports: () =>
       [...held.kept].flatMap(([session, { running }]) =>
@@ -168,16 +154,12 @@ export function sessionSupervisor(engine: Engine, options: SupervisorOptions): S
         await held.end(id);
         onEvent({ kind: 'stopped', session: id });
       }),
-    told: (id, event) => work.told(id, event),
+    told: (id, event) => records.told(id, event),
     ended: (session, how) => onEvent({ kind: 'ended', session, how }),
     follow(id, report, signal) {
-      const parts = {
-        show: () => showSession(engine, id, { ...running, whyWaiting }),
-        lines: () => log.lines(id),
-        progress: () => work.progress(id),
-        endOf: () => work.endOf(id),
-      };
-      return followSession(id, parts, { clock: engine.store.clock, report, signal });
+      const show = () => showSession(engine, id, { ...running, whyWaiting });
+      const { clock } = engine.store;
+      return followSession(id, { ...records.of(id), show }, { clock, report, signal });
     },
     attend: async (id, report, signal) => attended(runningHere(id), report, signal),
     async [Symbol.asyncDispose]() {
@@ -188,6 +170,11 @@ export function sessionSupervisor(engine: Engine, options: SupervisorOptions): S
       await Promise.all([resumption.ended(), ...finishing.values()]);
     },
   };
+}
+
+function damagedIn(kept: ReadonlyMap<string, Kept>): ReadonlyMap<string, readonly Damage[]> {
+  const found = [...kept].map(([id, { running }]) => [id, running.damage] as const);
+  return new Map(found.filter(([, damage]) => damage.length > 0));
 }
 
 /** Resolves once it has ended, or with the signal. */
