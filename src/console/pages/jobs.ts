@@ -97,7 +97,7 @@ export function workText({ kind, request }: Pick<JobSummary, 'kind' | 'request'>
   return request['readData'] === true ? `${kind} of all data` : kind;
 }
 
-function percentOf({ position, total }: { position: number; total: number }): number {
+export function percentOf({ position, total }: { position: number; total: number }): number {
   return total > 0 ? Math.floor((100 * position) / total) : 100;
 }
 

@@ -14,7 +14,7 @@ import { type DialogKind, keysFor, type Outcome } from '../widgets/page.ts';
 import { logKeys, logLines } from '../widgets/scrolled.ts';
 import { confirmation } from '../widgets/typed.ts';
 import { EXPORTS } from './exports.ts';
-import { ACTIVE_JOBS, stateText } from './jobs.ts';
+import { ACTIVE_JOBS, percentOf, stateText } from './jobs.ts';
 
 /* One session as it proceeds: its state, its machine and disks on a hypervisor, what is under way, and its log. */
 
@@ -148,9 +148,17 @@ function machineText({ hypervisor, machine, power, heartbeat }: PlacedMachine): 
   return `${machine} on ${hypervisor}: ${power ?? 'not known'}${agent}`;
 }
 
+/** Several share a line: the command "session show" says more of each. */
 function disksFact({ disks }: PlacedMachine): Line {
-  const texts = disks.map((it) => `${it.disk} ${placedDiskText(it)}`);
-  return fact(disks.length === 1 ? 'Disk' : 'Disks', texts.join('; '));
+  const [first, ...more] = disks;
+  if (first && more.length === 0) return fact('Disk', `${first.disk} ${placedDiskText(first)}`);
+  const texts = disks.map((it) => {
+    const { disk, place, done, total } = it;
+    const isMoving = done !== null && total !== null && place !== 'target';
+    const text = isMoving ? `${percentOf({ position: done, total })} %` : placedDiskText(it);
+    return `${disk} ${text}`;
+  });
+  return fact('Disks', texts.join('; '));
 }
 
 function trafficText(session: string, { exports }: Model): string {

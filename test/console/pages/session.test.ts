@@ -28,10 +28,7 @@ test('a session with a machine on a hypervisor shows its state, and each disk in
   const driven = onSession(MACHINE);
   match(driven.text(), /State +copying/);
   match(driven.text(), /There +web-recovered on kvm1: on, its agent answers/);
-  match(
-    driven.text(),
-    /Disks +vda served from here, 50 % copied, 1\.00 MiB\/s; vdb has moved; vdc se/,
-  );
+  match(driven.text(), /Disks +vda 50 %; vdb has moved; vdc served from here/);
   match(driven.text(), /m migrate {2}p power/);
   ok(!driven.text().includes('F finalize'));
   const away = { ...MACHINE, power: null, heartbeat: null };
