@@ -1,3 +1,4 @@
+import { knownCapacity } from '../../box/capacity.ts';
 import { findPoint, newPointId, readPoint } from '../../catalog/points.ts';
 import type { Placement, RunGap } from '../../formats/store/sessions/placement.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
@@ -108,7 +109,7 @@ async function planAll(
   { opened: first }: PlacedParts,
   { secrets, signal }: WorkOptions,
 ): Promise<Planned> {
-  const { store } = engine;
+  const { store, box } = engine;
   const opened: OpenedPoint[] = [first];
   for (const point of points.slice(1)) {
     const place = await findPoint(store, point);
@@ -125,6 +126,7 @@ async function planAll(
     {
       ...{ points: opened, hypervisor: request.on, host, wish: wishOf(request) },
       sessions: sessions.map(({ record }) => record),
+      capacity: await knownCapacity(store, box.directory),
     },
     signal,
   );

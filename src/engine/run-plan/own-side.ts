@@ -1,3 +1,5 @@
+import type { SessionRecord } from '../../formats/store/sessions/session.ts';
+import type { CapacityRecord } from '../../formats/store/service/capacity.ts';
 import type { Finding } from '../../hypervisors/base/finding.ts';
 import { formatSize, MiB } from '../../lib/sizes.ts';
 import { sessionSpace } from '../../sessions/state/session-space.ts';
@@ -40,3 +42,39 @@ export function spaceFindings(left: number, machines: number): readonly Finding[
     },
   ];
 }
+
+/** Before several machines start: how many this box was measured to carry at once. */
+export function capacityFindings(
+  machines: number,
+  {
+    capacity,
+    sessions,
+  }: {
+    readonly capacity: CapacityRecord | undefined;
+    readonly sessions: readonly SessionRecord[];
+  },
+): readonly Finding[] {
+  const remedy = 'holdfast verify measure POINT';
+  const found = { code: 'capacity' } as const;
+  if (!capacity) {
+    const message = 'how many machines this box carries at once was not measured';
+    return [{ level: 'note', ...found, message, remedy }];
+  }
+  const { carries, machine, measured } = capacity;
+  const before = sessions.filter(({ phase }) => PHASES_THAT_READ.has(phase)).length;
+  const carried = `this box carried ${carries} of ${machine} at once (measured ${measured.slice(0, 10)})`;
+  if (before + machines <= carries) return [{ level: 'note', ...found, message: carried }];
+  const others = before === 0 ? '' : `, beside ${before} in other sessions`;
+  return [
+    {
+      ...{ level: 'warning', ...found },
+      message: `${carried}, and ${machines} are to run${others}: they may be slow`,
+      remedy: `run fewer at once, or measure again: ${remedy}`,
+    },
+  ];
+}
+
+/** Phases in which a machine may read from this box. */
+const PHASES_THAT_READ: ReadonlySet<string> = new Set([
+  ...['ready', 'placing', 'running', 'copying', 'pivoting', 'settling'],
+]);

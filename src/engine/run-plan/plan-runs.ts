@@ -1,4 +1,5 @@
 import type { OpenSet } from '../../catalog/sets.ts';
+import type { CapacityRecord } from '../../formats/store/service/capacity.ts';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import type { Placement } from '../../formats/store/sessions/placement.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
@@ -8,7 +9,7 @@ import type { PoolPlace } from '../../hypervisors/base/run-driver.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { Store } from '../../store/directory/store.ts';
 import { unknownFinding } from './networks.ts';
-import { ownFindings } from './own-side.ts';
+import { capacityFindings, ownFindings } from './own-side.ts';
 import { type PlannedRun, planRun, runDriverOf } from './plan-run.ts';
 import type { RunWish } from './run-wish.ts';
 
@@ -26,6 +27,8 @@ export interface RunsAsked {
   readonly wish: RunWish;
   /** All sessions of the store. */
   readonly sessions: readonly SessionRecord[];
+  /** What this box was measured to carry; undefined: it was not measured. */
+  readonly capacity: CapacityRecord | undefined;
 }
 
 export interface OpenedPoint {
@@ -60,6 +63,7 @@ export async function planRuns(
     ...(points.length > 1 && wish.name !== undefined ? [oneName] : []),
     ...unknownNetworks(runs, Object.keys(wish.networks)),
     ...(points.length > 1 ? roomFindings(points, { runs, pools }) : []),
+    ...(points.length > 1 ? capacityFindings(points.length, asked) : []),
   ];
   return { runs, findings };
 }

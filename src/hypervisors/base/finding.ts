@@ -48,6 +48,7 @@ export type FindingCode =
   | 'machine-id'
   | 'move'
   | 'recovery-point'
+  | 'capacity'
   | 'boot-disk'
   | 'store-feature'
   | 'overlay-space';

@@ -5,10 +5,11 @@ import { test } from 'tap';
 import { openPoint } from '../../../src/engine/base/engine.ts';
 import { backupMachines } from '../../../src/engine/hypervisors/machine-backup.ts';
 import { add } from '../../../src/engine/hypervisors/managed.ts';
-import { spaceFindings } from '../../../src/engine/run-plan/own-side.ts';
+import { capacityFindings, spaceFindings } from '../../../src/engine/run-plan/own-side.ts';
 import { planRuns, possibleRuns } from '../../../src/engine/run-plan/plan-runs.ts';
 import { pointsOfRun } from '../../../src/engine/run-plan/points-of-run.ts';
 import type { RunWish } from '../../../src/engine/run-plan/run-wish.ts';
+import type { CapacityRecord } from '../../../src/formats/store/service/capacity.ts';
 import type { SessionRecord } from '../../../src/formats/store/sessions/session.ts';
 import type { Finding } from '../../../src/hypervisors/base/finding.ts';
 import { MiB } from '../../../src/lib/sizes.ts';
@@ -46,9 +47,9 @@ async function place(after: (work: () => Promise<void>) => void) {
   const host = await rig.connect();
   const made = points[0]!.point;
   async function planned(wish: Partial<RunWish> = {}, more: Partial<Asked> = {}) {
-    const { sessions = [], times = 1 } = more;
+    const { sessions = [], times = 1, capacity } = more;
     const opened = await openPoint(engine, made, KEY);
-    const asked = { hypervisor: 'kvm1', host, wish: { ...WISH, ...wish }, sessions };
+    const asked = { hypervisor: 'kvm1', host, wish: { ...WISH, ...wish }, sessions, capacity };
     const plan = await planRuns(
       engine.store,
       { ...asked, points: Array<typeof opened>(times).fill(opened) },
@@ -65,6 +66,7 @@ interface Asked {
   readonly sessions: readonly SessionRecord[];
   /** How often the point is run. */
   readonly times: number;
+  readonly capacity: CapacityRecord;
 }
 
 const words = (findings: readonly Finding[]) =>
@@ -133,6 +135,7 @@ test('several machines: what one takes is taken for the next, and all have room 
   deepEqual(words(findings), [
     'blocker network',
     'blocker target-space',
+    'note capacity',
     'note machine-id',
     'blocker name',
     'note machine-id',
@@ -160,6 +163,30 @@ test('a point whose description is lost cannot be run, and says what can be done
   const blocker = plan.findings.find(({ level }) => level === 'blocker');
   deepEqual([blocker?.code, plan.placements], ['recovery-point', undefined]);
   match(blocker!.remedy!, /holdfast recover/);
+});
+
+test('before several machines start, it is said how many this box was measured to carry', async () => {
+  const capacity: CapacityRecord = {
+    ...{
+      measured: '2026-11-30T10:00:00Z',
+      release: '1',
+      set: 'nightly',
+      machine: 'web1',
+      point: 'p',
+    },
+    ...{ accelerator: 'kvm', processors: 2, memoryBytes: 512 * MiB },
+    ...{ carries: 3, limit: 'reads', steps: [] },
+  };
+  const running = placedRecord('running');
+  const ended = placedRecord('cleaning');
+  const none = capacityFindings(2, { capacity: undefined, sessions: [] });
+  deepEqual([words(none), none[0]!.remedy], [['note capacity'], 'holdfast verify measure POINT']);
+  const enough = capacityFindings(2, { capacity, sessions: [running, ended] });
+  deepEqual(words(enough), ['note capacity']);
+  match(enough[0]!.message, /carried 3 of web1 at once \(measured 2026-11-30\)/);
+  const tooMany = capacityFindings(3, { capacity, sessions: [running, ended] });
+  deepEqual(words(tooMany), ['warning capacity']);
+  match(tooMany[0]!.message, /3 are to run, beside 1 in other sessions/);
 });
 
 test('only the space is asked for that guests really write', async () => {
