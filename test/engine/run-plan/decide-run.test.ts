@@ -205,7 +205,7 @@ test('several findings are all there, each with what to do', async () => {
   const { findings, words } = decided({ migrate: 'auto' }, { places, machines });
   deepEqual(
     words.filter((it) => it.startsWith('blocker')),
-    ['blocker name', 'blocker network', 'blocker network', 'blocker target-space'],
+    ['blocker name', 'blocker network', 'blocker target-space'],
   );
   for (const { level, message, remedy } of findings) {
     ok(message.length > 0 && (level === 'note' || remedy.length > 0));
