@@ -11,6 +11,7 @@ import { benchHypervisor } from './hypervisor.ts';
 import { benchIngest } from './ingest.ts';
 import { holdfastIn } from './holdfast.ts';
 import { benchLarge } from './large.ts';
+import { benchMigrate } from './migrate.ts';
 import { benchNfs } from './nfs.ts';
 import { benchOverlay } from './overlay.ts';
 import { benchReads } from './reads.ts';
@@ -18,11 +19,12 @@ import { benchService } from './service.ts';
 import { benchStart } from './start.ts';
 
 /*
- * npm run bench [-- ingest reads nfs fuse files start boot service large fairness overlay hypervisor]
+ * npm run bench [-- ingest reads nfs fuse files start boot service large fairness overlay hypervisor migrate]
  *   [--image FILE] [--next FILE] [--before DIRECTORY]
  *
- * `large`, `fairness`, `overlay` and `hypervisor` run only where they are named: one wants 3 GB and some minutes, one
- * knows limits, no peers, one writes for minutes, and one wants root, a libvirtd and `virtnbdbackup`. `start` and
+ * `large`, `fairness`, `overlay`, `hypervisor` and `migrate` run only where they are named: one wants 3 GB and some
+ * minutes, one knows limits, no peers, one writes for minutes, and two want root and a libvirtd, one of them also
+ * `virtnbdbackup`. `start` and
  * `overlay` compare with the code before a change too, if --before says in which checkout it is.
  * Each figure is a ratio to a peer that was measured in turn in the same run; above 1 is in our favour. The
  * disk is the demo VM unless an image (raw, and another of a later day) is given.
@@ -32,7 +34,7 @@ const { values, positionals } = parseArgs({
   options: { image: { type: 'string' }, next: { type: 'string' }, before: { type: 'string' } },
 });
 /** They make disks of their own. */
-const ALONE = new Set(['fairness', 'hypervisor', 'overlay', 'start']);
+const ALONE = new Set(['fairness', 'hypervisor', 'migrate', 'overlay', 'start']);
 const wanted = (part: string): boolean => positionals.length === 0 || positionals.includes(part);
 
 const work = mkdtempSync(join(tmpdir(), 'holdfast-bench-'));
@@ -45,6 +47,7 @@ try {
   if (positionals.includes('fairness')) await benchFairness(work);
   if (positionals.includes('overlay')) await benchOverlay(work, values.before);
   if (positionals.includes('hypervisor')) await benchHypervisor(work);
+  if (positionals.includes('migrate')) await benchMigrate(work);
   if (wanted('start')) await benchStart(work, values.before);
   if (!positionals.every((part) => ALONE.has(part)) || positionals.length === 0) await benchPeers();
 } finally {
