@@ -1,4 +1,6 @@
+import type { ProofState } from '../../formats/store/catalog/proof-result.ts';
 import type { CapacityLimit, CapacityStep } from '../../formats/store/service/capacity.ts';
+import { SessionError } from '../../sessions/state/session-error.ts';
 
 /*
  * How many machines this box carries at once: clones of a recovery point are booted, more each time, until they no
@@ -8,6 +10,7 @@ import type { CapacityLimit, CapacityStep } from '../../formats/store/service/ca
 /** What a clone showed. */
 export interface CloneBoot {
   readonly isUp: boolean;
+  readonly state: ProofState;
   /** Until it was up, or was given up. */
   readonly bootMs: number;
   readonly readBytes: number;
@@ -36,6 +39,7 @@ const READ_P99_MAX_US = 100_000;
 /** Some 100,000 reads make a boot; of more, every other one counts. */
 const READS_MAX = 200_000;
 
+/** Rejects UNSUPPORTED if one clone alone does not come up: that says nothing of this box. */
 export async function measureCapacity(options: CapacityOptions): Promise<Capacity> {
   const { room, most, onStep } = options;
   const steps: CapacityStep[] = [];
@@ -45,7 +49,8 @@ export async function measureCapacity(options: CapacityOptions): Promise<Capacit
     if (clones <= carries) {
       return { carries, limit: room < most ? 'memory' : 'asked', steps };
     }
-    const step = await bootAtOnce(clones, options);
+    const { step, states } = await bootAtOnce(clones, options);
+    if (carries === 0 && step.up === 0) throw comesNotUp(states);
     steps.push(step);
     onStep(step);
     const limit = limitOf(step, steps[0]!);
@@ -64,16 +69,29 @@ function limitOf(step: CapacityStep, alone: CapacityStep): CapacityLimit | undef
   return step.readP99Us > READ_P99_MAX_US ? 'reads' : undefined;
 }
 
-async function bootAtOnce(clones: number, { boot }: CapacityOptions): Promise<CapacityStep> {
+function comesNotUp(states: readonly ProofState[]): SessionError {
+  const what = `this machine does not come up here, even alone (${states.join(', ')}): nothing was measured`;
+  const advice =
+    'see why with "holdfast verify POINT", and measure with a recovery point that is proven';
+  return new SessionError('UNSUPPORTED', `${what}, and a figure from before stays; ${advice}`);
+}
+
+interface BootedAtOnce {
+  readonly step: CapacityStep;
+  readonly states: readonly ProofState[];
+}
+
+async function bootAtOnce(clones: number, { boot }: CapacityOptions): Promise<BootedAtOnce> {
   const reads = sampled(READS_MAX);
   const booted = await Promise.all(Array.from({ length: clones }, () => boot(reads.add)));
-  return {
+  const step = {
     clones,
     up: booted.filter(({ isUp }) => isUp).length,
     bootMs: Math.round(Math.max(...booted.map(({ bootMs }) => bootMs))),
     readP99Us: Math.round(1000 * reads.percentile(0.99)),
     readBytes: booted.reduce((sum, { readBytes }) => sum + readBytes, 0),
   };
+  return { step, states: booted.map(({ state }) => state) };
 }
 
 /** Durations in bounded memory: once it is full, every other one is left out, and so on. */

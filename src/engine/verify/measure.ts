@@ -35,7 +35,7 @@ export async function measure(
       accelerator = proof.accelerator;
       const { bootMs, totalMs } = proof.timings;
       const isUp = proof.verdict === 'proven';
-      return { isUp, bootMs: bootMs ?? totalMs, readBytes: proof.readBytes };
+      return { isUp, state: proof.state, bootMs: bootMs ?? totalMs, readBytes: proof.readBytes };
     },
     onStep: ({ clones, up, bootMs, readP99Us }) =>
       report({

@@ -1,4 +1,4 @@
-import { deepEqual, equal, ok } from 'node:assert/strict';
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { keepCapacity, knownCapacity } from '../../../src/box/capacity.ts';
 import { type CapacityOptions, measureCapacity } from '../../../src/engine/verify/capacity.ts';
@@ -25,7 +25,7 @@ async function measured(
       for (let n = 0; n < 1000; n++) onRead(n < 970 ? 0.1 : ms);
       await new Promise((resolve) => setImmediate(resolve));
       now--;
-      return { isUp, bootMs, readBytes: 1000 };
+      return { isUp, state: isUp ? 'works' : 'panic', bootMs, readBytes: 1000 };
     },
   });
   return { ...found, tried: found.steps.map(({ clones }) => clones) };
@@ -48,10 +48,18 @@ test('a clone that does not come up, slow boots and slow reads are limits, and d
   deepEqual([slow.carries, slow.limit], [3, 'boot']);
   const reads = await measured({}, (clones) => ({ ms: clones < 3 ? 50 : 150 }));
   deepEqual([reads.carries, reads.limit, reads.steps.at(-1)?.readP99Us], [2, 'reads', 150_000]);
-  const none = await measured({}, () => ({ isUp: false }));
-  deepEqual([none.carries, none.limit], [0, 'boot']);
   const noRoom = await measured({ room: 0 }, () => ({}));
   deepEqual([noRoom.carries, noRoom.limit, noRoom.tried], [0, 'memory', []]);
+});
+
+test('a machine that does not come up alone says nothing of the box: there is no figure', async () => {
+  await rejects(
+    measured({}, () => ({ isUp: false })),
+    {
+      code: 'UNSUPPORTED',
+      message: /even alone \(panic\): nothing was measured.*"holdfast verify POINT"/,
+    },
+  );
 });
 
 test('what was measured is known until it is measured again; a damaged record counts as none', async () => {
