@@ -86,7 +86,7 @@ const proofRequest = {
   ),
   screen: field(
     withDefault(flag(), false),
-    'the screen must show something that does not change for 30 seconds: for guests that answer in no other way',
+    'the screen must show a picture, or text of a system that is up, that does not change for 30 seconds',
     { label: 'Screen at rest' },
   ),
 };

@@ -7,7 +7,7 @@ import { guestPorts, type HttpCheck } from './guest-ports.ts';
 import type { RunningGuest } from './running-guest.ts';
 import type { ScreenWatch } from './screen-watch.ts';
 import { lineWith } from './signs.ts';
-import type { AskedCheck } from './verdict.ts';
+import { type AskedCheck, upBecause } from './verdict.ts';
 
 /* Checks of a running guest, each repeated until it passes. */
 
@@ -15,7 +15,7 @@ export interface ProofChecks {
   readonly agent: boolean;
   /** Texts that its serial line, or its screen, has to show. */
   readonly texts: readonly string[];
-  /** A picture that no longer changes. */
+  /** A picture that no longer changes; text only in a guest that is up. */
   readonly screen: boolean;
   readonly ports: readonly number[];
   readonly http: readonly HttpCheck[];
@@ -76,6 +76,10 @@ export function watchChecks(
   function pass(state: State, detail: string): void {
     if (!state.hasPassed) Object.assign(state, { hasPassed: true, detail, afterMs: elapsed() });
   }
+  /** Why it has not passed yet. */
+  function note(state: State, detail: string): void {
+    if (!state.hasPassed) Object.assign(state, { detail, afterMs: elapsed() });
+  }
   const elapsed = (): number => Math.round(clock.monotonicMs() - start);
 
   async function repeat(state: State, attempt: () => Promise<string>): Promise<void> {
@@ -84,7 +88,7 @@ export function watchChecks(
         return pass(state, await attempt());
       } catch (cause) {
         if (signal.aborted) return;
-        Object.assign(state, { detail: asError(cause).message, afterMs: elapsed() });
+        note(state, asError(cause).message);
       }
       await clock.sleep(AGAIN_MS, signal).catch(() => {});
     }
@@ -116,13 +120,19 @@ export function watchChecks(
       for (const state of texts) {
         const line =
           lineWith(guest.serial.text, state.what) ?? lineWith(seen.text ?? '', state.what);
-        if (line === undefined) Object.assign(state, { detail: 'not seen', afterMs: elapsed() });
+        if (line === undefined) note(state, 'not seen');
         else pass(state, `"${line}"`);
       }
-      if (rest && !seen.isBlank && quietMs >= REST_MS) {
+      if (!rest) return states;
+      const agentAnswers = agent.hasPassed;
+      const isUp = upBecause({ agentAnswers, serial: guest.serial.text, screen: seen });
+      if (seen.isBlank || quietMs < REST_MS) {
+        note(rest, 'it is empty, or still changes');
+      } else if (seen.text === undefined || isUp !== undefined) {
         pass(rest, `nothing has changed for ${Math.round(quietMs / 1000)} s`);
-      } else if (rest && !rest.hasPassed) {
-        Object.assign(rest, { detail: 'it is empty, or still changes', afterMs: elapsed() });
+      } else {
+        // A loader that hangs rests too: text is read, and has to say that the system is up.
+        note(rest, 'it rests on text that does not show a system that is up');
       }
       return states;
     },

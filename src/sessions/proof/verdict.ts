@@ -54,7 +54,9 @@ const RESETS_MAX = 3;
 const QUIET_MS = 60_000;
 
 /** What says that the guest is up; undefined: nothing does yet. */
-export function upBecause(seen: Seen): string | undefined {
+export function upBecause(
+  seen: Pick<Seen, 'agentAnswers' | 'serial' | 'screen'>,
+): string | undefined {
   if (seen.agentAnswers) return 'the guest agent answers';
   const onSerial = readyIn(seen.serial);
   if (onSerial !== undefined) return `the serial line shows "${onSerial}"`;
