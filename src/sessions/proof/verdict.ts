@@ -73,8 +73,9 @@ function failed(seen: Seen): Verdict | undefined {
   const { lost, ended, panicked, resets, poweredOff, screen } = seen;
   if (ended !== undefined) return verdict('qemu-ended', ended);
   const sign = failureIn(seen.serial) ?? failureIn(screen.text ?? '');
+  const hasStopped = sign !== undefined || panicked || resets >= RESETS_MAX || poweredOff;
   // A system stops in many ways over a part of its disk that cannot be read: that is the cause.
-  if (lost !== undefined && (sign || panicked)) return verdict('damaged', lost);
+  if (lost !== undefined && hasStopped) return verdict('damaged', lost);
   // An administrator who names the question for a passphrase means that the boot can come no further.
   const isFar = sign?.kind === 'passphrase' && seen.asked.length > 0 && succeeded(seen);
   if (sign && !isFar) return verdict(sign.kind, `"${sign.line}"`);
@@ -88,6 +89,8 @@ function succeeded(seen: Seen): Verdict | undefined {
   const up = upBecause(seen);
   const isDone = asked.length > 0 ? asked.every(({ hasPassed }) => hasPassed) : up !== undefined;
   if (!isDone) return undefined;
+  // That it came up nevertheless proves a machine without that part, which is not the one that was backed up.
+  if (seen.lost !== undefined) return verdict('damaged', `${seen.lost}; the machine came up`);
   const passed = asked.map(({ name, detail }) => `${name}: ${detail}`);
   return verdict('works', [...(up === undefined ? [] : [up]), ...passed].join('; '));
 }
@@ -157,6 +160,6 @@ const SENTENCES = {
     'The machine has switched itself off before it was up. Its serial log shows why; some systems do so when a ' +
     'device is missing.',
   damaged:
-    'The store has lost data that this boot needs: {}. Run "store check --read-data", and use another recovery point.',
+    'The store has lost data that this boot read: {}. Run "store check --read-data", and use another recovery point.',
   'qemu-ended': 'QEMU ended, so nothing is known of the machine: {}.',
 } as const satisfies Record<ProofState, string>;

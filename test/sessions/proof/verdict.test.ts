@@ -38,7 +38,15 @@ const CASES: readonly (readonly [string, Partial<Seen>, string | undefined])[] =
   ['a guest that is off', { poweredOff: true }, 'powered-off'],
   ['a panic, then off', { poweredOff: true, panicked: true }, 'panic'],
   ['QEMU ended', { ended: 'exit code 1', serial: 'web1 login: ' }, 'qemu-ended'],
-  ['lost data, and it goes on', { lost: 'block 1', serial: 'web1 login: ' }, 'works'],
+  ['lost data, and it comes up', { lost: 'block 1', serial: 'web1 login: ' }, 'damaged'],
+  ['lost data, and no sign yet', { lost: 'block 1' }, undefined],
+  [
+    'lost data, and all checks pass',
+    { lost: 'block 1', asked: [{ ...PORT, hasPassed: true }] },
+    'damaged',
+  ],
+  ['lost data, then off', { lost: 'block 1', poweredOff: true }, 'damaged'],
+  ['lost data, and restarts', { lost: 'block 1', resets: 3 }, 'damaged'],
   ['lost data that stops it', { lost: 'block 1', panicked: true }, 'damaged'],
   ['lost data, and no end', { ...LATE, lost: 'block 1' }, 'damaged'],
   ['nothing at all', LATE, 'hangs'],
@@ -87,7 +95,8 @@ test('whatever is seen, there is a verdict in time, and success only with a reas
       if (!verdict) return;
       ok(PROOF_STATES.includes(verdict.state));
       if (verdict.state !== 'works') return;
-      ok(it.ended === undefined && !it.panicked && it.asked.every(({ hasPassed }) => hasPassed));
+      ok(it.ended === undefined && it.lost === undefined && !it.panicked);
+      ok(it.asked.every(({ hasPassed }) => hasPassed));
     }),
   );
 });
