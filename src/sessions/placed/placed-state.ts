@@ -39,7 +39,7 @@ export type PlacedEvent = (typeof PLACED_EVENTS)[number];
 
 /**
  * What the hypervisor says. `partly`: a disk is on its reserved one, another on ours. `moved`: each is on the
- * hypervisor itself; `settled`: and nothing says any longer that the machine is ours. `foreign`: it does not say that
+ * hypervisor itself; `settled`: and nothing says (any longer) that the machine is ours. `foreign`: it does not say that
  * it is ours, and yet uses what we serve.
  */
 export type Seen = 'gone' | 'ours' | 'partly' | 'moved' | 'settled' | 'foreign';
@@ -177,6 +177,14 @@ const FOREIGN = {
     "its machine uses disks of the session, but is no longer marked as the session's: a person changed it. Remove " +
     'that machine or its disks on the hypervisor, and let the session try again',
 } as const;
+/** The UUID alone proves nothing: a person, or a restore, may have defined the old machine again. */
+const STRANGER = {
+  reason: 'person',
+  why:
+    "a machine with its UUID is there on other disks, and nothing marks it as the session's: what the session's " +
+    "machine wrote is safe here. If a person has moved the session's machine, abandon the session; if it is another " +
+    'one, remove it there, and let the session try again',
+} as const;
 const MOVED_BACK = {
   reason: 'person',
   why:
@@ -199,17 +207,17 @@ const ALL = {
 
 const SEEN = {
   preparing: ALL,
-  placing: { ...ALL, settled: SETTLE, foreign: FOREIGN },
+  placing: { ...ALL, settled: STRANGER, foreign: FOREIGN },
   running: {
-    ...{ gone: GONE, ours: CONTINUE, partly: COPY, moved: SETTLE, settled: SETTLE },
+    ...{ gone: GONE, ours: CONTINUE, partly: COPY, moved: SETTLE, settled: STRANGER },
     foreign: FOREIGN,
   },
   copying: {
-    ...{ gone: GONE, ours: CONTINUE, partly: CONTINUE, moved: SETTLE, settled: SETTLE },
+    ...{ gone: GONE, ours: CONTINUE, partly: CONTINUE, moved: SETTLE, settled: STRANGER },
     foreign: FOREIGN,
   },
   pivoting: {
-    ...{ gone: LOST, ours: CONTINUE, partly: CONTINUE, moved: SETTLE, settled: SETTLE },
+    ...{ gone: LOST, ours: CONTINUE, partly: CONTINUE, moved: SETTLE, settled: STRANGER },
     foreign: FOREIGN,
   },
   settling: {
@@ -218,7 +226,7 @@ const SEEN = {
   },
   leaving: { ...ALL, ours: MOVED_BACK, partly: MOVED_BACK, foreign: MOVED_BACK },
   withdrawing: {
-    ...{ gone: CONTINUE, ours: CONTINUE, partly: COPY, moved: SETTLE, settled: SETTLE },
+    ...{ gone: CONTINUE, ours: CONTINUE, partly: COPY, moved: SETTLE, settled: STRANGER },
     foreign: FOREIGN,
   },
   keeping: ALL,
@@ -231,6 +239,8 @@ export function afterLook({ phase, isForward }: PlacedState, seen: Seen): NextSe
   if (cell === 'continue') return { kind: 'continue' };
   // What it wrote since it began to move was there only.
   if (cell === GONE && isForward) return { kind: 'wait', ...LOST };
+  // It is on disks that were reserved for it, or was: only its mark was lost.
+  if (cell === STRANGER && isForward) return { kind: 'next', phase: 'settling', goal: 'move' };
   if ('reason' in cell) return { kind: 'wait', ...cell };
   if (phase === 'settling' && isForward && seen === 'ours') return { kind: 'wait', ...MOVED_BACK };
   return { kind: 'next', phase: cell.to as PlacedPhase, goal: cell.goal! };
