@@ -2,6 +2,7 @@ import type { Mutant } from './mutant.ts';
 
 const EVERY_CASE = 'test/sessions/placed/placed-session.test.ts';
 const WAITING = 'test/sessions/placed/waiting.test.ts';
+const STRANGERS = 'test/sessions/placed/stranger.test.ts';
 const DEBTS = 'test/sessions/placed/debts.test.ts';
 const SERVICE = 'test/engine/sessions/placed-sessions.test.ts';
 
@@ -51,8 +52,22 @@ export const placedSessions: readonly Mutant[] = [
   {
     name: 'placed sessions: what a person has to decide is tried again and again',
     file: 'src/sessions/placed/placed-session.ts',
-    text: "if (waits?.reason === 'person' && phase !== 'running')",
-    to: 'if (false)',
+    text: "const isStuck = waits?.reason === 'person' && phase !== 'running';",
+    to: 'const isStuck = (phase as string) === "";',
+    tests: [WAITING],
+  },
+  {
+    name: 'placed sessions: a machine with the same UUID on other disks is taken for one that has moved',
+    file: 'src/sessions/placed/placed-state.ts',
+    text: 'if (cell === STRANGER && isForward)',
+    to: 'if (cell === STRANGER)',
+    tests: [STRANGERS],
+  },
+  {
+    name: 'placed sessions: a machine whose session waits for a person is not looked after',
+    file: 'src/sessions/placed/host-step.ts',
+    text: '  if (isOurs) await isWoken(',
+    to: '  if (!look) await isWoken(',
     tests: [WAITING],
   },
   {

@@ -7,6 +7,7 @@ import { afterLook } from './placed-state.ts';
 import {
   changePlacement,
   copy,
+  isWoken,
   leave,
   pivot,
   place,
@@ -43,6 +44,12 @@ export const AT_ONCE: Pause = { kind: 'later', ms: 0 };
 /** In the others, nothing of the session is on the hypervisor. */
 export const isHost = (phase: SessionPhase): phase is HostPhase => Object.hasOwn(STEPS, phase);
 
+interface Found {
+  readonly driver: RunDriver;
+  readonly machine: PlacedMachine | undefined;
+  readonly look: Look;
+}
+
 /** Looks at the machine, and takes the step of the phase if that is still the one to take. */
 export async function stepThere(
   progress: Progress,
@@ -50,18 +57,10 @@ export async function stepThere(
   signal: AbortSignal,
 ): Promise<Pause> {
   const { world } = progress;
-  const driver = await world.driver(signal);
-  const machine = await findMachine(world, driver, signal);
-  const look: Look = machine ? await driver.look(machine, signal) : { isThere: false };
-  world.shown.look(look);
-  progress.awayMs = AWAY_FIRST_MS;
-  const { disks } = placementOf(world.journal.record);
-  await changePlacement(world, {
-    disks: placedDisks(look, disks),
-    ...firstSeen(placementOf(world.journal.record), look, world.clock.now()),
-  });
+  const { driver, machine, look } = await lookThere(progress, signal);
   const { record } = world.journal;
-  const next = afterLook(stateOf(record), seenOf(look, record.id, disks));
+  const seen = seenOf(look, record.id, placementOf(record).disks);
+  const next = afterLook(stateOf(record), seen);
   if (next.kind === 'wait') return progress.wait(LOOK_AGAIN_MS, next.reason, next.why);
   if (next.kind === 'next') {
     await progress.enter(next.phase, { goal: next.goal });
@@ -73,6 +72,40 @@ export async function stepThere(
   const result = await STEPS[phase]({ world, driver, machine, look, memory, signal });
   progress.failures = 0;
   return afterStep(progress, phase, result);
+}
+
+/** What the hypervisor says of the machine now, noted and shown. */
+async function lookThere(progress: Progress, signal: AbortSignal): Promise<Found> {
+  const { world } = progress;
+  const driver = await world.driver(signal);
+  const machine = await findMachine(world, driver, signal);
+  const look: Look = machine ? await driver.look(machine, signal) : { isThere: false };
+  world.shown.look(look);
+  progress.awayMs = AWAY_FIRST_MS;
+  const placement = placementOf(world.journal.record);
+  await changePlacement(world, {
+    disks: placedDisks(look, placement.disks),
+    ...firstSeen(placement, look, world.clock.now()),
+  });
+  return { driver, machine, look };
+}
+
+/**
+ * While a person has to decide, no step is taken; but the machine may run on disks that are served here, and is looked
+ * after: the way to them stays open, and it runs on where it had stopped for them.
+ */
+export async function careThere(progress: Progress, signal: AbortSignal): Promise<Pause> {
+  const { world, memory } = progress;
+  const { driver, machine, look } = await lookThere(progress, signal);
+  const isOurs = look.isThere && look.session === world.journal.record.id;
+  if (isOurs) await isWoken({ world, driver, machine, look, memory, signal });
+  return { kind: 'later', ms: LOOK_AGAIN_MS };
+}
+
+/** What a person has to decide comes first: no other wait takes its place. Throws what is another's failure. */
+export function afterCareFailure(progress: Progress, cause: unknown): Pause {
+  if (!(cause instanceof HypervisorError)) throw cause;
+  return { kind: 'later', ms: cause.code === 'UNREACHABLE' ? awayPause(progress) : LOOK_AGAIN_MS };
 }
 
 /** How long the machine has to wait for others of its run; undefined: it does not. */
@@ -109,15 +142,19 @@ export async function afterFailure(progress: Progress, cause: unknown): Promise<
   if (!(cause instanceof HypervisorError)) throw cause;
   const { code, message } = cause;
   if (code === 'UNREACHABLE') {
-    const ms = progress.awayMs;
-    progress.awayMs = Math.min(ms * 2, AWAY_LONGEST_MS);
-    return progress.wait(ms, 'away', message);
+    return progress.wait(awayPause(progress), 'away', message);
   }
   if (code === 'BUSY') return progress.wait(BUSY_MS, 'busy', message);
   if (code === 'NO_SPACE') return progress.wait(NO_SPACE_MS, 'no-space', message);
   // Something may have come between the look and what followed: another look tells.
   if (MAY_PASS[code] && ++progress.failures < FAILURES_MAX) return { kind: 'later', ms: BUSY_MS };
   return progress.wait(PERSON_MS, 'person', message);
+}
+
+function awayPause(progress: Progress): number {
+  const ms = progress.awayMs;
+  progress.awayMs = Math.min(ms * 2, AWAY_LONGEST_MS);
+  return ms;
 }
 
 const MAY_PASS = {

@@ -3,7 +3,16 @@ import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import { turns } from '../../lib/mutex.ts';
 import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
 import { SessionError } from '../state/session-error.ts';
-import { afterFailure, AT_ONCE, findMachine, isHost, PERSON_MS, stepThere } from './host-step.ts';
+import {
+  afterCareFailure,
+  afterFailure,
+  AT_ONCE,
+  careThere,
+  findMachine,
+  isHost,
+  PERSON_MS,
+  stepThere,
+} from './host-step.ts';
 import { progressOf, stateOf } from './placed-progress.ts';
 import { type PlacedRequest, request } from './placed-requests.ts';
 import { afterEvent } from './placed-state.ts';
@@ -48,18 +57,20 @@ export function placedSession(world: PlacedWorld): PlacedSession {
     const { record } = journal;
     const { phase } = record;
     if (!isHost(phase)) return { kind: 'over' };
-    // What a person has to decide is not tried again; a machine that runs is looked after none the less.
-    const { waits } = placementOf(record);
-    if (waits?.reason === 'person' && phase !== 'running') return { kind: 'later', ms: PERSON_MS };
+    // What a person has to decide is not tried again; a machine that runs goes on being looked after.
+    const { waits, machine } = placementOf(record);
+    const isStuck = waits?.reason === 'person' && phase !== 'running';
+    if (isStuck && machine === undefined) return { kind: 'later', ms: PERSON_MS };
     if (current.signal.aborted) current = new AbortController();
     const inner = current.signal;
+    const signal = AbortSignal.any([outer, inner]);
     try {
-      return await stepThere(progress, phase, AbortSignal.any([outer, inner]));
+      return await (isStuck ? careThere(progress, signal) : stepThere(progress, phase, signal));
     } catch (cause) {
       outer.throwIfAborted();
       if (inner.aborted) return AT_ONCE;
       if (isAway(cause)) await world.lost();
-      return afterFailure(progress, cause);
+      return isStuck ? afterCareFailure(progress, cause) : afterFailure(progress, cause);
     }
   }
 

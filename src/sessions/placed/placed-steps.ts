@@ -129,7 +129,13 @@ export async function stay(context: StepContext): Promise<StepResult> {
 }
 
 /** A machine that stopped because its disks did not answer: they do again, or this fails and is repeated. */
-async function isWoken({ world, driver, machine, look, signal }: StepContext): Promise<boolean> {
+export async function isWoken({
+  world,
+  driver,
+  machine,
+  look,
+  signal,
+}: StepContext): Promise<boolean> {
   if (!machine || !look.isThere || look.power !== 'paused-io') return false;
   await driver.start(machine, signal);
   world.shown.log('its machine runs again: its disks had not answered');

@@ -78,6 +78,30 @@ test('a machine that stopped because its disks did not answer runs on once they 
   ok(!machineIn(place)!.hasIoError);
 });
 
+for (const phase of ['copying', 'pivoting', 'withdrawing'] as const) {
+  test(`${phase}: while a person has to decide, the machine is looked after, and nothing else is done`, async () => {
+    const place = await broughtTo(phase);
+    await rest(
+      place,
+      newLife(place, undefined, () => 'DENIED'),
+    );
+    equal(placementIn(place).waits?.reason, 'person');
+    await place.prepared.served.setUp(false);
+    const guest = await place.rig.made(machineIn(place)!.id);
+    await guest.write('vda', 0, new Uint8Array(512));
+    ok(machineIn(place)!.hasIoError);
+    // Also in a process that knows of the wait by the journal alone.
+    const life = newLife(place);
+    const { waits } = placementIn(place);
+    await place.rig.setUp(false);
+    deepEqual(await step(life), { kind: 'later', ms: 30_000 });
+    await place.rig.setUp(true);
+    deepEqual(await step(life), { kind: 'later', ms: 15_000 });
+    deepEqual([machineIn(place)!.hasIoError, machineIn(place)!.power], [false, 'on']);
+    deepEqual([recordOf(place).phase, placementIn(place).waits], [phase, waits]);
+  });
+}
+
 test('power-off is no end, and a machine that is off moves once it runs again', async () => {
   const place = await broughtTo('running');
   const life = newLife(place);
