@@ -9,7 +9,7 @@ import { temporaryDirectory } from '../support/temporary.ts';
 
 const RECORD: RestoreRecord = {
   ...{ id: 'restore-1', hypervisor: 'kvm1', asked: '{}', started: '2026-11-30T02:00:00.000Z' },
-  ...{ uuid: 'u', aside: undefined, machine: 'm', disks: ['/pool/disk'] },
+  ...{ uuid: 'u', aside: undefined, machine: 'm', disks: ['/pool/disk'], isWhole: true },
 };
 
 function place() {

@@ -10,15 +10,15 @@ export const restores: readonly Mutant[] = [
   {
     name: 'restores: what a dead one has left stays',
     file: 'src/engine/restores/left-restores.ts',
-    text: '  await restore.withdraw({ session, uuid }, signal);\n',
+    text: '  await restore.withdraw({ session, uuid: machine === undefined ? undefined : uuid }, signal);\n',
     to: '',
     tests: [LEFT, EACH_CALL],
   },
   {
     name: 'restores: the machine whose place it was to take keeps its other name',
     file: 'src/engine/restores/left-restores.ts',
-    text: 'await run.putBack(aside, session, signal);',
-    to: 'await run.leaveAside(aside, session, signal);',
+    text: 'run.putBack(id, session, signal)',
+    to: 'run.leaveAside(id, session, signal)',
     tests: [LEFT, EACH_CALL],
   },
   {

@@ -41,7 +41,9 @@ export async function restoreMachineDisk(
   if (begun?.made) {
     const { machine, disk: target } = begun.made;
     const done = { ready: true, restored: true, writtenBytes: 0, findings: [] };
-    return { ...about, ...nothing, ...done, machine: await nameOf(to, machine, signal), target };
+    const name = await nameOf(to, machine, signal);
+    await begun.forget();
+    return { ...about, ...nothing, ...done, machine: name, target: target ?? null };
   }
   const { machine: described } = await readParts(store, { set, point });
   const known = described?.disks.find(({ name }) => name === request.disk);
@@ -65,6 +67,7 @@ export async function restoreMachineDisk(
     await note({ machine: machine.id, disks: [source] });
     const disk = { name, size, source, sectorBytes: known?.sectorBytes ?? 512 };
     const target = await to.restore.attach(machine.id, disk, signal);
+    await note({ isWhole: true });
     return { ...made, machine: machine.name, target };
   });
 }

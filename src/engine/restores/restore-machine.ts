@@ -48,7 +48,10 @@ export async function restoreMachine(
   const parts = await readParts(store, { set, point });
   if (begun?.made) {
     const autostart = parts.machine?.autostart ?? false;
-    return await complete(to, begun.made.machine, { request, point: point.id, autostart, signal });
+    const { machine } = begun.made;
+    const done = await complete(to, machine, { request, point: point.id, autostart, signal });
+    await begun.forget();
+    return done;
   }
   const identity = newIdentity(store);
   const measured = await disks.measure(signal);
@@ -95,6 +98,7 @@ async function carryOut(
   }
   await note({ machine: plan.uuid, disks: reserved.map(({ source }) => source) });
   const id = await restore.define(plan, reserved, signal);
+  await note({ isWhole: true });
   if (replaces) await run.leaveAside(replaces.id, plan.session, signal);
   if (plan.autostart) await restore.setAutostart(id, true, signal);
   if (request.powerOn) await powerOn(to, plan, signal);

@@ -13,19 +13,22 @@ import type { RestoreHost } from './restore-host.ts';
 
 /*
  * A restore, from its record to its end: before it, what others have left is removed; if it fails, what it has made. A
- * record stays only where the hypervisor cannot be asked any longer, until the next restore to it.
+ * record stays where the hypervisor cannot be asked any longer, or refuses, until the next restore to it; and where the
+ * machine is there, whole, and something that was asked for after that is missing.
  */
 
 export interface RestoreRun extends AsyncDisposable {
   /** What an earlier attempt of the same restore had completed when its process died. */
   readonly made: Made | undefined;
+  /** All that was asked for is there: the record of that attempt goes. */
+  forget(): Promise<void>;
   /** Runs `work` with a record of it. */
   run<T>(identity: Identity, work: (note: Note) => Promise<T>): Promise<T>;
 }
 
 /** Has the record say it, before the effect that it names. */
 export type Note = (
-  more: Partial<Pick<RestoreRecord, 'aside' | 'machine' | 'disks'>>,
+  more: Partial<Pick<RestoreRecord, 'aside' | 'machine' | 'disks' | 'isWhole'>>,
 ) => Promise<void>;
 
 type Identity = Pick<RestoreRecord, 'id' | 'uuid'>;
@@ -48,15 +51,18 @@ export async function beginRestore(
   const { to, asked } = running;
   await using stack = new AsyncDisposableStack();
   const held = stack.use(await files.restores(to.name));
-  const made = await settleLeft(held, running);
+  const same = await settleLeft(held, running);
   const owned = stack.move();
   return {
-    made,
+    made: same?.made,
+    async forget() {
+      if (same) await held.remove(same.id);
+    },
     async run(identity, work) {
       let record: RestoreRecord = {
         ...{ ...identity, hypervisor: to.name, asked },
         ...{ started: world.clock.now().toISOString(), aside: undefined },
-        ...{ machine: undefined, disks: undefined },
+        ...{ machine: undefined, disks: undefined, isWhole: undefined },
       };
       await held.put(record);
       try {
@@ -75,15 +81,31 @@ export async function beginRestore(
   };
 }
 
-/** The same restore, if it was complete. */
-async function settleLeft(held: HeldRestores, running: Running): Promise<Made | undefined> {
+interface Same {
+  /** The ID of the record, which stays until all that was asked for is there. */
+  readonly id: string;
+  readonly made: Made;
+}
+
+/** The same restore, if its machine is there. What others have left, and the hypervisor refuses to remove, stays. */
+async function settleLeft(held: HeldRestores, running: Running): Promise<Same | undefined> {
   const { to, asked, tell, signal } = running;
-  let same: Made | undefined;
+  let same: Same | undefined;
   for (const record of await held.left(tell)) {
-    const made = await settleRestore(to, record, signal);
-    if (made && record.asked === asked) same = made;
-    if (!made) tell(`what the restore ${record.id} had left on ${to.name} was removed`);
-    await held.remove(record.id);
+    const { id } = record;
+    const isSame = record.asked === asked;
+    try {
+      const { made, isRemoved } = await settleRestore(to, record, signal);
+      if (isRemoved) tell(`what the restore ${id} had left on ${to.name} was removed`);
+      if (isSame && made && !same) {
+        await held.put({ ...record, isWhole: true });
+        same = { id, made };
+      } else await held.remove(id);
+    } catch (cause) {
+      if (isSame || !(cause instanceof HypervisorError) || cause.code === 'UNREACHABLE')
+        throw cause;
+      tell(`what the restore ${id} has left on ${to.name} stays there for now: ${cause.message}`);
+    }
   }
   return same;
 }
@@ -91,8 +113,8 @@ async function settleLeft(held: HeldRestores, running: Running): Promise<Made | 
 /** After Ctrl-C too. If the machine is there, the record stays: the same restore, tried again, does what is missing. */
 async function clear(held: HeldRestores, record: RestoreRecord, { to, tell }: Running) {
   try {
-    const made = await settleRestore(to, record, AbortSignal.timeout(CLEAR_MS));
-    if (!made) await held.remove(record.id);
+    const { made } = await settleRestore(to, record, AbortSignal.timeout(CLEAR_MS));
+    await (made ? held.put({ ...record, isWhole: true }) : held.remove(record.id));
   } catch (cause) {
     if (!(cause instanceof HypervisorError) && !isTimeout(cause)) throw cause;
     tell(`what was made on ${to.name} is removed by the next restore to it: ${cause.message}`);

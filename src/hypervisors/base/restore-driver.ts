@@ -73,5 +73,6 @@ export interface AttachedDisk extends ReservedDisk {
 
 export interface RestoreMark {
   readonly session: string;
-  readonly uuid: string;
+  /** Undefined: `define` was never called, and what a host keeps under a UUID is not ours. */
+  readonly uuid: string | undefined;
 }

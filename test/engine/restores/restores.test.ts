@@ -203,6 +203,45 @@ for (const [first, mishap] of (['cut-before', 'cut-after', 'FAILED'] as const).e
   });
 }
 
+test('a machine that cannot be started is there, and its restore stays known until it runs', async ({
+  teardown,
+}) => {
+  const { now, machine, freshHost, left } = await place(teardown);
+  const rig = await freshHost();
+  const request = { name: 'web2', powerOn: true } as const;
+  now.onCall = (name) => (name === 'set power' ? 'FAILED' : undefined);
+  for (let times = 0; times < 3; times++) {
+    await rejects(machine(request), /"web2" is restored, whole, and cannot be started/);
+    deepEqual(
+      (await left()).map(({ isWhole }) => isWhole),
+      [true],
+    );
+  }
+  now.onCall = () => undefined;
+  deepEqual([(await machine(request)).started, await left()], [true, []]);
+  equal((await rig.poolDisks()).length, 2);
+});
+
+test('what the hypervisor does not let go of one restore does not stop another', async ({
+  teardown,
+}) => {
+  const { now, machine, freshHost, left, notices } = await place(teardown);
+  const rig = await freshHost();
+  now.onCall = (name) => (/^(place file|remove volume)$/.test(name) ? 'FAILED' : undefined);
+  await rejects(machine({ name: 'web2' }), { code: 'FAILED' });
+  const [record] = await left();
+  now.onCall = (name) => (name === 'remove volume' ? 'FAILED' : undefined);
+  notices.length = 0;
+  equal((await machine({ name: 'web3' })).restored, true);
+  match(notices.join('\n'), new RegExp(`the restore ${record!.id} has left on kvm1 stays there`));
+  deepEqual(await left(), [record]);
+  // The same one would begin on what it has left.
+  await rejects(machine({ name: 'web2' }), { code: 'FAILED' });
+  now.onCall = () => undefined;
+  equal((await machine({ name: 'web2' })).restored, true);
+  deepEqual([await left(), (await rig.poolDisks()).length], [[], 4]);
+});
+
 test('a job names its recovery point when it is made, whatever is newer when it runs', async ({
   teardown,
 }) => {

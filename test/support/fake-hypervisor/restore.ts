@@ -46,6 +46,7 @@ export function restoreDriver(open: () => Link): RestoreDriver {
       const link = open();
       const { host, wire } = link;
       await release(link, session, signal);
+      if (uuid === undefined) return;
       const isThere = await wire.call('look', () => host.machines.has(uuid), signal);
       if (isThere) return;
       for (const [path, file] of [...host.placedFiles]) {

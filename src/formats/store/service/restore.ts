@@ -1,4 +1,4 @@
-import { list, optional, text } from '../../../lib/schema.ts';
+import { flag, list, optional, text } from '../../../lib/schema.ts';
 import { plainRecord } from '../base/plain-record.ts';
 
 // A restore to a hypervisor that is under way. Grammar: restore.md.
@@ -24,5 +24,7 @@ export const restoreFile = plainRecord('holdfast-restore', {
   machine: optional(theirs),
   /** These disks, as the hypervisor names them. */
   disks: optional(list(theirs, DISKS_MAX)),
+  /** The machine has them: what is of the restore is the hypervisor's now, and is not removed. */
+  isWhole: optional(flag()),
 });
 export type RestoreRecord = ReturnType<typeof restoreFile.decode>;

@@ -84,5 +84,7 @@ async function withdraw(
   signal: AbortSignal,
 ): Promise<void> {
   await release(host, session, signal);
-  if (!(await seen(host, uuid, signal))) await removeFiles(host, { id: uuid, session }, signal);
+  // The state of a TPM lies where its machine's UUID says: a removed machine may have left it there.
+  if (uuid === undefined || (await seen(host, uuid, signal))) return;
+  await removeFiles(host, { id: uuid, session }, signal);
 }
