@@ -4,6 +4,8 @@ import type { Clock } from '../../sys/base/clock.ts';
 export interface GrowingWaits {
   /** The wait after one more wrong guess of this guesser. */
   next(guesser: string): number;
+  /** What is left of the wait after this guesser's last wrong guess. */
+  left(guesser: string): number;
   /** The guesser was right. */
   forget(guesser: string): void;
 }
@@ -15,6 +17,7 @@ const GUESSERS_MAX = 10_000;
 
 export function growingWaits(clock: Clock): GrowingWaits {
   const tries = new Map<string, { count: number; atMs: number }>();
+  const waitAfter = (count: number): number => Math.min(WAIT_MS_MAX, WAIT_MS * 2 ** (count - 1));
   return {
     next(guesser) {
       const nowMs = clock.monotonicMs();
@@ -24,7 +27,12 @@ export function growingWaits(clock: Clock): GrowingWaits {
       tries.set(guesser, { count, atMs: nowMs });
       // Removes the one that was quiet for longest.
       if (tries.size > GUESSERS_MAX) tries.delete(tries.keys().next().value!);
-      return Math.min(WAIT_MS_MAX, WAIT_MS * 2 ** (count - 1));
+      return waitAfter(count);
+    },
+    left(guesser) {
+      const known = tries.get(guesser);
+      if (!known) return 0;
+      return Math.max(0, known.atMs + waitAfter(known.count) - clock.monotonicMs());
     },
     forget: (guesser) => void tries.delete(guesser),
   };

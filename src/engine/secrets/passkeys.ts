@@ -18,8 +18,9 @@ import { type PasskeyPlace, readPasskey, removePasskey, writePasskey } from './p
  */
 export interface Passkeys {
   /**
-   * Rejects PASSKEY: the set has one, and it was not given, or another one was. Guesses of one caller happen one after
-   * the other, and each wrong one takes longer. Rejects CORRUPT where the record cannot be read.
+   * Rejects PASSKEY: the set has one, and it was not given, or another one was. Guesses of one caller are judged one
+   * after the other, and after each wrong one the next waits longer. Rejects CORRUPT where the record cannot be read,
+   * and with the signal's reason where the caller goes before its guess was judged.
    */
   check(place: PasskeyPlace, set: string, asked: AskedPasskey): Promise<void>;
   change(place: PasskeyPlace, set: string, passkey: string): Promise<void>;
@@ -60,8 +61,12 @@ export function openPasskeys(clock: Clock): Passkeys {
           const how = 'commands take --passkey-file or ask for it, requests carry it as "passkey"';
           throw new CatalogError('PASSKEY', `set "${set}" has a passkey, which is missing: ${how}`);
         }
+        // Before it is judged: a caller that goes during the wait has learned nothing, and the next one waits as long.
+        const leftMs = waits.left(guesser);
+        if (leftMs > 0) await clock.sleep(leftMs, signal).catch(() => {});
+        signal.throwIfAborted();
         if (isPasskey(record, await stretched(passkey, record.kdf))) return waits.forget(guesser);
-        await clock.sleep(waits.next(guesser), signal).catch(() => {});
+        waits.next(guesser);
         throw new CatalogError('PASSKEY', `this is not the passkey of set "${set}"`);
       });
     },

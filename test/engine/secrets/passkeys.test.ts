@@ -88,13 +88,17 @@ test('a set with a passkey is opened with it only, however the keyboard writes i
   await passkeys.check(place, 'nightly', asked());
 });
 
-test('guesses of a caller come one after the other and take longer each; others do not wait', async () => {
+test('guesses of a caller come one after the other, each waits longer; others do not wait', async () => {
   await using at = await placeAt(temporaryDirectory());
   const { place } = at;
   await openPasskeys(systemClock()).change(place, 'nightly', RIGHT);
   const events: string[] = [];
-  const sleep = async (ms: number) => void events.push(`waits ${ms}`);
-  const passkeys = openPasskeys({ ...systemClock(), sleep });
+  let nowMs = 0;
+  async function sleep(ms: number) {
+    events.push(`waits ${ms}`);
+    nowMs += ms;
+  }
+  const passkeys = openPasskeys({ ...systemClock(), monotonicMs: () => nowMs, sleep });
   const guess = (passkey: string, by: string): Promise<unknown> =>
     passkeys.check(place, 'nightly', asked(passkey, { by })).then(
       () => events.push(`${by} right`),
@@ -102,24 +106,50 @@ test('guesses of a caller come one after the other and take longer each; others 
     );
   const four = Array.from({ length: 4 }, () => guess('wrong one', 'a'));
   await Promise.all([...four, guess(RIGHT, 'a')]);
-  const wrong = [250, 500, 1000, 2000].flatMap((ms) => [`waits ${ms}`, 'a PASSKEY']);
-  deepEqual(events.splice(0), [...wrong, 'a right']);
+  const later = [250, 500, 1000].flatMap((ms) => [`waits ${ms}`, 'a PASSKEY']);
+  deepEqual(events.splice(0), ['a PASSKEY', ...later, 'waits 2000', 'a right']);
   await guess('wrong one', 'b');
   await guess('wrong one', 'a');
-  deepEqual(events, ['waits 250', 'b PASSKEY', 'waits 250', 'a PASSKEY']);
+  nowMs += 100;
+  await guess('wrong one', 'a');
+  nowMs += 5000;
+  await guess(RIGHT, 'a');
+  deepEqual(events, ['b PASSKEY', 'a PASSKEY', 'waits 150', 'a PASSKEY', 'a right']);
   await passkeys.remove(place, 'nightly');
 });
 
-test('a client that has gone is not waited for', async () => {
+test('who hangs up while it waits has learned nothing, and waits the next time', async () => {
   await using at = await placeAt(temporaryDirectory());
-  const passkeys = openPasskeys(fakeClock('2026-11-30T00:00:00Z'));
-  await passkeys.change(at.place, 'nightly', RIGHT);
-  const gone = new AbortController();
-  const first = passkeys.check(at.place, 'nightly', asked('wrong one', { signal: gone.signal }));
-  const second = passkeys.check(at.place, 'nightly', asked('wrong two', { signal: gone.signal }));
-  gone.abort(new Error('gone'));
-  await Promise.allSettled([first, second]);
-  await rejects(second, /gone/);
+  await openPasskeys(systemClock()).change(at.place, 'nightly', RIGHT);
+  const clock = fakeClock('2026-11-30T00:00:00Z');
+  let slept = Promise.withResolvers<void>();
+  const passkeys = openPasskeys({
+    ...clock,
+    sleep(ms, signal) {
+      slept.resolve();
+      slept = Promise.withResolvers();
+      return clock.sleep(ms, signal);
+    },
+  });
+  const guess = (passkey: string, signal?: AbortSignal) =>
+    passkeys.check(at.place, 'nightly', asked(passkey, signal && { signal }));
+  await rejects(guess('wrong one'), { code: 'PASSKEY' });
+  for (let n = 0; n < 5; n++) {
+    const gone = new AbortController();
+    const waits = slept.promise;
+    // Not even the right one is judged: the answer would tell it.
+    const hasty = guess(RIGHT, gone.signal);
+    const queued = guess('wrong two', gone.signal);
+    await waits;
+    gone.abort(new Error('gone'));
+    await rejects(hasty, /gone/);
+    await rejects(queued, /gone/);
+  }
+  const waits = slept.promise;
+  const patient = guess('wrong three');
+  await waits;
+  await clock.advance(250);
+  await rejects(patient, { code: 'PASSKEY' });
   await passkeys.remove(at.place, 'nightly');
 });
 
