@@ -108,7 +108,8 @@ test('a restore in the background is of the point that was the newest when it wa
   const { result } = await expectDone(restore());
   const shown = await expectDone(holdfast('job', 'attend', result['job'] as string));
   const done = shown.result as unknown as Shown & { request: Record<string, unknown> };
-  deepEqual([done.state, done.request['point'], done.result!['to']], ['done', newest, to]);
+  const point = `nightly/${newest}`;
+  deepEqual([done.state, done.request['point'], done.result!['to']], ['done', point, to]);
   ok(readFileSync(to).equals(readFileSync(image)));
   const before = (await jobs()).length;
   const again = await restore();

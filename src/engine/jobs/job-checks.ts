@@ -17,7 +17,8 @@ type Job = RequestOf<'job/create'>;
 /**
  * A job that would fail each time, or wait for a key that is never given, is refused when it is created, not at
  * night. NBD servers are not checked, because they may run only at the time of the job. Returns the job in its final
- * form: `@latest` becomes the point that is the newest when the job is created, whenever it is tried.
+ * form: a point that is restored is named with its set, for no attempt may open another one, whose passkey nobody gave;
+ * `@latest` becomes the point that is the newest when the job is created, whenever it is tried.
  */
 export async function checkJob(
   engine: Engine,
@@ -27,15 +28,15 @@ export async function checkJob(
   // A check reads what the available keys open, and reports the rest.
   if (job.kind === 'check') return job;
   if (job.kind === 'restore') {
-    const point = await checkRestore(engine, job.request, secrets);
+    const found = await checkRestore(engine, job.request, secrets);
     await checkWritable(engine, job.request.to);
-    return { ...job, request: { ...job.request, point } };
+    return { ...job, request: { ...job.request, point: inItsSet(found) } };
   }
   if (job.kind === 'restore-images') {
     // `@latest` is the point that is the newest now.
-    const { point } = await openPoint(engine, job.request.point, secrets);
-    await diskTargets(engine.store, { ...job.request, disks: [] }, point);
-    return { ...job, request: { ...job.request, point: point.id } };
+    const found = await openPoint(engine, job.request.point, secrets);
+    await diskTargets(engine.store, { ...job.request, disks: [] }, found.point);
+    return { ...job, request: { ...job.request, point: inItsSet(found) } };
   }
   if (job.kind === 'finalize') {
     const { record } = await sessionStatus(engine.store, job.request.session);
@@ -44,11 +45,11 @@ export async function checkJob(
   if (job.kind === 'restore-machine' || job.kind === 'restore-machine-disk') {
     // The hypervisor itself may be away now: all that stands in the way there is found when the job runs.
     await ownHypervisorFiles(engine.store).get(job.request.to);
-    const { point } = await openPoint(engine, job.request.point, secrets);
-    if (job.kind === 'restore-machine')
-      return { ...job, request: { ...job.request, point: point.id } };
-    requirePointDisk(point, job.request.disk);
-    return { ...job, request: { ...job.request, point: point.id } };
+    const found = await openPoint(engine, job.request.point, secrets);
+    const point = inItsSet(found);
+    if (job.kind === 'restore-machine') return { ...job, request: { ...job.request, point } };
+    requirePointDisk(found.point, job.request.disk);
+    return { ...job, request: { ...job.request, point } };
   }
   if (job.kind === 'backup') {
     const { request } = job;
@@ -67,6 +68,20 @@ export async function checkJob(
   }
   await openSet(engine, await setOf(engine, job), secrets);
   return job;
+}
+
+function inItsSet({ set, point }: Awaited<ReturnType<typeof openPoint>>): string {
+  return `${set.name}/${point.id}`;
+}
+
+/**
+ * What each run of a schedule is asked for, of a job that was checked: the newest point may be another one each time,
+ * but its set is the one that was opened when the schedule was created.
+ */
+export function asScheduled(asked: Job, checked: Job): Job {
+  if (!isRestore(asked) || !isRestore(checked) || asked.request.point.includes('/')) return asked;
+  const [set] = checked.request.point.split('/');
+  return { ...asked, request: { ...asked.request, point: `${set}/${asked.request.point}` } } as Job;
 }
 
 /** The set whose key a job needs. */

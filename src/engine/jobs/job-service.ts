@@ -11,7 +11,7 @@ import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import { JobError } from '../../jobs/job-error.ts';
 import { type Engine, openSet } from '../base/engine.ts';
 import type { ProofRuns } from '../verify/proof-runs.ts';
-import { checkJob, setOf } from './job-checks.ts';
+import { asScheduled, checkJob, setOf } from './job-checks.ts';
 import type { JobKeys } from './job-keys.ts';
 import type { CallOptions } from '../base/call.ts';
 
@@ -117,8 +117,7 @@ export async function createSchedule(
   { schedule, at, job }: RequestOf<'schedule/create'>,
   options: CallOptions,
 ): Promise<ScheduleSummary> {
-  await checkJob(engine, job, options);
-  const { kind, request } = job;
+  const { kind, request } = asScheduled(job, await checkJob(engine, job, options));
   const made = await schedules.create({ name: schedule, at, kind, request });
   if (options.given) {
     keys.giveSchedule(schedule, options.given);

@@ -89,16 +89,12 @@ export async function restore(
   return { point: point.id, disk, to, format: formatName(format), size: root.size, writtenBytes };
 }
 
-/** Resolves with the ID of the point. Rejects as `restore` would at its beginning. */
-export async function checkRestore(
-  engine: Engine,
-  request: RestoreRequest,
-  secrets: SecretSource,
-): Promise<string> {
-  const { point, said } = await whatToRestore(engine, request, secrets);
+/** Resolves with the point and its set. Rejects as `restore` would at its beginning. */
+export async function checkRestore(engine: Engine, request: RestoreRequest, secrets: SecretSource) {
+  const { set, point, said } = await whatToRestore(engine, request, secrets);
   const { to, overwrite } = request;
   await checkTarget(engine.store, { to, format: said, overwrite, store: engine.store });
-  return point.id;
+  return { set, point };
 }
 
 async function whatToRestore(
