@@ -17,7 +17,7 @@ type Job = RequestOf<'job/create'>;
 /**
  * A job that would fail each time, or wait for a key that is never given, is refused when it is created, not at
  * night. NBD servers are not checked, because they may run only at the time of the job. Returns the job in its final
- * form: a point that is restored is named with its set, for no attempt may open another one, whose passkey nobody gave;
+ * form: a point that is restored is named with its set, for no attempt may open another one;
  * `@latest` becomes the point that is the newest when the job is created, whenever it is tried.
  */
 export async function checkJob(
