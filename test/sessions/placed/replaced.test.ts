@@ -1,4 +1,4 @@
-import { deepEqual, equal, match } from 'node:assert/strict';
+import { deepEqual, doesNotMatch, equal, match } from 'node:assert/strict';
 import { test } from 'tap';
 import type { OldMachine } from '../../../src/formats/store/sessions/placement.ts';
 import { broughtTo } from './every-case.ts';
@@ -50,6 +50,31 @@ for (const [what, use] of [
     match(place.log.join('\n'), /is not removed/);
   });
 }
+
+test('a replaced machine that the hypervisor does not remove is left there, and the session ends', async () => {
+  for (const code of ['FAILED', 'DENIED'] as const) {
+    const place = await replacing('delete');
+    const life = newLife(place, undefined, (_, name) => (name === 'undefine' ? code : undefined));
+    equal(await rest(place, life), 'over');
+    deepEqual([oldIn(place)?.aside, oldIn(place)?.power], [undefined, 'off']);
+    match(place.log.join('\n'), /is not removed/);
+  }
+});
+
+test('one whose hypervisor is away at that moment is removed once it is back', async () => {
+  const place = await replacing('delete');
+  const life = newLife(place);
+  while (recordOf(place).phase !== 'leaving') await step(life);
+  let isCut = false;
+  const cut = newLife(place, undefined, (_, name) => {
+    if (name !== 'undefine' || isCut) return undefined;
+    isCut = true;
+    return 'cut-before';
+  });
+  equal(await rest(place, cut), 'over');
+  deepEqual([isCut, oldIn(place)], [true, undefined]);
+  doesNotMatch(place.log.join('\n'), /is not removed/);
+});
 
 test('a session that is discarded puts it back, whatever was to become of it', async () => {
   const place = await replacing('delete');

@@ -105,7 +105,7 @@ export function placementIn(place: Place): Placement {
 export function newLife(
   place: Place,
   crashAt?: CrashAt,
-  mishapAt?: (count: number) => Mishap | undefined,
+  mishapAt?: (count: number, name: string) => Mishap | undefined,
 ): Life {
   const effects: string[] = [];
   let isDead = false;
@@ -126,7 +126,7 @@ export function newLife(
   function onCall(name: string): Mishap | undefined {
     if (isDead) throw new Crash('dead');
     effects.push(name);
-    const mishap = mishapAt?.(effects.length);
+    const mishap = mishapAt?.(effects.length, name);
     if (effects.length !== crashAt?.count) return mishap;
     if (crashAt.when === 'before') throw die();
     isDead = true;

@@ -49,6 +49,18 @@ for (const [code, reason] of ANSWERS) {
   });
 }
 
+test('while disks are copied, their pool is not asked for anything', async () => {
+  const place = await broughtTo('copying');
+  const first = newLife(place);
+  await step(first);
+  ok(first.effects.includes('look for volume'));
+  const life = newLife(place, undefined, (_, name) =>
+    name === 'look for volume' ? 'FAILED' : undefined,
+  );
+  equal(await rest(place, life), 'over');
+  ok(place.phases.includes('settling'));
+});
+
 test('a copy that ends again and again is given up, the machine runs on, and a person is told', async () => {
   const place = await broughtTo('copying');
   const life = newLife(place);
