@@ -3,6 +3,7 @@ import type { Mutant } from './mutant.ts';
 const EVERY_CASE = 'test/sessions/placed/placed-session.test.ts';
 const WAITING = 'test/sessions/placed/waiting.test.ts';
 const STRANGERS = 'test/sessions/placed/stranger.test.ts';
+const TURNS = 'test/sessions/placed/run-turn.test.ts';
 const DEBTS = 'test/sessions/placed/debts.test.ts';
 const SERVICE = 'test/engine/sessions/placed-sessions.test.ts';
 
@@ -69,6 +70,13 @@ export const placedSessions: readonly Mutant[] = [
     text: '  if (isOurs) await isWoken(',
     to: '  if (!look) await isWoken(',
     tests: [WAITING],
+  },
+  {
+    name: 'placed sessions: once a machine has moved and its session is over, those after it do not start',
+    file: 'src/sessions/placed/host-step.ts',
+    text: 'from: known.from ?? ranFrom(known, before)',
+    to: 'from: known.from',
+    tests: [TURNS],
   },
   {
     name: 'placed sessions: a machine that stopped for its disks stays stopped',

@@ -49,7 +49,9 @@ export async function runOn(
       const together = { engine, request, points: asked, connection };
       planned ??= await planAll(together, parts, options);
       const part =
-        run === undefined ? undefined : { id: run, after: made.at(-1), gap, isTurn: false };
+        run === undefined
+          ? undefined
+          : { id: run, after: made.at(-1), gap, isTurn: false, from: undefined };
       const placement = { ...planned.placements[at]!, run: part };
       planned = await requireReached(planned, { parts, placement, connection }, options.signal);
       return placement;

@@ -18,7 +18,7 @@ import {
   withdraw,
 } from './placed-steps.ts';
 import type { Pause, PlacedWorld, StepResult } from './placed-world.ts';
-import { turnOf } from './run-turn.ts';
+import { ranFrom, turnOf } from './run-turn.ts';
 
 export type HostPhase = Exclude<PlacedPhase, 'preparing' | 'keeping' | 'cleaning'>;
 
@@ -57,6 +57,9 @@ export async function stepThere(
   signal: AbortSignal,
 ): Promise<Pause> {
   const { world } = progress;
+  // Until then nothing of it is there, and many may wait: the hypervisor is not asked.
+  const isTurn = phase === 'placing' ? await turn(progress) : undefined;
+  if (isTurn) return isTurn;
   const { driver, machine, look } = await lookThere(progress, signal);
   const { record } = world.journal;
   const seen = seenOf(look, record.id, placementOf(record).disks);
@@ -66,8 +69,6 @@ export async function stepThere(
     await progress.enter(next.phase, { goal: next.goal });
     return AT_ONCE;
   }
-  const isTurn = machine !== undefined || phase !== 'placing' ? undefined : await turn(progress);
-  if (isTurn) return isTurn;
   const { memory } = progress;
   const result = await STEPS[phase]({ world, driver, machine, look, memory, signal });
   progress.failures = 0;
@@ -111,9 +112,12 @@ export function afterCareFailure(progress: Progress, cause: unknown): Pause {
 /** How long the machine has to wait for others of its run; undefined: it does not. */
 async function turn(progress: Progress): Promise<Pause | undefined> {
   const { world } = progress;
-  const { run } = placementOf(world.journal.record);
-  if (!run || run.isTurn) return undefined;
-  const before = run.after === undefined ? undefined : await world.other(run.after);
+  const { run: known } = placementOf(world.journal.record);
+  if (!known || known.isTurn) return undefined;
+  const before = known.after === undefined ? undefined : await world.other(known.after);
+  // By the time its turn comes, that one may have moved, and its session be over.
+  const run = { ...known, from: known.from ?? ranFrom(known, before) };
+  if (run.from !== known.from) await changePlacement(world, { run });
   const found = turnOf(run, before, world.clock.now());
   if (found.kind === 'wait') return progress.wait(found.ms, 'turn', found.message);
   if (found.kind === 'stopped') return progress.wait(PERSON_MS, 'person', found.message);

@@ -15,29 +15,49 @@ export type Turn =
 const NOW: Turn = { kind: 'now' };
 const POLL_MS = 2000;
 
+/**
+ * What is to be remembered of the machine before, for when its session is over: since when it runs, or its agent
+ * answers. One that moves while its agent is still waited for will stay, too.
+ */
+export function ranFrom(
+  { gap }: Pick<RunPart, 'gap'>,
+  before: SessionRecord | undefined,
+): string | undefined {
+  if (!before?.placement) return undefined;
+  const { firstOn, firstHeartbeat, goal } = before.placement;
+  if (gap.kind === 'delay') return firstOn;
+  return firstHeartbeat ?? (goal === 'move' ? firstOn : undefined);
+}
+
 /** `before`: the session that `after` names; undefined: it is gone. */
 export function turnOf(
-  { after, gap, isTurn }: RunPart,
+  { after, gap, isTurn, from }: RunPart,
   before: SessionRecord | undefined,
   now: Date,
 ): Turn {
   if (isTurn || after === undefined) return NOW;
   const placement = before?.placement;
-  if (!placement) {
-    return stopped(`the session ${after}, whose machine was to start before, is over`);
-  }
-  const { name } = placement.plan;
-  const since = gap.kind === 'delay' ? placement.firstOn : placement.firstHeartbeat;
-  if (since !== undefined) {
-    const left = gap.kind === 'delay' ? Date.parse(since) + gap.seconds * 1000 - now.getTime() : 0;
+  const name = placement ? `"${placement.plan.name}"` : 'the one before it';
+  if (gap.kind === 'delay' && from !== undefined) {
+    const left = Date.parse(from) + gap.seconds * 1000 - now.getTime();
     if (left <= 0) return NOW;
-    const message = `its machine starts ${gap.seconds} s after "${name}"`;
+    const message = `its machine starts ${gap.seconds} s after ${name}`;
     return { kind: 'wait', ms: Math.min(left, POLL_MS), message };
   }
+  if (!placement) {
+    if (from !== undefined) return NOW;
+    return stopped(`the session ${after}, whose machine was to start before, is over`);
+  }
+  const isHeard = gap.kind === 'heartbeat' && placement.firstHeartbeat !== undefined;
+  if (isHeard || hasMoved(before, placement)) return NOW;
   const why = failureOf(before, placement, { gap, now });
-  if (why !== undefined) return stopped(`"${name}", which was to start before, ${why}`);
-  return { kind: 'wait', ms: POLL_MS, message: `its machine starts after "${name}"` };
+  if (why !== undefined) return stopped(`${name}, which was to start before, ${why}`);
+  return { kind: 'wait', ms: POLL_MS, message: `its machine starts after ${name}` };
 }
+
+/** It has its end: the machine stays there. */
+const hasMoved = ({ phase }: SessionRecord, { goal }: Placement): boolean =>
+  goal === 'move' && (phase === 'leaving' || phase === 'cleaning');
 
 function stopped(what: string): Turn {
   const advice = 'To start it none the less, let the session try again; or discard it';

@@ -79,7 +79,13 @@ const PLACED: SessionRecord = {
     ],
     ...{ lostCopies: 1, firstOn: POINT.created, firstHeartbeat: POINT.created, wasToMove: true },
     waits: { reason: 'away', since: POINT.created, message: 'no route' },
-    run: { id: 'run-1', after: 'vm0-aabbcc', gap: { kind: 'delay', seconds: 5 }, isTurn: true },
+    run: {
+      id: 'run-1',
+      after: 'vm0-aabbcc',
+      gap: { kind: 'delay', seconds: 5 },
+      isTurn: true,
+      from: POINT.created,
+    },
   },
 };
 const DEBT = {

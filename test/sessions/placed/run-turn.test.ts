@@ -2,7 +2,7 @@ import { deepEqual, equal, match } from 'node:assert/strict';
 import { test } from 'tap';
 import type { Placement, RunGap } from '../../../src/formats/store/sessions/placement.ts';
 import type { PlacedPhase } from '../../../src/formats/store/sessions/session.ts';
-import { turnOf } from '../../../src/sessions/placed/run-turn.ts';
+import { ranFrom, turnOf } from '../../../src/sessions/placed/run-turn.ts';
 import { placedRecord } from '../../support/placed-session.ts';
 import { machineIn, newLife, newPlace, placementIn, recordOf, rest, step } from './rig.ts';
 
@@ -12,10 +12,13 @@ const HEARTBEAT: RunGap = { kind: 'heartbeat', seconds: 60 };
 
 /** What comes of the next machine, so many seconds after eight o'clock. */
 function next(gap: RunGap, phase: PlacedPhase, placement: Partial<Placement>, seconds = 0) {
-  const run = { id: 'run-1', after: 'web1-aabbcc', gap, isTurn: false };
-  const now = new Date(Date.parse(AT) + seconds * 1000);
-  return turnOf(run, placedRecord(phase, placement), now).kind;
+  const before = placedRecord(phase, placement);
+  const run = { ...NEXT, gap, from: ranFrom({ gap }, before) };
+  return turnOf(run, before, after(seconds)).kind;
 }
+
+const NEXT = { id: 'run-1', after: 'web1-aabbcc', isTurn: false, from: undefined };
+const after = (seconds: number): Date => new Date(Date.parse(AT) + seconds * 1000);
 
 const STUCK = { waits: { reason: 'person', since: AT, message: 'no network' } } as const;
 
@@ -41,18 +44,57 @@ test('a machine that does not start, or is withdrawn, stops those after it; one 
     equal(next(gap, 'withdrawing', {}), 'stopped');
     const away = { waits: { reason: 'away', since: AT, message: 'no route' } } as const;
     equal(next(gap, 'placing', away), 'wait');
-    const over = turnOf(
-      { id: 'run-1', after: 'web1-aabbcc', gap, isTurn: false },
-      undefined,
-      new Date(AT),
-    );
-    equal(over.kind, 'stopped');
+    equal(turnOf({ ...NEXT, gap }, undefined, after(0)).kind, 'stopped');
   }
+});
+
+test('a machine that has moved has run: those after it start, also once its session is over', async () => {
+  for (const gap of [DELAY, HEARTBEAT]) {
+    for (const phase of ['leaving', 'cleaning'] as const) {
+      equal(next(gap, phase, { goal: 'move', firstOn: AT }, 60), 'now');
+      equal(next(gap, phase, { goal: 'discard' }, 60), phase === 'leaving' ? 'wait' : 'stopped');
+    }
+    equal(turnOf({ ...NEXT, gap, from: AT }, undefined, after(60)).kind, 'now');
+  }
+  equal(turnOf({ ...NEXT, gap: DELAY, from: AT }, undefined, after(59)).kind, 'wait');
+  // What is remembered: of an agent that was not heard yet nothing, unless the machine is to stay there.
+  const heard = ranFrom({ gap: HEARTBEAT }, placedRecord('running', { firstHeartbeat: AT }));
+  const silent = ranFrom({ gap: HEARTBEAT }, placedRecord('running', { firstOn: AT }));
+  const moving = ranFrom(
+    { gap: HEARTBEAT },
+    placedRecord('copying', { firstOn: AT, goal: 'move' }),
+  );
+  deepEqual([heard, silent, moving], [AT, undefined, AT]);
+  equal(next(HEARTBEAT, 'copying', { firstOn: AT, goal: 'move' }, 61), 'stopped');
+});
+
+test('a session remembers that the machine before it ran, and starts its own when that session is over', async () => {
+  const before = placedRecord('running', { firstOn: AT });
+  const place = await newPlace({ run: { ...NEXT, after: before.id, gap: DELAY } });
+  place.others.set(before.id, before);
+  equal(await rest(place, newLife(place)), 'waits');
+  place.others.delete(before.id);
+  const life = newLife(place);
+  deepEqual(await step(life), { kind: 'later', ms: 2000 });
+  match(placementIn(place).waits!.message, /60 s after the one before it/);
+  await place.clock.advance(60_000);
+  while (recordOf(place).phase === 'placing') await step(life);
+  equal(machineIn(place)?.power, 'on');
+});
+
+test('while it waits for its turn, a session asks nothing of its hypervisor', async () => {
+  const before = placedRecord('placing');
+  const place = await newPlace({ run: { ...NEXT, after: before.id, gap: DELAY } });
+  place.others.set(before.id, before);
+  const life = newLife(place);
+  equal(await rest(place, life), 'waits');
+  equal(placementIn(place).waits?.reason, 'turn');
+  deepEqual([...new Set(life.effects)], ['prepare', 'journal']);
 });
 
 test('a session waits for its turn with nothing on the hypervisor, also in another process, then starts', async () => {
   const before = placedRecord('placing');
-  const run = { id: 'run-1', after: before.id, gap: DELAY, isTurn: false };
+  const run = { ...NEXT, after: before.id, gap: DELAY };
   const place = await newPlace({ run });
   place.others.set(before.id, before);
   equal(await rest(place, newLife(place)), 'waits');
@@ -68,7 +110,7 @@ test('a session waits for its turn with nothing on the hypervisor, also in anoth
 });
 
 test('one that was stopped waits for a person, who lets it go on, or discards it', async () => {
-  const run = { id: 'run-1', after: 'web0-aabbcc', gap: DELAY, isTurn: false };
+  const run = { ...NEXT, after: 'web0-aabbcc', gap: DELAY };
   const place = await newPlace({ run });
   const life = newLife(place);
   equal(await rest(place, life), 'waits');

@@ -43,6 +43,8 @@ export interface RunPart {
   readonly gap: RunGap;
   /** It waits for no other any longer. */
   readonly isTurn: boolean;
+  /** ISO 8601, UTC: since when the machine before runs, or its agent answers (see placement.md); undefined: not yet. */
+  readonly from: string | undefined;
 }
 
 const GAPS = ['delay', 'heartbeat'] as const;
@@ -169,6 +171,7 @@ function decodeRun(fields: Fields): RunPart {
     after: fields.has('after') ? idIn(fields, 'after') : undefined,
     gap: { kind: gap.oneOf('kind', GAPS), seconds: gap.integer('seconds', 0, SECONDS_MAX) },
     isTurn: fields.flag('isTurn'),
+    from: optional(fields, 'from'),
   };
 }
 
