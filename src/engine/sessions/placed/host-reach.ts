@@ -8,14 +8,20 @@ import { HypervisorError } from '../../../hypervisors/base/hypervisor-error.ts';
 import { SessionError } from '../../../sessions/state/session-error.ts';
 import { parseListenAddress } from '../../base/listen-address.ts';
 
-/** The way from a session's hypervisor to its disks, open while its machine is to run on them. */
+/** The way from a session's hypervisor to its disks, open while its machine is on them. */
 export interface HostReach {
-  /** Rejects BUSY where it is not open yet, or was lost: it is opened again. */
+  /**
+   * Rejects BUSY where it is not open yet, or was lost: it is opened again. While the machine is withdrawn, resolves
+   * also then.
+   */
   require(exports: ExportWay, record: SessionRecord, signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
 
 const SERVED: ReadonlySet<SessionPhase> = new Set(['placing', 'running', 'copying', 'pivoting']);
+
+/** A guest that shuts down writes to its disks; a machine that is switched off needs none of them. */
+const isWanted = (phase: SessionPhase): boolean => SERVED.has(phase) || phase === 'withdrawing';
 
 export function hostReach(onNotice: (message: string) => void): HostReach {
   let way: OpenExportWay | undefined;
@@ -27,11 +33,14 @@ export function hostReach(onNotice: (message: string) => void): HostReach {
   return {
     close,
     async require(exports, record, signal) {
-      if (!SERVED.has(record.phase)) return;
-      way ??= exports.open(servedSocket(record), onNotice);
+      if (!isWanted(record.phase)) return;
+      const isNeeded = SERVED.has(record.phase);
       try {
+        way ??= exports.open(servedSocket(record), onNotice);
         await way.reached(signal);
       } catch (cause) {
+        if (!isNeeded && (cause instanceof HypervisorError || cause instanceof SessionError))
+          return;
         if (!(cause instanceof HypervisorError)) throw cause;
         const message = `the hypervisor does not reach the disks that are served here: ${cause.message}`;
         throw new HypervisorError('BUSY', message, { cause, native: cause.native });
