@@ -22,6 +22,12 @@ export async function privateDirectory(): Promise<PrivateDirectory> {
   }
   return {
     path,
-    [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }),
+    async [Symbol.asyncDispose]() {
+      try {
+        await rm(path, { recursive: true, force: true });
+      } catch (cause) {
+        throw systemError(cause, `remove ${path}`);
+      }
+    },
   };
 }

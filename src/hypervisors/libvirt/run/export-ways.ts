@@ -1,6 +1,7 @@
 import { join } from 'node:path/posix';
 import { nbdUri } from '../../../block/nbd-client/nbd-uri.ts';
 import type { Clock } from '../../../sys/base/clock.ts';
+import { SystemError } from '../../../sys/base/system-error.ts';
 import { privateDirectory } from '../../../sys/files/private-directory.ts';
 import {
   type ExportWay,
@@ -103,8 +104,9 @@ function keptOpen(way: Way): OpenExportWay {
         pause = FIRST_MS;
       } catch (cause) {
         if (end.signal.aborted) return;
-        if (!(cause instanceof HypervisorError)) throw cause;
-        tell(forwardRefused(cause, way) ?? cause);
+        const failure = failureHere(cause);
+        if (!failure) throw cause;
+        tell(forwardRefused(failure, way) ?? failure);
         pause = Math.min(pause * 2, LONGEST_MS);
       }
       await clock.sleep(pause, end.signal).catch(() => {});
@@ -130,6 +132,15 @@ function keptOpen(way: Way): OpenExportWay {
       await kept;
     },
   };
+}
+
+/** Also that of this host, whose disk may be full at the moment. Undefined: a bug. */
+function failureHere(cause: unknown): HypervisorError | undefined {
+  if (cause instanceof HypervisorError) return cause;
+  // The first failure, and that of what was to be removed after it.
+  if (cause instanceof SuppressedError) return failureHere(cause.suppressed);
+  if (!(cause instanceof SystemError)) return undefined;
+  return new HypervisorError('FAILED', cause.message, { cause });
 }
 
 const STEPS = 'see that the steps that "holdfast hypervisor show" prints were done there';

@@ -1,0 +1,18 @@
+import { rejects } from 'node:assert/strict';
+import { test } from 'tap';
+import { sshExports } from '../../../../src/hypervisors/libvirt/run/export-ways.ts';
+import { systemClock } from '../../../../src/sys/base/clock.ts';
+
+const { signal } = new AbortController();
+const SSH = {
+  ...{ host: '127.0.0.1', port: 1, account: 'nobody' },
+  ...{ key: '/none', knownHosts: '/none', alias: 'kvm1' },
+};
+
+test('a way to disks that cannot be opened here is a failure of that way, and not of the process', async () => {
+  process.env['TMPDIR'] = '/dev/null/none';
+  const served = { session: 'web1-3f9c2a', socket: '/run/holdfast/session.sock' };
+  const way = sshExports(SSH, '/var/lib/libvirt/holdfast', systemClock()).open(served, () => {});
+  await rejects(way.reached(signal), { code: 'FAILED', message: /temporary directory/ });
+  await way[Symbol.asyncDispose]();
+});
