@@ -68,7 +68,7 @@ export interface RunDriver {
    * The definition as it stays: name, start with the host, without our mark. Rejects CONFLICT while a disk still needs
    * what Holdfast serves.
    */
-  settle(placed: PlacedMachine, plan: RunPlan, signal: AbortSignal): Promise<void>;
+  settle(placed: PlacedMachine, plan: SettledPlan, signal: AbortSignal): Promise<void>;
   /**
    * Removes the definition, and the files that `register` placed. Resolves if it is gone. Rejects BUSY while it runs,
    * CONFLICT once a disk is on the host itself: it is no longer ours.
@@ -100,6 +100,12 @@ export interface MachinePlan {
    */
   readonly networks: Readonly<Record<string, string>>;
   readonly autostart: boolean;
+}
+
+/** What a machine has once it is the host's own. */
+export interface SettledPlan extends Pick<MachinePlan, 'name'> {
+  /** Undefined: as it is. */
+  readonly autostart: boolean | undefined;
 }
 
 export interface RunPlan extends MachinePlan {

@@ -1,7 +1,7 @@
 import { join } from 'node:path/posix';
 import { decodeDebt, encodeDebt, type PlacedDebt } from '../../formats/store/sessions/debt.ts';
 import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
-import type { RunDriver } from '../../hypervisors/base/run-driver.ts';
+import type { Look, RunDriver } from '../../hypervisors/base/run-driver.ts';
 import type { Store } from '../../store/directory/store.ts';
 import { putDurably } from '../../sys/files/write-atomically.ts';
 import { isSessionId } from '../state/session-files.ts';
@@ -44,8 +44,9 @@ export async function forgiveDebt(store: Store, session: string): Promise<void> 
 }
 
 /**
- * Removes from the hypervisor what carries the session's mark, except disks that have moved there. May be repeated.
- * Rejects HypervisorError; CONFLICT if the machine has begun to move, and a person has to decide.
+ * Removes from the hypervisor what carries the session's mark. A machine all of whose disks are on the hypervisor itself
+ * stays there, and is its own from then on: it may be the only copy of what its guest wrote. May be repeated. Rejects
+ * HypervisorError; CONFLICT if only some of its disks have moved, and a person has to decide.
  */
 export async function collectDebt(
   driver: RunDriver,
@@ -53,23 +54,52 @@ export async function collectDebt(
   signal: AbortSignal,
 ): Promise<void> {
   const id = machine ?? (await driver.find(session, signal));
-  const look = id === undefined ? undefined : await driver.look({ id, session }, signal);
-  if (id !== undefined && look?.isThere && look.session === session) {
-    const here = Object.keys(look.disks).filter((disk) => look.disks[disk] !== 'ours');
-    if (here.length > 0) {
-      const what = `machine ${look.name} has disks of the hypervisor itself (${here.join(', ')})`;
-      throw new HypervisorError('CONFLICT', `${what}: remove it there, or its other disks`);
-    }
-    if (look.power !== 'off') await driver.stop({ id, session }, 'off', signal);
-    await driver.unregister({ id, session }, signal);
-  } else if (!look?.isThere) {
-    await unlessForeign('CONFLICT', () => driver.unregister({ id: id ?? uuid, session }, signal));
+  const placed = { id: id ?? uuid, session };
+  const look: Look = id === undefined ? NOT_THERE : await driver.look(placed, signal);
+  const found = foundOf(look, session);
+  if (found === 'partly') throw partlyMoved(look);
+  // Whether it starts with the host was for the session to say.
+  if (look.isThere && found === 'whole') {
+    await driver.settle(placed, { name: look.name, autostart: undefined }, signal);
+  }
+  if (look.isThere && found === 'ours') {
+    if (look.power !== 'off') await driver.stop(placed, 'off', signal);
+    await driver.unregister(placed, signal);
+  } else if (found === 'gone') {
+    await unlessForeign('CONFLICT', () => driver.unregister(placed, signal));
   }
   await driver.hide(session, signal);
   if (aside !== undefined) {
-    await unlessForeign('NOT_FOUND', () => driver.putBack(aside, session, signal));
+    // The place of the machine that was set aside is taken, here or on another host to which it went on.
+    const isTaken = found === 'whole' || found === 'foreign' || (found === 'gone' && hasMoved);
+    await unlessForeign('NOT_FOUND', () =>
+      isTaken ? driver.leaveAside(aside, session, signal) : driver.putBack(aside, session, signal),
+    );
   }
   if (!hasMoved) await driver.release(session, signal);
+}
+
+const NOT_THERE: Look = { isThere: false };
+
+/** `whole`: nothing of it is ours any longer. `foreign`: it has no mark of the session, or no longer. */
+function foundOf(look: Look, session: string): 'gone' | 'foreign' | 'ours' | 'partly' | 'whole' {
+  if (!look.isThere) return 'gone';
+  if (look.session !== session) return 'foreign';
+  const places = Object.values(look.disks);
+  const count = places.filter((place) => place !== 'ours').length;
+  if (count === 0) return 'ours';
+  return count === places.length ? 'whole' : 'partly';
+}
+
+function partlyMoved(look: Look): HypervisorError {
+  const { name, disks } = look.isThere ? look : { name: '', disks: {} };
+  const there = Object.entries(disks).flatMap(([disk, place]) => (place === 'ours' ? [] : [disk]));
+  const what = `disks of machine ${name} (${there.join(', ')}) have moved to the hypervisor, the others have not`;
+  const why = 'what its guest wrote to them is there and nowhere else';
+  return new HypervisorError(
+    'CONFLICT',
+    `${what}: ${why}. Copy these disks there, and only then remove the machine`,
+  );
 }
 
 /** What it says with this code is another's, or gone: nothing of ours is left of it. */

@@ -1,4 +1,4 @@
-import { deepEqual, equal, rejects } from 'node:assert/strict';
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import {
   collectDebt,
@@ -62,8 +62,47 @@ test('a machine that has begun to move is left to a person, with its disks', asy
   const debt = place.debts.get(recordOf(place).id)!;
   await say(place, 'partly');
   await using host = await place.rig.connect();
-  await rejects(collectDebt(runOf(host), debt, signal), { code: 'CONFLICT', message: /vda/ });
+  const message = /\(vda\) have moved.*there and nowhere else.*only then remove/;
+  await rejects(collectDebt(runOf(host), debt, signal), { code: 'CONFLICT', message });
   equal((await place.rig.poolDisks()).length, 2);
+});
+
+test('a machine that had moved as a whole stays, and so does the one that it has replaced', async () => {
+  for (const phase of ['running', 'pivoting', 'leaving'] as const) {
+    const place = await broughtTo(phase);
+    const { plan, machine } = placementIn(place);
+    await place.rig.setUp(false);
+    const life = newLife(place);
+    await rest(place, life);
+    await life.session.ask({ kind: 'abandon', name: plan.name });
+    equal(await rest(place, life), 'over');
+    await place.rig.setUp(true);
+    await say(place, 'moved');
+    const debt = place.debts.get(recordOf(place).id)!;
+    for (let at = 2, isCut = true; isCut; at++) {
+      let calls = 0;
+      await using host = await place.rig.connect({
+        onCall: () => (++calls === at ? 'cut-after' : undefined),
+      });
+      const collected = collectDebt(runOf(host), debt, signal);
+      isCut = await collected.then(
+        () => false,
+        (cause: unknown) => {
+          if (calls < at) throw cause;
+          return true;
+        },
+      );
+    }
+    const names = [...place.host.machines.values()].map(({ name }) => name).sort();
+    deepEqual(names, [plan.name, `${plan.name} (replaced)`], phase);
+    ok(place.host.machines.has(machine!));
+    const traces = await place.rig.sessionTraces();
+    deepEqual(
+      traces.filter((it) => !it.startsWith('volume ')),
+      [],
+      phase,
+    );
+  }
 });
 
 test('disks that may have moved before the session was given up stay, whatever uses them', async () => {

@@ -10,6 +10,7 @@ import type {
   RunDriver,
   RunPlan,
   RunPower,
+  SettledPlan,
 } from '../../../src/hypervisors/base/run-driver.ts';
 import type { Link } from './describe.ts';
 import { type FakeDisk, type FakeHost, type FakeMachine, machineOf } from './host.ts';
@@ -317,7 +318,7 @@ async function pivot(link: Link, placed: PlacedMachine, signal: AbortSignal): Pr
 async function settle(
   link: Link,
   placed: PlacedMachine,
-  { plan, signal }: { readonly plan: RunPlan; readonly signal: AbortSignal },
+  { plan, signal }: { readonly plan: SettledPlan; readonly signal: AbortSignal },
 ): Promise<void> {
   const { host, wire } = link;
   const { id, session } = placed;
@@ -336,7 +337,10 @@ async function settle(
     'define for good',
     () => {
       const machine = machineOf(host, id);
-      Object.assign(machine, { session: undefined, autostart: plan.autostart });
+      Object.assign(machine, {
+        session: undefined,
+        autostart: plan.autostart ?? machine.autostart,
+      });
     },
     signal,
   );

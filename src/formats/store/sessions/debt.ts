@@ -18,7 +18,7 @@ export interface PlacedDebt {
   readonly machine: string | undefined;
   /** By which it was to know it. */
   readonly uuid: string;
-  /** The machine that was renamed, and gets its name back. */
+  /** The machine that was renamed, and gets its name back unless the session's machine stays. */
   readonly aside: string | undefined;
   /** Whether a disk was seen on the hypervisor itself: it is left there. */
   readonly hasMoved: boolean;

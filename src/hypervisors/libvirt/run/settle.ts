@@ -1,6 +1,6 @@
 import { LIBVIRT_CALLS, LIBVIRT_FLAGS } from '../../../formats/wire/libvirt-calls.ts';
 import { HypervisorError } from '../../base/hypervisor-error.ts';
-import type { PlacedMachine, RunPlan } from '../../base/run-driver.ts';
+import type { PlacedMachine, SettledPlan } from '../../base/run-driver.ts';
 import { attribute, first, parseXml, writeXml, type XmlElement } from '../../base/xml.ts';
 import { isMark, type MadeMark, setMark } from './mark.ts';
 import { disksOf, seen, seenOurs } from './placed.ts';
@@ -10,7 +10,7 @@ import type { RunHost } from './run-host.ts';
 export async function settle(
   host: RunHost,
   placed: PlacedMachine,
-  { plan, signal }: { readonly plan: RunPlan; readonly signal: AbortSignal },
+  { plan, signal }: { readonly plan: SettledPlan; readonly signal: AbortSignal },
 ): Promise<void> {
   const { id, session } = placed;
   const present = await seen(host, id, signal);
@@ -24,8 +24,10 @@ export async function settle(
     throw new HypervisorError('CONFLICT', message);
   }
   if (mark?.kind !== 'made') return;
-  const autostart = plan.autostart ? 1 : 0;
-  await host.link.call(LIBVIRT_CALLS.setAutostart, { domain, autostart }, signal);
+  if (plan.autostart !== undefined) {
+    const autostart = plan.autostart ? 1 : 0;
+    await host.link.call(LIBVIRT_CALLS.setAutostart, { domain, autostart }, signal);
+  }
   const { secure, inactive } = LIBVIRT_FLAGS.domainXml;
   const asked = { domain, flags: secure | inactive };
   const kept = parseXml(await host.link.call(LIBVIRT_CALLS.domainXml, asked, signal), 'domain');
