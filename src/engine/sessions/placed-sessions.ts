@@ -61,7 +61,11 @@ export function placedSessions(engine: Engine, options: PlacedOptions): PlacedSe
       }
     },
   });
-  const debts = collectDebts(engine, { connections, signal: closing.signal });
+  const debts = collectDebts(engine, {
+    connections,
+    signal: closing.signal,
+    tell: (session, message) => onEvent({ kind: 'notice', session, message }),
+  });
 
   async function releaseUnused(hypervisor: string | undefined): Promise<void> {
     const used = [...options.kept().values()].map(({ driven }) => driven && hypervisorOf(driven));

@@ -1,8 +1,10 @@
 import { join } from 'node:path/posix';
+import { FormatError } from '../../formats/format-error.ts';
 import { decodeDebt, encodeDebt, type PlacedDebt } from '../../formats/store/sessions/debt.ts';
 import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
 import type { Look, RunDriver } from '../../hypervisors/base/run-driver.ts';
 import type { Store } from '../../store/directory/store.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
 import { putDurably } from '../../sys/files/write-atomically.ts';
 import { isSessionId } from '../state/session-files.ts';
 
@@ -24,14 +26,24 @@ export async function writeDebt(store: Store, debt: PlacedDebt): Promise<void> {
   await putDurably(store.files, join(directory, `${debt.session}${END}`), encodeDebt(debt));
 }
 
-/** Throws FormatError if one is damaged. */
-export async function listDebts(store: Store): Promise<PlacedDebt[]> {
+/** `onDamaged`: called with the session of each that cannot be read, and why; the others are listed none the less. */
+export async function listDebts(
+  store: Store,
+  onDamaged: (session: string, why: string) => void,
+): Promise<PlacedDebt[]> {
   const directory = directoryOf(store);
   if (!(await store.files.stat(directory))) return [];
   const debts: PlacedDebt[] = [];
   for (const name of await store.files.list(directory)) {
-    if (!name.endsWith(END) || !isSessionId(name.slice(0, -END.length))) continue;
-    debts.push(decodeDebt(await store.files.readFile(join(directory, name), DEBT_LENGTH_MAX)));
+    const session = name.slice(0, -END.length);
+    if (!name.endsWith(END) || !isSessionId(session)) continue;
+    const path = join(directory, name);
+    try {
+      debts.push(decodeDebt(await store.files.readFile(path, DEBT_LENGTH_MAX)));
+    } catch (cause) {
+      if (!(cause instanceof FormatError) && !(cause instanceof SystemError)) throw cause;
+      onDamaged(session, `${path}: ${cause.message}`);
+    }
   }
   return debts;
 }
@@ -44,9 +56,9 @@ export async function forgiveDebt(store: Store, session: string): Promise<void> 
 }
 
 /**
- * Removes from the hypervisor what carries the session's mark. A machine all of whose disks are on the hypervisor itself
- * stays there, and is its own from then on: it may be the only copy of what its guest wrote. May be repeated. Rejects
- * HypervisorError; CONFLICT if only some of its disks have moved, and a person has to decide.
+ * Removes from the hypervisor what carries the session's mark. A machine all of whose disks are on the hypervisor
+ * itself stays there, and is its own from then on: it may be the only copy of what its guest wrote. May be repeated.
+ * Rejects HypervisorError; CONFLICT if only some of its disks have moved, and a person has to decide.
  */
 export async function collectDebt(
   driver: RunDriver,

@@ -6,6 +6,7 @@ import {
   listDebts,
   writeDebt,
 } from '../../../src/sessions/placed/debts.ts';
+import { putDurably } from '../../../src/sys/files/write-atomically.ts';
 import { runOf } from '../../hypervisors/running.ts';
 import { newStore, simulatedWorld } from '../../support/store.ts';
 import { broughtTo, say } from './every-case.ts';
@@ -27,15 +28,20 @@ const { signal } = new AbortController();
 test('a debt is durable, listed, and gone once it is forgiven', async () => {
   const world = simulatedWorld();
   const { store } = await newStore(world);
-  deepEqual(await listDebts(store), []);
+  const damaged: string[] = [];
+  const list = () => listDebts(store, (session) => void damaged.push(session));
+  deepEqual(await list(), []);
   const place = await givenUp();
   const [debt] = [...place.debts.values()];
   await writeDebt(store, debt!);
   await writeDebt(store, debt!);
-  deepEqual(await listDebts(store), [debt]);
+  deepEqual(await list(), [debt]);
+  // Another one, damaged, hides none.
+  await putDurably(store.files, `${store.directory}/debts/web2-1.json`, Buffer.from('{"format":'));
+  deepEqual([await list(), damaged], [[debt], ['web2-1']]);
   await forgiveDebt(store, debt!.session);
   await forgiveDebt(store, debt!.session);
-  deepEqual(await listDebts(store), []);
+  deepEqual(await list(), []);
 });
 
 test('what was given up is removed when the hypervisor is back, wherever that is interrupted', async () => {

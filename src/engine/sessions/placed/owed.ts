@@ -43,9 +43,19 @@ const NOTHING_MS = 24 * 60 * 60_000;
 
 export function collectDebts(
   engine: Engine,
-  { connections, signal }: { readonly connections: Connections; readonly signal: AbortSignal },
+  {
+    connections,
+    signal,
+    tell,
+  }: {
+    readonly connections: Connections;
+    readonly signal: AbortSignal;
+    /** What is known of a debt that cannot be read, once. */
+    readonly tell: (session: string, message: string) => void;
+  },
 ): DebtCollector {
   let left: readonly Owed[] = [];
+  const damaged = new Set<string>();
 
   /** Undefined: it is paid. */
   async function collect(debt: PlacedDebt): Promise<Owed | undefined> {
@@ -66,10 +76,16 @@ export function collectDebts(
       return { debt, why: asError(cause).message, needsPerson: !isAway(cause) };
     }
   }
+  function onDamaged(session: string, why: string): void {
+    if (damaged.has(session)) return;
+    damaged.add(session);
+    const what = `what session ${session}, which was given up, has left on its hypervisor cannot be read`;
+    tell(session, `${what} (${why}): look for its machine there, and remove that by hand`);
+  }
   async function look(): Promise<number> {
     const { isOurs } = await engine.memory.look();
     const found: Owed[] = [];
-    for (const debt of await listDebts(engine.store)) {
+    for (const debt of await listDebts(engine.store, onDamaged)) {
       if (!isOurs(debtOrder(debt))) continue;
       const owed = await collect(debt);
       if (owed) found.push(owed);
