@@ -5,6 +5,7 @@ import { FormatError } from '../../formats/format-error.ts';
 import { QMP } from '../../hypervisors/qmp/commands.ts';
 import { openQmpLink, type QmpLink } from '../../hypervisors/qmp/link.ts';
 import type { Store } from '../../store/directory/store.ts';
+import type { FileSystem } from '../../sys/files/file-system.ts';
 import { connect } from '../../sys/net/network.ts';
 import { asGuest, type GuestUser } from '../../sys/process/guest-user.ts';
 import { isMissing, startTool, type Tool, type ToolEnd } from '../../sys/process/tool.ts';
@@ -22,7 +23,7 @@ export interface RunningGuest extends AsyncDisposable {
   readonly ended: string | undefined;
   /** Lets the guest begin. */
   run(signal: AbortSignal): Promise<void>;
-  /** Undefined: it has none now. */
+  /** Undefined: it has none now, or one that is too large. */
   screen(signal: AbortSignal): Promise<Picture | undefined>;
 }
 
@@ -95,15 +96,22 @@ export async function startGuest(
     async screen(until) {
       const path = join(directory, 'screen.ppm');
       await link.call(QMP.saveScreen, { filename: path }, until);
-      try {
-        return decodePpm(await files.readFile(path, PPM_LENGTH_MAX));
-      } catch (cause) {
-        if (!(cause instanceof FormatError)) throw cause;
-        return undefined;
-      }
+      return pictureIn(files, path);
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** Undefined: it has no picture that can be shown. A guest chooses the mode of its screen, also a huge one. */
+export async function pictureIn(files: FileSystem, path: string): Promise<Picture | undefined> {
+  const found = await files.stat(path);
+  if (found && found.size > PPM_LENGTH_MAX) return undefined;
+  try {
+    return decodePpm(await files.readFile(path, PPM_LENGTH_MAX));
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    return undefined;
+  }
 }
 
 function note(events: GuestEvents, name: string): void {

@@ -30,7 +30,14 @@ export function watchScreen(
   let changed = clock.monotonicMs();
   let looked = Number.NEGATIVE_INFINITY;
 
-  function note(next: Picture): void {
+  function note(next: Picture | undefined): void {
+    if (!next) {
+      // What it showed before says nothing of what it shows now.
+      if (picture) changed = clock.monotonicMs();
+      picture = undefined;
+      seen = { isBlank: true };
+      return;
+    }
     const text = font && textOn(next, font);
     const isOther =
       text !== undefined && seen.text !== undefined
@@ -56,8 +63,7 @@ export function watchScreen(
       if (guest.ended !== undefined || clock.monotonicMs() - looked < PICTURE_MS) return;
       looked = clock.monotonicMs();
       try {
-        const next = await guest.screen(signal);
-        if (next) note(next);
+        note(await guest.screen(signal));
       } catch (cause) {
         signal.throwIfAborted();
         // QEMU has just ended, or is busy: the last picture stays.
