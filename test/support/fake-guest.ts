@@ -14,6 +14,8 @@ export interface FakeFile {
 export interface FakeGuest extends GuestAgent {
   readonly files: Map<string, FakeFile>;
   readonly directories: Set<string>;
+  /** Symbolic links, and what they point to. */
+  readonly links: Map<string, string>;
   /** Commands that the administrator of the guest has blocked. */
   readonly blocked: Set<string>;
   system: string;
@@ -65,7 +67,7 @@ export function fakeGuest(): FakeGuest {
     }),
     'guest-get-osinfo': () => ({ id: guest.system }),
     'guest-file-open'({ path, mode }) {
-      const name = path as string;
+      const name = guest.links.get(path as string) ?? (path as string);
       if (guest.directories.has(name))
         throw failed(`failed to open file '${name}': Is a directory`);
       if (mode === 'wb') {
@@ -124,7 +126,7 @@ export function fakeGuest(): FakeGuest {
   const guest: FakeGuest = {
     ...{ files, open, directories: new Set(['/', '/etc', '/tmp']), blocked: new Set() },
     ...{ system: 'debian', capacity: 2 ** 30, writesAtMost: 2 ** 30, heard: [] },
-    ...{ hasLinks: true, isRoot: true, onCommand: () => {}, clock: HURRIED },
+    ...{ links: new Map(), hasLinks: true, isRoot: true, onCommand: () => {}, clock: HURRIED },
     async ask(command, args, signal) {
       signal?.throwIfAborted();
       guest.heard.push(command);
@@ -141,31 +143,35 @@ export function fakeGuest(): FakeGuest {
 
 /** What it says of what went wrong; empty: nothing did. */
 function program(guest: FakeGuest, [name = '', ...words]: readonly string[]): string {
-  const { files, directories } = guest;
+  const { files, directories, links } = guest;
   const last = words.at(-1)!;
+  const followed = links.get(last) ?? last;
   const gone = (path: string): string => `${name}: ${path}: No such file or directory`;
   switch (name) {
     case 'test': {
+      if (words[0] === '-L') return links.has(last) ? '' : 'no';
       const isFile = files.has(last);
       const isDirectory = directories.has(last);
       if (words[0] === '-d') return isDirectory ? '' : 'no';
       return words[0] === '-e' && (isFile || isDirectory) ? '' : 'no';
     }
     case 'chmod': {
-      const file = files.get(last);
+      const file = files.get(followed);
       if (!file) return gone(last);
       file.mode = Number.parseInt(words[0]!, 8);
       return '';
     }
     case 'chown': {
       if (!guest.isRoot) return 'chown: Operation not permitted';
-      const file = files.get(last);
+      const isItself = words[0] === '-h';
+      if (isItself && links.has(last)) return '';
+      const file = files.get(followed);
       if (!file) return gone(last);
-      Object.assign(file, { owner: words[0], mode: file.mode & 0o777 });
+      Object.assign(file, { owner: words.at(-2), mode: file.mode & 0o777 });
       return '';
     }
     case 'rm':
-      files.delete(last);
+      if (!links.delete(last)) files.delete(last);
       return '';
     case 'ln': {
       const file = files.get(words[0]!);

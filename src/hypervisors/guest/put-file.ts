@@ -27,7 +27,9 @@ export async function putFile(
   const temporary = `${parentOf(file.path)}/.holdfast-${options.nonce}`;
   try {
     await withGuestFile(agent, { path: temporary, mode: 'w', signal }, async () => {});
+    await refuseLink(agent, temporary, signal);
     await succeed(agent, ['chmod', '600', temporary], signal);
+    await refuseLink(agent, temporary, signal);
     await writeAndCompare(agent, temporary, file, options);
     const lost = await dress(agent, temporary, file, signal);
     await publish(agent, temporary, file, signal);
@@ -110,6 +112,19 @@ function differs(at: number): HypervisorError {
   );
 }
 
+/**
+ * A user of the guest who may write into the directory can put a link in the place of the file, to have the agent
+ * change another one. No program opens a file without following links, so it is looked for before each step.
+ */
+async function refuseLink(agent: GuestAgent, path: string, signal: AbortSignal): Promise<void> {
+  if (!(await isSo(agent, ['-L', path], signal))) return;
+  const what = `${printable(path)} became a link while the file was written`;
+  throw new HypervisorError(
+    'CONFLICT',
+    `${what}: a user of the guest may write into that directory, and has put it there; put the file elsewhere`,
+  );
+}
+
 /** Its owner first: a new owner loses the set-ID bits. */
 async function dress(
   agent: GuestAgent,
@@ -119,12 +134,13 @@ async function dress(
 ): Promise<readonly string[]> {
   const lost: string[] = [];
   const steps = [
-    ...(owner ? [['chown', `${owner.user}:${owner.group}`, path]] : []),
+    ...(owner ? [['chown', '-h', `${owner.user}:${owner.group}`, path]] : []),
     ...(mode === undefined ? [] : [['chmod', mode.toString(8), path]]),
   ];
   for (const step of steps) {
+    await refuseLink(agent, path, signal);
     const { code, said } = await runInGuest(agent, step, signal);
-    if (code !== 0) lost.push(`${step.slice(0, 2).join(' ')}: ${printable(said)}`);
+    if (code !== 0) lost.push(`${step.slice(0, -1).join(' ')}: ${printable(said)}`);
   }
   return lost;
 }

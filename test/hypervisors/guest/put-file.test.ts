@@ -124,9 +124,32 @@ test('an agent that may not give the file away has it named', async () => {
   const guest = fakeGuest();
   guest.isRoot = false;
   const { lost } = await put(guest);
-  deepEqual(lost, ['chown 33:44: chown: Operation not permitted']);
+  deepEqual(lost, ['chown -h 33:44: chown: Operation not permitted']);
   equal(guest.files.get(FILE.path)!.mode, 0o4750);
   deepEqual((await put(fakeGuest(), { owner: undefined, mode: undefined })).lost, []);
+});
+
+test('a link that a user of the guest puts in the place of the file is not followed', async () => {
+  const temporary = '/tmp/.holdfast-n0nce';
+  const shadow = { bytes: Buffer.from('root:x'), mode: 0o640, owner: '0:42' };
+  // Programs that are run once the file is there: before its rights, its contents, its owner, and its last rights.
+  for (const at of [6, 8, 9, 11]) {
+    const guest = fakeGuest();
+    guest.files.set('/etc/shadow', { ...shadow });
+    guest.onCommand = (command, count) => {
+      if (command !== 'guest-exec' || count !== at) return;
+      guest.files.delete(temporary);
+      guest.links.set(temporary, '/etc/shadow');
+    };
+    await rejects(put(guest, { path: '/tmp/web.conf' }), (cause: HypervisorError) => {
+      equal(cause.code, 'CONFLICT', cause.message);
+      match(cause.message, /became a link.*put the file elsewhere/);
+      return true;
+    });
+    deepEqual(guest.files.get('/etc/shadow'), shadow, `before program ${at}`);
+    isClean(guest);
+    equal(guest.links.size, 0);
+  }
 });
 
 test('blocked commands are named with what to do about it', async () => {
