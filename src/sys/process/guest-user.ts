@@ -1,4 +1,4 @@
-import { chownSync, statSync } from 'node:fs';
+import { lchownSync, statSync } from 'node:fs';
 import { systemError } from '../base/system-error.ts';
 import { isSuperuser } from './run.ts';
 
@@ -23,9 +23,10 @@ export function guestUser(): GuestUser | undefined {
   return { id: ID, groups: kvm ? [kvm.gid] : [] };
 }
 
+/** A link that this user has put in the place of the file is given itself, not what it points to. */
 export function giveTo({ id }: GuestUser, path: string): void {
   try {
-    chownSync(path, id, id);
+    lchownSync(path, id, id);
   } catch (cause) {
     throw systemError(cause, `give ${path} to user ${id}`);
   }
