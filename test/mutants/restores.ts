@@ -38,8 +38,8 @@ export const restores: readonly Mutant[] = [
   {
     name: 'restores: half an image has a header',
     file: 'src/formats/image/qcow2-image.ts',
-    text: '  return [...parts, { at: 0, bytes: header }];',
-    to: '  return [{ at: 0, bytes: header }, ...parts];',
+    text: 'parts: [...parts, ...counts.parts], header }',
+    to: 'parts: [header(claimMax), ...parts, ...counts.parts], header }',
     tests: [IMAGE],
   },
   {

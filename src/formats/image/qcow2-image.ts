@@ -4,15 +4,24 @@ import { bytesView } from './bytes.ts';
 /*
  * A qcow2 image that is written once, wherever its bytes are kept: clusters follow each other in the order in which
  * they are first written, so the file is as long as its data. What leads to them (image.md, "Written once") is known
- * at the end, and comes after them; the header is the last to be written, and until then there is no such image.
+ * at the end, and comes after them; the header is the last to be written, and until then there is no such image. It
+ * may claim a size for some time that the disk does not have.
  */
 export interface NewQcow2 {
   /** Where the file has the bytes of a range of the disk, cluster by cluster; makes room for those it lacks. */
   place(offset: number, length: number): readonly PlacedRange[];
   /** The same; `at` is undefined where nothing was written. */
   find(offset: number, length: number): readonly FoundRange[];
-  /** All that has to be in the file besides the disk's bytes, in the order in which it has to be written. */
-  tables(): readonly FilePart[];
+  /** Once all is placed. */
+  tables(): Qcow2Tables;
+  readonly claimMax: number;
+}
+
+/** All that has to be in the file besides the disk's bytes. */
+export interface Qcow2Tables {
+  readonly parts: readonly FilePart[];
+  /** Written after them; `claimed`: as the disk's size, from that up to `claimMax`. */
+  header(claimed: number): FilePart;
 }
 
 export interface PlacedRange extends FoundRange {
@@ -41,6 +50,10 @@ const ENTRY_LENGTH = 8;
 const REFCOUNT_LENGTH = 2;
 /** log2 of the bits of a reference count. */
 const REFCOUNT_ORDER = 4;
+/** The L1 table has room for more than the disk: as much as files with all their tables may take. */
+const CLAIM_SPARE = 16 * 2 ** 30;
+/** What was in the file that libvirt has made. */
+const FIRST_LENGTH_MAX = 4;
 /** No other table or snapshot has the cluster: it is written in place. */
 const COPIED = 1n << 63n;
 
@@ -65,12 +78,26 @@ export function newQcow2(size: number, from: number): NewQcow2 {
     map[number % perTable] = next;
     return next++;
   }
+  const claimMax = 2 * size + CLAIM_SPARE;
   return {
+    claimMax,
     place: (offset, length) =>
       ranges({ offset, length, cluster }, allocate).filter((it) => it.at !== undefined) as never,
     find: (offset, length) => ranges({ offset, length, cluster }, entryOf),
-    tables: () => tablesOf({ size, bits, first, end: next, maps }),
+    tables: () => tablesOf({ claimMax, bits, first, end: next, maps }),
   };
+}
+
+/** What such a file has, at most, besides the data of its disk. */
+export function qcow2TablesLength(size: number, data: number): number {
+  const cluster = 2 ** clusterBits(size);
+  const perTable = cluster / ENTRY_LENGTH;
+  const clusters = Math.ceil(data / cluster);
+  const tables = Math.min(clusters, Math.ceil(size / cluster / perTable));
+  const l1 = Math.ceil((2 * size + CLAIM_SPARE) / cluster / perTable / perTable);
+  const total = FIRST_LENGTH_MAX + clusters + tables + l1;
+  const counts = Math.ceil(total / (cluster / REFCOUNT_LENGTH)) + 2;
+  return (FIRST_LENGTH_MAX + tables + l1 + counts) * cluster;
 }
 
 function clusterBits(size: number): number {
@@ -104,7 +131,7 @@ function ranges(
 }
 
 interface Written {
-  readonly size: number;
+  readonly claimMax: number;
   readonly bits: number;
   /** Clusters of data in the file, from `first` to before `end`. */
   readonly first: number;
@@ -112,11 +139,11 @@ interface Written {
   readonly maps: ReadonlyMap<number, Uint32Array>;
 }
 
-function tablesOf({ size, bits, first, end, maps }: Written): readonly FilePart[] {
+function tablesOf({ claimMax, bits, first, end, maps }: Written): Qcow2Tables {
   const cluster = 2 ** bits;
-  const entries = Math.ceil(size / cluster / (cluster / ENTRY_LENGTH));
+  const entries = Math.ceil(claimMax / cluster / (cluster / ENTRY_LENGTH));
   const parts: FilePart[] = [];
-  const l1 = new Uint8Array(Math.max(1, entries) * ENTRY_LENGTH);
+  const l1 = new Uint8Array(entries * ENTRY_LENGTH);
   let next = end;
   for (const [table, map] of [...maps].sort(([a], [b]) => a - b)) {
     setEntry(l1, table, next * cluster, COPIED);
@@ -127,9 +154,11 @@ function tablesOf({ size, bits, first, end, maps }: Written): readonly FilePart[
   parts.push({ at: l1At, bytes: l1 });
   next += Math.ceil(l1.length / cluster);
   const counts = refcountsOf({ cluster, first, next });
-  parts.push(...counts.parts);
-  const header = headerOf({ size, bits, l1At, entries, ...counts });
-  return [...parts, { at: 0, bytes: header }];
+  const header = (size: number): FilePart => ({
+    at: 0,
+    bytes: headerOf({ size, bits, l1At, entries, ...counts }),
+  });
+  return { parts: [...parts, ...counts.parts], header };
 }
 
 function setEntry(table: Uint8Array, number: number, at: number, flags = 0n): void {

@@ -1,7 +1,12 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'tap';
 import { decodeQcow2Header } from '../../../src/formats/image/qcow2.ts';
-import { type NewQcow2, newQcow2 } from '../../../src/formats/image/qcow2-image.ts';
+import { bytesView } from '../../../src/formats/image/bytes.ts';
+import {
+  type NewQcow2,
+  newQcow2,
+  qcow2TablesLength,
+} from '../../../src/formats/image/qcow2-image.ts';
 
 // What QEMU says of such images, and that it finds in them what was written: test/hypervisors/restores.ts.
 
@@ -30,12 +35,38 @@ test('the header comes last, and no table lies over data or what was there befor
     const image = newQcow2(size, 5 * CLUSTER);
     const data = image.place(0, 512)[0]!.at;
     const tables = image.tables();
-    equal(tables.at(-1)?.at, 0);
-    deepEqual(decodeQcow2Header(tables.at(-1)!.bytes), {
+    const header = tables.header(size);
+    equal(header.at, 0);
+    deepEqual(decodeQcow2Header(header.bytes), {
       ...{ version: 3, size, isEncrypted: false },
       ...{ backing: undefined, backingFormat: undefined, dataFile: undefined },
     });
-    for (const { at } of tables.slice(0, -1)) ok(at > data);
+    for (const { at } of tables.parts) ok(at > data);
+    // Only what it says of the size differs, and QEMU accepts no larger disk than the L1 table has room for.
+    const claimed = tables.header(image.claimMax).bytes;
+    equal(decodeQcow2Header(claimed)?.size, image.claimMax);
+    deepEqual(claimed.subarray(32), header.bytes.subarray(32));
+    const entries = bytesView(claimed).getUint32(36);
+    ok(image.claimMax / 2 ** bitsOf(image) / (2 ** bitsOf(image) / 8) <= entries);
+  }
+});
+
+test('what a file needs besides its data is known before', async () => {
+  for (const [size, step] of [
+    [512, 512],
+    [2 ** 24, CLUSTER],
+    [2 ** 34, 2 ** 30],
+    [2 ** 44, 2 ** 40],
+  ] as const) {
+    const image = newQcow2(size, 4 * CLUSTER);
+    let data = 0;
+    for (let at = 0; at < size; at += step) data += image.place(at, Math.min(step, 512))[0]!.length;
+    const clusters = Math.ceil(size / step);
+    const ends = image.tables().parts.map(({ at, bytes }) => at + bytes.length);
+    const cluster = 2 ** bitsOf(image);
+    const needed = qcow2TablesLength(size, clusters * cluster);
+    ok(data > 0 && Math.max(...ends) <= clusters * cluster + needed, `${size}`);
+    ok(needed <= clusters * cluster + 2 ** 24, `${size}`);
   }
 });
 
@@ -48,6 +79,5 @@ test('a large disk has larger clusters, so that what is remembered of it stays s
 });
 
 function bitsOf(image: NewQcow2): number {
-  const { bytes } = image.tables().at(-1)!;
-  return new DataView(bytes.buffer, bytes.byteOffset).getUint32(20);
+  return bytesView(image.tables().header(image.claimMax).bytes).getUint32(20);
 }

@@ -1,8 +1,14 @@
 import type { WritableBlockDevice } from '../../../block/block-device.ts';
 import { BlockError } from '../../../block/block-error.ts';
 import { writeLayer } from '../../../block/layer.ts';
-import { type FoundRange, newQcow2 } from '../../../formats/image/qcow2-image.ts';
+import {
+  type FilePart,
+  type FoundRange,
+  type NewQcow2,
+  newQcow2,
+} from '../../../formats/image/qcow2-image.ts';
 import { LIBVIRT_CALLS, type LibvirtVolume } from '../../../formats/wire/libvirt-calls.ts';
+import { MiB } from '../../../lib/sizes.ts';
 import { type Turns, turns } from '../../../lib/mutex.ts';
 import { HypervisorError } from '../../base/hypervisor-error.ts';
 import type { ReservedDisk } from '../../base/run-driver.ts';
@@ -73,7 +79,11 @@ function rawDevice(opened: Volume): WritableBlockDevice {
 function imageDevice(opened: Volume, length: number): WritableBlockDevice {
   const { size, volume } = opened;
   const image = newQcow2(size, length);
-  let isWhole = false;
+  let state: 'open' | 'ended' | 'whole' = 'open';
+  function requireOpen(): void {
+    if (state === 'open') return;
+    throw new BlockError('READ_ONLY', `${volume.key} is whole, and is written no longer`);
+  }
   return writeLayer(
     volume.key,
     { size, blockSize: UNIT },
@@ -85,28 +95,25 @@ function imageDevice(opened: Volume, length: number): WritableBlockDevice {
         }
       },
       async write(from, offset) {
-        requireOpen(isWhole, volume);
+        requireOpen();
         for (const { at, part } of partsOf(from, offset, image.place(offset, from.length))) {
           await upload(opened, part, at!);
         }
       },
       async zero(offset, count) {
-        requireOpen(isWhole, volume);
+        requireOpen();
         const written = image.find(offset, count).filter(({ at }) => at !== undefined);
         for (const it of written) await upload(opened, new Uint8Array(it.length), it.at!);
       },
       async flush() {
-        if (isWhole) return;
-        isWhole = true;
-        for (const { at, bytes } of image.tables()) await upload(opened, bytes, at);
-        await sync(opened);
+        if (state === 'whole') return;
+        // What has failed is done again.
+        state = 'ended';
+        await complete(opened, image);
+        state = 'whole';
       },
     },
   );
-}
-
-function requireOpen(isWhole: boolean, { key }: LibvirtVolume): void {
-  if (isWhole) throw new BlockError('READ_ONLY', `${key} is whole, and is written no longer`);
 }
 
 function partsOf(bytes: Uint8Array, offset: number, ranges: readonly FoundRange[]) {
@@ -116,11 +123,61 @@ function partsOf(bytes: Uint8Array, offset: number, ranges: readonly FoundRange[
   }));
 }
 
+async function complete(opened: Volume, image: NewQcow2): Promise<void> {
+  const { size } = opened;
+  const { parts, header } = image.tables();
+  for (const it of parts) await uploadPart(opened, it);
+  const end = Math.max(...parts.map(({ at, bytes }) => at + bytes.length));
+  const claimed = Math.min(image.claimMax, await claimedSize(opened, end));
+  await uploadPart(opened, header(claimed));
+  await sync(opened, claimed);
+  if (claimed !== size) await uploadPart(opened, header(size));
+  for (const it of parts) await requireSame(opened, it);
+  const { at, bytes } = header(size);
+  await requireSame(opened, { at, bytes: bytes.subarray(0, HEADER_FIXED) });
+}
+
+/** What QEMU does not change in a header: all that leads to data, and the features that say how it is read. */
+const HEADER_FIXED = 80;
+
+/**
+ * libvirt refuses any size below what the file takes on its medium, which is more than the disk's if that is full. Then
+ * the header claims more until all is on the medium. The true size is in the host's memory at first, as its kernel
+ * writes it a moment later: if the host loses its power before that, zeros follow the disk.
+ */
+async function claimedSize(
+  { host: { link }, volume, size, signal }: Volume,
+  end: number,
+): Promise<number> {
+  const { allocation } = await asBlock(() =>
+    link.call(LIBVIRT_CALLS.volumeInfo, { volume }, signal),
+  );
+  const known = Math.max(allocation, end);
+  const taken = known + UNCOUNTED + known / 1024;
+  return taken <= size ? size : Math.ceil(taken / UNCOUNTED) * UNCOUNTED;
+}
+
+/** The header is still to come, and file systems count some of their own, some of them later. */
+const UNCOUNTED = MiB;
+
+async function uploadPart(opened: Volume, { at, bytes }: FilePart): Promise<void> {
+  await upload(opened, bytes, at);
+}
+
+/** Data is read back by who writes it, through tables that are only in our memory: those of the file are read here. */
+async function requireSame(opened: Volume, { at, bytes }: FilePart): Promise<void> {
+  const read = new Uint8Array(bytes.length);
+  await download(opened, read, at);
+  if (Buffer.compare(read, bytes) === 0) return;
+  const where = `${at}+${bytes.length}`;
+  throw new BlockError('IO', `${opened.volume.key}: its tables read back differently at ${where}`);
+}
+
 /**
  * A stream ends with bytes in the host's memory. QEMU's own tool, which writes the size of the image again, has all of
  * the file written to its medium before it ends; and it refuses an image whose tables it cannot follow.
  */
-async function sync({ host, volume, size, signal }: Volume): Promise<void> {
+async function sync({ host, volume, signal }: Volume, capacity: number): Promise<void> {
   const { link } = host;
   await asBlock(async () => {
     const { name } = volume;
@@ -128,11 +185,7 @@ async function sync({ host, volume, size, signal }: Volume): Promise<void> {
     // libvirt reads the header that is there now.
     await link.call(LIBVIRT_CALLS.refreshPool, { pool, flags: 0 }, signal);
     const again = await link.call(LIBVIRT_CALLS.volumeByName, { pool, name }, signal);
-    await link.call(
-      LIBVIRT_CALLS.resizeVolume,
-      { volume: again, capacity: size, flags: 0 },
-      signal,
-    );
+    await link.call(LIBVIRT_CALLS.resizeVolume, { volume: again, capacity, flags: 0 }, signal);
   });
 }
 

@@ -1,4 +1,5 @@
 import { LIBVIRT_ERRORS } from '../../../formats/wire/libvirt.ts';
+import { qcow2TablesLength } from '../../../formats/image/qcow2-image.ts';
 import {
   LIBVIRT_CALLS,
   LIBVIRT_FLAGS,
@@ -74,9 +75,12 @@ async function hasFiles(
   return FILE_POOLS.test(attribute(parseXml(xml, 'pool'), 'type') ?? '');
 }
 
-/** Files grow as they are written. */
+/** Files grow as they are written, and have tables beside their data. */
 function neededFor(disks: readonly RestoredDisk[], isFile: boolean): number {
-  return disks.reduce((sum, { data, size }) => sum + (isFile ? data : size), 0);
+  return disks.reduce(
+    (sum, { data, size }) => sum + (isFile ? data + qcow2TablesLength(size, data) : size),
+    0,
+  );
 }
 
 /** How much these disks need of a pool's space, in bytes. Rejects NOT_FOUND. */
