@@ -38,7 +38,7 @@ export const lastProof = field(
 /** Shown for a machine. */
 export const newestProof = field(
   nullable(object({ point: field(word, 'ID of the recovery point'), ...outcome })),
-  'the last proof of its newest recovery point that was tried; null: none was',
+  'the last proof of its newest recovery point that was tried; null: none was tried',
 );
 
 /** 4 MiB of PNG, in Base64. */
@@ -46,8 +46,8 @@ const SCREENSHOT_MAX = 6 * 1024 * 1024;
 const CHECKS_MAX = 64;
 
 const check = object({
-  kind: field(word, 'what was looked at: boot, agent, serial, screen, port, http, script'),
-  what: field(prose, 'what was asked for: a port, a URL, a text; empty where the kind says it all'),
+  kind: field(word, 'what was checked: boot, agent, serial, screen, port, http, script'),
+  what: field(prose, 'what was asked for: a port, a URL, a text; empty if the kind says it all'),
   outcome: field(oneOf('passed', 'failed', 'not-tried'), 'how it ended'),
   afterMs: field(count, 'when it passed or was last tried, in milliseconds after the start'),
   detail: field(prose, 'what was seen'),
@@ -63,14 +63,14 @@ const shownProof = object({
   ...outcome,
   reason: field(prose, 'what was seen, and what to do'),
   accelerator: field(oneOf('kvm', 'tcg'), 'how the guest was run: by the processor, or emulated'),
-  checks: field(list(check, CHECKS_MAX), 'what was looked at'),
+  checks: field(list(check, CHECKS_MAX), 'what was checked'),
   preparedMs: field(count, 'milliseconds from the request until the guest was started'),
   bootMs: field(nullable(count), 'milliseconds from its start until it was up; null: it was not'),
-  readBytes: field(count, 'bytes that the guest read of its disks'),
-  writtenBytes: field(count, 'bytes that it wrote, which were thrown away'),
-  without: field(list(prose, MANY), 'parts of the machine that this boot did without'),
+  readBytes: field(count, 'bytes that the guest read from its disks'),
+  writtenBytes: field(count, 'bytes that it wrote, which were discarded'),
+  without: field(list(prose, MANY), 'parts of the machine that this boot did not have'),
   hasScreenshot: field(flag(), 'whether there is a screenshot'),
-  screenText: field(nullable(prose), 'the characters on the screen where it was in text mode'),
+  screenText: field(nullable(prose), 'the characters on the screen, if it was in text mode'),
 });
 export type ShownProof = Of<typeof shownProof>;
 

@@ -204,8 +204,8 @@ const read = mutation('files/read', {
 const put = mutation('files/put', {
   summary: 'Put a file of a recovery point or session into a running guest',
   description:
-    "The guest's QEMU agent writes the file, and reads it back: both are compared. It keeps its owner and rights, " +
-    'and appears when it is whole, where the agent may run programs. At most 16 MiB.',
+    "The guest's QEMU agent writes the file and reads it back, and the two are compared. If the agent may run " +
+    'programs, the file gets its owner and mode, and appears when it is complete. At most 16 MiB.',
   runs: 'service',
   changes: [],
   key: 'opens',
@@ -217,10 +217,14 @@ const put = mutation('files/put', {
     }),
     disk: field(name, 'name of the disk', { placeholder: 'DISK', names: 'disks' }),
     path: field(path, 'a file in it', { placeholder: 'PATH' }),
-    to: field(line(PATH_MAX + 512), 'where it goes: a machine, and the whole path in its guest', {
-      placeholder: 'HYPERVISOR/MACHINE:PATH',
-    }),
-    volume: field(optional(word), 'the volume that it is in, if several have the path', {
+    to: field(
+      line(PATH_MAX + 512),
+      'where it goes: a machine, and the absolute path in its guest',
+      {
+        placeholder: 'HYPERVISOR/MACHINE:PATH',
+      },
+    ),
+    volume: field(optional(word), 'the volume of the file, if several have this path', {
       placeholder: 'NAME',
     }),
     overwrite: field(withDefault(flag(), false), 'replace an existing file'),
@@ -232,7 +236,7 @@ const put = mutation('files/put', {
     size: field(count, 'its size in bytes'),
     sha256: field(word, 'its SHA-256, in hexadecimal'),
     replaced: field(flag(), 'whether it replaced another file'),
-    lost: field(list(prose, MANY), 'what could not be done besides: its owner, its rights'),
+    lost: field(list(prose, MANY), 'what could not be done: its owner, its mode'),
   }),
   cli: {
     args: ['what', 'disk', 'path'],

@@ -31,7 +31,7 @@ const finalize = mutation('session/finalize', {
   summary: "Write a session's disks to permanent storage, and end it",
   description:
     'Writes all disks, as the guest left them, to files, devices or NBD servers, reads them back and compares them. ' +
-    'Files appear when all disks are complete. Only then the session ends. If anything fails, the session is ' +
+    'Files appear when all disks are complete; only then the session ends. If anything fails, the session is ' +
     'unchanged: repeat the same command. A file that already holds the disk is left as it is.',
   runs: 'worker',
   changes: ['session'],
@@ -67,8 +67,8 @@ const finalize = mutation('session/finalize', {
     ),
     whileRunning: field(
       withDefault(flag(), false),
-      'copy the recovery point while the guest runs, report how long the rest takes, and copy what the guest wrote ' +
-        'once the session is stopped',
+      'copy the recovery point while the guest runs, report how long the rest will take, and copy what the guest ' +
+        'wrote once the session is stopped',
     ),
     overwrite: field(withDefault(flag(), false), 'replace existing files'),
     erase: field(
@@ -82,8 +82,8 @@ const finalize = mutation('session/finalize', {
     args: ['session'],
     options: { disks: { name: 'disk', form: 'name=where' } },
     notes:
-      'Shut the guest down and stop the session before, or when --while-running asks for it. Exit code 6 if data of ' +
-      'a disk is lost.',
+      'Shut the guest down and stop the session first, or, with --while-running, when the command asks for it. Exit ' +
+      'code 6 if data of a disk is lost.',
     examples: [
       'session finalize web1-3f9c2a --to /srv/images --format qcow2',
       'session finalize web1-3f9c2a --disk vda=/dev/vg/web1 --disk vdb=nbd://storage/web1-data',

@@ -233,7 +233,7 @@ const machine = object({
   id: field(word, 'the ID that the hypervisor uses for it'),
   power: field(
     oneOf('on', 'off', 'saved', 'paused', 'suspended', 'unknown'),
-    'its present state; saved: it is off, and goes on from its saved memory when it is started',
+    'its present state; saved: it is off, and continues from its saved memory when it is started',
   ),
   last: field(nullable(lastBackup), 'its newest recovery point; null: there is none'),
   proof: newestProof,
@@ -303,8 +303,7 @@ const remove = mutation('hypervisor/remove', {
   summary: 'Remove a hypervisor, and our key for it',
   description:
     'The command is refused while a schedule backs up from the hypervisor, or a session has a machine there. ' +
-    'Recovery points and the ' +
-    'machines there stay. Remove the line from authorized_keys there by hand.',
+    'Recovery points and the machines there stay. Remove the line from authorized_keys there by hand.',
   runs: 'store',
   changes: ['hypervisor'],
   remote,
@@ -312,7 +311,7 @@ const remove = mutation('hypervisor/remove', {
     hypervisor: hypervisorName,
     force: field(
       withDefault(flag(), false),
-      'even if a schedule backs up from it, or a session that was given up has left something there',
+      'even if a schedule backs up from it, or an abandoned session has left something there',
     ),
   }),
   result: object({

@@ -24,7 +24,7 @@ const RUN_MAX = 64;
 
 export const stopHow = field(
   optional(oneOf('shutdown', 'off')),
-  'how a machine on a hypervisor is stopped: shutdown asks its guest; off pulls the plug',
+  'how a machine on a hypervisor is stopped: shutdown: its guest is asked; off: it is powered off',
 );
 
 const name = line(256);
@@ -53,25 +53,26 @@ const wish = {
       ),
       [],
     ),
-    'networks for its cards; default: those of the same name',
+    'network for a card; none: not connected; default: the network of the same name',
     { placeholder: 'OLD=NEW|none' },
   ),
-  isolated: field(withDefault(flag(), false), 'connect none of its cards'),
-  powerOn: field(withDefault(flag(), false), 'start it'),
+  isolated: field(withDefault(flag(), false), 'connect no card to a network'),
+  powerOn: field(withDefault(flag(), false), 'start the machine'),
   migrate: field(
     withDefault(oneOf('auto', 'heartbeat', 'later', 'none'), 'later'),
-    'when its disks move to the hypervisor: auto: once it runs; heartbeat: once the agent of its guest answers; ' +
-      'later: by "session migrate"; none: never',
+    'when its disks migrate to the hypervisor: auto: once it runs; heartbeat: once the agent of its guest answers; ' +
+      'later: with "session migrate"; none: never',
   ),
   migrateAfter: field(
     optional(integer(1, MIGRATE_AFTER_S)),
-    'with "auto": so long after it began to run, in seconds',
+    'with "auto": how long after it began to run, in seconds',
     { placeholder: 'TIME' },
   ),
   replace: field(
     optional(oneOf('keep', 'delete')),
-    'take the place of the machine that was backed up, which has to be off, and is renamed: keep: it stays so once ' +
-      'the new one has migrated; delete: it is removed then. Discarding the session gives it back its name',
+    'replace the old machine, which has to be off; it is renamed, and gets its name back if the session is ' +
+      'discarded. Once the new one has migrated: keep: the old one stays, renamed; delete: it is removed, without ' +
+      'its disks',
   ),
 };
 
@@ -88,9 +89,9 @@ const run = mutation('session/run', {
   summary: 'Run machines on a hypervisor from recovery points',
   description:
     'Defines each machine on the hypervisor, on disks that this host serves; what its guest writes is kept here. ' +
-    'Several start one after the other, in the order of the points; one that does not start stops those after it. ' +
-    'Everything is checked before; nothing is changed while a condition is not met. The service carries the session ' +
-    'on, whatever becomes of the command.',
+    'Several machines start one after the other, in the order of the points; one that does not start stops those ' +
+    'after it. Everything is checked first: if a condition is not met, nothing is changed. The session continues in ' +
+    'the service, also if the command is interrupted.',
   runs: 'service',
   changes: ['session'],
   key: 'opens',
@@ -102,23 +103,23 @@ const run = mutation('session/run', {
     }),
     run: field(
       optional(word),
-      'also all recovery points that one backup of several machines has made: its run, as "backup show" has it',
+      'also all recovery points of this run, a backup of several machines: "backup show" has the run of a point',
       { placeholder: 'RUN' },
     ),
     ...wish,
     delay: field(
       optional(integer(0, DAY_S)),
-      'of several, each starts so long after the one before it began to run, in seconds; default: at once',
+      'of several machines: each starts this long after the one before it began to run, in seconds; default: at once',
       { placeholder: 'TIME' },
     ),
     heartbeat: field(
       optional(integer(1, DAY_S)),
-      'of several, each starts once the agent of the guest before it answers, which is waited for so long, in seconds',
+      'of several machines: each starts once the guest agent of the one before answers; how long to wait, in seconds',
       { placeholder: 'TIME' },
     ),
   }),
   result: object({
-    run: field(nullable(word), 'ID that the sessions have in common; null: it is one'),
+    run: field(nullable(word), 'ID that the sessions have in common; null: there is only one'),
     sessions: field(
       list(started, RUN_MAX),
       'the sessions, in the order in which their machines start',
@@ -134,8 +135,8 @@ const run = mutation('session/run', {
       migrateAfter: { form: 'duration' },
     },
     notes:
-      'Later: "session migrate" moves its disks to the hypervisor while it runs, "session keep" makes a recovery ' +
-      'point of it, "session discard" removes it.',
+      'To end the session: "session migrate" moves the disks to the hypervisor while the machine runs, "session ' +
+      'keep" makes a recovery point of it, "session discard" removes it.',
     examples: [
       'run web1@latest --on kvm1 --power-on',
       'run web1@latest --on kvm1 --name web1-test --isolated --power-on',
@@ -165,7 +166,10 @@ const migrate = mutation('session/migrate', {
     pool: field(optional(name), 'pool of the hypervisor; default: the one that was chosen', {
       placeholder: 'POOL',
     }),
-    cancel: field(withDefault(flag(), false), 'end the copies instead; the machine runs on'),
+    cancel: field(
+      withDefault(flag(), false),
+      'cancel the migration instead; the machine continues to run',
+    ),
   }),
   result: answer,
   cli: {
@@ -184,7 +188,7 @@ const power = mutation('session/power', {
     session,
     power: field(
       oneOf('on', 'shutdown', 'off'),
-      'on: start it; shutdown: ask its guest; off: pull the plug',
+      'on: start it; shutdown: ask its guest to shut down; off: power it off',
       { placeholder: 'on|shutdown|off' },
     ),
   }),
@@ -194,7 +198,8 @@ const power = mutation('session/power', {
 
 const retry = mutation('session/retry', {
   summary: 'Let a session that waits for a person try again',
-  description: 'The connection to its hypervisor is opened again.',
+  description:
+    'Use it once the cause is gone: "session show" has the cause. The connection to the hypervisor is opened again.',
   runs: 'service',
   changes: ['session'],
   lockdown: 'allowed',
@@ -206,13 +211,13 @@ const retry = mutation('session/retry', {
 const abandon = mutation('session/abandon', {
   summary: 'End a session whose hypervisor is lost, and give up its machine there',
   description:
-    'Only for a session that waits. What the machine wrote is lost, unless the session was being kept. What is left ' +
-    'on the hypervisor is removed once that can be reached again.',
+    'Only for a session that waits. What the guest wrote is lost, unless you enter "session keep" first. What is left ' +
+    'on the hypervisor is removed once the hypervisor can be reached again.',
   runs: 'service',
   changes: ['session'],
   request: object({
     session,
-    name: field(name, 'name of the machine that is given up, to confirm it', {
+    name: field(name, 'name of the machine there, to confirm that it is given up', {
       placeholder: 'MACHINE',
     }),
   }),
@@ -227,10 +232,10 @@ export const placedMachine = object({
   hypervisor: field(word, 'name of the hypervisor'),
   machine: field(word, 'name of the machine there'),
   id: field(nullable(word), 'the ID that the hypervisor uses for it; null: it is not there yet'),
-  goal: field(oneOf('run', 'move', 'keep', 'discard'), 'what the session is to come to'),
+  goal: field(oneOf('run', 'move', 'keep', 'discard'), 'what the session works towards'),
   power: field(
     nullable(oneOf('on', 'off', 'paused-io', 'paused', 'suspended', 'unknown')),
-    'its state; paused-io: a disk did not answer, it is resumed by itself; null: not known',
+    'its state; paused-io: a disk did not answer, and the machine is resumed automatically; null: not known',
   ),
   heartbeat: field(nullable(flag()), 'whether the agent of its guest answers; null: not known'),
   pool: field(nullable(word), 'the pool to which it migrates; null: none was chosen'),
@@ -241,7 +246,7 @@ export const placedMachine = object({
         after: field(nullable(word), 'the session whose machine starts before; null: none'),
       }),
     ),
-    'the run of several machines that it is one of; null: none',
+    'the run of several machines to which it belongs; null: none',
   ),
   disks: field(
     list(
@@ -253,7 +258,10 @@ export const placedMachine = object({
             'known',
         ),
         done: field(nullable(count), 'bytes that were copied; null: no copy is under way'),
-        total: field(nullable(count), 'bytes to copy, more as the guest writes; null: as before'),
+        total: field(
+          nullable(count),
+          'bytes to copy, which grow as the guest writes; null: no copy is under way',
+        ),
         rate: field(nullable(count), 'bytes copied per second; null: not known'),
       }),
       MANY,
@@ -265,8 +273,8 @@ export const placedMachine = object({
       object({
         reason: field(
           oneOf('away', 'busy', 'no-space', 'machine-off', 'machine-gone', 'turn', 'person'),
-          'away: the hypervisor cannot be reached; turn: another machine of its run starts before; person: one has ' +
-            'to decide',
+          'away: the hypervisor cannot be reached; turn: another machine of its run starts first; person: a person ' +
+            'has to decide',
         ),
         since: time('since when'),
         message: field(prose, 'what happened, and what to do'),

@@ -25,7 +25,7 @@ const pool = field(optional(theirs), 'pool for the disks; default: where they we
 });
 const dryRun = field(
   withDefault(flag(), false),
-  'only show what it would be, and what stands in the way',
+  'change nothing: show the result, and what stands in the way',
 );
 const outcome = {
   point: field(word, 'ID of the recovery point'),
@@ -39,9 +39,9 @@ const outcome = {
 const machine = mutation('restore/machine', {
   summary: 'Write a machine back to a hypervisor',
   description:
-    'All that stands in the way is found before anything is changed. The disks are written, read back and compared; ' +
-    'then the machine is there, whole, and off. If interrupted, the command leaves nothing. The machine keeps its ' +
-    'UUID where no other machine has it, otherwise it gets a new one.',
+    'Everything is checked before anything is changed. The disks are written, read back and compared; then the ' +
+    'machine is defined, and is off. If interrupted, the command leaves nothing. The machine keeps its UUID if no ' +
+    'other machine has it; otherwise it gets a new one.',
   runs: 'worker',
   changes: ['hypervisor'],
   key: 'opens',
@@ -65,13 +65,13 @@ const machine = mutation('restore/machine', {
           NETWORKS_MAX,
         ),
       ),
-      'another network for cards; default: the network of the same name',
+      'network for a card; none: not connected; default: the network of the same name',
       { placeholder: 'OLD=NEW|none' },
     ),
     isolated: field(withDefault(flag(), false), 'connect no card to a network'),
     replace: field(
       optional(oneOf('keep')),
-      'take the place of the machine that has its name or UUID, which must be off; keep: that one is renamed and stays',
+      'replace the machine that has its name or UUID, which must be off; keep: the old one stays, renamed',
       { placeholder: 'keep' },
     ),
     powerOn: field(withDefault(flag(), false), 'start the machine afterwards'),
@@ -79,7 +79,7 @@ const machine = mutation('restore/machine', {
   }),
   result: object({
     ...outcome,
-    machine: field(nullable(prose), 'its name there; null: nothing is known of the machine'),
+    machine: field(nullable(prose), 'its name there; null: not known'),
     id: field(nullable(word), 'its UUID there'),
     started: field(flag(), 'whether it was started'),
     replaced: field(nullable(prose), 'the name that the replaced machine has now; null: none was'),
@@ -110,8 +110,8 @@ const machine = mutation('restore/machine', {
 const machineDisk = mutation('restore/machine-disk', {
   summary: 'Write a disk into a pool of a hypervisor',
   description:
-    'The written data is read back and compared. The disk can be attached to a machine there, while it runs too. If ' +
-    'interrupted, the command leaves nothing.',
+    'The written data is read back and compared. The disk can be attached to a machine there, also while the machine ' +
+    'runs. If interrupted, the command leaves nothing.',
   runs: 'worker',
   changes: ['hypervisor'],
   key: 'opens',
@@ -123,7 +123,7 @@ const machineDisk = mutation('restore/machine-disk', {
     disk: field(name, 'name of the disk', { placeholder: 'DISK', names: 'disks' }),
     to,
     pool,
-    attachTo: field(optional(theirs), 'name or ID of a machine there that gets it as a disk', {
+    attachTo: field(optional(theirs), 'name or ID of a machine there: the disk is attached to it', {
       placeholder: 'MACHINE',
     }),
     dryRun,
@@ -131,8 +131,11 @@ const machineDisk = mutation('restore/machine-disk', {
   result: object({
     ...outcome,
     disk: field(word, 'name of the disk'),
-    size: field(nullable(count), 'its size in bytes; null: it was not written now'),
-    source: field(nullable(prose), 'where it is on the hypervisor; null: it was not written now'),
+    size: field(nullable(count), 'its size in bytes; null: this command did not write it'),
+    source: field(
+      nullable(prose),
+      'where it is on the hypervisor; null: this command did not write it',
+    ),
     writtenBytes: field(count, 'bytes that were written'),
     machine: field(nullable(prose), 'the machine that has it; null: none'),
     target: field(nullable(word), 'name of the disk in that machine; null: none'),

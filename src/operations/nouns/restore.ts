@@ -57,8 +57,8 @@ const images = mutation('restore/images', {
     'Writes MACHINE-DISK.FORMAT for each disk, a libvirt domain MACHINE.xml, for VMDK images MACHINE.vmx, and the ' +
     'variables of its firmware and the state of its TPM where the backup has them. The disks are read back and ' +
     'compared, and appear when all are complete. A file that already holds what it should is left as it is: an ' +
-    'interrupted restore can be repeated. The machine is defined with a UUID of its own, and with network cards that ' +
-    'are not connected.',
+    'interrupted restore can be repeated. The definition has a UUID of its own, and network cards that are not ' +
+    'connected.',
   runs: 'worker',
   changes: [],
   key: 'opens',
@@ -80,7 +80,10 @@ const images = mutation('restore/images', {
     point: field(word, 'ID of the recovery point'),
     machine: field(word, 'name of the machine'),
     disks: writtenDisks,
-    files: field(list(prose, FILES_MAX), 'files with its definition, and what belongs to it'),
+    files: field(
+      list(prose, FILES_MAX),
+      'files with its definition, its firmware variables and its TPM state',
+    ),
   }),
   cli: {
     args: ['point'],

@@ -304,8 +304,8 @@ const resume = mutation('session/resume', {
 const attend = query('session/attend', {
   summary: 'Follow a session until it ends',
   description:
-    'Reports each line of its log, each change of its state, and how far its disks are. A session that is stopped ' +
-    'has not ended.',
+    'Reports each line of its log, each change of its state, and the progress of its disks. A session that is ' +
+    'stopped has not ended.',
   runs: 'service',
   request: object({
     session,
@@ -318,7 +318,7 @@ const attend = query('session/attend', {
     session: field(word, 'ID of the session'),
     ended: field(
       oneOf('kept', 'finalized', 'moved', 'discarded', 'stopped', 'unknown'),
-      'how it ended; moved: to its hypervisor; stopped: it can be resumed; unknown: the service did not see it',
+      'how it ended; moved: to its hypervisor; stopped: it can be resumed; unknown: the service did not see how',
     ),
   }),
   cli: {
@@ -326,7 +326,7 @@ const attend = query('session/attend', {
     options: { until: { hidden: true } },
     notes:
       'With --json each event is a line: "step" with the time, the state of the session and of its machine, and a ' +
-      'line of the log; "progress" of each disk. Exit code 0 if the session was kept or finalized, or has moved to ' +
+      'line of the log; "progress" for each disk. Exit code 0 if the session was kept or finalized, or has moved to ' +
       'its hypervisor; 1 if it was discarded. Ctrl-C ends only this command.',
     examples: ['session attend web1-3f9c2a', 'session attend web1-3f9c2a --json'],
   },
@@ -358,7 +358,10 @@ const discard = mutation('session/discard', {
   result: object({
     session: field(word, 'ID of the session'),
     discarded: field(flag(), 'whether it is gone'),
-    waits: field(nullable(prose), 'what its end waits for: it goes on by itself; null: nothing'),
+    waits: field(
+      nullable(prose),
+      'what its end waits for: it continues automatically; null: nothing',
+    ),
   }),
   cli: {
     args: ['session'],

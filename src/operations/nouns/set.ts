@@ -18,7 +18,7 @@ const setSummary = object({
   set,
   created: time('when it was created'),
   encrypted,
-  passkey: field(flag(), 'whether a person who recovers from it has to give its passkey'),
+  passkey: field(flag(), 'whether people who recover from it have to give its passkey'),
   problem: field(
     nullable(prose),
     'why nothing is read from it or written to it; null: nothing is wrong with it',
@@ -77,14 +77,14 @@ const theSet = field(name, 'name of the set', { placeholder: 'SET', names: 'sets
 const passkey = mutation('set/passkey', {
   summary: 'Set or change the passkey of a set',
   description:
-    '`secret` is the new passkey, at least 8 characters; `passkey` the present one, if there is one. From then on ' +
-    'people who run, restore or open recovery points of the set give the passkey, also where the service has the ' +
-    'key of the set. Backups, jobs and sessions that the service resumes by itself need none.',
+    '`secret` is the new passkey, at least 8 characters; `passkey` is the present one, if there is one. From then on ' +
+    'people who run, restore or open recovery points of the set have to give the passkey, also if the service has ' +
+    'the key of the set. Backups, jobs and sessions that the service resumes by itself need none.',
   runs: 'service',
   changes: ['set'],
   key: 'new',
   passkey: 'asked',
-  remote: { denied: 'another passkey would keep people from recovering' },
+  remote: { denied: 'a changed passkey would keep people from recovering' },
   request: object({ set: theSet }),
   result: object({ set, passkey: field(flag(), 'true') }),
 });
@@ -97,7 +97,7 @@ const removePasskey = mutation('set/remove-passkey', {
   changes: ['set'],
   key: 'given',
   passkey: 'asked',
-  remote: { denied: 'a passkey protects from those who have only a token' },
+  remote: { denied: 'a passkey protects against people who have only a token' },
   request: object({ set: theSet }),
   result: object({ set, removed: field(flag(), 'whether there was one') }),
   cli: {

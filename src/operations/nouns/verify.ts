@@ -50,7 +50,7 @@ const http = text({
 const proofRequest = {
   timeout: field(
     withDefault(integer(1, SECONDS_MAX), 600),
-    'in seconds: the machine must be up, and pass all checks, within this time after its start',
+    'how long after its start the machine must be up, and pass all checks, in seconds',
     { placeholder: 'TIME', label: 'Time limit' },
   ),
   memory: field(
@@ -60,8 +60,8 @@ const proofRequest = {
   ),
   accel: field(
     withDefault(oneOf('auto', 'kvm', 'tcg'), 'auto'),
-    'kvm: the processor runs the guest; tcg: it is emulated, which is many times as slow; auto: kvm where a test ' +
-      'guest starts with it',
+    'kvm: the processor runs the guest; tcg: the processor is emulated, which is many times slower; auto: kvm if ' +
+      'a test guest starts with it',
     { label: 'Processor' },
   ),
   firmware: field(
@@ -76,12 +76,12 @@ const proofRequest = {
   ),
   port: field(
     withDefault(list(integer(1, PORT_MAX), CHECKS_MAX), []),
-    'the guest must accept connections at this TCP port',
+    'the guest must accept connections on this TCP port',
     { placeholder: 'PORT', label: 'Ports' },
   ),
   http: field(
     withDefault(list(http, CHECKS_MAX), []),
-    'a web server in the guest must answer with a status from 200 to 399; with https: any certificate will do',
+    'a web server in the guest must answer with a status from 200 to 399; https accepts any certificate',
     { placeholder: 'PORT/PATH', label: 'Web pages' },
   ),
   screen: field(
@@ -94,9 +94,9 @@ const proofRequest = {
 const boot = mutation('verify/point', {
   summary: 'Boot a recovery point in isolation, to prove that it works',
   description:
-    'Runs the machine on this box with QEMU, without a network but a private one, and throws away what it writes. ' +
-    'The recovery point is proven if the guest is up (its agent answers, or its serial line or screen shows a login) ' +
-    'and passes all checks that are asked for. The verdict, the screen and the serial log are kept with it.',
+    'Runs the machine on this box with QEMU, in a private network only, and discards what it writes. The recovery ' +
+    'point is proven if the guest is up (its agent answers, or its serial line or screen shows a login) and passes ' +
+    'all checks that were asked for. The verdict, the screen and the serial log are kept with the point.',
   runs: 'worker',
   changes: ['backup', 'verify'],
   key: 'opens',
@@ -149,7 +149,7 @@ const latest = mutation('verify/latest', {
   summary: 'Prove the latest recovery point of each machine of a set',
   description:
     'Boots them in isolation, several at once as far as memory and processors allow ("proofs" of the settings). ' +
-    'While a recovery session runs, no proof does: a boot under way is ended, and begun again afterwards.',
+    'Recovery sessions come first: when one starts, a boot under way is ended, and begun again afterwards.',
   runs: 'service',
   changes: ['verify', 'backup'],
   key: 'opens',
@@ -158,7 +158,7 @@ const latest = mutation('verify/latest', {
   job: { kind: 'verify' },
   request: object({
     set: setName,
-    machines: field(optional(list(name, MACHINES_MAX, 1)), 'only of these machines', {
+    machines: field(optional(list(name, MACHINES_MAX, 1)), 'only these machines', {
       ...{ placeholder: 'MACHINE', names: 'machines', label: 'Only machines' },
     }),
     ...proofRequest,
@@ -201,7 +201,7 @@ const capacityFigure = object({
   carries: field(count, 'the most clones that came up at once'),
   limit: field(
     oneOf('memory', 'boot', 'reads', 'asked'),
-    'what more clones would meet: memory (there is no room), boot (they did not come up, or took more than three ' +
+    'why there were no more clones: memory (none was left), boot (they did not come up, or took more than three ' +
       'times as long as one alone), reads (the slowest of 100 reads took longer than 100 ms), asked (more were not ' +
       'tried)',
   ),
@@ -210,9 +210,9 @@ const capacityFigure = object({
       object({
         clones: field(count, 'how many were booted at once'),
         up: field(count, 'how many came up'),
-        bootMs: field(count, 'milliseconds until the last one was up, or was given up'),
-        readP99Us: field(count, '99 of 100 reads took at most so long, in microseconds'),
-        readBytes: field(count, 'bytes that all read together'),
+        bootMs: field(count, 'milliseconds until the last one was up, or had failed'),
+        readP99Us: field(count, '99 of 100 reads took at most this long, in microseconds'),
+        readBytes: field(count, 'bytes that all of them read'),
       }),
       MANY,
     ),
@@ -225,7 +225,7 @@ const measure = mutation('verify/measure', {
   summary: 'Measure how many machines this box carries at once',
   description:
     'Boots clones of a recovery point in isolation, more each time, until there is no memory for more or they come ' +
-    'up too slowly. Nothing of them is kept but the figure. Half of the memory of this box is used. The service ' +
+    'up too slowly. Only the result is kept. The clones use up to half of the memory of this box. The service ' +
     'measures only while no recovery session runs.',
   runs: 'worker',
   changes: ['verify'],
@@ -248,11 +248,11 @@ const measure = mutation('verify/measure', {
 
 const capacity = query('verify/capacity', {
   summary: 'Show how many machines this box carries at once',
-  description: 'As "verify measure" found it the last time.',
+  description: 'Shows the last result of "verify measure".',
   runs: 'store',
   request: nothing,
   result: object({
-    figure: field(nullable(capacityFigure), 'what was measured; null: nothing was'),
+    figure: field(nullable(capacityFigure), 'what was measured; null: nothing was measured yet'),
   }),
   cli: { examples: ['verify capacity'] },
 });
