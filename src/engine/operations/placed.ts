@@ -76,7 +76,7 @@ export async function keepThere(
   const point = sessions.placed.of(session)?.record.keepAs;
   const waits = await sessions.placed.follow(session, options);
   if (waits) {
-    const what = `session ${session} is kept as soon as it no longer waits`;
+    const what = `session ${session} will be kept as soon as it no longer waits`;
     throw new SessionError('IMPOSSIBLE', `${what}: ${waits.message}`);
   }
   return { session, point: point!, damage: [] };
@@ -93,11 +93,17 @@ export async function refuseUsed(
   );
   if (using) {
     const what = `session ${using.record.id} has a machine on "${hypervisor}"`;
-    throw new SystemError('BUSY', `${what}: end that first (discard, keep, migrate, abandon)`);
+    throw new SystemError(
+      'BUSY',
+      `${what}: end the session first ("session migrate", "keep", "discard" or "abandon")`,
+    );
   }
   const { placed } = await service.sessions();
   const owed = placed.owed().find(({ debt }) => debt.hypervisor === hypervisor);
   if (!owed || force) return;
   const what = `what session ${owed.debt.session} has left on "${hypervisor}" is not removed there yet`;
-  throw new SystemError('BUSY', `${what}: wait until it can be reached, or --force`);
+  throw new SystemError(
+    'BUSY',
+    `${what}: wait until the hypervisor can be reached, or give --force`,
+  );
 }

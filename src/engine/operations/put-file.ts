@@ -38,7 +38,7 @@ export async function putIntoGuest(
   await using host = await connect(hypervisors, to.hypervisor, { owner: engine.store.id, signal });
   const { guests } = host;
   if (!guests) {
-    const what = `${to.hypervisor} brings no files into guests: use "files get", and the guest's network`;
+    const what = `${to.hypervisor} cannot put files into guests: use "files get", and the guest's network`;
     throw new HypervisorError('UNSUPPORTED', what);
   }
   const id = await runningMachine(host, to, signal);
@@ -82,7 +82,7 @@ async function runningMachine(
 ): Promise<MachineId> {
   const found = machineNamed(host, await host.machines(signal), machine);
   if (found.power === 'on') return found.id;
-  const what = `${hypervisor}/${machine} is ${found.power}: only the agent in a guest that runs takes files`;
+  const what = `${hypervisor}/${machine} is ${found.power}: start it, because the agent of its guest writes the file`;
   throw new HypervisorError('UNREACHABLE', what);
 }
 

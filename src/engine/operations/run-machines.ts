@@ -60,7 +60,7 @@ export async function runOn(
       made.push(await begin(sessions, { point, place }, options));
     } catch (cause) {
       if (made.length > 0) {
-        const message = `the machines before it go on: sessions ${made.join(', ')}`;
+        const message = `the machines before it continue to run: sessions ${made.join(', ')}`;
         options.report({ event: 'notice', message });
       }
       throw cause;
@@ -90,7 +90,10 @@ async function askedPoints(engine: Engine, { points, run }: Request): Promise<re
   const more = run === undefined ? [] : await pointsOfRun(engine, run);
   const all = [...named, ...more.filter((it) => !named.includes(it))];
   if (all.length > 0) return all;
-  throw new SessionError('IMPOSSIBLE', 'name a recovery point, or a backup of several: --run');
+  throw new SessionError(
+    'IMPOSSIBLE',
+    'give a recovery point, or --run with a backup of several machines',
+  );
 }
 
 interface Planned {
@@ -180,7 +183,7 @@ async function unreachedBy(
   } catch (cause) {
     if (!(cause instanceof HypervisorError)) throw cause;
     const remedy =
-      'see what the way to it needs: "holdfast hypervisor test", "holdfast hypervisor show"';
+      'check the hypervisor: "holdfast hypervisor test"; "holdfast hypervisor show" prints what it needs';
     return { level: 'blocker', code: 'data-path', message: cause.message, remedy };
   }
 }
@@ -245,6 +248,6 @@ function inTheWay(findings: readonly Finding[], hypervisor: string): SessionErro
     .map(({ disk, message, remedy }) =>
       [disk === undefined ? message : `disk ${disk}: ${message}`, remedy].join(': '),
     );
-  const what = `it cannot run on ${hypervisor}, and nothing was changed`;
+  const what = `the run on ${hypervisor} was refused, and nothing was changed`;
   return new SessionError('IMPOSSIBLE', `${what}:\n${lines.join('\n')}`);
 }

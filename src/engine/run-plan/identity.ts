@@ -50,8 +50,8 @@ function uuidFindings({ machine }: RunFacts, uuid: string): readonly Finding[] {
     {
       ...{ level: 'note', code: 'machine-id' },
       message:
-        `it gets a UUID of its own, ${uuid}: another machine has ${machine.ids.uuid}. Programs of the guest that are ` +
-        'bound to it, such as licences or cloud-init, may take it for a new machine',
+        `it gets a new UUID, ${uuid}: another machine has ${machine.ids.uuid}. Programs in the guest that are bound ` +
+        'to the UUID, such as licenses or cloud-init, may take it for a new machine',
     },
   ];
 }
@@ -67,14 +67,14 @@ function nameFindings(facts: RunFacts, { name, holder, old }: Named): readonly F
   const other = taken.find((it) => it.name === name);
   const found = { level: 'blocker', code: 'name' } as const;
   if (other) {
-    const message = `the session ${other.session} has the machine "${name}" on ${hypervisor}`;
+    const message = `session ${other.session} has a machine "${name}" on ${hypervisor}`;
     return [{ ...found, message, remedy: `choose another name: --name ${name}-2` }];
   }
   if (!holder || holder.id === old?.id) return [];
   const message = `a machine "${name}" exists on ${hypervisor} (${holder.id})`;
   const remedy = old
     ? `choose another name: --name ${name}-2`
-    : `choose another name (--name ${name}-2), or let it take that machine's place (--replace keep)`;
+    : `choose another name (--name ${name}-2), or replace that machine (--replace keep)`;
   return [{ ...found, message, remedy }];
 }
 
@@ -89,7 +89,7 @@ function replaceFindings(
   { old, original, afterwards }: Replaced,
 ): readonly Finding[] {
   if (!old) {
-    const message = `${hypervisor} no longer has the machine "${machine.from.name}": none is replaced`;
+    const message = `${hypervisor} no longer has the machine "${machine.from.name}": no machine is replaced`;
     return [{ level: 'note', code: 'source-machine', message }];
   }
   const findings: Finding[] = [];
@@ -97,23 +97,23 @@ function replaceFindings(
   if (session !== undefined) {
     findings.push({
       ...{ level: 'blocker', code: 'source-machine' },
-      message: `the machine "${old.name}" is that of the session ${session}, and cannot be replaced`,
-      remedy: `end that session ("holdfast session discard ${session}"), or run this one beside it: --name`,
+      message: `the machine "${old.name}" belongs to session ${session}, and cannot be replaced`,
+      remedy: `end that session ("holdfast session discard ${session}"), or give another name: --name`,
     });
   } else if (old.power !== 'off') {
     findings.push({
       ...{ level: 'blocker', code: 'source-machine' },
       message: `the machine "${old.name}", which is to be replaced, is ${old.power}`,
-      remedy: `shut it down on ${hypervisor}, or run the recovered one beside it: --name, without --replace`,
+      remedy: `shut it down on ${hypervisor}, or give the recovered one another name: --name, without --replace`,
     });
   }
   if (old.id !== original?.id) {
-    const message = `"${old.name}" (${old.id}) is another machine than the one that was backed up`;
+    const message = `"${old.name}" (${old.id}) is not the machine that was backed up`;
     const found = { code: 'source-machine', message } as const;
     findings.push(
       afterwards === 'keep'
-        ? { level: 'warning', ...found, remedy: 'see that it is the one that is to make room' }
-        : { level: 'blocker', ...found, remedy: 'replace it with --replace keep: it is renamed' },
+        ? { level: 'warning', ...found, remedy: 'make sure that it is the right one' }
+        : { level: 'blocker', ...found, remedy: 'use --replace keep: it is only renamed' },
     );
   }
   return findings;

@@ -37,15 +37,15 @@ function optionFindings({ migrate, migrateAfter, pool }: Wish): readonly Finding
   if (migrateAfter !== undefined && migrate !== 'auto') {
     findings.push({
       ...{ level: 'blocker', code: 'move' },
-      message: `a time was given after which it moves, and that it moves "${migrate}"`,
-      remedy: 'give one of them: --migrate auto with --migrate-after, or --migrate alone',
+      message: `--migrate-after does not go with --migrate ${migrate}`,
+      remedy: 'give --migrate auto with --migrate-after, or --migrate alone',
     });
   }
   if (pool !== undefined && migrate === 'none') {
     findings.push({
       ...{ level: 'blocker', code: 'move' },
-      message: 'a pool to move to was given, and that it does not move',
-      remedy: 'give one of them: --pool, or --migrate none',
+      message: '--pool does not go with --migrate none: its disks do not move',
+      remedy: 'give one of them',
     });
   }
   return findings;
@@ -68,13 +68,14 @@ function whenFindings(
   if (moves.kind === 'heartbeat' && machine.guest?.agent !== true) {
     findings.push({
       ...{ level: 'warning', code: 'agent' },
-      message: 'its guest had no agent: it may never say that it is up, and does not move before',
+      message:
+        'its guest had no agent when it was backed up: without one it does not migrate by itself',
       remedy:
-        'let it move after a time (--migrate auto --migrate-after SECONDS), or yourself later',
+        'let it migrate after a time (--migrate auto --migrate-after 10m), or by command (--migrate later)',
     });
   }
   if (moves.kind !== 'asked' && !wish.powerOn) {
-    const message = 'it does not move before it is started, and it is not started by itself';
+    const message = 'it does not migrate before it is started, and nothing starts it';
     findings.push({ level: 'note', code: 'move', message, remedy: 'start it: --power-on' });
   }
   return findings;

@@ -55,8 +55,8 @@ export function unknownFinding(old: string, nics: readonly DescribedNic[]): Find
   const has = nics.map((nic) => `${ownNetwork(nic)} (${nic.mac})`).join(', ') || 'none';
   return {
     ...{ level: 'blocker', code: 'network' },
-    message: `no card was in a network "${old}", nor has that address: the cards were in ${has}`,
-    remedy: 'name one of these: --network OLD=NEW',
+    message: `no card was in a network "${old}", or has that address: the cards were in ${has}`,
+    remedy: 'give one of these as OLD: --network OLD=NEW',
   };
 }
 
@@ -70,6 +70,6 @@ function missingFinding(
   return {
     ...{ level: 'blocker', code: 'network' },
     message: `${hypervisor} has no active network "${wanted}" for card ${nic.mac}`,
-    remedy: `choose: --network ${old}${others}--network ${old}=none leaves it unconnected`,
+    remedy: `choose one: --network ${old}${others}--network ${old}=none to leave it unconnected`,
   };
 }

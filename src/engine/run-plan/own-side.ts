@@ -25,7 +25,7 @@ export async function ownFindings(store: Store, machines = 1): Promise<readonly 
 const featureless: Finding = {
   ...{ level: 'blocker', code: 'store-feature' },
   message: 'this store was made by a release whose sessions have no machines on hypervisors',
-  remedy: 'upgrade it: "holdfast store upgrade"; earlier releases cannot read it any longer',
+  remedy: 'upgrade it: "holdfast store upgrade"; then earlier releases can no longer read it',
 };
 
 export function spaceFindings(left: number, machines: number): readonly Finding[] {
@@ -36,8 +36,8 @@ export function spaceFindings(left: number, machines: number): readonly Finding[
     {
       ...{ level: isTooLittle ? 'blocker' : 'warning', code: 'overlay-space' },
       message:
-        `the store has ${formatSize(left)} left for what guests write, and ${formatSize(needed)} should be free ` +
-        'for them to boot: a guest for whose writes there is no space is paused',
+        `the store has ${formatSize(left)} left for what guests write; ${formatSize(needed)} should be free for ` +
+        'them to boot: without space, writes of guests wait',
       remedy: 'make space ("holdfast store usage"), or discard sessions that are no longer needed',
     },
   ];
@@ -54,7 +54,7 @@ export function capacityFindings(
     readonly sessions: readonly SessionRecord[];
   },
 ): readonly Finding[] {
-  const remedy = 'holdfast verify measure POINT';
+  const remedy = 'measure it: "holdfast verify measure POINT"';
   const found = { code: 'capacity' } as const;
   if (!capacity) {
     const message = 'how many machines this box carries at once was not measured';
@@ -64,12 +64,12 @@ export function capacityFindings(
   const before = sessions.filter(({ phase }) => PHASES_THAT_READ.has(phase)).length;
   const carried = `this box carried ${carries} of ${machine} at once (measured ${measured.slice(0, 10)})`;
   if (before + machines <= carries) return [{ level: 'note', ...found, message: carried }];
-  const others = before === 0 ? '' : `, beside ${before} in other sessions`;
+  const others = before === 0 ? '' : `, with ${before} in other sessions`;
   return [
     {
       ...{ level: 'warning', ...found },
-      message: `${carried}, and ${machines} are to run${others}: they may be slow`,
-      remedy: `run fewer at once, or measure again: ${remedy}`,
+      message: `${carried}, and ${machines} would run${others}: they may be slow`,
+      remedy: 'run fewer at once, or measure again: "holdfast verify measure POINT"',
     },
   ];
 }

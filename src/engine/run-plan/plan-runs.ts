@@ -79,7 +79,7 @@ export function possibleRuns({ runs, findings }: PlannedRuns): readonly Placemen
 const oneName: Finding = {
   ...{ level: 'blocker', code: 'name' },
   message: 'one name was given for several machines',
-  remedy: 'leave --name out, or run them one by one',
+  remedy: 'omit --name, or run them one by one',
 };
 
 /** A name that one of the machines knows is no mistake. */
@@ -112,9 +112,9 @@ function roomFindings(
     return [
       {
         ...{ level: 'blocker', code: 'target-space' },
-        message: `the pool "${name}" has ${formatSize(free)} free, and all machines need ${formatSize(needed)}`,
+        message: `the pool "${name}" has ${formatSize(free)} free, and together they need ${formatSize(needed)}`,
         remedy:
-          'choose another pool, make space in it, or let some of them move later: --migrate later',
+          'choose another pool, make space in it, or let some of them migrate later: --migrate later',
       },
     ];
   });

@@ -50,7 +50,7 @@ export function pointFindings(
     (what): Finding => ({
       ...{ level: 'warning', code: 'recovery-point' },
       message: `the store has lost a part of the machine's configuration: ${what}`,
-      remedy: 'run it without that, or take another recovery point ("holdfast backup list")',
+      remedy: 'continue without that part, or take another recovery point ("holdfast backup list")',
     }),
   );
   if (!machine) return [...damaged, undescribed(id)];
@@ -64,7 +64,7 @@ export function pointFindings(
       (disk): Finding => ({
         ...{ level: 'blocker', code: 'recovery-point', disk },
         message:
-          'the description of the machine does not have it, so it cannot be put in its place',
+          'the description of the machine does not have this disk, so nothing says where it belongs',
         remedy: `serve the disks and attach them yourself: "holdfast recover ${id}"`,
       }),
     ),
@@ -75,7 +75,7 @@ export function pointFindings(
 function undescribed(id: string): Finding {
   return {
     ...{ level: 'blocker', code: 'recovery-point' },
-    message: `${id} has no description of its machine: it was made from images, or that part is lost`,
+    message: `${id} has no description of its machine: it was made from disk images, or that part is lost`,
     remedy: `serve the disks and attach them to a machine yourself: "holdfast recover ${id}"`,
   };
 }
@@ -90,7 +90,8 @@ function diskless(id: string): Finding {
 function bootless(disk: string): Finding {
   return {
     ...{ level: 'warning', code: 'boot-disk', disk },
-    message: 'the machine boots from it first, and it is not in the recovery point',
-    remedy: 'see that the guest starts from another disk, or take a recovery point that has it',
+    message: 'the machine boots from this disk first, and it is not in the recovery point',
+    remedy:
+      'make sure that the guest can boot from another disk, or take a recovery point that has it',
   };
 }

@@ -18,6 +18,6 @@ export async function pointsOfRun(
   const { points } = await readPlaces(store, places);
   const found = points.filter((point) => point.run === run).map(({ id }) => id);
   if (found.length > 0) return found.toReversed();
-  const advice = '"holdfast backup show POINT" shows that of a recovery point';
-  throw new CatalogError('NOT_FOUND', `no recovery point is of a run "${run}": ${advice}`);
+  const advice = '"holdfast backup show POINT" shows the run of a recovery point';
+  throw new CatalogError('NOT_FOUND', `no recovery point belongs to a run "${run}": ${advice}`);
 }

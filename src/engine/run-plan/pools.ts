@@ -51,7 +51,8 @@ export function poolFindings(
     const message = `${hypervisor} has no active pool "${pool}"`;
     return [{ level: 'blocker', code: 'target-space', message, remedy }];
   }
-  const message = 'the pool for its disks does not follow from where they were';
+  const message =
+    'its disks were not all in one pool of this hypervisor, so a pool has to be chosen';
   return [{ level, code: 'target-space', message, remedy }];
 }
 

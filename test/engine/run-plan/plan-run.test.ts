@@ -186,7 +186,7 @@ test('before several machines start, it is said how many this box was measured t
   match(enough[0]!.message, /carried 3 of web1 at once \(measured 2026-11-30\)/);
   const tooMany = capacityFindings(3, { capacity, sessions: [running, ended] });
   deepEqual(words(tooMany), ['warning capacity']);
-  match(tooMany[0]!.message, /3 are to run, beside 1 in other sessions/);
+  match(tooMany[0]!.message, /3 would run, with 1 in other sessions/);
 });
 
 test('only the space is asked for that guests really write', async () => {

@@ -11,7 +11,7 @@ test('several machines start in their order, each once the one before it runs, a
   const twice = { ...RUN, replace: undefined, points: [home.point, home.point] };
   await rejects(
     ask['session/run'](twice, options),
-    /it cannot run on kvm1, and nothing was changed/,
+    /the run on kvm1 was refused, and nothing was changed/,
   );
   deepEqual(await home.rig.sessionTraces(), []);
   const asked = { ...RUN, points: home.points, heartbeat: 300 };
@@ -36,5 +36,5 @@ test('a delay and a heartbeat contradict each other, and without a point there i
   const { ask, options } = service;
   const both = { ...RUN, points: [home.point], delay: 5, heartbeat: 5 };
   await rejects(ask['session/run'](both, options), /give one of them/);
-  await rejects(ask['session/run']({ ...RUN, points: [] }, options), /name a recovery point/);
+  await rejects(ask['session/run']({ ...RUN, points: [] }, options), /give a recovery point/);
 });

@@ -53,7 +53,7 @@ test('a machine runs on its hypervisor, is shown, and discarding puts the old on
   );
   await rejects(ask['session/stop']({ session }, options), /its machine on kvm1 needs the disks/);
   const remove = ask['hypervisor/remove']({ hypervisor: 'kvm1', force: true }, options);
-  await rejects(remove, /has a machine on "kvm1": end that first/);
+  await rejects(remove, /has a machine on "kvm1": end the session first/);
   const gone = await ask['session/discard']({ session, stop: undefined }, options);
   deepEqual(gone, { session, discarded: true, waits: null });
   deepEqual(names(home), ['web1']);
