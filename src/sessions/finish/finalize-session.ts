@@ -99,12 +99,12 @@ function requireReady({ id, phase, placement }: SessionRecord): void {
   if (phase === 'ready') return;
   const why =
     phase === 'preparing'
-      ? 'it has not run yet: discard it'
+      ? 'it has not run yet, so nothing is lost: discard it'
       : phase === 'keeping'
         ? `it is being kept: finish that with "session keep ${id}"`
         : phase === 'cleaning'
           ? `it is being discarded: finish that with "session discard ${id}"`
-          : `its machine is on hypervisor ${placement?.hypervisor}, and is moved there`;
+          : `its machine is on hypervisor ${placement?.hypervisor}: move its disks there with "session migrate ${id}"`;
   throw new SessionError('IMPOSSIBLE', `session ${id} cannot be finalized: ${why}`);
 }
 

@@ -65,7 +65,7 @@ async function abandon(
 ): Promise<void> {
   const { plan, hypervisor, machine, aside, disks } = placementOf(record);
   if (typed !== plan.name) {
-    const what = `"${typed}" is not the name of its machine, which is given up: "${plan.name}"`;
+    const what = `"${typed}" is not the name of its machine: to give it up, give the name "${plan.name}"`;
     throw new SessionError('IMPOSSIBLE', `session ${record.id}: ${what}`);
   }
   // While its disks move, one may be there that was not seen there yet.
@@ -82,12 +82,12 @@ const stopOf = ({ stop }: { readonly stop?: StopHow }): Partial<Placement> =>
 function poolFor(record: SessionRecord, asked: string | undefined): Partial<Placement> {
   const { pool, disks } = placementOf(record);
   if (asked === undefined && pool === undefined) {
-    const what = 'no pool was chosen to move its disks to: give one';
+    const what = 'no pool was chosen for its disks: give one (--pool)';
     throw new SessionError('IMPOSSIBLE', `session ${record.id}: ${what}`);
   }
   if (asked === undefined || asked === pool) return {};
   if (disks.some(({ reserved }) => reserved !== undefined)) {
-    const what = `its disks are reserved in pool "${pool}" already`;
+    const what = `its disks are already reserved in the pool "${pool}": omit --pool`;
     throw new SessionError('IMPOSSIBLE', `session ${record.id}: ${what}`);
   }
   return { pool: asked };

@@ -67,9 +67,9 @@ type Cell = To | string | ((goal: PlacementGoal) => To | string);
 
 const SAME: To = { to: 'same' };
 const NEVER = 'nothing of that kind was under way';
-const NOTHING = 'nothing of it is on the hypervisor: discard it';
+const NOTHING = 'nothing of it is on the hypervisor: use "session discard"';
 const MOVED =
-  'its machine has begun to move to the disks of the hypervisor, which can only be completed';
+  'its machine has begun to move to disks of the hypervisor, and the move can only be completed';
 const WITHDRAWN = 'its machine is being withdrawn';
 const ENDING = 'it is being ended';
 const STAYS = 'its machine stays where it is, and is no longer part of the session';
@@ -111,7 +111,7 @@ const TABLE = {
   },
   pivoting: {
     ...{ done: { to: 'settling' }, undone: { to: 'copying' }, ...ONLY_FORWARD, move: SAME },
-    power: 'its disks are moving at this moment: repeat that in a minute',
+    power: 'its disks are moving at this moment: repeat the command in a minute',
     ...{ abandon: abandoned, retry: SAME },
   },
   settling: {
@@ -125,7 +125,7 @@ const TABLE = {
   withdrawing: {
     done: (goal) => ({ to: goal === 'keep' ? 'keeping' : 'cleaning' }),
     ...{ undone: NEVER, ...WITHDRAW, move: WITHDRAWN, 'cancel-move': WITHDRAWN },
-    power: `${WITHDRAWN}: to switch it off, repeat the command that withdraws it`,
+    power: `${WITHDRAWN}: to power it off, repeat "session keep" or "session discard" with --stop off`,
     ...{ abandon: abandoned, retry: SAME },
   },
   keeping: {
@@ -147,7 +147,7 @@ export function afterEvent(state: PlacedState, event: PlacedEvent): Next {
     return { kind: 'refused', why: MOVED };
   }
   if (event === 'abandon' && !isWaiting) {
-    const why = 'it waits for nothing: discard it, so that its machine is withdrawn';
+    const why = 'it does not wait: use "session discard", which also removes its machine';
     return { kind: 'refused', why };
   }
   const cell: Cell = TABLE[phase][event];
@@ -168,14 +168,14 @@ type SeenCell = 'continue' | To | { readonly reason: WaitReason; readonly why: s
 const GONE = {
   reason: 'machine-gone',
   why:
-    'the hypervisor no longer has its machine: what it wrote is safe here. Keep the session, or discard it; if the ' +
-    'machine is put back there, the session continues',
+    'the hypervisor no longer has its machine. What the machine wrote is safe here: keep the session, or discard it. ' +
+    'If the machine is put back there, the session continues',
 } as const;
 const FOREIGN = {
   reason: 'person',
   why:
-    "its machine uses disks of the session, but is no longer marked as the session's: a person changed it. Remove " +
-    'that machine or its disks on the hypervisor, and let the session try again',
+    "its machine uses disks of the session, but no longer has the session's mark: a person changed it. Remove that " +
+    'machine or its disks on the hypervisor, then "holdfast session retry"',
 } as const;
 /** The UUID alone proves nothing: a person, or a restore, may have defined the old machine again. */
 const STRANGER = {
@@ -188,14 +188,14 @@ const STRANGER = {
 const MOVED_BACK = {
   reason: 'person',
   why:
-    'its machine uses disks of the session again, although it had moved: move them to the hypervisor again there, ' +
-    'and let the session try again',
+    'its machine uses disks of the session again, although they had moved: move them to the hypervisor again there, ' +
+    'then "holdfast session retry"',
 } as const;
 const LOST = {
   reason: 'person',
   why:
-    'the hypervisor no longer has its machine, which had moved there: put it back there and let the session try ' +
-    'again, or abandon the session',
+    'the hypervisor no longer has its machine, which had moved there: put it back there, then "holdfast session ' +
+    'retry"; or give it up: "holdfast session abandon"',
 } as const;
 const SETTLE: To = { to: 'settling', goal: 'move' };
 const COPY: To = { to: 'copying', goal: 'move' };

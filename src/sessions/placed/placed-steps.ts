@@ -138,7 +138,7 @@ export async function isWoken({
 }: StepContext): Promise<boolean> {
   if (!machine || !look.isThere || look.power !== 'paused-io') return false;
   await driver.start(machine, signal);
-  world.shown.log('its machine runs again: its disks had not answered');
+  world.shown.log('resumed its machine, which was paused because its disks did not answer');
   return true;
 }
 
@@ -150,7 +150,7 @@ async function endCopies({ world, driver, machine, look, signal }: StepContext):
   const moves = Object.values(await driver.moving(machine, signal));
   if (!moves.some(({ state }) => state === 'copying' || state === 'ready')) return false;
   await driver.cancelMove(machine, signal);
-  world.shown.log('ended the copies of its disks');
+  world.shown.log('canceled the copies of its disks');
   return true;
 }
 
@@ -162,7 +162,8 @@ export async function copy(context: StepContext): Promise<StepResult> {
   if (!machine || !look.isThere) return { kind: 'later', ms: BUSY_POLL_MS };
   if (await isWoken(context)) return AGAIN;
   if (look.power === 'off' || look.power === 'suspended') {
-    const message = 'its machine is off: it moves only while it runs. Start it, or cancel the move';
+    const message =
+      'its machine is off, and can migrate only while it runs. Start it ("session power"), or cancel the migration';
     return { kind: 'wait', reason: 'machine-off', message, ms: BUSY_POLL_MS };
   }
   const moving = await driver.moving(machine, signal);
@@ -175,11 +176,11 @@ export async function copy(context: StepContext): Promise<StepResult> {
   const reserved = await reserveDisks(context);
   if (reserved.length === 0) {
     const message =
-      'no pool was chosen to move its disks to: give one, with the command that moves it';
+      'no pool was chosen for its disks: give one, "holdfast session migrate SESSION --pool POOL"';
     return { kind: 'wait', reason: 'person', message, ms: IDLE_POLL_MS };
   }
   if (lost.failure !== undefined || memory.hasBegunCopy) {
-    const tooOften = await countLost(world, lost.failure ?? 'it ended without a reason');
+    const tooOften = await countLost(world, lost.failure ?? 'the hypervisor gave no reason');
     if (tooOften) return tooOften;
   }
   await driver.move(machine, reserved, signal);
@@ -190,13 +191,13 @@ export async function copy(context: StepContext): Promise<StepResult> {
 
 async function countLost(world: PlacedWorld, failure: string): Promise<StepResult | undefined> {
   const { lostCopies, disks } = placementOf(world.journal.record);
-  const message = `the copy of its disks has ended ${lostCopies + 1} times before it was complete: ${failure}`;
+  const message = `the copy of its disks has failed ${lostCopies + 1} times: ${failure}`;
   world.shown.log(message);
   if (lostCopies < LOST_COPIES_MAX) {
     await changePlacement(world, { lostCopies: lostCopies + 1 });
     return undefined;
   }
-  const advice = 'Its machine runs on; once the cause is mended, move it again';
+  const advice = 'Its machine continues to run. Once the cause is gone: "holdfast session migrate"';
   const why = `${message}. ${advice}`;
   // Where a disk has moved already, there is no way back to what was.
   if (disks.some(({ pivoted }) => pivoted)) {
@@ -212,7 +213,7 @@ export async function pivot(context: StepContext): Promise<StepResult> {
   if (await isWoken(context)) return AGAIN;
   const moves = Object.values(await driver.moving(machine, signal));
   if (!moves.every(isThere)) {
-    return { kind: 'undone', why: 'a copy of its disks has ended before they moved' };
+    return { kind: 'undone', why: 'a copy of its disks ended before they had moved' };
   }
   await driver.pivot(machine, signal);
   world.shown.log('its disks have moved to the hypervisor');
@@ -226,7 +227,7 @@ export async function settle(context: StepContext): Promise<StepResult> {
   if (look.isThere && look.session === undefined) return DONE;
   const { record } = world.journal;
   await driver.settle(machine!, await world.plan(record, signal), signal);
-  world.shown.log("its machine is the hypervisor's own");
+  world.shown.log('its machine now belongs to the hypervisor alone');
   return AGAIN;
 }
 
@@ -254,7 +255,7 @@ async function endReplaced(
     try {
       const disks = await driver.removeAside(aside, id, signal);
       const where = disks.length === 0 ? '' : `; its disks are still there: ${disks.join(', ')}`;
-      return world.shown.log(`removed the machine that it has replaced${where}`);
+      return world.shown.log(`removed the machine that it replaced${where}`);
     } catch (cause) {
       // Used by a person, or refused, as for snapshots: what is left of the session is only the mark.
       if (!(cause instanceof HypervisorError) || cause.code === 'UNREACHABLE') throw cause;
@@ -274,7 +275,7 @@ async function endAside(
     await end(aside);
   } catch (cause) {
     if (!(cause instanceof HypervisorError) || cause.code !== 'NOT_FOUND') throw cause;
-    world.shown.log(`machine ${aside}, which was set aside, was removed in the meantime`);
+    world.shown.log(`the machine that it replaced (${aside}) was removed in the meantime`);
   }
   await changePlacement(world, { aside: undefined });
 }
@@ -316,7 +317,7 @@ async function stop(context: StepContext): Promise<StepResult> {
   const how = placementOf(world.journal.record).stop;
   if (how === 'off') {
     await driver.stop(machine!, how, signal);
-    world.shown.log('switched its machine off');
+    world.shown.log('powered its machine off');
     return AGAIN;
   }
   // A guest that waits for its disks hears nothing.
@@ -330,7 +331,7 @@ async function stop(context: StepContext): Promise<StepResult> {
   const state = look.isThere && look.power !== 'on' ? ` (it is ${look.power})` : '';
   return {
     ...{ kind: 'wait', reason: 'machine-off', ms: BUSY_POLL_MS },
-    message: `its guest was asked to shut down${state}. To switch its machine off, say so with the same command`,
+    message: `its guest was asked to shut down${state}. To power it off, repeat the command with --stop off`,
   };
 }
 

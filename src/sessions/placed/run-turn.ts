@@ -60,7 +60,8 @@ const hasMoved = ({ phase }: SessionRecord, { goal }: Placement): boolean =>
   goal === 'move' && (phase === 'leaving' || phase === 'cleaning');
 
 function stopped(what: string): Turn {
-  const advice = 'To start it none the less, let the session try again; or discard it';
+  const advice =
+    'To start this machine nevertheless: "holdfast session retry"; otherwise discard the session';
   return { kind: 'stopped', message: `${what}. ${advice}` };
 }
 
@@ -72,10 +73,12 @@ function failureOf(
   { waits, firstOn }: Placement,
   { gap, now }: { readonly gap: RunPart['gap']; readonly now: Date },
 ): string | undefined {
-  if (ENDING.has(phase)) return 'is withdrawn';
+  if (ENDING.has(phase)) return 'was withdrawn';
   const isStuck = waits?.reason === 'person' || waits?.reason === 'machine-gone';
   if (isStuck && firstOn === undefined) return `has not started: ${waits.message}`;
   if (gap.kind === 'delay' || firstOn === undefined) return undefined;
   const late = now.getTime() - Date.parse(firstOn) > gap.seconds * 1000;
-  return late ? `runs, but its guest's agent has not answered for ${gap.seconds} s` : undefined;
+  return late
+    ? `runs, but the agent of its guest did not answer within ${gap.seconds} s`
+    : undefined;
 }

@@ -139,7 +139,10 @@ test('each card whose network the host lacks is found, with the networks that it
   const { plan, words, findings } = decided({}, { places, machine: elsewhere });
   deepEqual(words, ['blocker network', 'blocker network']);
   deepEqual(plan.networks, {});
-  match(findings[0]!.remedy!, /--network lan=NEW, where NEW is dmz, bridge:NAME .*lan=none to leave/);
+  match(
+    findings[0]!.remedy!,
+    /--network lan=NEW, where NEW is dmz, bridge:NAME .*lan=none to leave/,
+  );
   // No hypervisor lists its bridges: a person may say that one is there.
   const said = decided({ networks: { br0: 'bridge:br1' } }, { machine: elsewhere });
   deepEqual(said.plan.networks['52:54:00:00:00:02'], 'bridge:br1');

@@ -180,7 +180,10 @@ test('before several machines start, it is said how many this box was measured t
   const running = placedRecord('running');
   const ended = placedRecord('cleaning');
   const none = capacityFindings(2, { capacity: undefined, sessions: [] });
-  deepEqual([words(none), none[0]!.remedy], [['note capacity'], 'holdfast verify measure POINT']);
+  deepEqual(
+    [words(none), none[0]!.remedy],
+    [['note capacity'], 'measure it: "holdfast verify measure POINT"'],
+  );
   const enough = capacityFindings(2, { capacity, sessions: [running, ended] });
   deepEqual(words(enough), ['note capacity']);
   match(enough[0]!.message, /carried 3 of web1 at once \(measured 2026-11-30\)/);

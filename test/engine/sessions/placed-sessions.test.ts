@@ -171,7 +171,7 @@ test('what was given up while the hypervisor was away is removed there once it i
     const { ask, options } = service;
     const { session } = await run(home, service);
     const abandon = (name: string) => ask['session/abandon']({ session, name }, options);
-    await rejects(abandon('web1'), /it waits for nothing/);
+    await rejects(abandon('web1'), /it does not wait/);
     await home.rig.setUp(false);
     await ask['session/discard']({ session, stop: undefined }, options);
     await rejects(abandon('web2'), /"web2" is not the name of its machine/);

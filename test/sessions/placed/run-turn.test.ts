@@ -116,7 +116,7 @@ test('one that was stopped waits for a person, who lets it go on, or discards it
   equal(await rest(place, life), 'waits');
   const { waits } = placementIn(place);
   equal(waits?.reason, 'person');
-  match(waits.message, /web0-aabbcc.* is over\. To start it none the less/);
+  match(waits.message, /web0-aabbcc.* has ended\. To start this machine nevertheless/);
   await life.session.ask({ kind: 'retry' });
   while (recordOf(place).phase === 'placing') await step(life);
   equal(machineIn(place)?.power, 'on');
