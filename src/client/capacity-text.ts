@@ -5,7 +5,7 @@ import type { CapacityFigure } from '../operations/nouns/verify.ts';
 
 const LIMITS = {
   memory: 'there was no memory for more',
-  boot: 'more did not come up, or too slowly',
+  boot: 'more did not come up, or came up too slowly',
   reads: 'more had to wait too long for their disks',
   asked: 'more were not tried',
 } as const;
@@ -13,7 +13,7 @@ const LIMITS = {
 /** A sentence. */
 export function capacityText(figure: CapacityFigure | null): string {
   if (!figure) {
-    return 'How many machines this box carries at once was not measured: "holdfast verify measure POINT" does';
+    return 'How many machines this box carries at once was not measured yet: "holdfast verify measure POINT"';
   }
   const { carries, limit, machine, memoryBytes, measured, steps } = figure;
   const last = steps.findLast(({ clones, up }) => up === clones && clones <= carries);

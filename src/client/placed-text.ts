@@ -14,7 +14,7 @@ export function placedDiskText({
   total,
   rate,
 }: PlacedMachine['disks'][number]): string {
-  const words = place === null ? 'not asked for yet' : PLACES[place];
+  const words = place === null ? 'not known yet' : PLACES[place];
   if (done === null || total === null || place === 'target') return words;
   const percent = total === 0 ? 100 : Math.floor((100 * done) / total);
   const speed = rate === null ? '' : `, ${formatSize(rate)}/s`;

@@ -10,6 +10,6 @@ function putText({ machine, path, size, sha256, replaced, lost }: ResultOf<'file
   const how = replaced ? 'replaced' : 'written';
   const text = `${printable(path)} of ${machine} is ${how}: ${formatSize(size)}, read back and compared.`;
   const lines = lost.map((it) => `\n  ${printable(it)}`).join('');
-  const short = lines === '' ? '' : `\nThe agent could not do all:${lines}`;
+  const short = lines === '' ? '' : `\nNot everything was possible:${lines}`;
   return `${text}\nSHA-256 ${sha256}${short}`;
 }

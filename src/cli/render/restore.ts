@@ -20,14 +20,14 @@ type Disk = ResultOf<'restore/machine-disk'>;
 
 function machineText(result: Machine): string {
   const { point, hypervisor, machine, id, started, replaced, disks } = result;
-  const is = started ? 'runs' : 'is there, off';
+  const is = started ? 'is restored and runs' : 'is restored, and is off';
   return [
     `Machine "${machine}" (${id}) of ${point} ${is}, on ${hypervisor}`,
     ...disks.map(({ disk, source, writtenBytes }) => {
       const written = formatSize(writtenBytes);
       return `Disk ${disk} is ${source} (${written} written and verified)`;
     }),
-    ...(replaced === null ? [] : [`The machine whose place it took is now "${replaced}"`]),
+    ...(replaced === null ? [] : [`The old machine is now named "${replaced}"`]),
   ].join('\n');
 }
 
@@ -50,7 +50,7 @@ function planText(result: Machine | Disk): string {
   const { point, hypervisor, machine, pool, findings } = result;
   const as = machine === null ? '' : ` as "${machine}"`;
   const into = pool === null ? '' : `, its disks in the pool "${pool}"`;
-  const rows = findings.length === 0 ? 'nothing stands in the way' : findingsTable(findings);
+  const rows = findings.length === 0 ? 'Nothing stands in the way' : findingsTable(findings);
   return `${point} to ${hypervisor}${as}${into}\n\n${rows}`;
 }
 

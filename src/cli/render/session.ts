@@ -30,16 +30,16 @@ export const render = {
   'session/run': runText,
   'session/migrate': (answer, { cancel }) =>
     cancel
-      ? `Its disks stay where they are. ${stateText(answer)}`
-      : `Its disks move, and the session ends by itself. ${stateText(answer)}`,
+      ? `The migration is canceled. ${stateText(answer)}`
+      : `The disks migrate; then the session ends by itself. ${stateText(answer)}`,
   'session/power': stateText,
   'session/retry': stateText,
   'session/abandon': ({ session }) =>
-    `Session ${session} is given up. What is left on its hypervisor is removed once that can be reached.`,
+    `Session ${session} is abandoned. What is left on its hypervisor is removed once the hypervisor can be reached.`,
   'session/discard': ({ session, waits }) =>
     waits === null
       ? `Session ${session} is discarded.`
-      : `Session ${session} is discarded as soon as it no longer waits: ${waits}`,
+      : `Session ${session} will be discarded as soon as it no longer waits: ${waits}`,
   'session/attend': {
     text: ({ session, ended }) => `Session ${session} ${ENDS[ended]}`,
     failure: ({ session, ended }) =>
@@ -55,7 +55,7 @@ export const render = {
 const ENDS = {
   kept: 'has ended: it was kept as a recovery point.',
   finalized: 'has ended: its disks are in permanent storage.',
-  moved: 'has ended: its machine has all its disks on its hypervisor.',
+  moved: 'has ended: all disks of its machine are on its hypervisor.',
   discarded: 'has ended: it was discarded.',
   stopped: 'is stopped, and can be resumed.',
   unknown: 'has ended.',
@@ -75,8 +75,8 @@ function runText({ run, sessions, findings }: ResultOf<'session/run'>): string {
         : `Session ${session} (machine ${machine}) waits: ${waits}`,
     ),
     run === null
-      ? `How it goes on: holdfast session show ${sessions[0]!.session}`
-      : 'How they go on: holdfast session list',
+      ? `To see its progress: holdfast session show ${sessions[0]!.session}`
+      : 'To see their progress: holdfast session list',
   ].join('\n');
 }
 

@@ -56,9 +56,9 @@ function linesOf({ shown }: ProofDialog, model: Model): readonly Line[] {
   return [
     ...facts.flatMap((fact) => factLines(fact, width)),
     ...(proof.verdict === 'proven' ? [] : adviceLines(shown, width)),
-    ...titled('Its screen:', screen.map(indented)),
+    ...titled('Screen:', screen.map(indented)),
     ...titled(
-      'The end of its serial line:',
+      'End of the serial line:',
       text.map((it) => line(` ${it}`)),
     ),
   ];
@@ -72,7 +72,7 @@ function factLines([head, text]: Fact, width: number): readonly Line[] {
 function adviceLines({ machine }: ProofDialog['shown'], width: number): readonly Line[] {
   const advice =
     `Verify an older recovery point of ${machine} (v on the page Points) to find the last one that works. ` +
-    'Recover from that one until the machine is mended and backed up again.';
+    'Recover from that one until the machine is repaired and backed up again.';
   return [[], ...wrapped(advice, width).map((it) => line(` ${it}`, 'warning'))];
 }
 

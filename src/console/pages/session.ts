@@ -80,11 +80,11 @@ function migrate({ session, placed: { goal, hypervisor, pool } }: Placed): Outco
   const isMoving = goal === 'move';
   const request = { session, pool: undefined, cancel: isMoving };
   const call = { name: 'session/migrate', request } as const;
-  if (isMoving) return { title: `end the migration of ${session}`, call };
+  if (isMoving) return { title: `cancel the migration of ${session}`, call };
   return confirmation({
     title: `migrate ${session}`,
     question:
-      `Its disks move to ${hypervisor}${pool === null ? '' : `, pool ${pool}`}, while its machine runs. Then the ` +
+      `Its disks migrate to ${hypervisor}${pool === null ? '' : `, pool ${pool}`}, while its machine runs. Then the ` +
       'session ends by itself.',
     word: 'migrate',
     call,
@@ -106,7 +106,7 @@ function power({ session, placed }: Placed): Outcome {
 /** As a job: it goes on when the console is left. */
 function finalizeForm({ session }: ShownSession): FormDialog {
   return operationForm('job/create', {
-    title: `Finalize ${session}: its disks go to permanent storage, and it ends`,
+    title: `Finalize ${session}: write its disks to permanent storage, and end it`,
     does: 'start it',
     given: { kind: 'finalize', request: { session } },
     asks: ['request.to', 'request.format', 'request.disks', 'request.whileRunning'],
@@ -117,7 +117,7 @@ function finalizeForm({ session }: ShownSession): FormDialog {
         label: 'While it runs',
         note:
           'copy the recovery point while the guest runs; the log of the job says when to stop the session, and how ' +
-          'long the rest takes',
+          'long the rest will take',
       },
     },
     task: () => `finalize ${session} as a job`,

@@ -52,7 +52,7 @@ function setsBody(model: Model): readonly Line[] {
 function passkeyDialog(set: string): SecretDialog {
   return askNewSecret({
     title: `passkey of ${set}`,
-    question: `The new passkey of "${set}", which all recoveries from it need from then on:`,
+    question: `The new passkey of "${set}". All recoveries from it need the passkey from then on:`,
     min: PASSPHRASE_MIN,
     call: { name: 'set/passkey', request: { set } },
   });

@@ -18,7 +18,7 @@ export function restoreHost(name: string, host: Hypervisor): RestoreHost {
   if (run && restore) return { name, host, run, restore };
   throw new HypervisorError(
     'UNSUPPORTED',
-    `${name} is a hypervisor of a kind to which Holdfast restores nothing (${host.kind}): restore the disks to files ` +
-      '("holdfast restore disk"), or run the machine from its backup ("holdfast recover")',
+    `Holdfast cannot restore to hypervisors of this kind (${name}: ${host.kind}): restore the disks to files ` +
+      '("holdfast restore images"), or run the machine from its backup ("holdfast recover")',
   );
 }

@@ -148,7 +148,7 @@ async function powerOn(
     await restore.powerOn(uuid, signal);
   } catch (cause) {
     if (!(cause instanceof HypervisorError) || cause.code === 'UNREACHABLE') throw cause;
-    const message = `the machine "${name}" is restored, whole, and cannot be started: ${cause.message}`;
+    const message = `the machine "${name}" is completely restored, but cannot be started: ${cause.message}`;
     throw new HypervisorError('CONFLICT', message, { cause, native: cause.native });
   }
 }

@@ -117,7 +117,9 @@ async function clear(held: HeldRestores, record: RestoreRecord, { to, tell }: Ru
     await (made ? held.put({ ...record, isWhole: true }) : held.remove(record.id));
   } catch (cause) {
     if (!(cause instanceof HypervisorError) && !isTimeout(cause)) throw cause;
-    tell(`what was made on ${to.name} is removed by the next restore to it: ${cause.message}`);
+    tell(
+      `what was made on ${to.name} could not be removed, and the next restore to it will remove it: ${cause.message}`,
+    );
   }
 }
 
@@ -149,7 +151,7 @@ export function requirePossible(
   const isSpace = blockers.every(({ code }) => code === 'target-space');
   throw new HypervisorError(
     isSpace ? 'NO_SPACE' : 'CONFLICT',
-    `${what} cannot be restored, ${count} not met, and nothing was changed: ${words}`,
+    `${what} cannot be restored: ${count} not met. Nothing was changed: ${words}`,
   );
 }
 

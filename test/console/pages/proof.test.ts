@@ -63,7 +63,7 @@ test('a proof is shown with its checks, its screen and its serial line, and with
   match(driven.text(), /before +proven 3 days ago/);
   match(driven.text(), /Verify an older recovery point of web0/);
   driven.type('\u001b[F');
-  match(driven.text(), /Its screen:/);
+  match(driven.text(), /Screen:/);
   match(driven.text(), / #{40}$/m);
   match(driven.text(), /serial line:\n Kernel panic - not syncing\n \?\[2J/);
   driven.type('\u001b');

@@ -152,7 +152,7 @@ test('a guest is asked to shut down before its machine is withdrawn; off is only
   await life.session.ask({ kind: 'discard', stop: 'shutdown' });
   equal(await rest(place, life), 'over');
   ok(place.log.includes('asked its guest to shut down'));
-  ok(!place.log.includes('switched its machine off'));
+  ok(!place.log.includes('powered its machine off'));
 });
 
 test('what stands in the way before a machine is defined waits for a person, and is tried again then', async () => {

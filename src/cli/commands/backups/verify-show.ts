@@ -24,7 +24,7 @@ export const command: Command = {
       'FILE',
       'also write the screenshot to this file, which must not exist: PNG',
     ),
-    flag('serial', 'print what the guest wrote to its serial line; the end of it is kept'),
+    flag('serial', 'print the end of what the guest wrote to its serial line'),
   ],
   examples: [
     'verify show web1@latest',

@@ -4,7 +4,7 @@ import type { Command } from '../../base/command.ts';
 export const command: Command = {
   summary: 'Set or change the passkey of a set',
   about: [
-    'From then on people who run, restore or open recovery points of the set have to give its passkey, also where ' +
+    'From then on people who run, restore or open recovery points of the set have to give its passkey, also if ' +
       'the service has the key of the set. Backups, jobs and sessions that the service resumes by itself need none. ' +
       'The command asks for the new passkey twice, and first for the present one, if there is one. It has at least ' +
       '8 characters.',
