@@ -113,7 +113,7 @@ function owedThere({ owed }: Circumstances): Condition[] {
   return owed
     .filter(({ needsPerson }) => needsPerson)
     .map(({ debt: { session, hypervisor }, why }): Condition => {
-      const what = `what session ${session}, which was given up, has left on hypervisor ${hypervisor}`;
+      const what = `what session ${session}, which was abandoned, has left on hypervisor ${hypervisor}`;
       const message = `${what} could not be removed there: ${why}`;
       return { kind: 'session-waits', about: session, level: 'warning', message };
     });

@@ -31,9 +31,9 @@ export function lateProofs(jobs: readonly JobRecord[], now: Date): Condition[] {
     const { id, kind, created, request, reason } = job;
     if (kind !== 'verify' || hasEnded(job)) return [];
     if (now.getTime() - Date.parse(created) < LATE_MS) return [];
-    const why = reason ?? 'it gives way to recovery sessions, which run for that long';
+    const why = reason ?? 'recovery sessions come first, and have run for that long';
     const message =
-      `proofs of recovery points of set ${String(request['set'])} were due at ${created} and are not done: ${why}. ` +
+      `proofs of recovery points of set ${String(request['set'])} were due at ${created} and were not made: ${why}. ` +
       `"holdfast job log ${id}" shows what they wait for`;
     return [{ kind: 'proof-late', about: job.schedule ?? id, level: 'warning', message }];
   });

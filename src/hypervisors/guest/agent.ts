@@ -69,13 +69,13 @@ export async function abilitiesOf(agent: GuestAgent, signal: AbortSignal): Promi
   return { programs: false, why: 'the guest agent cannot run the programs of the guest' };
 }
 
-const WINDOWS = 'a Windows guest has other owners and rights';
+const WINDOWS = 'on Windows, files have owners and rights of another kind';
 
 /** Distributions block different commands, under different names (qemu-ga(8), Red Hat's sysconfig). */
 function allow(commands: readonly string[]): string {
   return (
-    `take ${commands.length === 1 ? 'it' : 'them'} out of "block-rpcs" (before QEMU 8: "blacklist") in ` +
-    '/etc/qemu/qemu-ga.conf of the guest, or out of what /etc/sysconfig/qemu-ga blocks, and restart ' +
+    `remove ${commands.length === 1 ? 'it' : 'them'} from "block-rpcs" (before QEMU 8: "blacklist") in ` +
+    '/etc/qemu/qemu-ga.conf of the guest, or from what /etc/sysconfig/qemu-ga blocks, and restart ' +
     'qemu-guest-agent'
   );
 }
@@ -140,7 +140,10 @@ export async function runInGuest(
     const end = read(guestEndIn, await agent.ask('guest-exec-status', { pid }, signal));
     if (end) return end;
     if (clock.monotonicMs() > until) {
-      throw new HypervisorError('FAILED', `${path} does not end in the guest: is a disk away?`);
+      throw new HypervisorError(
+        'FAILED',
+        `${path} does not end in the guest: does one of its disks not answer?`,
+      );
     }
     await clock.sleep(POLL_MS, signal);
   }

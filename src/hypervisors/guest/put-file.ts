@@ -44,7 +44,7 @@ export async function putFile(
 /** Throws UNSUPPORTED if it is too large, FAILED if the path is none. */
 function checkFile({ path, bytes }: GuestFile): void {
   if (!/^(?:\/|[A-Za-z]:[\\/])./.test(path) || /[\\/]$/.test(path) || path.includes('\0')) {
-    const what = `"${printable(path)}" is not the whole path of a file in a guest`;
+    const what = `"${printable(path)}" is not the absolute path of a file in a guest`;
     throw new HypervisorError(
       'FAILED',
       `${what}: it begins with "/", or with a drive as in "C:\\"`,
@@ -71,10 +71,11 @@ async function writeInPlace(
   } catch (cause) {
     const failed = inGuest(cause, path);
     if (!(failed instanceof HypervisorError)) throw failed;
-    const more = `${failed.message}; the file may be there in part`;
+    const more = `${failed.message}; the file may be incomplete there`;
     throw new HypervisorError(failed.code, more, { cause, native: failed.native });
   }
-  const what = 'it has the owner and the rights that the agent gives, often for everyone';
+  const what =
+    'it has the owner and the mode that the agent gives: often everyone may read and write it';
   return { replaced, lost: [`${what}: ${options.why}`] };
 }
 
@@ -108,7 +109,7 @@ function differs(at: number): HypervisorError {
   const what = 'what was read back is not what was written';
   return new HypervisorError(
     'CONFLICT',
-    `${what}, from byte ${at} on: does the guest write it too?`,
+    `${what}, from byte ${at} on: does the guest write the same file?`,
   );
 }
 
@@ -169,11 +170,11 @@ async function refuseToReplace(
 ): Promise<boolean> {
   const parent = parentOf(path) || '/';
   if (!(await isSo(agent, ['-d', parent], signal))) {
-    const advice = `there is no directory ${printable(parent)} in the guest: make it there first`;
+    const advice = `there is no directory ${printable(parent)} in the guest: create it there first`;
     throw new HypervisorError('NOT_FOUND', advice);
   }
   if (await isSo(agent, ['-d', path], signal)) {
-    const what = `${printable(path)} is a directory of the guest: give the whole path of the file`;
+    const what = `${printable(path)} is a directory of the guest: give the path of the file itself`;
     throw new HypervisorError('CONFLICT', what);
   }
   const isThere =

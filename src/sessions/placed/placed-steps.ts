@@ -259,7 +259,7 @@ async function endReplaced(
     } catch (cause) {
       // Used by a person, or refused, as for snapshots: what is left of the session is only the mark.
       if (!(cause instanceof HypervisorError) || cause.code === 'UNREACHABLE') throw cause;
-      world.shown.log(`the machine that it has replaced is not removed: ${cause.message}`);
+      world.shown.log(`the machine that it replaced is not removed: ${cause.message}`);
     }
   }
   await driver.leaveAside(aside, id, signal);

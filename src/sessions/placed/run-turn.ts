@@ -46,12 +46,12 @@ export function turnOf(
   }
   if (!placement) {
     if (from !== undefined) return NOW;
-    return stopped(`the session ${after}, whose machine was to start before, is over`);
+    return stopped(`the session ${after}, whose machine should have started first, has ended`);
   }
   const isHeard = gap.kind === 'heartbeat' && placement.firstHeartbeat !== undefined;
   if (isHeard || hasMoved(before, placement)) return NOW;
   const why = failureOf(before, placement, { gap, now });
-  if (why !== undefined) return stopped(`${name}, which was to start before, ${why}`);
+  if (why !== undefined) return stopped(`${name}, which should start first, ${why}`);
   return { kind: 'wait', ms: POLL_MS, message: `its machine starts after ${name}` };
 }
 

@@ -34,7 +34,7 @@ export async function chooseAccelerator(
   const why = (await files.stat(KVM)) ? await tried() : `this box has no ${KVM}`;
   if (why === undefined) return { accelerator: 'kvm' };
   if (asked === 'auto') return { accelerator: 'tcg', why };
-  throw new SessionError('UNSUPPORTED', `${why}: emulate the processor with --accel tcg`);
+  throw new SessionError('UNSUPPORTED', `${why}. To emulate the processor: --accel tcg`);
 
   async function tried(): Promise<string | undefined> {
     const sector = new Uint8Array(SECTOR_LENGTH);

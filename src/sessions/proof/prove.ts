@@ -81,7 +81,8 @@ async function boot(store: Store, options: ProveOptions): Promise<ProofResult> {
     directory: place.sockets,
     user,
   });
-  if (why !== undefined) without.push(`the processor's virtualization: ${why}; it is emulated`);
+  if (why !== undefined)
+    without.push(`the processor's virtualization: ${why}; the processor is emulated`);
   const firmware = await firmwareFor(store, {
     ...{ machine, directory: place.sockets, user },
     kind: asked.firmware ?? describedFirmware(machine),
@@ -185,6 +186,6 @@ function describedFirmware(machine: SessionMachine | undefined): 'bios' | 'uefi'
 function refuseForeign(machine: SessionMachine | undefined): void {
   const arch = machine?.machine?.arch;
   if (arch === undefined || arch === 'x86_64' || arch === 'i686') return;
-  const what = `the machine has processors of another kind (${arch}), which this box does not boot`;
+  const what = `the machine has processors of another kind (${arch}), which this box cannot run`;
   throw new SessionError('UNSUPPORTED', `${what}: run it on a hypervisor that has them`);
 }

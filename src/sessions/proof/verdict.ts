@@ -124,20 +124,20 @@ function verdict(state: ProofState, what: string): Verdict {
 const SENTENCES = {
   works: 'The machine boots and works: {}.',
   unhealthy:
-    'The machine boots, and {}. See why in the guest: run it with "recover --boot", or ask for other checks.',
+    'The machine boots, and {}. Find the cause in the guest ("recover --boot" runs it), or ask for other checks.',
   unclear:
     'The machine runs, but nothing says whether it works: {}, and there is no guest agent, no login on the serial ' +
-    'line and no text on the screen. Look at the screenshot, and say what to check: --port, --http or --text; ' +
-    'or install a guest agent.',
+    'line and no text on the screen. Look at the screenshot, and give a check: --port, --http or --text; or install ' +
+    'a guest agent.',
   hangs:
     'The machine hangs: {}. Compare the screenshot and the serial log with those of an older recovery point; if that ' +
-    'one boots, a change in between stops it.',
+    'one boots, a later change is the cause.',
   slow:
-    'The machine was still starting after {}: allow more with --timeout. A box without hardware virtualization ' +
+    'The machine was still starting after {}: allow more time with --timeout. A box without hardware virtualization ' +
     'emulates the processor, which takes many times as long.',
   panic:
-    'The kernel of the guest has panicked: {}. If an older recovery point boots, an update of the kernel or its ' +
-    'drivers in between is the likely cause; if none does, the machine may need a device that this boot lacks.',
+    'The kernel of the guest has panicked: {}. If an older recovery point boots, a later update of the kernel or its ' +
+    'drivers is the likely cause; if none boots, the machine may need a device that this box does not have.',
   'no-boot-device':
     'The firmware finds nothing to boot: {}. Check whether the disk with the system is in the recovery point ' +
     '("backup show"), and whether the machine boots by BIOS or UEFI (--firmware).',
@@ -145,19 +145,19 @@ const SENTENCES = {
     'The boot loader fails: {}. Its files or its configuration are missing or damaged in the guest. Repair it in a ' +
     'session ("recover --boot") with a rescue system, or use an older recovery point.',
   'file-system-check':
-    'The guest asks for a check of a file system: {}. The backup was made while the file system was damaged, or of a ' +
-    'machine that was not frozen. Check the file systems of the machine itself, and back it up again.',
+    'The guest asks for a check of a file system: {}. The file system was damaged when the backup was made, or the ' +
+    'machine was not frozen. Check the file systems of the machine itself, and back it up again.',
   emergency:
-    'The guest waits in an emergency shell: {}. Most often a disk of its fstab is not there: check whether disks ' +
+    'The guest waits in an emergency shell: {}. Most often a disk of its fstab is missing: check whether disks ' +
     'were left out of the recovery point ("backup show").',
   passphrase:
     'The guest waits for the passphrase of an encrypted disk: {}. The boot loader and the kernel work; nothing ' +
-    'behind the passphrase can be proven. To have this counted as success, name that text: --text.',
+    'behind the passphrase can be proven. To accept this as success, give that text with --text.',
   'reboot-loop':
     'The machine restarts again and again: {}. Its serial log shows where; if an older recovery point boots, a ' +
-    'change in between is the cause.',
+    'later change is the cause.',
   'powered-off':
-    'The machine has switched itself off before it was up. Its serial log shows why; some systems do so when a ' +
+    'The machine has powered itself off before it was up. Its serial log shows why; some systems do so when a ' +
     'device is missing.',
   damaged:
     'The store has lost data that this boot read: {}. Run "store check --read-data", and use another recovery point.',

@@ -63,7 +63,7 @@ test('proofs that were ordered and are not made for a day are an alarm, with the
   deepEqual([late?.kind, late?.about], ['proof-late', 'night-1-verify']);
   match(
     late!.message,
-    /set nightly were due .*gives way to recovery sessions.*job log night-1-verify/,
+    /set nightly were due .*recovery sessions come first.*job log night-1-verify/,
   );
   deepEqual(at('2026-11-30T03:00:00Z', { ...job, state: 'done' }), []);
   deepEqual(at('2026-11-30T03:00:00Z', { ...job, kind: 'backup' }), []);

@@ -111,7 +111,7 @@ test('without programs it is written under its name, and that is said with the r
   const guest = fakeGuest();
   guest.blocked.add('guest-exec');
   const { lost } = await put(guest);
-  match(lost.join(), /owner and the rights that the agent gives.*guest-exec.*block-rpcs/);
+  match(lost.join(), /owner and the mode that the agent gives.*guest-exec.*block-rpcs/);
   ok(guest.files.get(FILE.path)!.bytes.equals(BYTES));
   const windows = fakeGuest();
   windows.system = 'mswindows';
@@ -159,7 +159,7 @@ test('blocked commands are named with what to do about it', async () => {
     equal(cause.code, 'UNSUPPORTED');
     match(
       cause.message,
-      /refuses guest-file-open, guest-file-write: take them out of "block-rpcs"/,
+      /refuses guest-file-open, guest-file-write: remove them from "block-rpcs"/,
     );
     return true;
   });

@@ -22,7 +22,7 @@ export function placeFindings(host: FakeHost, plan: MachinePlan): readonly Findi
   if (machines.some(({ name }) => name === plan.name)) {
     findings.push({
       ...{ level: 'blocker', code: 'name', message: `a machine "${plan.name}" exists` },
-      remedy: 'choose another name, or let the machine be set aside',
+      remedy: 'choose another name, or replace that machine (--replace keep)',
     });
   }
   const source = machines.find(({ id }) => id === plan.machine.from.id);
@@ -33,7 +33,7 @@ export function placeFindings(host: FakeHost, plan: MachinePlan): readonly Findi
         code: 'source-machine',
         message: `machine "${source.name}" still runs`,
       },
-      remedy: 'shut it down: both have its addresses',
+      remedy: 'shut it down: both machines have its addresses',
     });
   }
   for (const [mac, network] of Object.entries(plan.networks)) {

@@ -28,15 +28,15 @@ export async function checkAttach(
   if (mark?.kind === 'made') {
     findings.push({
       ...{ level: 'blocker', code: 'busy' },
-      message: `the machine "${domain.name}" is of the session ${mark.session}, whose disks it has`,
-      remedy: 'name another machine, or finalize the session first',
+      message: `the machine "${domain.name}" runs on the disks of the session ${mark.session}`,
+      remedy: 'name another machine, or migrate this one first ("holdfast session migrate")',
     });
   }
   if (isNew && disks.length > 0) {
     findings.push({
       ...{ level: 'warning', code: 'disk-format' },
-      message: `the machine "${domain.name}" has no disk of virtio yet, and the disk will be one`,
-      remedy: 'see that the guest has the drivers of virtio',
+      message: `the machine "${domain.name}" has no virtio disk yet, and the restored disk will be one`,
+      remedy: 'make sure that the guest has virtio drivers',
     });
   }
   return findings;

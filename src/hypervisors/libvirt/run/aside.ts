@@ -24,7 +24,7 @@ interface Aside {
 export async function setAside(host: LibvirtHost, aside: Aside): Promise<void> {
   const { id, session, signal } = aside;
   const { domain, power, mark } = await present(host, id, signal);
-  if (mark?.kind === 'made') throw whose(domain, `is of the session ${mark.session}`);
+  if (mark?.kind === 'made') throw whose(domain, `belongs to the session ${mark.session}`);
   if (mark && mark.session !== session) throw heldBy(domain, mark.session);
   const to = asideName(mark?.name ?? domain.name, session);
   if (domain.name === to && mark?.checkpoints.length === 0) return;
@@ -79,7 +79,7 @@ export async function removeAside(host: LibvirtHost, aside: Aside): Promise<read
   const found = await seen(host, id, signal);
   if (!found) return [];
   const { domain, power, mark } = found;
-  if (mark?.kind !== 'aside') throw whose(domain, `is not set aside by the session ${session}`);
+  if (mark?.kind !== 'aside') throw whose(domain, `was not set aside by the session ${session}`);
   if (mark.session !== session) throw heldBy(domain, mark.session);
   if (domain.name !== asideName(mark.name, session)) {
     throw whose(domain, 'has got another name since it was set aside');
@@ -127,7 +127,7 @@ async function requireNameable(
     .join(', ');
   throw new HypervisorError(
     'UNSUPPORTED',
-    `the machine ${domain.name} has snapshots (${names}), and libvirt gives it no other name as long as it has: ` +
+    `the machine ${domain.name} has snapshots (${names}), and libvirt cannot rename it as long as it has any: ` +
       `delete them ("virsh snapshot-delete ${domain.name} NAME"), or choose another name for the recovered machine`,
   );
 }
@@ -164,7 +164,7 @@ async function rename(
       await host.link.call(LIBVIRT_CALLS.renameDomain, { domain, name: to, flags: 0 }, signal);
     } catch (cause) {
       if (!isNumber(cause, LIBVIRT_ERRORS.operationInvalid)) throw cause;
-      const message = `libvirt gives the machine ${domain.name} no other name: ${cause.message}`;
+      const message = `libvirt does not rename the machine ${domain.name}: ${cause.message}`;
       throw new HypervisorError('UNSUPPORTED', message, { cause, native: cause.native });
     }
   }

@@ -68,7 +68,7 @@ function nameFindings(others: readonly LibvirtDomain[], plan: MachinePlan): read
     return [
       {
         ...{ level: 'blocker', code: 'name', message: `a machine "${name}" exists` },
-        remedy: 'choose another name, or let that machine be set aside',
+        remedy: 'choose another name, or replace that machine (--replace keep)',
       },
     ];
   });
@@ -91,7 +91,7 @@ async function addressFindings(
           code: 'source-machine',
           message: `the machine "${name}" still runs`,
         },
-        remedy: 'shut it down: both have its addresses',
+        remedy: 'shut it down: both machines have its addresses',
       });
       continue;
     }
@@ -117,7 +117,7 @@ function networkFindings({ networks }: Places, plan: MachinePlan): readonly Find
       {
         ...{ level: 'blocker', code: 'network' },
         message: `there is no active network "${network}" for card ${mac}`,
-        remedy: `choose one of: ${networks.join(', ') || 'none is there, "virsh net-list --all"'}`,
+        remedy: `choose one of: ${networks.join(', ') || 'none is active, see "virsh net-list --all"'}`,
       },
     ];
   });
@@ -153,15 +153,14 @@ function fitFindings(fit: HostFit, { machine }: MachinePlan): readonly Finding[]
   if (isUefi && firmware.varsFile === undefined) {
     findings.push({
       ...{ level: 'warning', code: 'firmware' },
-      message:
-        'the recovery point has no variables of the firmware: boot entries are as on a new machine',
+      message: 'the recovery point has no firmware variables: boot entries are as on a new machine',
       remedy: 'if it does not boot, choose its boot loader in the menu of the firmware',
     });
   }
   if (firmware.kind === 'other') {
     findings.push({
       ...{ level: 'warning', code: 'firmware' },
-      message: `its firmware ("${firmware.name}") is not known to this release: it begins with a BIOS`,
+      message: `this release does not know its firmware ("${firmware.name}"): the machine gets a BIOS`,
       remedy: 'use the release of Holdfast that made the recovery point, or a later one',
     });
   }
@@ -174,7 +173,7 @@ function fitFindings(fit: HostFit, { machine }: MachinePlan): readonly Finding[]
   if (tpm && tpm.stateFile === undefined) {
     findings.push({
       ...{ level: 'warning', code: 'tpm' },
-      message: 'the recovery point has no state of the TPM: the machine gets a new one',
+      message: 'the recovery point does not have the state of its TPM: the machine gets a new TPM',
       remedy: 'have the recovery keys of its encrypted disks ready',
     });
   }
@@ -195,7 +194,7 @@ function deviceFindings(plan: Planned): readonly Finding[] {
             'it is not in the recovery point, and the machine starts without it',
             ...(excluded ? [excluded.detail] : []),
           ].join(': '),
-          remedy: 'see that the guest starts without it, or add the disk by hand',
+          remedy: 'make sure that the guest starts without it, or add the disk by hand',
         }),
       ),
   ];
@@ -233,7 +232,7 @@ async function pathFindings(
       findings.push({
         ...{ level: 'blocker', code: 'data-path', disk: disk.name, message: cause.message },
         remedy:
-          'see that the session runs, and that the hypervisor reaches the address it listens on',
+          'make sure that the session runs, and that the hypervisor reaches the address on which it listens',
       });
     }
   }

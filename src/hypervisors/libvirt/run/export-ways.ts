@@ -26,9 +26,9 @@ export const noTlsExports: ExportWay = {
     {
       ...{ level: 'blocker', code: 'data-path' },
       message:
-        'the hypervisor is reached through TLS, on which its machines cannot reach disks of sessions',
+        'the hypervisor is reached through TLS, and through TLS its machines cannot reach the disks of a session',
       remedy:
-        'add it by its address of SSH: "holdfast hypervisor add NAME qemu+ssh://ACCOUNT@HOST/system"',
+        'add it with its SSH address: "holdfast hypervisor add NAME qemu+ssh://ACCOUNT@HOST/system"',
     },
   ],
   urlOf: localExports.urlOf,
@@ -92,7 +92,7 @@ function keptOpen(way: Way): OpenExportWay {
     outcome = Promise.withResolvers();
     last = outcome.promise;
     onNotice(
-      `the hypervisor no longer reaches the disks, and is connected again: ${failure.message}`,
+      `the hypervisor no longer reaches the disks; the connection is made again: ${failure.message}`,
     );
   }
 
@@ -143,7 +143,7 @@ function failureHere(cause: unknown): HypervisorError | undefined {
   return new HypervisorError('FAILED', cause.message, { cause });
 }
 
-const STEPS = 'see that the steps that "holdfast hypervisor show" prints were done there';
+const STEPS = 'do the steps that "holdfast hypervisor show" prints';
 
 /** Undefined: it failed for another reason. */
 function forwardRefused(cause: HypervisorError, { ssh, there }: Way): HypervisorError | undefined {
