@@ -74,7 +74,7 @@ export async function planRun(
 /** Throws UNSUPPORTED. */
 export function runDriverOf({ run, kind }: Hypervisor, hypervisor: string): RunDriver {
   if (run) return run;
-  const message = `${hypervisor} is a hypervisor of a kind on which Holdfast runs no machines: ${kind}`;
+  const message = `Holdfast cannot run machines on hypervisors of this kind (${hypervisor}: ${kind})`;
   throw new HypervisorError('UNSUPPORTED', message);
 }
 

@@ -174,7 +174,7 @@ export function placedView(
     if (it) return it;
     const why = kept.has(id)
       ? 'it has no machine on a hypervisor'
-      : `the service does not carry it on: see "session show ${id}"`;
+      : `the service does not run it: see "session show ${id}"`;
     throw new SessionError('IMPOSSIBLE', `session ${id}: ${why}`);
   }
   return {

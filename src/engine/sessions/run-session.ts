@@ -292,7 +292,10 @@ function plansOf(store: Store, opened: PlacedParts['opened']): PlacedParts['plan
 function requireDriven({ id, placement, phase }: SessionRecord, drives: boolean): void {
   if (drives || !placement || phase === 'ready') return;
   const what = `session ${id} has a machine on hypervisor ${placement.hypervisor}`;
-  throw new SessionError('IMPOSSIBLE', `${what}: only the service continues it: start holdfastd`);
+  throw new SessionError(
+    'IMPOSSIBLE',
+    `${what}, and only the service continues it: start holdfastd`,
+  );
 }
 
 /** From now on its machine is placed on the hypervisor, also by another process that finds its journal. */
@@ -306,8 +309,9 @@ export async function place(
 }
 
 export function notUpgraded(): SessionError {
-  const what = 'this store has no sessions with a machine on a hypervisor yet';
-  return new SessionError('UNSUPPORTED', `${what}: add them to it with "holdfast store upgrade"`);
+  const what =
+    'this store was made by an earlier release, without sessions that have a machine on a hypervisor';
+  return new SessionError('UNSUPPORTED', `${what}: upgrade it with "holdfast store upgrade"`);
 }
 
 /** A session that cannot be recorded runs nevertheless: a recovery must not wait for the disk of the box. */

@@ -49,7 +49,7 @@ export function openConnections({ hypervisors, owner, onEvent }: ConnectionsOpti
       const { run } = host;
       if (!run) {
         await host[Symbol.asyncDispose]();
-        const what = `hypervisor ${hypervisor} (${host.facts.product}) runs no recovery points`;
+        const what = `Holdfast cannot run machines on hypervisor ${hypervisor} (${host.facts.product})`;
         throw new HypervisorError('UNSUPPORTED', `${what}: choose another`);
       }
       const it = { hypervisor, host, run };

@@ -117,7 +117,7 @@ export function driveSession(parts: PlacedParts, options: DriveOptions): DrivenS
         const failure = firstFailure(cause);
         if (kindOfFailure(failure) === undefined) throw cause;
         const { message } = asError(failure);
-        if (problem !== message) onLog(`cannot go on: ${message}`);
+        if (problem !== message) onLog(`cannot continue: ${message}`);
         problem = message;
         tell();
       }

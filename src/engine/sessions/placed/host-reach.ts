@@ -53,6 +53,6 @@ export function hostReach(onNotice: (message: string) => void): HostReach {
 export function servedSocket({ id, listen }: SessionRecord): ServedSocket {
   const address = parseListenAddress(listen);
   if (address.kind === 'unix') return { session: id, socket: address.path };
-  const what = `session ${id} is served at ${listen}, and hypervisors reach sockets`;
+  const what = `session ${id} is served at ${listen}, and hypervisors reach only its Unix socket`;
   throw new SessionError('IMPOSSIBLE', `${what}: resume it without an address`);
 }

@@ -33,7 +33,10 @@ export function runPlans(
     const { machine, files } = await reading;
     if (machine) return runPlanOf(record, { machine, files, disks: servedDisks(record, exports) });
     const what = `recovery point ${record.point} has no description of its machine`;
-    throw new SessionError('UNSUPPORTED', `${what}: was a part of the store lost? "store check"`);
+    throw new SessionError(
+      'UNSUPPORTED',
+      `${what}: if a part of the store was lost, "holdfast store check" lists it`,
+    );
   };
 }
 
