@@ -65,7 +65,7 @@ const wish = {
   ),
   migrateAfter: field(
     optional(integer(1, MIGRATE_AFTER_S)),
-    'with "auto": how long after it began to run (5m, 2h; in the API: seconds)',
+    'with "auto": how long after it began to run, in seconds; in commands 5m, 2h',
     { placeholder: 'TIME' },
   ),
   replace: field(
@@ -109,14 +109,14 @@ const run = mutation('session/run', {
     ...wish,
     delay: field(
       optional(integer(0, DAY_S)),
-      'of several machines: each starts this long after the one before it began to run (5m, 2h; in the API: seconds); ' +
-        'default: at once',
+      'of several machines: each starts this long after the one before it began to run, in seconds; in commands 5m, ' +
+        '2h; default: at once',
       { placeholder: 'TIME' },
     ),
     heartbeat: field(
       optional(integer(1, DAY_S)),
-      'of several machines: each starts once the guest agent of the one before answers; how long to wait for that (5m, ' +
-        '2h; in the API: seconds)',
+      'of several machines: each starts once the guest agent of the one before answers; how long to wait for that, in ' +
+        'seconds; in commands 5m, 2h',
       { placeholder: 'TIME' },
     ),
   }),
@@ -213,8 +213,8 @@ const retry = mutation('session/retry', {
 const abandon = mutation('session/abandon', {
   summary: 'End a session whose hypervisor is lost, and give up its machine there',
   description:
-    'Only for a session that waits. What the guest wrote is lost, unless you enter "session keep" first. What is left ' +
-    'on the hypervisor is removed once the hypervisor can be reached again.',
+    'Only for a session that waits. What the guest wrote is lost, unless you enter "session keep" first. What is ' +
+    'left on the hypervisor is removed once the hypervisor can be reached again.',
   runs: 'service',
   changes: ['session'],
   request: object({
