@@ -61,7 +61,7 @@ const wish = {
   migrate: field(
     withDefault(oneOf('auto', 'heartbeat', 'later', 'none'), 'later'),
     'when its disks migrate to the hypervisor: auto: once it runs; heartbeat: once the agent of its guest answers; ' +
-      'later: with "session migrate"; none: never',
+      'later: with "session migrate"; none: it is not planned',
   ),
   migrateAfter: field(
     optional(integer(1, MIGRATE_AFTER_S)),
@@ -115,8 +115,8 @@ const run = mutation('session/run', {
     ),
     heartbeat: field(
       optional(integer(1, DAY_S)),
-      'of several machines: each starts once the guest agent of the one before answers; how long to wait for that, in ' +
-        'seconds; in commands 5m, 2h',
+      'of several machines: each starts once the guest agent of the one before answers; how long to wait for that, ' +
+        'in seconds; in commands 5m, 2h',
       { placeholder: 'TIME' },
     ),
   }),
