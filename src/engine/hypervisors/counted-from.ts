@@ -80,8 +80,7 @@ function whyWhole({ parent, over }: Counting, disk: SnapshotDisk): string | unde
   const tracking = countedFrom(parent);
   if (!tracking) return disk.why ?? whyUncounted(parent);
   if (!disk.changed) return disk.why ?? 'the hypervisor does not tell its changes';
-  if (!over)
-    return `${tracking.since}, from whose moment the changes are counted, no longer exists`;
+  if (!over) return `the changes are counted since ${tracking.since}, which no longer exists`;
   const source = over.disks.find(({ name }) => name === disk.name)?.source;
   if (source === undefined || source === disk.where) return undefined;
   return `it is in ${disk.where} now, and was in ${source} when ${over.id} was made`;

@@ -75,5 +75,5 @@ test('what counts from the moment of an earlier point is read over the disks of 
   match(over.unknown!.get('vdb')!, /was in \/images\/before\.qcow2 when web1-before was made/);
   const gone = changesOver({ parent, over: undefined }, { disks });
   deepEqual([gone.since, gone.disks.size], [ID, 0]);
-  match(gone.unknown!.get('vda')!, /web1-before, from whose moment the changes are counted, no/);
+  match(gone.unknown!.get('vda')!, /counted since web1-before, which no/);
 });

@@ -156,7 +156,7 @@ test('a machine that is no longer on its hypervisor is looked for on the others'
   await hosts.get('kvm3')!.machine({ name: 'web1', disks: { vda: MiB } });
   await rejects(
     backUp({ from: ['kvm1/web1'] }),
-    /kvm3 has a machine of that name: .*--from kvm3\/web1/,
+    /a machine of that name is on kvm3: .*--from kvm3\/web1/,
   );
   equal((await backUp({ from: ['kvm3/web1'] })).points.length, 1);
 });
