@@ -121,7 +121,7 @@ test('recovery points go back to libvirt', {
     const { result, stdout } = await expectDone(holdfast(...words, '--replace', 'keep'));
     notEqual(result['id'], uuid);
     equal((await host.virsh('domuuid', result['replaced'] as string)).trim(), uuid);
-    match(stdout, /gets a UUID of its own/);
+    match(stdout, /gets a new UUID/);
     const [, vdb] = result['disks'] as { source: string }[];
     ok(vdb!.source.startsWith(join(host.directory, 'fast/')));
     await program('qemu-img', 'check', '-q', vdb!.source);
