@@ -32,7 +32,8 @@ const STEPS = {
   withdrawing: withdraw,
 } as const satisfies Record<HostPhase, (context: StepContext) => Promise<StepResult>>;
 
-const AWAY_LONGEST_MS = 600_000;
+/** Without a connection no event says that it is back. */
+const AWAY_LONGEST_MS = 60_000;
 const BUSY_MS = 5000;
 const NO_SPACE_MS = 60_000;
 const LOOK_AGAIN_MS = 15_000;
