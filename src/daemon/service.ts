@@ -249,9 +249,9 @@ function watchOver(
         feed.ended(OPERATIONS[what]);
       };
     },
-    checkAllowed(name) {
+    checkAllowed(name, request) {
       const monitor = place.found()?.monitor;
-      if (monitor) checkLockdown(monitor.lockdown, name);
+      if (monitor) checkLockdown(monitor.lockdown, name, request);
     },
   };
 }

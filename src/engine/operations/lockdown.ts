@@ -5,11 +5,17 @@ import { OPERATIONS, type OperationName, type ResultOf } from '../../operations/
 import { ownIds, type UnixPeer } from '../../sys/net/unix-peer.ts';
 
 /** Throws LOCKED for operations that change something and that no recovery needs. */
-export function checkLockdown(lockdown: Lockdown, name: OperationName): void {
+export function checkLockdown(lockdown: Lockdown, name: OperationName, request: object): void {
   const { access, lockdown: inLockdown }: Operation = OPERATIONS[name];
   if (!lockdown.state() || access === 'view' || inLockdown === 'allowed') return;
+  const asked = new Map(Object.entries(request));
+  const refused = Object.entries(inLockdown?.refused ?? {}).find(
+    ([field, value]) => asked.get(field) === value,
+  );
+  if (inLockdown && !refused) return;
+  const what = refused ? `${name} with ${refused.join(' ')}` : name;
   const advice = 'only queries, recoveries and checks are allowed until "holdfast lockdown off"';
-  throw new AlarmError('LOCKED', `the lockdown is on, and ${name} is refused: ${advice}`);
+  throw new AlarmError('LOCKED', `the lockdown is on, and ${what} is refused: ${advice}`);
 }
 
 export function showLockdown(lockdown: Lockdown): ResultOf<'lockdown/show'> {

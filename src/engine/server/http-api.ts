@@ -45,7 +45,7 @@ export interface HttpApiOptions {
   readonly checkPasskey: ((set: string, asked: AskedPasskey) => Promise<void>) | undefined;
   readonly access: (peer: UnixPeer) => Access | undefined;
   /** Throws if the operation is not allowed now, for any client. */
-  readonly checkAllowed: (name: OperationName) => void;
+  readonly checkAllowed: (name: OperationName, request: object) => void;
   /** Records that a change begins; the returned function records how it ended. */
   readonly audited: (
     ...[who, name, request]: [Caller, OperationName, JsonObject]
@@ -207,7 +207,7 @@ async function answerCall(
     if (OPERATIONS[name].access === 'change')
       ended = await audited(who, name, withoutHidden(name, request));
     // After the try was recorded.
-    checkAllowed(name);
+    checkAllowed(name, request);
     // Not before: a client without access must learn nothing about the files that a request names.
     asked = request;
     const result = await perform(handlers, name, request, {

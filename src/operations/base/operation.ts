@@ -46,7 +46,7 @@ interface Facts<W extends Runs> {
    */
   readonly passkey?: AskedPasskey;
   /** Set if it changes something, and is nevertheless allowed while the lockdown is on. */
-  readonly lockdown?: 'allowed';
+  readonly lockdown?: 'allowed' | AllowedBut;
   /** Denied to requests from other hosts, with the reason. */
   readonly remote?: { readonly denied: string };
   /** Fields of a query that only who may change things may set: what they ask for may be secret. */
@@ -63,6 +63,11 @@ interface Facts<W extends Runs> {
  * `as its job`: as for the operation that the job carries out. `for what is guarded`: only where a request sets one of
  * the guarded fields.
  */
+/** Unless one of these fields of the request has that value. */
+interface AllowedBut {
+  readonly refused: Readonly<Record<string, string>>;
+}
+
 export type AskedPasskey = 'asked' | 'not asked' | 'for what is guarded' | 'as its job';
 
 /** Whether this request needs the passkey, of an operation that is not carried out as a job. */

@@ -96,7 +96,8 @@ const run = mutation('session/run', {
   changes: ['session'],
   key: 'opens',
   passkey: 'asked',
-  lockdown: 'allowed',
+  // That removes a machine.
+  lockdown: { refused: { replace: 'delete' } },
   request: object({
     points: field(withDefault(list(point, RUN_MAX), []), 'recovery points', {
       ...{ placeholder: 'POINT', names: 'points' },

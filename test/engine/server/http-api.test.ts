@@ -166,7 +166,7 @@ test('an operation that the lockdown forbids is recorded as tried, and not done'
       { ...service, monitor: async () => ({ lockdown, persons: () => 2 }) as Monitor },
       none,
     ),
-    checkAllowed: (name) => checkLockdown(lockdown, name),
+    checkAllowed: (name, request) => checkLockdown(lockdown, name, request),
     audited: async (caller, what) => {
       const uid = 'uid' in caller ? caller.uid : caller.token;
       return async (outcome) => void tried.push(`${uid} ${what} ${outcome}`);
@@ -180,6 +180,7 @@ test('an operation that the lockdown forbids is recorded as tried, and not done'
     ['schedule/remove', { schedule: 'x' }],
     ['session/discard', { session: 'x' }],
     ['alarm/acknowledge', { alarm: 'x' }],
+    ['session/run', { points: ['x'], on: 'kvm1', replace: 'delete' }],
     ['lockdown/on', {}],
   ] as const) {
     const { text } = await ask(`/v1/${name}`, { body: JSON.stringify(body) }, guarded);
