@@ -1,5 +1,6 @@
 import { join } from 'node:path/posix';
 import { nbdUri } from '../../../block/nbd-client/nbd-uri.ts';
+import { sessionMark } from '../../../formats/store/sessions/session-uuid.ts';
 import type { Clock } from '../../../sys/base/clock.ts';
 import { SystemError } from '../../../sys/base/system-error.ts';
 import { privateDirectory } from '../../../sys/files/private-directory.ts';
@@ -46,14 +47,23 @@ const LONGEST_MS = 30_000;
 
 /** `directory`: of the host, where sshd makes the sockets. */
 export function sshExports(ssh: SshTarget, directory: string, clock: Clock): ExportWay {
-  const socketOf = ({ session }: ServedSocket): string =>
-    join(directory, `holdfast-run-${session}.nbd`);
+  const socketOf = ({ session }: ServedSocket): string => socketIn(directory, session);
   return {
     findings: [],
     urlOf: (served, disk) => nbdUri({ kind: 'unix', path: socketOf(served) }, disk, false),
     open: (served, onNotice) =>
       keptOpen({ ssh, clock, here: served.socket, there: socketOf(served), onNotice }),
   };
+}
+
+/** A longer path of a socket, in bytes, is one that the kernel does not take (unix(7), sun_path, with its NUL). */
+const SOCKET_PATH_MAX = 107;
+
+/** The same each time: the machine's definition has it. */
+function socketIn(directory: string, session: string): string {
+  const path = join(directory, `holdfast-run-${session}.nbd`);
+  if (Buffer.byteLength(path) <= SOCKET_PATH_MAX) return path;
+  return join(directory, `holdfast-run-${sessionMark(session)}.nbd`);
 }
 
 interface Way {
