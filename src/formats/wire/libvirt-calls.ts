@@ -352,6 +352,8 @@ export const LIBVIRT_FLAGS = {
     snapshots: 1 << 1,
     firmwareVariables: 1 << 2,
     checkpoints: 1 << 4,
+    /** Since libvirt 8.9; before it, the state of a TPM went with its machine. */
+    keepTpm: 1 << 6,
   },
   /** For the machine that runs, and for its next start. */
   attachDevice: { live: 1 << 0, config: 1 << 1 },

@@ -2,6 +2,7 @@ import { LIBVIRT_ERRORS, type LibvirtDomain } from '../../../formats/wire/libvir
 import { LIBVIRT_CALLS, LIBVIRT_FLAGS } from '../../../formats/wire/libvirt-calls.ts';
 import { HypervisorError } from '../../base/hypervisor-error.ts';
 import type { MachineId } from '../../base/machines.ts';
+import { all, first, parseXml } from '../../base/xml.ts';
 import { readDomain } from '../domain.ts';
 import { isNumber } from '../libvirt-error.ts';
 import type { LibvirtHost } from '../libvirt-host.ts';
@@ -90,10 +91,29 @@ export async function removeAside(host: LibvirtHost, aside: Aside): Promise<read
   const xml = await host.link.call(LIBVIRT_CALLS.domainXml, { domain, flags: 0 }, signal);
   const { managedSave, firmwareVariables, checkpoints } = LIBVIRT_FLAGS.undefineDomain;
   const flags = managedSave | firmwareVariables | checkpoints;
-  await host.link.call(LIBVIRT_CALLS.undefineDomain, { domain, flags }, signal);
+  const kept = await keepTpm(host, { domain, xml, signal });
+  await host.link.call(LIBVIRT_CALLS.undefineDomain, { domain, flags: flags | kept }, signal);
   return readDomain(xml).disks.flatMap(({ described: { source, excluded } }) =>
     source === undefined || excluded?.reason === 'removable' ? [] : [source],
   );
+}
+
+const KEEPS_TPM_SINCE = 8_009_000;
+
+/** The flag with which the state of its TPM stays: keys of its disks may be in there. Rejects CONFLICT without it. */
+async function keepTpm(
+  { link, name }: LibvirtHost,
+  {
+    domain,
+    xml,
+    signal,
+  }: { readonly domain: LibvirtDomain; readonly xml: string; readonly signal: AbortSignal },
+): Promise<number> {
+  const hasTpm = all(first(parseXml(xml, 'domain'), 'devices'), 'tpm').length > 0;
+  if (!hasTpm) return 0;
+  const version = await link.call(LIBVIRT_CALLS.libVersion, undefined, signal);
+  if (version >= KEEPS_TPM_SINCE) return LIBVIRT_FLAGS.undefineDomain.keepTpm;
+  throw whose(domain, `has a TPM, whose state libvirt on ${name} would remove with it`);
 }
 
 const asideName = (name: string, session: string): string => `${name}-replaced-${session}`;
