@@ -79,7 +79,9 @@ async function layersOf(
   const isWhole = first(disk, 'backingStore') !== undefined || last !== disk;
   const top = layers[0];
   const format = attribute(first(disk, 'driver'), 'type') ?? 'raw';
-  if (isWhole || top?.kind !== 'path' || format === 'raw') return layers;
+  if (isWhole || !top || top.kind === 'nbd' || format === 'raw') return layers;
+  // A volume that its pool names, or one on another protocol: what is below is not known.
+  if (top.kind === 'other') return [...layers, unknownLayer(looking)];
   if (isReservedFor(looking.session, basename(top.path))) return layers;
   return [...layers, ...(await hiddenLayers(host, top.path, looking))];
 }
@@ -93,6 +95,12 @@ function layerOf(of: XmlElement): Layer | undefined {
   return { kind: 'nbd', name: attribute(source, 'name') ?? '' };
 }
 
+/** It counts as ours. */
+const unknownLayer = ({ mark }: Looking): Layer => ({
+  kind: 'nbd',
+  name: mark?.disks[0]?.served ?? '',
+});
+
 /** Longer chains than this are nothing that people make. */
 const LAYERS_MAX = 64;
 
@@ -100,10 +108,11 @@ const LAYERS_MAX = 64;
 async function hiddenLayers(
   { link, withPool }: LibvirtHost,
   image: string,
-  { mark, machine, signal }: Looking,
+  looking: Looking,
 ): Promise<readonly Layer[]> {
+  const { mark, machine, signal } = looking;
   const layers: Layer[] = [];
-  const unknown: Layer = { kind: 'nbd', name: mark?.disks[0]?.served ?? '' };
+  const unknown = unknownLayer(looking);
   let path = image;
   while (layers.length < LAYERS_MAX) {
     const directory = dirname(path);
