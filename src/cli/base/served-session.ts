@@ -2,6 +2,7 @@ import { resolve } from 'node:path/posix';
 import type { GuestOptions, RecoverRequest } from '../../engine/sessions/run-session.ts';
 import type { ReadySession } from '../../operations/nouns/session.ts';
 import type { Context } from './command.ts';
+import { UsageError } from './command-errors.ts';
 import { Interrupted } from './interrupted.ts';
 import { readyText } from '../../client/ready-text.ts';
 
@@ -20,6 +21,7 @@ export async function runServed(
     tls: tls && located(tls),
     nfs,
   };
+  if (typeof how === 'object' && what.kind === 'resume') await refusePlaced(what.session, context);
   const ready: ReadySession =
     what.kind === 'point'
       ? await call('session/start', { point: what.point, whenFull: what.whenFull, ...reached })
@@ -42,6 +44,14 @@ export async function runServed(
     await bootReady(ready, { ...how, signal });
   }
   output.say(`Session ${session} can be resumed: holdfast recover --resume ${session}`);
+}
+
+/** Two guests that write to the same disks would destroy their file systems. */
+async function refusePlaced(session: string, { call }: Context): Promise<void> {
+  const { placed } = await call('session/show', { session });
+  if (!placed) return;
+  const what = `session ${session} has a machine on hypervisor ${placed.hypervisor}`;
+  throw new UsageError(`--boot: ${what}, and no second one can run on its disks: leave --boot out`);
 }
 
 /** False: the terminal has gone, and the session continues. */

@@ -33,6 +33,7 @@ import { damageNotice } from '../base/damage-notice.ts';
 import { knownPoint, notePublished } from '../points/published-points.ts';
 import { forgetSession, requireOwnSession, sessionOrder } from './orders.ts';
 import type { PlacedParts } from './placed/driven-session.ts';
+import { requireDriven } from './placed/require-driven.ts';
 import {
   type Engine,
   openPoint,
@@ -175,7 +176,8 @@ async function run(
     const { record } = await sessionStatus(store, request.what.session);
     // The point is read from the record here: a session that is refused anyway must not ask for a key.
     await requireOwnSession(memory, record);
-    requireDriven(record, options.drives === true);
+    const isElsewhere = request.listen !== undefined || tls !== undefined || nfs !== undefined;
+    requireDriven(record, { isElsewhere, drives: options.drives === true });
     set = await openSet(engine, record.set, secrets);
     point = await readPoint(store, set, record.point);
     const secured = { tls: tls !== undefined };
@@ -286,16 +288,6 @@ function plansOf(store: Store, opened: PlacedParts['opened']): PlacedParts['plan
     plans ??= import('./placed/run-plan.ts').then((it) => it.runPlans(store, opened));
     return (await plans)(record, exports);
   };
-}
-
-/** Without the steps of the service its machine would never move, nor be withdrawn. */
-function requireDriven({ id, placement, phase }: SessionRecord, drives: boolean): void {
-  if (drives || !placement || phase === 'ready') return;
-  const what = `session ${id} has a machine on hypervisor ${placement.hypervisor}`;
-  throw new SessionError(
-    'IMPOSSIBLE',
-    `${what}, and only the service continues it: start holdfastd`,
-  );
 }
 
 /** From now on its machine is placed on the hypervisor, also by another process that finds its journal. */
