@@ -191,7 +191,7 @@ function openSessions(
     ...{ secrets, onEvent, hypervisors },
     async keep(session, work) {
       const asked = { ...work, given: undefined, who: undefined };
-      await inWorker['session/keep']({ session, stop: undefined }, asked);
+      return inWorker['session/keep']({ session, stop: undefined }, asked);
     },
   });
 }

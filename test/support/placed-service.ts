@@ -10,6 +10,7 @@ import {
   sessionSupervisor,
   type SessionSupervisor,
 } from '../../src/engine/sessions/session-supervisor.ts';
+import type { KeptSession } from '../../src/operations/nouns/session.ts';
 import { namesOf } from '../../src/operations/operations.ts';
 import type { Report } from '../../src/operations/events.ts';
 import type { RequestOf } from '../../src/operations/operations.ts';
@@ -34,6 +35,8 @@ export interface PlacedHome {
   readonly points: readonly string[];
   /** What happens to each call of the fake. */
   mishap: OnCall;
+  /** Around the work of keeping a session. */
+  keeping: (work: () => Promise<KeptSession>) => Promise<KeptSession>;
   /** The service, started; sessions are resumed. `onLog`: called with each line of a session's log. */
   service(onLog?: (message: string) => void): Promise<PlacedService>;
 }
@@ -91,7 +94,10 @@ export async function placedHome(machines: readonly string[] = ['web1']): Promis
   for (const name of machines) {
     await rig.machine({ name, disks: { vda: MIB, vdb: MIB }, isOff: true });
   }
-  const it: { mishap: OnCall } = { mishap: () => undefined };
+  const it: Pick<PlacedHome, 'mishap' | 'keeping'> = {
+    mishap: () => undefined,
+    keeping: (work) => work(),
+  };
   const { hypervisors } = managedHome(() =>
     rig.connect({ onCall: (name, count) => it.mishap(name, count) }),
   );
@@ -115,6 +121,12 @@ export async function placedHome(machines: readonly string[] = ['web1']): Promis
     set mishap(next) {
       it.mishap = next;
     },
+    get keeping() {
+      return it.keeping;
+    },
+    set keeping(next) {
+      it.keeping = next;
+    },
     async service(onLog = () => {}) {
       const opened = await openEngine(home.store);
       const engine = { ...opened, store: { ...opened.store, clock: hurried(opened.store.clock) } };
@@ -129,7 +141,7 @@ export async function placedHome(machines: readonly string[] = ['web1']): Promis
         },
         async keep(session, options) {
           await using other = await openEngine(home.store);
-          await keep(other, session, options);
+          return await it.keeping(() => keep(other, session, options));
         },
       });
       await sessions.resumeAll();

@@ -7,6 +7,7 @@ import { listSessions, sessionStatus } from '../../sessions/state/listed-session
 import { SessionError } from '../../sessions/state/session-error.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type { Engine, WorkOptions } from '../base/engine.ts';
+import type { Finished } from '../sessions/placed-sessions.ts';
 import type { SessionSupervisor } from '../sessions/session-supervisor.ts';
 import type { ServiceContext } from './context.ts';
 
@@ -47,7 +48,10 @@ async function isThere({ store }: Engine, session: string): Promise<boolean> {
   }
 }
 
-/** Undefined: it is an ordinary session. Resolves once it is gone, or waits. */
+/**
+ * Undefined: it is an ordinary session. Resolves once it is gone, or waits. Rejects IMPOSSIBLE if it ended in another
+ * way.
+ */
 export async function discardThere(
   service: ServiceContext | undefined,
   { session, stop = 'off' }: RequestOf<'session/discard'>,
@@ -56,8 +60,10 @@ export async function discardThere(
   if (!service || !(await isThere(await service.engine(), session))) return undefined;
   const sessions = await service.sessions();
   await sessions.placed.ask(session, { kind: 'discard', stop });
-  const waits = await sessions.placed.follow(session, options);
-  return { session, discarded: waits === undefined, waits: waits?.message ?? null };
+  const to = await sessions.placed.follow(session, options);
+  if (to?.kind === 'waits') return { session, discarded: false, waits: to.waits.message };
+  if (to?.end.how !== 'discarded') throw endedOtherwise(session, 'discarded', to?.end);
+  return { session, discarded: true, waits: null };
 }
 
 /** The same; rejects IMPOSSIBLE if it waits: it is kept none the less, as soon as it can. */
@@ -73,13 +79,36 @@ export async function keepThere(
     as: newPointId(engine.store, record.machine),
     stop,
   });
-  const point = sessions.placed.of(session)?.record.keepAs;
-  const waits = await sessions.placed.follow(session, options);
-  if (waits) {
+  const to = await sessions.placed.follow(session, options);
+  if (to?.kind === 'waits') {
     const what = `session ${session} will be kept as soon as it no longer waits`;
-    throw new SessionError('IMPOSSIBLE', `${what}: ${waits.message}`);
+    throw new SessionError('IMPOSSIBLE', `${what}: ${to.waits.message}`);
   }
-  return { session, point: point!, damage: [] };
+  if (to?.end.how !== 'kept') throw endedOtherwise(session, 'kept', to?.end);
+  const { point, damage } = to.end;
+  return { session, point, damage };
+}
+
+/** Another person may have asked for something else, or have moved its machine. */
+function endedOtherwise(
+  session: string,
+  asked: 'kept' | 'discarded',
+  end: Finished | undefined,
+): SessionError {
+  return new SessionError('IMPOSSIBLE', `session ${session} was not ${asked}: ${wordsOf(end)}`);
+}
+
+function wordsOf(end: Finished | undefined): string {
+  switch (end?.how) {
+    case 'kept':
+      return `it was kept as recovery point ${end.point}, as was asked for in the meantime`;
+    case 'discarded':
+      return 'it was discarded, as was asked for in the meantime';
+    case 'moved':
+      return 'its machine has moved to the disks of the hypervisor, and runs on there without it';
+    default:
+      return 'it is an ordinary session again: resume it, keep it or discard it';
+  }
 }
 
 /** Rejects BUSY while a session has a machine there; unless forced, also while a given up one has left something. */

@@ -2,6 +2,7 @@ import type { PlacedDebt } from '../../formats/store/sessions/debt.ts';
 import type { PlacementWait, StopHow } from '../../formats/store/sessions/placement.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import type { Report } from '../../operations/events.ts';
+import type { KeptSession } from '../../operations/nouns/session.ts';
 import { isHost } from '../../sessions/placed/host-step.ts';
 import type { PlacedRequest } from '../../sessions/placed/placed-requests.ts';
 import { placementOf } from '../../sessions/placed/placed-steps.ts';
@@ -16,7 +17,7 @@ import { type Connections, openConnections, orAborted } from './placed/connectio
 import { collectDebts, type Owed, owe } from './placed/owed.ts';
 import { type DrivenSession, driveSession } from './placed/driven-session.ts';
 import { discard } from './run-session.ts';
-import type { OnEvent, SessionEnd } from './session-events.ts';
+import type { OnEvent } from './session-events.ts';
 
 /*
  * Sessions that have a machine on a hypervisor: each is carried on from phase to phase until nothing of it is there.
@@ -29,10 +30,17 @@ export interface PlacedSessions extends AsyncDisposable {
   /** Whether all that is left of it is to be kept, or removed. */
   isEnding(record: SessionRecord): boolean;
   /** Ends a session that no process holds. */
-  finish(id: string, secrets?: SecretSource): Promise<void>;
+  finish(id: string, secrets?: SecretSource): Promise<Finished>;
   /** Collects what was given up. */
   start(): void;
 }
+
+/** What has become of a session of whose machine nothing is on its hypervisor. */
+export type Finished =
+  | ({ readonly how: 'kept' } & Pick<KeptSession, 'point' | 'damage'>)
+  | { readonly how: 'discarded' | 'moved' }
+  /** It was not kept, and is an ordinary one. */
+  | { readonly how: undefined };
 
 export interface PlacedOptions {
   readonly hypervisors: () => Promise<Hypervisors>;
@@ -40,7 +48,7 @@ export interface PlacedOptions {
   readonly secrets: SecretSource;
   readonly onEvent: OnEvent;
   /** Makes a recovery point of a session, and removes it. */
-  readonly keep: (session: string, options: WorkOptions) => Promise<void>;
+  readonly keep: (session: string, options: WorkOptions) => Promise<KeptSession>;
   readonly kept: () => ReadonlyMap<string, Kept>;
   /** Aborted when the service ends. */
   readonly signal: () => AbortSignal;
@@ -102,19 +110,20 @@ export function placedSessions(engine: Engine, options: PlacedOptions): PlacedSe
         if (event.event === 'notice') tell(event.message);
       };
       const { record } = await sessionStatus(store, id);
-      let how: SessionEnd | undefined;
+      let end: Finished = { how: undefined };
       if (record.phase === 'keeping') {
-        how = 'kept';
-        await keep(id, { secrets, signal: options.signal(), report });
+        const kept = await keep(id, { secrets, signal: options.signal(), report });
+        end = { ...kept, how: 'kept' };
       } else if (record.phase === 'cleaning') {
-        how = record.placement?.goal === 'move' ? 'moved' : 'discarded';
+        end = { how: record.placement?.goal === 'move' ? 'moved' : 'discarded' };
         await discard(engine, id, tell);
       } else {
         await unserve(engine, id, onEvent);
         tell('it was not kept, and waits for a decision: resume it, keep it or discard it');
       }
-      onEvent({ kind: 'ended', session: id, how });
+      onEvent({ kind: 'ended', session: id, how: end.how });
       await releaseUnused(record.placement?.hypervisor);
+      return end;
     },
     start: () => debts.start(),
     async [Symbol.asyncDispose]() {
@@ -145,11 +154,17 @@ export interface PlacedView {
   /** Rejects IMPOSSIBLE, HypervisorError. */
   power(id: string, how: 'on' | StopHow): Promise<void>;
   /**
-   * Resolves once it is what was waited for, or over; with what it waits for instead, if a person should know that: it
-   * goes on none the less. Rejects with the signal's reason; IMPOSSIBLE if it is over, and cannot be ended yet.
+   * Resolves once it is what was waited for (`undefined`), or over; with what it waits for instead, if a person should
+   * know that: it goes on none the less. Rejects with the signal's reason; IMPOSSIBLE if it is over, and cannot be
+   * ended yet; IN_USE if the service stops before it has ended.
    */
-  follow(id: string, options: FollowOptions): Promise<PlacementWait | undefined>;
+  follow(id: string, options: FollowOptions): Promise<FollowedTo>;
 }
+
+export type FollowedTo =
+  | { readonly kind: 'waits'; readonly waits: PlacementWait }
+  | { readonly kind: 'ended'; readonly end: Finished }
+  | undefined;
 
 export interface FollowOptions {
   readonly signal: AbortSignal;
@@ -164,8 +179,8 @@ export function placedView(
     ended,
   }: {
     readonly kept: ReadonlyMap<string, Kept>;
-    /** Once what is under way to end it is done; why it has failed. */
-    readonly ended: (session: string) => Promise<string | undefined>;
+    /** Once what is under way to end it is done. Rejects as `follow` does. */
+    readonly ended: (session: string) => Promise<Finished>;
   },
 ): PlacedView {
   const of = (id: string): DrivenSession | undefined => kept.get(id)?.driven;
@@ -196,11 +211,11 @@ export function placedView(
     async follow(id, options) {
       const it = kept.get(id);
       const waits = it && (await followed(it, options));
-      if (waits || (it?.driven && isHost(it.driven.record.phase))) return waits;
+      if (waits) return { kind: 'waits', waits };
+      if (it?.driven && isHost(it.driven.record.phase)) return undefined;
       if (it?.driven) await orAborted(it.driven.stopped, options.signal);
-      const failure = await ended(id);
-      if (failure === undefined) return undefined;
-      throw new SessionError('IMPOSSIBLE', `session ${id} cannot be ended yet: ${failure}`);
+      options.signal.throwIfAborted();
+      return { kind: 'ended', end: await orAborted(ended(id), options.signal) };
     },
   };
 }

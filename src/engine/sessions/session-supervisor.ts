@@ -7,13 +7,13 @@ import { CatalogError } from '../../catalog/catalog-error.ts';
 import type { Damage } from '../../operations/nouns/backup.ts';
 import type { Notice, Progress, Report } from '../../operations/events.ts';
 import type { SessionExport, Traffic } from '../../operations/nouns/service.ts';
-import type { ReadySession } from '../../operations/nouns/session.ts';
+import type { KeptSession, ReadySession } from '../../operations/nouns/session.ts';
 import { keyedTurns } from '../../lib/mutex.ts';
 import type { Engine, SecretSource, WorkOptions } from '../base/engine.ts';
 import type { Hypervisors } from '../hypervisors/hypervisors.ts';
 import { heldSessions, type Kept } from './held-sessions.ts';
 import { unserve } from './own-served.ts';
-import { type PlacedView, placedSessions, placedView } from './placed-sessions.ts';
+import { type Finished, type PlacedView, placedSessions, placedView } from './placed-sessions.ts';
 import { resumptionOf } from './resumption.ts';
 import type { RecoverRequest, RunningSession } from './run-session.ts';
 import { followSession } from './followed-session.ts';
@@ -66,7 +66,7 @@ export interface SupervisorOptions {
   readonly onEvent: OnEvent;
   readonly hypervisors: () => Promise<Hypervisors>;
   /** Makes a recovery point of a session that no process holds, and removes it. */
-  readonly keep: (session: string, options: WorkOptions) => Promise<void>;
+  readonly keep: (session: string, options: WorkOptions) => Promise<KeptSession>;
 }
 
 export function sessionSupervisor(engine: Engine, options: SupervisorOptions): SessionSupervisor {
@@ -80,17 +80,20 @@ export function sessionSupervisor(engine: Engine, options: SupervisorOptions): S
   });
   const held = heldSessions(engine, { onEvent, drive: placed.drive });
   const resumption = resumptionOf(engine, { held, turn, placed }, { ...options, onEvent });
-  /** By session: what is done once nothing of it is on its hypervisor. */
-  const finishing = new Map<string, Promise<void>>();
+  /** By session: what is done once nothing of it is on its hypervisor; undefined: it was not done. */
+  const finishing = new Map<string, Promise<Finished | undefined>>();
   function onOver(it: Kept): void {
     const { session } = it.running.ready;
-    const finish = async (): Promise<void> => {
-      if (held.closing.signal.aborted || held.kept.get(session) !== it) return;
+    const finish = async (): Promise<Finished | undefined> => {
+      if (held.closing.signal.aborted || held.kept.get(session) !== it) return undefined;
       await held.end(session);
-      await placed.finish(session, it.secrets);
+      return placed.finish(session, it.secrets);
     };
     const work = turn(session, finish)
-      .catch((cause: unknown) => resumption.failed(session, cause))
+      .catch((cause: unknown) => {
+        resumption.failed(session, cause);
+        return undefined;
+      })
       .finally(() => finishing.delete(session));
     finishing.set(session, work);
   }
@@ -102,8 +105,11 @@ export function sessionSupervisor(engine: Engine, options: SupervisorOptions): S
   const view = placedView(placed, {
     kept: held.kept,
     async ended(session) {
-      await finishing.get(session);
-      return resumption.waiting.get(session);
+      const end = await finishing.get(session);
+      if (end) return end;
+      held.closing.signal.throwIfAborted();
+      const why = resumption.waiting.get(session) ?? 'see "session list"';
+      throw new SessionError('IMPOSSIBLE', `session ${session} cannot be ended yet: ${why}`);
     },
   });
   const whyWaiting = (id: string): string | undefined =>

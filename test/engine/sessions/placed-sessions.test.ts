@@ -2,6 +2,10 @@ import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
+import { openEngine } from '../../../src/engine/base/engine.ts';
+import { recover } from '../../../src/engine/sessions/run-session.ts';
+import { sessionStatus } from '../../../src/sessions/state/listed-sessions.ts';
+import { KEY } from '../../support/engine.ts';
 import {
   type PlacedHome,
   placedHome,
@@ -205,4 +209,98 @@ test('sessions share one connection, which is closed with the last of them', asy
   equal(home.host.watchers.size, 0);
   await run(home, service);
   equal(logins(), 2);
+});
+
+/** Before each call of the hypervisor once the session's machine is being withdrawn. */
+function onWithdrawing(home: PlacedHome, { log }: PlacedService, work: () => Promise<void>): void {
+  home.mishap = async () => {
+    if (log.some((line) => line.endsWith('-> withdrawing'))) await work();
+    return undefined;
+  };
+}
+
+test('who waits until a session is kept learns that another has discarded it', async () => {
+  const home = await placedHome();
+  await using service = await home.service();
+  const { ask, options, sessions } = service;
+  const { session } = await run(home, service);
+  const [isWithdrawing, mayGoOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  onWithdrawing(home, service, async () => {
+    isWithdrawing.resolve();
+    await mayGoOn.promise;
+  });
+  const kept = ask['session/keep']({ session, stop: 'off' }, options);
+  await isWithdrawing.promise;
+  const asked = sessions.placed.ask(session, { kind: 'discard', stop: 'off' });
+  mayGoOn.resolve();
+  await asked;
+  await rejects(kept, /was not kept: it was discarded/);
+  await expectNothing(home);
+});
+
+test('who discards a session learns that its machine has moved, and stays', async () => {
+  const home = await placedHome();
+  await using service = await home.service();
+  const { ask, options, sessions } = service;
+  const { session } = await run(home, service);
+  const machine = sessions.placed.of(session)!.record.placement!.machine!;
+  let isMoved = false;
+  onWithdrawing(home, service, async () => {
+    if (isMoved) return;
+    isMoved = true;
+    const made = await home.rig.made(machine);
+    for (const disk of ['vda', 'vdb']) await made.moveElsewhere(disk);
+  });
+  const discarded = ask['session/discard']({ session, stop: undefined }, options);
+  await rejects(
+    discarded,
+    /was not discarded: its machine has moved to the disks of the hypervisor/,
+  );
+  ok(home.host.machines.has(machine));
+});
+
+test('the damage that is found while a session is kept is told, and who leaves does not wait', async () => {
+  const home = await placedHome();
+  await using service = await home.service();
+  const { ask, options } = service;
+  const damage = [{ where: 'vda', what: 'a part of it is lost' }];
+  home.keeping = async (work) => ({ ...(await work()), damage });
+  const first = await run(home, service);
+  const kept = await ask['session/keep']({ session: first.session, stop: 'off' }, options);
+  deepEqual(kept.damage, damage);
+  const [isKeeping, mayGoOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  home.keeping = async (work) => {
+    isKeeping.resolve();
+    await mayGoOn.promise;
+    return work();
+  };
+  const { session } = await run(home, service);
+  const leaving = new AbortController();
+  const asked = { ...options, signal: leaving.signal };
+  const left = ask['session/keep']({ session, stop: 'off' }, asked);
+  await isKeeping.promise;
+  leaving.abort(new Error('the job was canceled'));
+  await rejects(left, /the job was canceled/);
+  mayGoOn.resolve();
+  await untilGone(home, service);
+});
+
+test('a session whose machine runs is resumed nowhere else than before', async () => {
+  const home = await placedHome();
+  let session: string;
+  {
+    await using service = await home.service();
+    ({ session } = await run(home, service));
+  }
+  await using engine = await openEngine(home.store);
+  const { listen } = (await sessionStatus(engine.store, session)).record;
+  const what = { kind: 'resume', session } as const;
+  const { signal } = new AbortController();
+  const options = { secrets: KEY, signal, report: () => {}, drives: true };
+  const elsewhere = { what, listen: 'tcp:127.0.0.1:0', tls: undefined, nfs: undefined };
+  await rejects(
+    recover(engine, elsewhere, options),
+    /needs its disks where they were: resume it without an address/,
+  );
+  equal((await sessionStatus(engine.store, session)).record.listen, listen);
 });

@@ -54,7 +54,9 @@ function supervisorOf(engine: Engine, secrets: SecretSource) {
     hypervisors: async () => {
       throw new Error('no session here has a hypervisor');
     },
-    keep: async () => {},
+    keep: async () => {
+      throw new Error('no session here is kept');
+    },
   });
   return { supervisor, events };
 }
