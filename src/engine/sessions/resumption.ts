@@ -29,6 +29,8 @@ export function resumptionOf(
 ) {
   const { signal } = closing;
   const waiting = new Map<string, string>();
+  /** Ends of sessions that are under way. */
+  const finishing = new Map<string, Promise<void>>();
   let retrying: Promise<void> | undefined;
 
   /** Runs in its turn. */
@@ -41,10 +43,7 @@ export function resumptionOf(
       if (!(await engine.memory.look()).isOurs(servedOrder(id, served))) {
         return void waiting.delete(id);
       }
-      if (placed.isEnding((await sessionStatus(engine.store, id)).record)) {
-        await placed.finish(id);
-        return void waiting.delete(id);
-      }
+      if (await isEnding(id)) return finishLater(id);
       const { tls } = served;
       const what = { kind: 'resume', session: id } as const;
       await run({ what, listen: undefined, nfs: undefined, tls }, secrets);
@@ -53,6 +52,23 @@ export function resumptionOf(
     } catch (thrown) {
       noteFailure(id, thrown);
     }
+  }
+  const isEnding = async (id: string): Promise<boolean> =>
+    placed.isEnding((await sessionStatus(engine.store, id)).record);
+  /** To keep one can take hours: neither other sessions nor the start of the service wait for it. */
+  function finishLater(id: string): void {
+    if (finishing.has(id)) return;
+    const work = turn(id, async () => {
+      if (signal.aborted || kept.has(id) || !(await isServed(engine.store, id))) return;
+      if (await isEnding(id)) await placed.finish(id);
+      waiting.delete(id);
+    })
+      .catch((thrown: unknown) => {
+        noteFailure(id, thrown);
+        keepTrying();
+      })
+      .finally(() => finishing.delete(id));
+    finishing.set(id, work);
   }
   function noteFailure(id: string, thrown: unknown): void {
     if (signal.aborted) return;
@@ -68,7 +84,9 @@ export function resumptionOf(
     for (const id of waiting.keys()) if (!ids.includes(id)) waiting.delete(id);
     const queue = ids.values();
     const lanes = Array.from({ length: RESUME_AT_ONCE }, async () => {
-      for (const id of queue) if (!signal.aborted) await turn(id, () => resume(id));
+      for (const id of queue) {
+        if (!signal.aborted && !finishing.has(id)) await turn(id, () => resume(id));
+      }
     });
     await Promise.all(lanes);
   }
@@ -103,7 +121,7 @@ export function resumptionOf(
       keepTrying();
     },
     async ended(): Promise<void> {
-      await retrying;
+      await Promise.all([retrying, ...finishing.values()]);
     },
   };
 }

@@ -68,6 +68,8 @@ export async function keepHeld(
   parts: KeepParts,
 ): Promise<string> {
   const as = record.keepAs ?? newPointId(store, record.machine);
+  // Its machine was withdrawn for that: a stop of the service only interrupts it, and the next start goes on.
+  const isOrdered = record.placement !== undefined && record.phase === 'keeping';
   await advance(
     store,
     record,
@@ -78,6 +80,7 @@ export async function keepHeld(
         try {
           await publish(store, session, parts);
         } catch (cause) {
+          if (isOrdered && parts.signal?.aborted === true) throw cause;
           await giveUp(store, session);
           if (!isDamage(cause)) throw cause;
           throw notKept(

@@ -5,6 +5,7 @@ import { test } from 'tap';
 import { openEngine } from '../../../src/engine/base/engine.ts';
 import { recover } from '../../../src/engine/sessions/run-session.ts';
 import { sessionStatus } from '../../../src/sessions/state/listed-sessions.ts';
+import { SystemError } from '../../../src/sys/base/system-error.ts';
 import { KEY } from '../../support/engine.ts';
 import {
   type PlacedHome,
@@ -283,6 +284,35 @@ test('the damage that is found while a session is kept is told, and who leaves d
   await rejects(left, /the job was canceled/);
   mayGoOn.resolve();
   await untilGone(home, service);
+});
+
+test('the service starts while a session is still being kept, and keeps it once', async () => {
+  const home = await placedHome();
+  const isKeeping = Promise.withResolvers<void>();
+  home.keeping = () => {
+    isKeeping.resolve();
+    throw new SystemError('FAILED', 'the service has ended');
+  };
+  {
+    await using service = await home.service();
+    const { ask, options } = service;
+    const { session } = await run(home, service);
+    const kept = ask['session/keep']({ session, stop: 'off' }, options);
+    await rejects(kept, /the service has ended/);
+  }
+  const mayGoOn = Promise.withResolvers<void>();
+  let count = 0;
+  home.keeping = async (work) => {
+    count++;
+    await mayGoOn.promise;
+    return work();
+  };
+  await using service = await home.service();
+  await until('it is kept', () => count > 0);
+  await service.sessions.resumeAll();
+  mayGoOn.resolve();
+  await untilGone(home, service);
+  equal(count, 1);
 });
 
 test('a session whose machine runs is resumed nowhere else than before', async () => {
