@@ -12,7 +12,7 @@ test('no second machine is booted on the disks of one that runs on a hypervisor'
   const context = { call } as unknown as Context;
   const what = { kind: 'resume', session: 'web1-3f9c2a' } as const;
   const request = { what, listen: undefined, tls: undefined, nfs: undefined };
-  const boot = { memoryMiB: 1024, accelerator: 'tcg', firmware: 'bios' };
+  const boot = { memoryMiB: 1024, accelerator: 'tcg', firmware: 'bios' } as const;
   await rejects(runServed(request, boot, context), /machine on hypervisor kvm1, and no second one/);
   deepEqual(asked, ['session/show']);
 });
