@@ -99,15 +99,14 @@ function endedOtherwise(
 }
 
 function wordsOf(end: Finished | undefined): string {
-  switch (end?.how) {
+  if (end?.how === undefined) return 'it is an ordinary session again: resume, keep or discard it';
+  switch (end.how) {
     case 'kept':
       return `it was kept as recovery point ${end.point}, as was asked for in the meantime`;
     case 'discarded':
       return 'it was discarded, as was asked for in the meantime';
     case 'moved':
       return 'its machine has moved to the disks of the hypervisor, and runs on there without it';
-    default:
-      return 'it is an ordinary session again: resume it, keep it or discard it';
   }
 }
 

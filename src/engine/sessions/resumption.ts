@@ -116,7 +116,7 @@ export function resumptionOf(
       keepTrying();
     },
     /** It is tried again. */
-    failed(id: string, thrown: unknown): void {
+    failed(id: string, thrown: unknown): undefined {
       noteFailure(id, thrown);
       keepTrying();
     },

@@ -176,8 +176,7 @@ async function run(
     const { record } = await sessionStatus(store, request.what.session);
     // The point is read from the record here: a session that is refused anyway must not ask for a key.
     await requireOwnSession(memory, record);
-    const isElsewhere = request.listen !== undefined || tls !== undefined || nfs !== undefined;
-    requireDriven(record, { isElsewhere, drives: options.drives === true });
+    requireDriven(record, request, options.drives);
     set = await openSet(engine, record.set, secrets);
     point = await readPoint(store, set, record.point);
     const secured = { tls: tls !== undefined };

@@ -90,10 +90,7 @@ export function sessionSupervisor(engine: Engine, options: SupervisorOptions): S
       return placed.finish(session, it.secrets);
     };
     const work = turn(session, finish)
-      .catch((cause: unknown) => {
-        resumption.failed(session, cause);
-        return undefined;
-      })
+      .catch((cause: unknown) => resumption.failed(session, cause))
       .finally(() => finishing.delete(session));
     finishing.set(session, work);
   }
@@ -104,13 +101,9 @@ export function sessionSupervisor(engine: Engine, options: SupervisorOptions): S
   }
   const view = placedView(placed, {
     kept: held.kept,
-    async ended(session) {
-      const end = await finishing.get(session);
-      if (end) return end;
-      held.closing.signal.throwIfAborted();
-      const why = resumption.waiting.get(session) ?? 'see "session list"';
-      throw new SessionError('IMPOSSIBLE', `session ${session} cannot be ended yet: ${why}`);
-    },
+    ended: async (session) =>
+      (await finishing.get(session)) ??
+      notEnded(session, held.closing.signal, resumption.waiting.get(session)),
   });
   const whyWaiting = (id: string): string | undefined =>
     resumption.waiting.get(id) ?? view.problem(id);
@@ -213,6 +206,12 @@ function exportOf(
       ...{ address: address ?? null, since: since.toISOString(), ...own },
     })),
   };
+}
+
+/** Throws IMPOSSIBLE, or the signal's reason. */
+function notEnded(session: string, signal: AbortSignal, why = 'see "session list"'): never {
+  signal.throwIfAborted();
+  throw new SessionError('IMPOSSIBLE', `session ${session} cannot be ended yet: ${why}`);
 }
 
 function stopping(): CatalogError {
