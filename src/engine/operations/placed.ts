@@ -105,7 +105,7 @@ function wordsOf(end: Finished | undefined): string {
       return `it was kept as recovery point ${end.point}, as was asked for in the meantime`;
     case 'discarded':
       return 'it was discarded, as was asked for in the meantime';
-    case 'moved':
+    default:
       return 'its machine has moved to the disks of the hypervisor, and runs on there without it';
   }
 }
