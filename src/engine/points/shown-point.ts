@@ -7,7 +7,8 @@ import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import type { ShownPoint } from '../../operations/nouns/backup.ts';
 import { type Engine, openPoint, type SecretSource } from '../base/engine.ts';
 import { summaryOf } from './point-summary.ts';
-import { shownProof } from './shown-proof.ts';
+import { hasPasskey } from '../secrets/passkey-files.ts';
+import { shownProof, withoutQuotes } from './shown-proof.ts';
 
 /* What is shown of a recovery point with the key of its set: all of the machine. */
 
@@ -32,13 +33,15 @@ export async function showPoint(
 
 /** A damaged proof does not hide the rest: a check reports it. */
 async function proofOf(
-  { store }: Pick<Engine, 'store'>,
+  { store, box }: Pick<Engine, 'store' | 'box'>,
   set: OpenSet,
   { id }: PointRecord,
 ): Promise<ShownPoint['proof']> {
   try {
     const proof = await lastProof(store, set, id);
-    return proof && shownProof(proof, store.clock.now());
+    const shown = proof && shownProof(proof, store.clock.now());
+    if (!shown || !(await hasPasskey({ store, box }, set.name))) return shown;
+    return withoutQuotes(shown);
   } catch (cause) {
     if (!(cause instanceof CatalogError)) throw cause;
     return undefined;

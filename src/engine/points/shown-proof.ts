@@ -2,11 +2,12 @@ import { proofsOf } from '../../catalog/proof-records.ts';
 import { lastProof, type ShownProof as Kept } from '../../catalog/proofs.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
-import type { Store } from '../../store/directory/store.ts';
 import { CatalogError } from '../../catalog/catalog-error.ts';
 import type { ShownProof } from '../../operations/base/proofs.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import { type Engine, openPoint, type SecretSource } from '../base/engine.ts';
+import { reasonWithoutQuotes } from '../../sessions/proof/verdict.ts';
+import { hasPasskey } from '../secrets/passkey-files.ts';
 import { outcomeOf } from './point-proofs.ts';
 
 /* What is shown of a proof with the key of its set. */
@@ -17,7 +18,7 @@ export async function showProof(
   { point: query, ...asked }: RequestOf<'verify/show'>,
   secrets: SecretSource,
 ): Promise<ResultOf<'verify/show'>> {
-  return proofOf(engine.store, await openPoint(engine, query, secrets), asked);
+  return proofOf(engine, await openPoint(engine, query, secrets), asked);
 }
 
 interface OpenPoint {
@@ -27,7 +28,7 @@ interface OpenPoint {
 
 /** The same, of a point that is open. */
 export async function proofOf(
-  store: Store,
+  { store, box }: Pick<Engine, 'store' | 'box'>,
   { set, point: { id, machine } }: OpenPoint,
   asked: Omit<RequestOf<'verify/show'>, 'point'>,
 ): Promise<ResultOf<'verify/show'>> {
@@ -39,8 +40,12 @@ export async function proofOf(
   const now = store.clock.now();
   const [, ...earlier] = await proofsOf(store, { set: set.name, id }, set.keys.record);
   const { small } = proof;
+  // Each of these needs the passkey, so whoever asks for one has given it.
+  const isGuarded = asked.screenshot || asked.picture || asked.serial;
+  const mayQuote = isGuarded || !(await hasPasskey({ store, box }, set.name));
+  const shown = shownProof(proof, now);
   return {
-    ...{ point: id, set: set.name, machine, proof: shownProof(proof, now) },
+    ...{ point: id, set: set.name, machine, proof: mayQuote ? shown : withoutQuotes(shown) },
     earlier: earlier.map((it) => outcomeOf(it, now)),
     screenshot: asked.screenshot ? base64(proof.screenshot ?? new Uint8Array(0)) : undefined,
     picture: asked.picture && small ? { ...small, rgb: base64(small.rgb) } : undefined,
@@ -57,6 +62,22 @@ export function shownProof(proof: Kept, now: Date): ShownProof {
     bootMs: timings.bootMs ?? null,
     hasScreenshot: proof.screenshot !== undefined,
     screenText: proof.screenText ?? null,
+  };
+}
+
+/** Checks whose details may be a line of the guest. */
+const QUOTING: ReadonlySet<string> = new Set(['boot', 'serial', 'screen', 'script']);
+
+/** What is shown without the passkey: no line that the guest has written. */
+export function withoutQuotes(proof: ShownProof): ShownProof {
+  const { state, reason, checks } = proof;
+  return {
+    ...{ ...proof, screenText: null, reason: reasonWithoutQuotes(state, reason) },
+    checks: checks.map((it) =>
+      QUOTING.has(it.kind)
+        ? { ...it, detail: it.outcome === 'passed' ? 'it was seen' : 'it was not seen' }
+        : it,
+    ),
   };
 }
 

@@ -26,7 +26,7 @@ export async function verifyPoint(
   });
   await keepProof(store, set, point, result, await ownRelease());
   const shown = { screenshot: request.screenshot, picture: false, serial: false };
-  return await proofOf(store, { set, point }, shown);
+  return await proofOf(engine, { set, point }, shown);
 }
 
 /** Removes what killed processes have left; returns of how many boots that was. */

@@ -120,6 +120,18 @@ function verdict(state: ProofState, what: string): Verdict {
   return { state, reason: SENTENCES[state].replace('{}', () => what) };
 }
 
+/** States whose reasons hold no lines of the guest. */
+const WITHOUT_QUOTES: ReadonlySet<string> = new Set<ProofState>([
+  ...(['unclear', 'hangs', 'slow', 'reboot-loop', 'powered-off', 'damaged', 'qemu-ended'] as const),
+]);
+
+/** The reason of a verdict without what the guest has shown. `state`: a later release may have added it. */
+export function reasonWithoutQuotes(state: string, reason: string): string {
+  if (WITHOUT_QUOTES.has(state)) return reason;
+  const what = 'what was seen is shown with the passkey of the set';
+  return Object.hasOwn(SENTENCES, state) ? verdict(state as ProofState, what).reason : what;
+}
+
 /** What was seen, then what to do about it. `{}`: the details. */
 const SENTENCES = {
   works: 'The machine boots and works: {}.',
