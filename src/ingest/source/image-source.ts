@@ -18,6 +18,8 @@ export interface ImageOptions {
   readonly format: ImageFormat | undefined;
   /** Checked for open files, because names may lead elsewhere a moment later. */
   readonly isSecret: IsSecret;
+  /** Rejects REFUSED for an image that needs other files. */
+  readonly isOneFile?: boolean;
 }
 
 /** The units of qemu. */
@@ -27,7 +29,7 @@ const SECTOR = 512;
 export async function imageSource(
   world: Pick<World, 'files' | 'clock'>,
   where: string,
-  { format, isSecret }: ImageOptions,
+  { format, isSecret, isOneFile }: ImageOptions,
 ): Promise<Source> {
   const { files, clock } = world;
   const path = resolve(where);
@@ -51,6 +53,10 @@ export async function imageSource(
     isSaid: format !== undefined,
     stack,
   });
+  const [other] = look.named;
+  if (isOneFile && other) {
+    throw new IngestError('REFUSED', `${path} is not whole by itself: it refers to ${other.name}`);
+  }
   await examineImage(path, { format: kind, isSaid: format !== undefined });
   const isDevice = status.kind === 'block-device';
   const served = stack.use(

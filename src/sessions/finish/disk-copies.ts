@@ -1,3 +1,4 @@
+import { dirname } from 'node:path/posix';
 import type { BlockDevice } from '../../block/block-device.ts';
 import { isNbdUri } from '../../block/nbd-client/nbd-uri.ts';
 import { SEGMENT_LENGTH } from '../../formats/store/packs/node.ts';
@@ -168,7 +169,7 @@ async function writtenRanges({ device, written }: NamedDisk): Promise<readonly R
   });
 }
 
-/** The format of an existing file that holds exactly this disk. */
+/** The format of an existing file that holds exactly this disk, on the medium and without any other file. */
 async function formatThere(
   store: Store,
   disk: BlockDevice,
@@ -182,13 +183,22 @@ async function formatThere(
   if (!found) return undefined;
   const { path, format } = found;
   try {
-    await using source = await imageSource(store, path, { format, isSecret });
+    await makeDurable(store, path);
+    await using source = await imageSource(store, path, { format, isSecret, isOneFile: true });
     return (await areSame(disk, source.device, told)) ? format : undefined;
   } catch (cause) {
     // It is not an image of ours.
     if (cause instanceof IngestError) return undefined;
     throw cause;
   }
+}
+
+/** Somebody else may have written it: it counts once it is on the medium under its name, and is read from there. */
+async function makeDurable({ files }: Store, path: string): Promise<void> {
+  await using file = await files.open(path, 'read');
+  await file.sync();
+  await files.syncDirectory(dirname(path));
+  await file.drop(0, await file.size());
 }
 
 /** Each disk needs a target, and each its own. Rejects UNSUPPORTED. */
