@@ -4,7 +4,7 @@ import type { Placement, RunGap } from '../../formats/store/sessions/placement.t
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import type { ExportWay } from '../../hypervisors/base/export-way.ts';
 import type { Finding } from '../../hypervisors/base/finding.ts';
-import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
+import { HypervisorError, isAway } from '../../hypervisors/base/hypervisor-error.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import { listSessions } from '../../sessions/state/listed-sessions.ts';
 import { SessionError } from '../../sessions/state/session-error.ts';
@@ -37,15 +37,14 @@ export async function runOn(
   const gap = gapOf(request);
   const [engine, sessions] = [await service.engine(), await service.sessions()];
   const asked = await askedPoints(engine, request);
+  const { connections } = sessions.placed;
   // Before anything is made.
-  await sessions.placed.connections.open(request.on, options.signal);
+  await connections.open(request.on, options.signal);
   const run = asked.length > 1 ? newPointId(engine.store, 'run') : undefined;
   let planned: Planned | undefined;
   const made: string[] = [];
   for (const [at, point] of asked.entries()) {
-    const place = async (parts: PlacedParts): Promise<Placement> => {
-      const { connections } = sessions.placed;
-      const connection = await connections.open(request.on, options.signal);
+    const placeBy = async (connection: Connection, parts: PlacedParts): Promise<Placement> => {
       const together = { engine, request, points: asked, connection };
       planned ??= await planAll(together, parts, options);
       const part =
@@ -55,6 +54,16 @@ export async function runOn(
       const placement = { ...planned.placements[at]!, run: part };
       planned = await requireReached(planned, { parts, placement, connection }, options.signal);
       return placement;
+    };
+    const place = async (parts: PlacedParts): Promise<Placement> => {
+      const connection = await connections.open(request.on, options.signal);
+      try {
+        return await placeBy(connection, parts);
+      } catch (cause) {
+        // The next run would have the same one, and fail too.
+        if (isAway(cause)) await connections.lost(connection);
+        throw cause;
+      }
     };
     try {
       made.push(await begin(sessions, { point, place }, options));

@@ -36,3 +36,7 @@ export class HypervisorError extends CodedError<HypervisorErrorCode> {
     this.native = options?.native;
   }
 }
+
+/** The connection is of no use any longer: another has to be opened. */
+export const isAway = (cause: unknown): boolean =>
+  cause instanceof HypervisorError && cause.code === 'UNREACHABLE';

@@ -1,7 +1,7 @@
 import type { StopHow } from '../../formats/store/sessions/placement.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import { turns } from '../../lib/mutex.ts';
-import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
+import { isAway } from '../../hypervisors/base/hypervisor-error.ts';
 import { SessionError } from '../state/session-error.ts';
 import {
   afterCareFailure,
@@ -120,9 +120,6 @@ export function placedSession(world: PlacedWorld): PlacedSession {
   };
   return session;
 }
-
-const isAway = (cause: unknown): boolean =>
-  cause instanceof HypervisorError && cause.code === 'UNREACHABLE';
 
 async function setPower(world: PlacedWorld, how: 'on' | StopHow): Promise<void> {
   const { signal } = new AbortController();

@@ -333,4 +333,18 @@ test('a session whose machine runs is resumed nowhere else than before', async (
     /needs its disks where they were: resume it without an address/,
   );
   equal((await sessionStatus(engine.store, session)).record.listen, listen);
+
+test('a run whose connection ends makes nothing, and the next one has another', async () => {
+  const home = await placedHome();
+  await using service = await home.service();
+  let hasEnded = false;
+  home.mishap = (name) => {
+    if (hasEnded || name === 'log in') return undefined;
+    hasEnded = true;
+    return 'cut-before';
+  };
+  await rejects(run(home, service), /does not answer/);
+  ok(hasEnded);
+  await expectNothing(home);
+  await run(home, service);
 });

@@ -1,6 +1,6 @@
 import type { Order } from '../../../box/store-memory.ts';
 import type { PlacedDebt } from '../../../formats/store/sessions/debt.ts';
-import { HypervisorError } from '../../../hypervisors/base/hypervisor-error.ts';
+import { isAway } from '../../../hypervisors/base/hypervisor-error.ts';
 import { asError } from '../../../lib/as-error.ts';
 import { collectDebt, forgiveDebt, listDebts, writeDebt } from '../../../sessions/placed/debts.ts';
 import { type Ticker, ticker } from '../../../sys/base/ticker.ts';
@@ -108,6 +108,3 @@ export function collectDebts(
     [Symbol.asyncDispose]: () => ticks[Symbol.asyncDispose](),
   };
 }
-
-const isAway = (cause: unknown): boolean =>
-  cause instanceof HypervisorError && cause.code === 'UNREACHABLE';
