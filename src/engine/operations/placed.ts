@@ -98,16 +98,16 @@ function endedOtherwise(
   return new SessionError('IMPOSSIBLE', `session ${session} was not ${asked}: ${wordsOf(end)}`);
 }
 
+const WORDS = {
+  discarded: 'it was discarded, as was asked for in the meantime',
+  moved:
+    'its machine has moved to the disks of the hypervisor, and continues to run there without it',
+} as const;
+
 function wordsOf(end: Finished | undefined): string {
   if (end?.how === undefined) return 'it is an ordinary session again: resume, keep or discard it';
-  switch (end.how) {
-    case 'kept':
-      return `it was kept as recovery point ${end.point}, as was asked for in the meantime`;
-    case 'discarded':
-      return 'it was discarded, as was asked for in the meantime';
-    default:
-      return 'its machine has moved to the disks of the hypervisor, and runs on there without it';
-  }
+  if (end.how !== 'kept') return WORDS[end.how];
+  return `it was kept as recovery point ${end.point}, as was asked for in the meantime`;
 }
 
 /** Rejects BUSY while a session has a machine there; unless forced, also while a given up one has left something. */

@@ -333,6 +333,7 @@ test('a session whose machine runs is resumed nowhere else than before', async (
     /needs its disks where they were: resume it without an address/,
   );
   equal((await sessionStatus(engine.store, session)).record.listen, listen);
+});
 
 test('a run whose connection ends makes nothing, and the next one has another', async () => {
   const home = await placedHome();
