@@ -46,5 +46,5 @@ export async function elsewhere(
     return `if it was moved to another host, back it up from there ("holdfast hypervisor add", --from HOST/${machine})`;
   }
   const places = found.map((name) => `--from ${name}/${machine}`).join(' or ');
-  return `a machine of that name is on ${found.join(' and ')}: if it was moved there, back it up from there (${places})`;
+  return `a machine of that name is on ${found.join(' and ')}: if it was moved, back it up from there (${places})`;
 }

@@ -40,7 +40,7 @@ export async function proofOf(
   const now = store.clock.now();
   const [, ...earlier] = await proofsOf(store, { set: set.name, id }, set.keys.record);
   const { small } = proof;
-  // Each of these needs the passkey, so whoever asks for one has given it.
+  // Each of these needs the passkey, so a person who asks for one has given it.
   const isGuarded = asked.screenshot || asked.picture || asked.serial;
   const mayQuote = isGuarded || !(await hasPasskey({ store, box }, set.name));
   const shown = shownProof(proof, now);

@@ -172,13 +172,9 @@ const retention = object({
 /** Only for jobs and schedules. */
 const retained = {
   retention: field(optional(retention), 'afterwards, backups that no rule keeps are forgotten'),
-  thenVerify: field(
-    optional(flag()),
-    'afterwards, verify each new point: boot it in isolation, as a job',
-    {
-      label: 'Then verify',
-    },
-  ),
+  thenVerify: field(optional(flag()), 'afterwards, boot each new point in isolation, as a job', {
+    label: 'Then verify',
+  }),
 };
 
 const create = mutation('backup/create', {

@@ -358,10 +358,7 @@ const discard = mutation('session/discard', {
   result: object({
     session: field(word, 'ID of the session'),
     discarded: field(flag(), 'whether it is gone'),
-    waits: field(
-      nullable(prose),
-      'what its end waits for: it continues automatically; null: nothing',
-    ),
+    waits: field(nullable(prose), 'what its end waits for: it continues by itself; null: nothing'),
   }),
   cli: {
     args: ['session'],

@@ -201,7 +201,7 @@ const capacityFigure = object({
   carries: field(count, 'the most clones that came up at once'),
   limit: field(
     oneOf('memory', 'boot', 'reads', 'asked'),
-    'why there were no more clones: memory (none was left), boot (they did not come up, or took more than three ' +
+    'what ended it: memory (none was left), boot (they did not come up, or took more than three ' +
       'times as long as one alone), reads (the slowest of 100 reads took longer than 100 ms), asked (more were not ' +
       'tried)',
   ),

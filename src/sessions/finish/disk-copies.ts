@@ -193,7 +193,7 @@ async function formatThere(
   }
 }
 
-/** Somebody else may have written it: it counts once it is on the medium under its name, and is read from there. */
+/** Another program may have written it: it counts once it is on the medium under its name, and is read from there. */
 async function makeDurable({ files }: Store, path: string): Promise<void> {
   await using file = await files.open(path, 'read');
   await file.sync();

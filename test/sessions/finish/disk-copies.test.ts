@@ -14,7 +14,7 @@ import { temporaryDirectory } from '../../support/temporary.ts';
 
 const DISK = noise(64 * 1024, 5);
 
-/** Of a disk that the file `from` holds. */
+/** Copies a disk that the file `from` holds. */
 async function complete(store: Store, from: string, to: string) {
   await using copies = diskCopies(store, {
     ...{ targets: [{ disk: 'vda', to, format: undefined }], overwrite: false },
