@@ -70,9 +70,8 @@ const wish = {
   ),
   replace: field(
     optional(oneOf('keep', 'delete')),
-    'replace the old machine, which has to be off; it is renamed, and gets its name back if the session is ' +
-      'discarded. Once the new one has migrated: keep: the old one stays, renamed; delete: it is removed, without ' +
-      'its disks',
+    'take the place of the old machine, which must be off and is renamed until the session ends; once the new one ' +
+      'has migrated: keep: the old one stays, renamed; delete: it is removed, without its disks',
   ),
 };
 

@@ -38,7 +38,7 @@ test('a session with a machine on a hypervisor shows its state, and each disk in
 test('a migration is begun by a word, and ended by a key', async () => {
   const waits = onSession({ ...MACHINE, goal: 'run' });
   waits.type('m');
-  match(waits.text(), /move to kvm1, pool fast, while its machine runs/);
+  match(waits.text(), /migrate to kvm1, pool fast, while its machine runs/);
   equal(requestOf(waits, 'session/migrate'), undefined);
   waits.type('migrate\r');
   const request = { session: 'web-1a2b3c', pool: undefined };

@@ -211,7 +211,7 @@ test('a machine that cannot be started is there, and its restore stays known unt
   const request = { name: 'web2', powerOn: true } as const;
   now.onCall = (name) => (name === 'set power' ? 'FAILED' : undefined);
   for (let times = 0; times < 3; times++) {
-    await rejects(machine(request), /"web2" is restored, whole, and cannot be started/);
+    await rejects(machine(request), /"web2" is completely restored, but cannot be started/);
     deepEqual(
       (await left()).map(({ isWhole }) => isWhole),
       [true],
