@@ -78,9 +78,8 @@ export async function runThroughSsh({ host, ssh, account, image }: There): Promi
   await way[Symbol.asyncDispose]();
   await server[Symbol.asyncDispose]();
   expectSound(await checkDisks({ file: image, format: 'raw' }), 2);
-  await rejects(run.exports.open({ session: 'a:b', socket }, () => {}).reached(signal), {
-    code: 'UNSUPPORTED',
-  });
+  await using impossible = run.exports.open({ session: 'a:b', socket }, () => {});
+  await rejects(impossible.reached(signal), { code: 'UNSUPPORTED' });
 }
 
 function command(host: LibvirtHost, script: string): [string, ...string[]] {
