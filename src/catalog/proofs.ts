@@ -41,6 +41,7 @@ export async function keepProof(
   const { files, random } = store;
   const place = { set: set.name, id };
   const paths = proofPaths(store, place);
+  const { bytes, parts } = sealEvidence(result, set.keys, (length) => random.bytes(length));
   // No other proof is written, and no point is forgotten, in the meantime.
   await using _turn = await leaseTurn(store, `verify ${id}`);
   if (!(await pointIds(store, set.name)).includes(id)) {
@@ -52,7 +53,6 @@ export async function keepProof(
   }
   const before = await wholeProofs(store, place, set.keys.record);
   const number = 1 + (await lastNumber(store, place));
-  const { bytes, parts } = sealEvidence(result, set.keys, (length) => random.bytes(length));
   const { verdict, state, started, timings } = result;
   const kept = { verdict, state, started, totalMs: timings.totalMs, release, number, parts };
   const proofs = [kept, ...before].slice(0, PROOFS_KEPT);

@@ -1,5 +1,14 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { expectDone, holdfastIn } from '../support/cli.ts';
@@ -67,6 +76,20 @@ test('a restore that was interrupted is repeated, and replaces nothing of others
   const nowhere = await restore('web1', join(root, 'nowhere'));
   equal(nowhere.code, 5);
   match(nowhere.stderr, /no such directory/);
+});
+
+const device = readdirSync('/sys/block')
+  .map((name) => join('/dev', name))
+  .find((path) => existsSync(path));
+
+test('a name that leads to a device is refused: images are files', {
+  skip: device === undefined && 'no block device is here',
+}, async () => {
+  const to = directory('linked');
+  symlinkSync(device!, join(to, 'web1-vda.raw'));
+  const refused = await restore('web1', to, '--format', 'raw');
+  ok(refused.code !== 0);
+  match(refused.stderr, /is a device, to which a name in the directory leads: nothing was written/);
 });
 
 test('VMDK images come with a .vmx that names them', {

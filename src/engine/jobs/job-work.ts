@@ -33,12 +33,25 @@ export function laneOf(kind: JobKind): string {
 
 /** The work of jobs. Rejects only for bugs of our own. */
 export function jobWork(engine: Engine, { keys, inWorker, runs, submit }: WorkParts) {
-  /** After a crash it is ordered again under the same ID, which changes nothing. */
-  async function follow(job: JobRecord, outcome: Outcome): Promise<void> {
+  /**
+   * After a crash it is ordered again under the same ID, which changes nothing. The backup stays made, whatever comes of
+   * its proofs: repeating it would make another recovery point.
+   */
+  async function follow(job: JobRecord, outcome: Outcome): Promise<Outcome> {
     const request = proofsAfter(job, outcome);
-    if (!request) return;
-    const { id } = await submit({ id: `${job.id}-verify`, kind: 'verify', request });
-    keys.lend(job, id);
+    if (!request || !('result' in outcome)) return outcome;
+    try {
+      const { id } = await submit({ id: `${job.id}-verify`, kind: 'verify', request });
+      keys.lend(job, id);
+      return outcome;
+    } catch (error) {
+      const cause = firstFailure(error);
+      if (kindOfFailure(cause) === undefined) throw cause;
+      const advice = `"holdfast verify latest ${request.set}" verifies them`;
+      const unproven = `the new recovery points are not verified: ${asError(cause).message}; ${advice}`;
+      const reasons = outcome.kind === 'bad' ? [outcome.reason, unproven] : [unproven];
+      return { kind: 'bad', result: outcome.result, reason: reasons.join('; ') };
+    }
   }
   return async (job: JobRecord, { signal, report: tell }: AttemptOptions): Promise<Outcome> => {
     const report: Report = (event) => {
@@ -56,8 +69,7 @@ export function jobWork(engine: Engine, { keys, inWorker, runs, submit }: WorkPa
         ...{ given: undefined, who: undefined },
       });
       keys.tried(job.id, undefined);
-      await follow(job, outcome);
-      return outcome;
+      return await follow(job, outcome);
     } catch (error) {
       const cause = firstFailure(error);
       const kind = kindOfFailure(cause);

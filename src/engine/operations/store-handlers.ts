@@ -105,7 +105,9 @@ function otherHandlers(context: StoreContext): Handlers<OtherName> {
     'hypervisor/remove': async ({ hypervisors, service }, request) => {
       const { remove } = await managed();
       if (service) await (await import('./placed.ts')).refuseUsed(service, request);
-      return remove(await hypervisors(), await service?.jobs(), request);
+      const removed = await remove(await hypervisors(), await service?.jobs(), request);
+      await (await service?.sessions())?.placed.connections.release(request.hypervisor);
+      return removed;
     },
     'session/keep': async ({ engine }, { session }, options) =>
       (await sessions()).keep(await engine(), session, options),

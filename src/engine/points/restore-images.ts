@@ -51,8 +51,7 @@ export async function restoreImages(
   const copies = stack.use(
     diskCopies(store, {
       ...{ targets, overwrite, isSecret, signal },
-      // They are files in a directory.
-      mayErase: async () => {},
+      mayErase: refuseDevice,
       onProgress: (disk, { phase, ...place }) =>
         report({ event: 'progress', phase: `${phase} ${disk}`, ...place }),
     }),
@@ -65,6 +64,13 @@ export async function restoreImages(
     disks: done.map((it) => ({ ...it, format: formatName(it.format) })),
     files: files.map(({ name }) => join(to, name)),
   };
+}
+
+/** A name in the directory may be a link: images are files. */
+async function refuseDevice(path: string): Promise<void> {
+  const what = `${path} is a device, to which a name in the directory leads: nothing was written`;
+  const advice = 'remove that name, or write the disk there with "holdfast restore disk"';
+  throw new IngestError('REFUSED', `${what}; ${advice}`);
 }
 
 /** Its UUID is that of no session: it stays the same however often it is restored. */

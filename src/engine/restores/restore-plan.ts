@@ -5,7 +5,7 @@ import type { RestoredDisk, RestorePlan } from '../../hypervisors/base/restore-d
 import type { RequestOf } from '../../operations/operations.ts';
 import { decideIdentity } from '../run-plan/identity.ts';
 import { decidePool } from '../run-plan/pools.ts';
-import { decideNetworks } from '../run-plan/networks.ts';
+import { decideNetworks, unknownFinding } from '../run-plan/networks.ts';
 import { type PointParts, pointFindings } from '../run-plan/point-parts.ts';
 import type { RunFacts } from '../run-plan/run-facts.ts';
 import type { RestoreHost } from './restore-host.ts';
@@ -45,7 +45,11 @@ export async function planRestore(
     ...{ disks: disks.map(({ name }) => name), places: await to.run.places(signal), taken: [] },
   };
   const identity = decideIdentity(facts, { name: request.name, replace: request.replace });
-  const { networks, findings: connected } = decideNetworks(facts, {
+  const {
+    networks,
+    unknown,
+    findings: connected,
+  } = decideNetworks(facts, {
     networks: chosenNetworks(request),
     isIsolated: request.isolated,
   });
@@ -62,7 +66,11 @@ export async function planRestore(
   return {
     plan: pool === undefined ? undefined : { ...plan, pool },
     replaces: machines.find((it) => it.id === replaces?.machine),
-    findings: [...ours, ...identity.findings, ...connected, ...placed, ...theirs, ...space],
+    findings: [
+      ...[...ours, ...identity.findings, ...connected],
+      ...unknown.map((old) => unknownFinding(old, machine.nics)),
+      ...[...placed, ...theirs, ...space],
+    ],
   };
 }
 

@@ -59,15 +59,15 @@ interface Facts<W extends Runs> {
   readonly cli?: CliSpec;
 }
 
-/**
- * `as its job`: as for the operation that the job carries out. `for what is guarded`: only where a request sets one of
- * the guarded fields.
- */
 /** Unless one of these fields of the request has that value. */
 interface AllowedBut {
   readonly refused: Readonly<Record<string, string>>;
 }
 
+/**
+ * `as its job`: as for the operation that the job carries out. `for what is guarded`: only where a request sets one of
+ * the guarded fields.
+ */
 export type AskedPasskey = 'asked' | 'not asked' | 'for what is guarded' | 'as its job';
 
 /** Whether this request needs the passkey, of an operation that is not carried out as a job. */

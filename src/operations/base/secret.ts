@@ -10,10 +10,10 @@ export const givenSecret = variants('kind', {
   },
   'recovery-key': { text: field(text({ max: 1024 }), 'the recovery key, as it was shown') },
 });
+export type SentSecret = Of<typeof givenSecret>;
+
 /** The passkey of a set, as a person types it. */
 export const passkeyText = text({
   ...{ min: 8, max: 1024, pattern: /^\P{Cc}*$/u },
   words: 'free of control characters',
 });
-
-export type SentSecret = Of<typeof givenSecret>;

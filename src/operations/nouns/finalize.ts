@@ -1,11 +1,10 @@
 import { field, flag, list, type Of, object, optional, withDefault } from '../../lib/schema.ts';
 import { count, line, name, PATH_MAX, prose, session, word } from '../base/fields.ts';
 import { mutation } from '../base/operation.ts';
-import { disk, FORMATS, NOT_A_FILE } from './backup.ts';
+import { disk, DISKS_MAX, FORMATS, NOT_A_FILE } from './backup.ts';
 
 /* A session's disks, written to permanent storage. */
 
-const DISKS_MAX = 256;
 /** Disks that were written to permanent storage. */
 export const writtenDisks = field(
   list(

@@ -225,8 +225,7 @@ export async function settle(context: StepContext): Promise<StepResult> {
   const { world, driver, machine, look, signal } = context;
   // Its mark is removed last: nothing is left to do.
   if (look.isThere && look.session === undefined) return DONE;
-  const { record } = world.journal;
-  await driver.settle(machine!, await world.plan(record, signal), signal);
+  await driver.settle(machine!, placementOf(world.journal.record).plan, signal);
   world.shown.log('its machine now belongs to the hypervisor alone');
   return AGAIN;
 }

@@ -111,6 +111,14 @@ test('all that stands in the way is said at once, and nothing is changed', async
   deepEqual([shown.ready, shown.restored, shown.id === null], [false, false, false]);
   const codes = shown.findings.filter(({ level }) => level === 'blocker').map(({ code }) => code);
   deepEqual(codes.sort(), ['name', 'target-space']);
+  const unknown = await machine({
+    name: 'web2',
+    networks: [{ name: 'lam', where: 'none' }],
+    dryRun: true,
+  });
+  const [about] = unknown.findings.filter(({ code }) => code === 'network');
+  match(about!.message, /"lam"/);
+  equal(unknown.ready, false);
   await rejects(machine({ pool: 'full' }), (error: Error & { code?: string }) => {
     match(error.message, /2 conditions are not met.*"web1" exists.*pool "full"/s);
     return error.code === 'CONFLICT';

@@ -7,6 +7,7 @@ import { recover } from '../../../src/engine/sessions/run-session.ts';
 import { sessionStatus } from '../../../src/sessions/state/listed-sessions.ts';
 import { SystemError } from '../../../src/sys/base/system-error.ts';
 import { KEY } from '../../support/engine.ts';
+import { NO_FILES } from '../../support/hypervisors.ts';
 import {
   type PlacedHome,
   placedHome,
@@ -208,8 +209,17 @@ test('sessions share one connection, which is closed with the last of them', asy
     await ask['session/discard']({ session, stop: undefined }, options);
   }
   equal(home.host.watchers.size, 0);
-  await run(home, service);
+  const { session } = await run(home, service);
   equal(logins(), 2);
+  // Another host may answer to the name by now.
+  const changed = { ...NO_FILES, hypervisor: 'kvm1', uri: undefined, hostKey: undefined };
+  await ask['hypervisor/change'](
+    { ...changed, sockets: '/run/other', scratch: undefined },
+    options,
+  );
+  await run(home, service, { replace: undefined, name: 'c' });
+  ok(logins() > 2);
+  await ask['session/discard']({ session, stop: undefined }, options);
 });
 
 /** Before each call of the hypervisor once the session's machine is being withdrawn. */

@@ -3,9 +3,11 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { handlersFor } from '../../../src/engine/base/call.ts';
+import { jobWork } from '../../../src/engine/jobs/job-work.ts';
 import { openJobKeys } from '../../../src/engine/jobs/job-keys.ts';
 import { type LatestOptions, verifyLatest } from '../../../src/engine/verify/latest.ts';
 import type { JobRecord } from '../../../src/formats/store/service/job.ts';
+import { JobError } from '../../../src/jobs/job-error.ts';
 import type { JobDraft } from '../../../src/jobs/job-book.ts';
 import { OperationFailure } from '../../../src/operations/base/failure.ts';
 import { namesOf } from '../../../src/operations/operations.ts';
@@ -135,6 +137,16 @@ test('a backup orders proofs of what it has made, with its key, and only where i
       request: { set: 'nightly', machines: ['web1', 'web2'] },
     },
   ]);
+  const full = jobWork(engine, {
+    ...{ keys, inWorker, runs: roomyRuns() },
+    submit: () => Promise.reject(new JobError('FULL', 'too many jobs wait')),
+  });
+  const unproven = await full({ ...job, request: { ...backup, thenVerify: true } }, attempt);
+  equal(unproven.kind, 'bad', 'the backup is not made again');
+  match(
+    'reason' in unproven ? unproven.reason : '',
+    /not verified: too many jobs wait; "holdfast verify latest nightly"/,
+  );
   keys.forgetJob('night-1');
   const follower = keys.sourceOf({ id: 'night-1-verify', schedule: undefined });
   deepEqual(

@@ -14,7 +14,7 @@ export interface Connections extends AsyncDisposable {
   open(hypervisor: string, signal: AbortSignal): Promise<Connection>;
   /** Closes it, unless another has taken its place already. */
   lost(connection: Connection): Promise<void>;
-  /** Closes all that is open to it: no session has a machine there, or its address has changed. */
+  /** Closes all that is open to it: no session has a machine there, or it was removed. */
   release(hypervisor: string): Promise<void>;
 }
 
@@ -22,6 +22,11 @@ export interface Connection {
   readonly hypervisor: string;
   readonly host: Hypervisor;
   readonly run: RunDriver;
+}
+
+interface Opened extends Connection {
+  /** What it was connected by. */
+  readonly address: string;
 }
 
 interface Listening {
@@ -39,12 +44,13 @@ export interface ConnectionsOptions {
 
 export function openConnections({ hypervisors, owner, onEvent }: ConnectionsOptions): Connections {
   const closing = new AbortController();
-  const opening = new Map<string, Promise<Connection>>();
-  const opened = new Map<string, Connection>();
+  const opening = new Map<string, Promise<Opened>>();
+  const opened = new Map<string, Opened>();
   const listening = new Map<string, Listening>();
 
-  async function opens(hypervisor: string): Promise<Connection> {
+  async function opens(hypervisor: string): Promise<Opened> {
     try {
+      const address = await addressOf(hypervisor);
       const host = await connectTo(hypervisor);
       const { run } = host;
       if (!run) {
@@ -52,7 +58,7 @@ export function openConnections({ hypervisors, owner, onEvent }: ConnectionsOpti
         const what = `Holdfast cannot run machines on hypervisor ${hypervisor} (${host.facts.product})`;
         throw new HypervisorError('UNSUPPORTED', `${what}: choose another`);
       }
-      const it = { hypervisor, host, run };
+      const it = { hypervisor, host, run, address };
       opened.set(hypervisor, it);
       if (!listening.has(hypervisor)) {
         const over = new AbortController();
@@ -64,16 +70,14 @@ export function openConnections({ hypervisors, owner, onEvent }: ConnectionsOpti
       opening.delete(hypervisor);
     }
   }
-  async function connectTo(hypervisor: string): Promise<Hypervisor> {
-    const { signal } = closing;
-    try {
-      return await connect(await hypervisors(), hypervisor, { owner, signal });
-    } catch (cause) {
-      if (!(cause instanceof SystemError)) throw cause;
-      const code = cause.code === 'NOT_FOUND' ? 'NOT_FOUND' : 'DENIED';
-      throw new HypervisorError(code, cause.message, { cause });
-    }
-  }
+  const connectTo = (hypervisor: string): Promise<Hypervisor> =>
+    known(async () => connect(await hypervisors(), hypervisor, { owner, signal: closing.signal }));
+  /** All of its record that a connection depends on. */
+  const addressOf = (hypervisor: string): Promise<string> =>
+    known(async () => {
+      const { uri, identity, sockets, scratch } = await (await hypervisors()).files.get(hypervisor);
+      return JSON.stringify([uri, identity, sockets, scratch]);
+    });
   /** Over its own connection: it outlives the one that it came with, and says when the host is back. */
   async function listen({ hypervisor, run }: Connection, signal: AbortSignal): Promise<void> {
     for await (const event of run.events(signal)) {
@@ -91,20 +95,24 @@ export function openConnections({ hypervisors, owner, onEvent }: ConnectionsOpti
     opened.delete(hypervisor);
     await it.host[Symbol.asyncDispose]();
   }
+  async function release(hypervisor: string): Promise<void> {
+    const events = listening.get(hypervisor);
+    listening.delete(hypervisor);
+    events?.over.abort();
+    await events?.ended;
+    const it = opened.get(hypervisor);
+    if (it) await lost(it);
+  }
   return {
-    lost,
-    async release(hypervisor) {
-      const events = listening.get(hypervisor);
-      listening.delete(hypervisor);
-      events?.over.abort();
-      await events?.ended;
-      const it = opened.get(hypervisor);
-      if (it) await lost(it);
-    },
+    ...{ lost, release },
     async open(hypervisor, signal) {
       closing.signal.throwIfAborted();
       const ready = opened.get(hypervisor);
-      if (ready) return ready;
+      if (ready) {
+        // A person may have changed its address, or have added another host under its name.
+        if (ready.address === (await addressOf(hypervisor))) return ready;
+        await release(hypervisor);
+      }
       const one = opening.get(hypervisor) ?? opens(hypervisor);
       opening.set(hypervisor, one);
       // The session that waited for it may have ended.
@@ -118,6 +126,17 @@ export function openConnections({ hypervisors, owner, onEvent }: ConnectionsOpti
       await Promise.all([...opened.values()].map((it) => lost(it)));
     },
   };
+}
+
+/** As a driver reports that the record of a hypervisor, or its key, cannot be had. */
+async function known<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (!(cause instanceof SystemError)) throw cause;
+    const code = cause.code === 'NOT_FOUND' ? 'NOT_FOUND' : 'DENIED';
+    throw new HypervisorError(code, cause.message, { cause });
+  }
 }
 
 /** Others may wait for the same work: it goes on. */

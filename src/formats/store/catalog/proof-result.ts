@@ -31,15 +31,7 @@ export type ProofState = (typeof PROOF_STATES)[number];
 export const PROOF_VERDICTS = ['proven', 'failed'] as const;
 export type ProofVerdict = (typeof PROOF_VERDICTS)[number];
 
-export const PROOF_CHECK_KINDS = [
-  'boot',
-  'agent',
-  'serial',
-  'screen',
-  'port',
-  'http',
-  'script',
-] as const;
+const PROOF_CHECK_KINDS = ['boot', 'agent', 'serial', 'screen', 'port', 'http', 'script'] as const;
 export type ProofCheckKind = (typeof PROOF_CHECK_KINDS)[number];
 
 export const PROOF_CHECK_OUTCOMES = ['passed', 'failed', 'not-tried'] as const;

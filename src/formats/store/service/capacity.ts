@@ -4,7 +4,7 @@ import { plainRecord } from '../base/plain-record.ts';
 // How many machines a box carried at once when that was measured. Grammar: capacity.md.
 
 /** What ended the measurement. */
-export const CAPACITY_LIMITS = ['memory', 'boot', 'reads', 'asked'] as const;
+const CAPACITY_LIMITS = ['memory', 'boot', 'reads', 'asked'] as const;
 export type CapacityLimit = (typeof CAPACITY_LIMITS)[number];
 
 const STEPS_MAX = 64;

@@ -93,11 +93,17 @@ function keptOpen(way: Way): OpenExportWay {
     await using tunnel = await openTunnel(way.ssh, forwards);
     const leave = (): void => tunnel.stream.destroy();
     end.signal.addEventListener('abort', leave, { once: true });
-    // Through the host and back: what answers there is what is served here.
-    const refused = (lost: Tunnel) => closedThere(lost, way);
-    await ready(tunnel, { ...way, socket: probe, signal: end.signal, refused });
-    tell(undefined);
-    const failure = await tunnel.failure();
+    let failure: HypervisorError;
+    try {
+      // Through the host and back: what answers there is what is served here.
+      const refused = (lost: Tunnel) => closedThere(lost, way);
+      await ready(tunnel, { ...way, socket: probe, signal: end.signal, refused });
+      tell(undefined);
+      failure = await tunnel.failure();
+    } finally {
+      // It is opened for as long as the session lasts, and each attempt has a tunnel of its own.
+      end.signal.removeEventListener('abort', leave);
+    }
     end.signal.throwIfAborted();
     outcome = Promise.withResolvers();
     last = outcome.promise;
