@@ -116,8 +116,15 @@ export const placedSessions: readonly Mutant[] = [
   {
     name: 'placed sessions: each has a connection of its own',
     file: 'src/engine/sessions/placed/connections.ts',
-    text: 'if (ready) return ready;',
+    text: 'if (ready.address === (await addressOf(hypervisor))) return ready;',
     to: '',
+    tests: [SERVICE],
+  },
+  {
+    name: 'placed sessions: a changed address is not noticed',
+    file: 'src/engine/sessions/placed/connections.ts',
+    text: 'if (ready.address === (await addressOf(hypervisor))) return ready;',
+    to: 'return ready;',
     tests: [SERVICE],
   },
   {

@@ -25,7 +25,7 @@ export interface CheckWatch extends AsyncDisposable {
   /** Whether the guest agent has answered; it is asked in any case. */
   readonly agentAnswers: boolean;
   /** What was asked for, as far as it has come. */
-  look(screen: ScreenWatch): readonly AskedCheck[];
+  look(screen: ScreenWatch, wasUp?: string): readonly AskedCheck[];
   results(): readonly ProofCheck[];
 }
 
@@ -116,7 +116,7 @@ export function watchChecks(
     get agentAnswers() {
       return agent.hasPassed;
     },
-    look({ seen, quietMs }) {
+    look({ seen, quietMs }, wasUp) {
       for (const state of texts) {
         const line =
           lineWith(guest.serial.text, state.what) ?? lineWith(seen.text ?? '', state.what);
@@ -125,7 +125,7 @@ export function watchChecks(
       }
       if (!rest) return states;
       const agentAnswers = agent.hasPassed;
-      const isUp = upBecause({ agentAnswers, serial: guest.serial.text, screen: seen });
+      const isUp = upBecause({ agentAnswers, serial: guest.serial.text, screen: seen, wasUp });
       if (seen.isBlank || quietMs < REST_MS) {
         note(rest, 'it is empty, or still changes');
       } else if (seen.text === undefined || isUp !== undefined) {

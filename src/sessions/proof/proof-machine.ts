@@ -1,8 +1,11 @@
 import type { DescribedNic, MachineDescription } from '../../formats/store/catalog/machine.ts';
+import type { SessionDisk } from '../../formats/store/sessions/session.ts';
+import { diskIds } from '../../hypervisors/base/disk-ids.ts';
 import { GiB, MiB } from '../../lib/sizes.ts';
 import { processors } from '../../sys/process/processors.ts';
 import { isQ35 } from '../guest/libvirt-disks.ts';
 import { macOf } from '../guest/network-cards.ts';
+import { bootDisks, type PlacedDisk, placedDisks } from '../guest/session-machine.ts';
 
 /*
  * The machine that a recovery point describes, as arguments of this box's QEMU. Pure. It has no network but a private
@@ -15,14 +18,9 @@ export interface ProofMachine {
   readonly without: readonly string[];
 }
 
-export interface ProofDisk {
-  readonly name: string;
-  readonly sectorSize?: number | undefined;
-}
-
 export interface ProofMachineOptions {
   readonly machine: MachineDescription | undefined;
-  readonly disks: readonly ProofDisk[];
+  readonly disks: readonly SessionDisk[];
   readonly accelerator: 'kvm' | 'tcg';
   readonly memoryBytes: number;
   readonly processors: number;
@@ -172,18 +170,17 @@ function controllerOf(bus: string | undefined, q35: boolean): Controller {
 
 function diskArguments(options: ProofMachineOptions, q35: boolean): Part {
   const { machine } = options;
-  const described = new Map(machine?.disks.map((it) => [it.name, it]));
-  const order = bootOrder(options);
+  const disks = placedDisks(options, machine);
+  const order = [...new Set([...bootDisks(options, machine), ...disks.map(({ name }) => name)])];
   const used = new Map<Controller, number>();
   const args: string[] = [];
   const without: string[] = [];
-  for (const [at, disk] of options.disks.entries()) {
+  for (const [at, disk] of disks.entries()) {
     if (at >= DISKS_MAX) {
       without.push(`disk ${disk.name}: this boot has ${DISKS_MAX} disks at most`);
       continue;
     }
-    const known = described.get(disk.name);
-    let on = controllerOf(known?.bus, q35);
+    let on = controllerOf(disk.bus, q35);
     if (on === 'ide' && (used.get('ide') ?? 0) >= IDE_PORTS) on = 'sata';
     const unit = used.get(on) ?? 0;
     used.set(on, unit + 1);
@@ -191,21 +188,14 @@ function diskArguments(options: ProofMachineOptions, q35: boolean): Part {
     const common = [
       `drive=${node}`,
       `bootindex=${order.indexOf(disk.name) + 1}`,
-      ...serialOf(known?.serial, on === 'nvme' ? node : undefined),
+      ...idsOf(disk, { on, node }),
       ...sectorsOf(disk),
     ].join(',');
     args.push('-blockdev', JSON.stringify(nodeOf(node, disk.name, options.disksAt)));
-    args.push(...controllerArguments(on, unit, known?.controller?.model));
+    args.push(...controllerArguments(on, unit, disk.model));
     args.push('-device', `${deviceOn(on, unit)},${common}`);
   }
   return { args, without };
-}
-
-/** The disks that the machine boots from, then all others. */
-function bootOrder({ machine, disks }: ProofMachineOptions): readonly string[] {
-  const names = disks.map(({ name }) => name);
-  const first = (machine?.boot ?? []).flatMap((it) => /^disk:(.*)$/s.exec(it)?.[1] ?? []);
-  return [...new Set([...first.filter((it) => names.includes(it)), ...names])];
 }
 
 function nodeOf(node: string, name: string, path: string): object {
@@ -215,15 +205,19 @@ function nodeOf(node: string, name: string, path: string): object {
   return { driver: 'nbd', 'node-name': node, server, export: name, discard: 'unmap', cache };
 }
 
-const SERIAL = /^[\w.:+-]{1,36}$/;
-
-/** An NVMe device must have one. */
-function serialOf(serial: string | undefined, otherwise: string | undefined): string[] {
-  const given = serial !== undefined && SERIAL.test(serial) ? serial : otherwise;
-  return given === undefined ? [] : [`serial=${given}`];
+/** An NVMe device must have a serial number. */
+function idsOf(
+  { ids }: PlacedDisk,
+  { on, node }: { readonly on: Controller; readonly node: string },
+): string[] {
+  const { serial = on === 'nvme' ? node : undefined, wwn } = diskIds(ids, on);
+  return [
+    ...(serial === undefined ? [] : [`serial=${serial}`]),
+    ...(wwn === undefined ? [] : [`wwn=0x${wwn}`]),
+  ];
 }
 
-function sectorsOf({ sectorSize }: ProofDisk): string[] {
+function sectorsOf({ sectorSize }: SessionDisk): string[] {
   if (sectorSize === undefined) return [];
   return [`logical_block_size=${sectorSize}`, `physical_block_size=${sectorSize}`];
 }

@@ -119,22 +119,22 @@ async function boot(store: Store, options: ProveOptions): Promise<ProofResult> {
   const start = clock.monotonicMs();
   const checks = stack.use(watchChecks(asked.checks, { guest, clock, directory: place.sockets }));
   await guest.run(signal);
-  let bootMs: number | undefined;
+  let [wasUp, bootMs]: [string?, number?] = [];
   for (;;) {
     await screen.look(signal);
     const elapsedMs = clock.monotonicMs() - start;
     const seen = {
-      ...{ elapsedMs, timeoutMs: asked.timeoutMs, lost, ...guest.events },
+      ...{ elapsedMs, timeoutMs: asked.timeoutMs, lost, wasUp, ...guest.events },
       serial: guest.serial.text,
       screen: screen.seen,
       quietMs: screen.quietMs,
       agentAnswers: checks.agentAnswers,
       ended: guest.ended,
-      asked: checks.look(screen),
+      asked: checks.look(screen, wasUp),
     };
     const up = upBecause(seen);
-    if (up !== undefined && bootMs === undefined) {
-      bootMs = elapsedMs;
+    if (up !== undefined && wasUp === undefined) {
+      [wasUp, bootMs] = [up, elapsedMs];
       // Without what it shows: the caller may not have given the passkey.
       onStep('the machine is up');
     }

@@ -15,6 +15,8 @@ export interface Seen {
   /** Since when neither the serial line nor the screen has changed. */
   readonly quietMs: number;
   readonly agentAnswers: boolean;
+  /** What said before that it is up: the serial line is kept only in part, and screens change. */
+  readonly wasUp?: string | undefined;
   /** How often the guest has restarted itself. */
   readonly resets: number;
   /** It said so through its panic device. */
@@ -55,8 +57,9 @@ const QUIET_MS = 60_000;
 
 /** What says that the guest is up; undefined: nothing does yet. */
 export function upBecause(
-  seen: Pick<Seen, 'agentAnswers' | 'serial' | 'screen'>,
+  seen: Pick<Seen, 'agentAnswers' | 'serial' | 'screen' | 'wasUp'>,
 ): string | undefined {
+  if (seen.wasUp !== undefined) return seen.wasUp;
   if (seen.agentAnswers) return 'the guest agent answers';
   const onSerial = readyIn(seen.serial);
   if (onSerial !== undefined) return `the serial line shows "${onSerial}"`;

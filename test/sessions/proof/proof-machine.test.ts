@@ -1,4 +1,4 @@
-import { deepEqual, equal, ok } from 'node:assert/strict';
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import * as fc from 'fast-check';
 import { test } from 'tap';
 import {
@@ -10,7 +10,11 @@ import { anyMachine } from '../../support/any-machine.ts';
 import { MACHINE } from '../../support/machine-description.ts';
 
 const OPTIONS: ProofMachineOptions = {
-  ...{ machine: MACHINE, disks: [{ name: 'vda', sectorSize: 4096 }], accelerator: 'tcg' },
+  ...{
+    machine: MACHINE,
+    disks: [{ name: 'vda', size: 2 ** 30, sectorSize: 4096 }],
+    accelerator: 'tcg',
+  },
   ...{ memoryBytes: 2 ** 30, processors: 2, firmware: { kind: 'bios' }, directory: '/run/a,b' },
   ...{ disksAt: '/run/a,b/disks', tpmAt: undefined, forwards: [80, 443] },
 };
@@ -26,7 +30,7 @@ test('a machine has the devices of its description', async () => {
   ok(devices.includes('virtio-scsi-pci,id=scsi'));
   ok(
     devices.includes(
-      'scsi-hd,bus=scsi.0,scsi-id=0,drive=disk0,bootindex=1,serial=S1,logical_block_size=4096,physical_block_size=4096',
+      'scsi-hd,bus=scsi.0,scsi-id=0,drive=disk0,bootindex=1,serial=S1,wwn=0x5000c50015ea71ac,logical_block_size=4096,physical_block_size=4096',
     ),
     devices.join('\n'),
   );
@@ -55,12 +59,21 @@ test('a path with a comma stays one value', async () => {
 
 test('four IDE disks have the controller, the fifth is a SATA disk', async () => {
   const names = ['hda', 'hdb', 'hdc', 'hdd', 'hde'];
-  const disks = names.map((name) => ({ name, bus: 'ide' as const, sectorBytes: 512 as const }));
-  const machine = { ...MACHINE, machineType: 'pc-i440fx-7.2', disks, boot: ['disk:hdb'] };
+  const described = names.map((name) => ({
+    ...{ name, bus: 'ide' as const, sectorBytes: 512 as const },
+    ...{ serial: `S ${name}`, wwn: '0x5000c50015ea71ac' },
+  }));
+  const disks = names.map((name) => ({ name, size: 2 ** 20 }));
+  const machine = {
+    ...{ ...MACHINE, machineType: 'pc-i440fx-7.2' },
+    ...{ disks: described, boot: ['disk:hdb'] },
+  };
   const { args } = proofMachine({ ...OPTIONS, machine, disks });
   const devices = valuesOf(args, '-device').filter((it) => it.startsWith('ide-hd'));
+  // Guests that mount by these do not start without.
+  for (const it of devices) match(it, /,serial=S hd[a-e],wwn=0x5000c50015ea71ac$/);
   deepEqual(
-    devices.map((it) => it.replace(/,drive.*bootindex=/, ' ')),
+    devices.map((it) => it.replace(/,drive.*bootindex=(\d).*/, ' $1')),
     [
       'ide-hd,bus=ide.0,unit=0 2',
       'ide-hd,bus=ide.0,unit=1 1',
@@ -82,7 +95,7 @@ test('whatever a description says, the machine is alone, and nothing of it becom
   );
   fc.assert(
     fc.property(anyMachine(...NAMES), (machine) => {
-      const disks = NAMES.map((name) => ({ name }));
+      const disks = NAMES.map((name) => ({ name, size: 2 ** 20 }));
       const { args } = proofMachine({ ...OPTIONS, machine, disks });
       deepEqual(valuesOf(args, '-sandbox'), [filter]);
       let at = 0;
@@ -93,7 +106,7 @@ test('whatever a description says, the machine is alone, and nothing of it becom
       for (const net of valuesOf(args, '-netdev')) {
         ok(/^user,id=net\d,restrict=on(,hostfwd=tcp:127\.0\.0\.1:0-:\d+)*$/.test(net), net);
       }
-      for (const device of valuesOf(args, '-device')) ok(/^[\w.:,=+-]+$/.test(device), device);
+      for (const device of valuesOf(args, '-device')) ok(/^[\w.:,=+ -]+$/.test(device), device);
       equal(valuesOf(args, '-blockdev').length, NAMES.length);
     }),
   );

@@ -24,6 +24,7 @@ const CASES: readonly (readonly [string, Partial<Seen>, string | undefined])[] =
   ['an agent while a check is open', { agentAnswers: true, asked: [PORT] }, undefined],
   ['all checks, and nothing else', { asked: [{ ...PORT, hasPassed: true }] }, 'works'],
   ['a check at the end', { ...LATE, agentAnswers: true, asked: [PORT] }, 'unhealthy'],
+  ['a login that was seen once', { ...LATE, wasUp: 'login:', asked: [PORT] }, 'unhealthy'],
   ['a panic on the screen', { screen: { isBlank: false, text: 'panic: x' } }, 'panic'],
   ['a panic that the device reports', { panicked: true }, 'panic'],
   ['a panic after a login', { serial: 'web1 login: \nKernel panic - not syncing: x' }, 'panic'],

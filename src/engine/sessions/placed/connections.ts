@@ -111,7 +111,7 @@ export function openConnections({ hypervisors, owner, onEvent }: ConnectionsOpti
       if (ready) {
         // A person may have changed its address, or have added another host under its name.
         if (ready.address === (await addressOf(hypervisor))) return ready;
-        await release(hypervisor);
+        if (opened.get(hypervisor) === ready) await release(hypervisor);
       }
       const one = opening.get(hypervisor) ?? opens(hypervisor);
       opening.set(hypervisor, one);
