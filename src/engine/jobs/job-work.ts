@@ -34,8 +34,8 @@ export function laneOf(kind: JobKind): string {
 /** The work of jobs. Rejects only for bugs of our own. */
 export function jobWork(engine: Engine, { keys, inWorker, runs, submit }: WorkParts) {
   /**
-   * After a crash it is ordered again under the same ID, which changes nothing. The backup stays made, whatever comes of
-   * its proofs: repeating it would make another recovery point.
+   * After a crash it is ordered again under the same ID, which changes nothing. The backup stays made, whatever
+   * comes of its proofs: repeating it would make another recovery point.
    */
   async function follow(job: JobRecord, outcome: Outcome): Promise<Outcome> {
     const request = proofsAfter(job, outcome);

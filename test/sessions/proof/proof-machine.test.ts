@@ -30,7 +30,8 @@ test('a machine has the devices of its description', async () => {
   ok(devices.includes('virtio-scsi-pci,id=scsi'));
   ok(
     devices.includes(
-      'scsi-hd,bus=scsi.0,scsi-id=0,drive=disk0,bootindex=1,serial=S1,wwn=0x5000c50015ea71ac,logical_block_size=4096,physical_block_size=4096',
+      'scsi-hd,bus=scsi.0,scsi-id=0,drive=disk0,bootindex=1,serial=S1,wwn=0x5000c50015ea71ac,' +
+        'logical_block_size=4096,physical_block_size=4096',
     ),
     devices.join('\n'),
   );
