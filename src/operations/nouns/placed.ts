@@ -65,7 +65,7 @@ const wish = {
   ),
   migrateAfter: field(
     optional(integer(1, MIGRATE_AFTER_S)),
-    'with "auto": how long after it began to run, in seconds; in commands 5m, 2h',
+    'with "auto": how long after it began to run, in seconds; in commands 90s, 5m, 2h',
     { placeholder: 'TIME' },
   ),
   replace: field(
@@ -109,14 +109,14 @@ const run = mutation('session/run', {
     ...wish,
     delay: field(
       optional(integer(0, DAY_S)),
-      'of several machines: each starts this long after the one before it began to run, in seconds; in commands 5m, ' +
-        '2h; default: at once',
+      'of several machines: each starts this long after the one before it began to run, in seconds; in commands 90s, ' +
+        '5m, 2h; default: at once',
       { placeholder: 'TIME' },
     ),
     heartbeat: field(
       optional(integer(1, DAY_S)),
       'of several machines: each starts once the guest agent of the one before answers; how long to wait for that, ' +
-        'in seconds; in commands 5m, 2h',
+        'in seconds; in commands 90s, 5m, 2h',
       { placeholder: 'TIME' },
     ),
   }),

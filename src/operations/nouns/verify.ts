@@ -50,7 +50,7 @@ const http = text({
 const proofRequest = {
   timeout: field(
     withDefault(integer(1, SECONDS_MAX), 600),
-    'how long after its start the machine must be up, and pass all checks, in seconds; in commands 5m, 2h',
+    'how long after its start the machine must be up, and pass all checks, in seconds; in commands 90s, 5m, 2h',
     { placeholder: 'TIME', label: 'Time limit' },
   ),
   memory: field(
