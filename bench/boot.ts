@@ -77,7 +77,7 @@ async function bootRaw(image: string): Promise<number> {
 }
 
 /** `disks`: QEMU's arguments as for a shell. */
-async function bootTo(disks: string): Promise<number> {
+export async function bootTo(disks: string): Promise<number> {
   const words = [...disks.matchAll(/'([^']*)'|(\S+)/g)].map((match) => match[1] ?? match[2]!);
   const machine = [
     '-machine',

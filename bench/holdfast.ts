@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -12,6 +12,8 @@ export interface Holdfast {
   run(...args: string[]): Promise<Run>;
   /** The same without a store and its passphrase. */
   runBare(...args: string[]): Promise<Run>;
+  /** What a query answers. */
+  ask(...args: string[]): unknown;
   /** `recover`, once it is ready. */
   recover(point: string, ...more: string[]): Promise<Serving>;
   /** `mount`, once it is ready. */
@@ -43,6 +45,8 @@ export async function holdfastIn(directory: string, tree?: string): Promise<Hold
   return {
     store,
     ...{ run, runBare },
+    ask: (...args) =>
+      JSON.parse(execFileSync(process.execPath, [main, ...args, ...common], { encoding: 'utf8' })),
     async recover(point, ...more) {
       const started = performance.now();
       const { child, event } = await ready([main, 'recover', point, ...more, ...common]);

@@ -17,9 +17,10 @@ import { benchOverlay } from './overlay.ts';
 import { benchReads } from './reads.ts';
 import { benchService } from './service.ts';
 import { benchStart } from './start.ts';
+import { benchVerify } from './verify.ts';
 
 /*
- * npm run bench [-- ingest reads nfs fuse files start boot service large fairness overlay hypervisor migrate]
+ * npm run bench [-- ingest reads nfs fuse files start boot verify service large fairness overlay hypervisor migrate]
  *   [--image FILE] [--next FILE] [--before DIRECTORY]
  *
  * `large`, `fairness`, `overlay`, `hypervisor` and `migrate` run only where they are named: one wants 3 GB and some
@@ -78,4 +79,5 @@ async function benchPeers(): Promise<void> {
   if (wanted('service')) await benchService(work, holdfast);
   if (positionals.includes('large')) await benchLarge(work, holdfast);
   if (wanted('boot')) await benchBoot(data, holdfast);
+  if (wanted('verify')) await benchVerify(data, holdfast);
 }
