@@ -63,7 +63,10 @@ export async function keepProof(
   return kept;
 }
 
-export interface ShownProof extends ProofOutcome, Evidence {}
+export interface ShownProof extends ProofOutcome, Evidence {
+  /** Those before it that are kept, the newest first. */
+  readonly earlier: readonly ProofOutcome[];
+}
 
 /** The last proof with its evidence; undefined: the point was not tried. Rejects CORRUPT. */
 export async function lastProof(
@@ -72,13 +75,14 @@ export async function lastProof(
   id: string,
 ): Promise<ShownProof | undefined> {
   const place = { set: set.name, id };
-  const last = (await readProofs(store, place, set.keys.record))?.proofs[0];
+  const record = await readProofs(store, place, set.keys.record);
+  const [last, ...earlier] = record?.proofs ?? [];
   if (!last) return undefined;
   const { parts, number, ...outcome } = last;
   const evidence = await readEvidence(store, place, number, (bytes) =>
     openEvidence(bytes, parts, set.keys),
   );
-  return { ...outcome, ...evidence };
+  return { ...outcome, ...evidence, earlier };
 }
 
 /** What is damaged of the proofs of a set; without its key their records are not authenticated. */

@@ -1,7 +1,7 @@
-import { formatSize } from '../lib/sizes.ts';
-import type { CapacityFigure } from '../operations/nouns/verify.ts';
+import { formatSize } from '../../lib/sizes.ts';
+import type { CapacityFigure } from '../../operations/nouns/verify.ts';
 
-/* How many machines a box carries, in words: of its own command, and before a run of several machines. */
+/* How many machines a box carries, in words. */
 
 const LIMITS = {
   memory: 'there was no memory for more',

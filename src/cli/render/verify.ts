@@ -1,20 +1,15 @@
-import { capacityText } from '../../client/capacity-text.ts';
 import { proofFacts } from '../../client/proof-facts.ts';
 import { proofText } from '../../client/proof-text.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { CapacityFigure } from '../../operations/nouns/verify.ts';
+import type { ResultOf } from '../../operations/operations.ts';
 import { NotProven } from '../base/command-errors.ts';
 import { fact, table } from '../base/output.ts';
+import { capacityText } from './capacity-text.ts';
 import type { Renders } from './render.ts';
 
 export const render = {
-  'verify/point': ({ point, set, machine, proof }) =>
-    [
-      fact('recovery point', point),
-      fact('machine', `${machine} in set ${set}`),
-      fact('proof', proofText(proof)),
-      ...proofFacts(proof).map(([head, text]) => fact(head, text)),
-    ].join('\n'),
+  'verify/point': provedText,
   'verify/latest': {
     text: ({ points, notTried }) =>
       table(
@@ -36,6 +31,15 @@ export const render = {
   'verify/measure': measuredText,
   'verify/capacity': ({ figure }) => (figure ? measuredText(figure) : capacityText(figure)),
 } satisfies Renders;
+
+export function provedText({ point, set, machine, proof }: ResultOf<'verify/point'>): string {
+  return [
+    fact('recovery point', point),
+    fact('machine', `${machine} in set ${set}`),
+    fact('proof', proofText(proof)),
+    ...proofFacts(proof).map(([head, text]) => fact(head, text)),
+  ].join('\n');
+}
 
 function measuredText(figure: CapacityFigure): string {
   const { steps, point, set, processors, accelerator } = figure;

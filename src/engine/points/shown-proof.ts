@@ -1,4 +1,3 @@
-import { proofsOf } from '../../catalog/proof-records.ts';
 import { lastProof, type ShownProof as Kept } from '../../catalog/proofs.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
@@ -38,7 +37,6 @@ export async function proofOf(
     throw new CatalogError('NOT_FOUND', `${id} was not tried: ${advice}`);
   }
   const now = store.clock.now();
-  const [, ...earlier] = await proofsOf(store, { set: set.name, id }, set.keys.record);
   const { small } = proof;
   // Each of these needs the passkey, so a person who asks for one has given it.
   const isGuarded = asked.screenshot || asked.picture || asked.serial;
@@ -46,7 +44,7 @@ export async function proofOf(
   const shown = shownProof(proof, now);
   return {
     ...{ point: id, set: set.name, machine, proof: mayQuote ? shown : withoutQuotes(shown) },
-    earlier: earlier.map((it) => outcomeOf(it, now)),
+    earlier: proof.earlier.map((it) => outcomeOf(it, now)),
     screenshot: asked.screenshot ? base64(proof.screenshot ?? new Uint8Array(0)) : undefined,
     picture: asked.picture && small ? { ...small, rgb: base64(small.rgb) } : undefined,
     serial: asked.serial ? proof.serial : undefined,

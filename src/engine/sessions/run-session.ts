@@ -18,6 +18,7 @@ import {
 import { sessionStatus } from '../../sessions/state/listed-sessions.ts';
 import { SessionError } from '../../sessions/state/session-error.ts';
 import type { TryBootOptions } from '../../sessions/guest/try-boot.ts';
+import { realWorld } from '../../sys/world.ts';
 import { PAGE_LENGTH } from '../../formats/store/sessions/overlay-log.ts';
 import type { Placement } from '../../formats/store/sessions/placement.ts';
 import type { SessionRecord, WhenFull } from '../../formats/store/sessions/session.ts';
@@ -84,11 +85,11 @@ export interface RunningSession extends AsyncDisposable {
   boot(options: GuestOptions): Promise<void>;
 }
 
-export type GuestOptions = Omit<TryBootOptions, 'disks'>;
+export type GuestOptions = Omit<TryBootOptions, 'disks' | 'files'>;
 
-async function boot(options: TryBootOptions): Promise<void> {
+async function boot(options: Omit<TryBootOptions, 'files'>): Promise<void> {
   const { tryBoot } = await import('../../sessions/guest/try-boot.ts');
-  await tryBoot(options);
+  await tryBoot({ ...options, files: realWorld().files });
 }
 
 /** Boots, in this terminal, a session that another process runs. */

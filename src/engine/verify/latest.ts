@@ -5,6 +5,7 @@ import type { OpenSet } from '../../catalog/sets.ts';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import { allDone } from '../../lib/all-done.ts';
 import { asError } from '../../lib/as-error.ts';
+import { turns } from '../../lib/mutex.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import { memoryFor, processorsFor } from '../../sessions/proof/proof-machine.ts';
 import type { CallOptions, Handler } from '../base/call.ts';
@@ -32,11 +33,13 @@ export async function verifyLatest(
   const set = await openSet(engine, name, secrets);
   const points = await latestOf(engine, name, machines);
   const say = (message: string): void => report({ event: 'notice', message });
+  // A description is read by a reader of its own: one at a time, however many machines there are.
+  const turn = turns();
   const tried = await allDone(
     points.map(async (point) => {
       const { id, machine } = point;
       try {
-        const needs = await needsOf(engine, set, point);
+        const needs = await turn(() => needsOf(engine, set, point));
         const proved = await runs.run(
           (own) =>
             boot(

@@ -66,8 +66,8 @@ export function proofRuns({ clock, budget, recoveries }: ProofRunsOptions): Proo
   const waiting: ProofNeeds[] = [];
 
   function fits(needs: ProofNeeds): boolean {
-    const all = budget();
     if (waiting[0] !== needs || recoveries() > 0) return false;
+    const all = budget();
     const sum = (of: (it: ProofNeeds) => number): number =>
       [...running].reduce((total, it) => total + of(it), of(needs));
     const isWithin =

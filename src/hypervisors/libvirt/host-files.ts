@@ -100,13 +100,6 @@ export async function steadyBytes(
   throw new HypervisorError('BUSY', `${what}: back the machine up again`);
 }
 
-/** Where swtpm keeps the state of a machine's TPM (virDomainTPMDef; swtpm(8), "TPM state"). */
-export function tpmStatePath(uuid: string, version: string): string {
-  const [directory, file] =
-    version === '1.2' ? ['tpm1.2', 'tpm-00.permall'] : ['tpm2', 'tpm2-00.permall'];
-  return `/var/lib/libvirt/swtpm/${uuid}/${directory}/${file}`;
-}
-
 /*
  * Files of the host that the API of machines does not give are volumes of a pool, if there is one for their directory:
  * libvirt, which is root there, reads and removes them, whatever the way to it. Where there is none, one is made that

@@ -13,7 +13,8 @@ import type {
 import { describedDisks } from '../base/chosen-disks.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
 import { readDomain } from './domain.ts';
-import { steadyBytes, tpmStatePath } from './host-files.ts';
+import { tpmStatePath } from '../base/swtpm.ts';
+import { steadyBytes } from './host-files.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
 
 const DEFINITION = 'machine.xml';

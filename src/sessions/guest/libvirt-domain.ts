@@ -1,5 +1,7 @@
+import { dirname } from 'node:path/posix';
 import type { DescribedNic, MachineDescription } from '../../formats/store/catalog/machine.ts';
 import { sessionUuid } from '../../formats/store/sessions/session-uuid.ts';
+import { tpmStatePath } from '../../hypervisors/base/swtpm.ts';
 import { tpmVersion } from '../../hypervisors/base/tpm-version.ts';
 import { printable } from '../../lib/printable.ts';
 import { blockSizes, escapedXml, idElements, shellWords, xmlSigns } from './guest-config.ts';
@@ -159,22 +161,17 @@ function security(session: Subject, { machine, tpmState, images }: DomainOptions
   ];
 }
 
-/** Where swtpm keeps the state (libvirt.org/formatdomain.html#tpm-device, src/qemu/qemu_tpm.c). */
-const TPM_STATES = '/var/lib/libvirt/swtpm';
-
 /** What puts the state of the machine's TPM where libvirt looks for it, which gives it to swtpm's account itself. */
 export function tpmSteps(
   session: Subject,
   { machine, tpmState, images }: Pick<DomainOptions, 'machine' | 'tpmState' | 'images'>,
 ): readonly string[] {
   if (!machine?.tpm || tpmState === undefined) return [];
-  const [kind, file] =
-    tpmVersion(machine.tpm) === '2.0' ? ['tpm2', 'tpm2-00.permall'] : ['tpm1.2', 'tpm-00.permall'];
-  const directory = `${TPM_STATES}/${sessionUuid(session)}/${kind}`;
+  const path = tpmStatePath(sessionUuid(session), tpmVersion(machine.tpm));
   const from = imagesOf(session, images).directory;
   return [
-    shellWords(['mkdir', '-p', directory]),
-    shellWords(['cp', `${from}/${tpmState}`, `${directory}/${file}`]),
+    shellWords(['mkdir', '-p', dirname(path)]),
+    shellWords(['cp', `${from}/${tpmState}`, path]),
   ];
 }
 

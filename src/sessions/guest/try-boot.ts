@@ -1,6 +1,8 @@
+import type { FileSystem } from '../../sys/files/file-system.ts';
 import { start } from '../../sys/process/run.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { type AttachedDisk, qemuArguments } from './guest-config.ts';
+import { checkOvmf, OVMF_BUILDS } from './ovmf.ts';
 import { SessionError } from '../state/session-error.ts';
 
 export interface TryBootOptions {
@@ -8,6 +10,7 @@ export interface TryBootOptions {
   readonly memoryMiB: number;
   readonly accelerator: Accelerator;
   readonly firmware: Firmware;
+  readonly files: FileSystem;
   /** Ends the guest. */
   readonly signal: AbortSignal;
 }
@@ -17,21 +20,19 @@ export type Accelerator = (typeof ACCELERATORS)[number];
 export const FIRMWARES = ['bios', 'uefi'] as const;
 export type Firmware = (typeof FIRMWARES)[number];
 
-const UEFI_CODE = '/usr/share/OVMF/OVMF_CODE.fd';
-
 /**
  * Boots the disks in this terminal, on a serial console and without a network: a recovered machine must not meet its
  * original. Resolves when the guest is off.
  */
 export async function tryBoot(options: TryBootOptions): Promise<void> {
-  const { disks, memoryMiB, accelerator, firmware } = options;
+  const { disks, memoryMiB, accelerator, firmware, files } = options;
+  const [{ code: uefi }] = OVMF_BUILDS;
+  if (firmware === 'uefi') await checkOvmf(files, uefi);
   const args = [
     ...['-name', 'holdfast', '-machine', `pc,accel=${accelerator}`, '-m', String(memoryMiB)],
     ...['-cpu', accelerator === 'kvm' ? 'host' : 'max', '-smp', '2'],
     ...['-nographic', '-no-reboot', '-nodefaults', '-serial', 'mon:stdio', '-nic', 'none'],
-    ...(firmware === 'uefi'
-      ? ['-drive', `if=pflash,format=raw,readonly=on,file=${UEFI_CODE}`]
-      : []),
+    ...(firmware === 'uefi' ? ['-drive', `if=pflash,format=raw,readonly=on,file=${uefi}`] : []),
     ...qemuArguments(disks),
   ];
   try {

@@ -24,11 +24,18 @@ const SECTOR_LENGTH = 512;
 const LIMIT_MS = 2000;
 const KVM = '/dev/kvm';
 
+export interface AcceleratorOptions {
+  /** For the disk of the guest that is tried. */
+  readonly directory: string;
+  readonly user: GuestUser | undefined;
+  readonly signal: AbortSignal;
+}
+
 /** Rejects UNSUPPORTED if KVM was asked for and does not work. */
 export async function chooseAccelerator(
   { files }: Store,
   asked: 'auto' | 'kvm' | 'tcg',
-  { directory, user }: { readonly directory: string; readonly user: GuestUser | undefined },
+  { directory, user, signal }: AcceleratorOptions,
 ): Promise<Chosen> {
   if (asked === 'tcg') return { accelerator: 'tcg' };
   const why = (await files.stat(KVM)) ? await tried() : `this box has no ${KVM}`;
@@ -49,8 +56,9 @@ export async function chooseAccelerator(
         ...['-m', '32', '-device', 'isa-debug-exit,iobase=0xf4,iosize=1'],
         ...['-drive', `if=ide,format=raw,file=${path.replaceAll(',', ',,')}`],
       ]),
-      { timeoutMs: LIMIT_MS },
+      { timeoutMs: LIMIT_MS, signal },
     );
+    signal.throwIfAborted();
     if (code === EXIT_CODE) return undefined;
     if (stopped === 'timeout') return `${KVM} is there, but no guest starts with it`;
     return `${KVM} cannot be used: ${stderr.trim().split('\n').at(-1)?.slice(0, 200) ?? ''}`;

@@ -78,8 +78,7 @@ async function boot(store: Store, options: ProveOptions): Promise<ProofResult> {
   const user = guestUser();
   const place = stack.use(await proofPlace(store, user));
   const { accelerator, why } = await chooseAccelerator(store, asked.accelerator, {
-    directory: place.sockets,
-    user,
+    ...{ directory: place.sockets, user, signal },
   });
   if (why !== undefined)
     without.push(`the processor's virtualization: ${why}; the processor is emulated`);
@@ -89,7 +88,7 @@ async function boot(store: Store, options: ProveOptions): Promise<ProofResult> {
     onWithout: (it) => without.push(it),
   });
   const tpm = await startTpm(store, {
-    ...{ machine, directory: place.sockets, user },
+    ...{ machine, directory: place.sockets, user, signal },
     onWithout: (it) => without.push(it),
   });
   if (tpm) stack.use(tpm);

@@ -1,5 +1,6 @@
 import { join } from 'node:path/posix';
 import type { Store } from '../../store/directory/store.ts';
+import { tpmStateName } from '../../hypervisors/base/swtpm.ts';
 import { putDurably } from '../../sys/files/write-atomically.ts';
 import { asGuest, giveTo, type GuestUser } from '../../sys/process/guest-user.ts';
 import { startTool, type ToolEnd } from '../../sys/process/tool.ts';
@@ -16,6 +17,7 @@ export interface TpmOptions {
   readonly machine: SessionMachine | undefined;
   readonly directory: string;
   readonly user: GuestUser | undefined;
+  readonly signal: AbortSignal;
   readonly onWithout: (what: string) => void;
 }
 
@@ -26,7 +28,7 @@ const START_MS = 10_000;
 /** Undefined: the machine has none, or this boot does without it. */
 export async function startTpm(
   { files, clock }: Store,
-  { machine, directory, user, onWithout }: TpmOptions,
+  { machine, directory, user, signal, onWithout }: TpmOptions,
 ): Promise<RunningTpm | undefined> {
   const tpm = machine?.machine?.tpm;
   if (!tpm) return undefined;
@@ -37,8 +39,7 @@ export async function startTpm(
   }
   const place = join(directory, 'tpm');
   await files.makeDirectory(place, 'private');
-  // swtpm's name for it (swtpm(8), "--tpmstate").
-  const file = join(place, tpm.version === '1.2' ? 'tpm-00.permall' : 'tpm2-00.permall');
+  const file = join(place, tpmStateName(tpm.version));
   await putDurably(files, file, state);
   if (user) for (const path of [place, file]) giveTo(user, path);
   const socket = join(directory, 'tpm.sock');
@@ -58,7 +59,7 @@ export async function startTpm(
         const why = end?.stderr.trim().slice(-300) ?? 'it was not ready in time';
         throw new SystemError('FAILED', why);
       }
-      await clock.sleep(LOOK_MS);
+      await clock.sleep(LOOK_MS, signal);
     }
     const owned = stack.move();
     return { socket, [Symbol.asyncDispose]: () => owned.disposeAsync() };

@@ -1,4 +1,3 @@
-import { proofFacts } from '../../../client/proof-facts.ts';
 import { proofText } from '../../../client/proof-text.ts';
 import type { ResultOf } from '../../../operations/operations.ts';
 import type { Command } from '../../base/command.ts';
@@ -7,6 +6,7 @@ import { declared } from '../../base/declared.ts';
 import { fact } from '../../base/output.ts';
 import { argument, flag, option } from '../../base/rows.ts';
 import { writeNewFile } from '../../base/written-file.ts';
+import { provedText } from '../../render/verify.ts';
 
 const { summary, description } = await declared('verify/show');
 
@@ -47,13 +47,10 @@ export const command: Command = {
 };
 
 function textOf(shown: ResultOf<'verify/show'>, to: string | undefined): string {
-  const { point, set, machine, proof, earlier } = shown;
+  const { proof, earlier } = shown;
   const written = to === undefined ? 'kept: --screenshot FILE writes it' : to;
   return [
-    fact('recovery point', point),
-    fact('machine', `${machine} in set ${set}`),
-    fact('proof', proofText(proof)),
-    ...proofFacts(proof).map(([head, text]) => fact(head, text)),
+    provedText(shown),
     ...(proof.hasScreenshot ? [fact('screenshot', written)] : []),
     ...earlier.map((it) => fact('before', `${proofText(it)} (${it.started})`)),
   ].join('\n');

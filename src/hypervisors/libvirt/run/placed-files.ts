@@ -3,7 +3,7 @@ import { LIBVIRT_ERRORS } from '../../../formats/wire/libvirt.ts';
 import { LIBVIRT_CALLS, LIBVIRT_FLAGS } from '../../../formats/wire/libvirt-calls.ts';
 import type { MachinePlan, PlacedMachine } from '../../base/run-driver.ts';
 import { element, writeXml } from '../../base/xml.ts';
-import { tpmStatePath } from '../host-files.ts';
+import { tpmStatePath } from '../../base/swtpm.ts';
 import { isNumber } from '../libvirt-error.ts';
 import type { LibvirtHost } from '../libvirt-host.ts';
 import { volumeIn } from './places.ts';
