@@ -193,6 +193,18 @@ test('a machine on another host is backed up through SSH alone', {
     server.close();
   });
 
+  await t.test('a restore names it by its address alone, once its key is there', async () => {
+    const uri = `qemu+ssh://${ACCOUNT}@127.0.0.1:22/system`;
+    const to = ['--to', uri, '--as', 'spare', '--host-key', ours, '--name', 'web2', '--dry-run'];
+    const restore = () => holdfast('restore', 'machine', points[0]!.point, ...to);
+    const refused = String((await restore()).result['message']);
+    const [line] = /^restrict,.*$/m.exec(refused)!;
+    await inside(host, `echo '${line}' >>~${ACCOUNT}/.ssh/authorized_keys`);
+    const { stdout } = await restore();
+    match(stdout, /"hypervisor":"spare"/);
+    match(stdout, /the machine \\"web1\\" still runs/);
+  });
+
   await t.test('another host key is refused', async () => {
     await sshd[Symbol.asyncDispose]();
     sshd = await libvirtSshd(host, { ...settings, HostKey: file('other') });

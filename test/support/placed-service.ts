@@ -6,6 +6,7 @@ import { backupMachines } from '../../src/engine/hypervisors/machine-backup.ts';
 import { add } from '../../src/engine/hypervisors/managed.ts';
 import { serviceHandlers } from '../../src/engine/operations/service-handlers.ts';
 import { keep } from '../../src/engine/sessions/run-session.ts';
+import type { JobService } from '../../src/engine/jobs/job-service.ts';
 import {
   sessionSupervisor,
   type SessionSupervisor,
@@ -18,10 +19,11 @@ import type { RunTestHost } from '../hypervisors/run-rig.ts';
 import type { OnCall } from '../hypervisors/rig.ts';
 import type { Clock } from '../../src/sys/base/clock.ts';
 import { engineIn, KEY } from './engine.ts';
+import type { OpenOptions } from '../../src/engine/hypervisors/hypervisors.ts';
 import { fakeRunHost } from './fake-hypervisor/fake-run-host.ts';
 import type { FakeHost } from './fake-hypervisor/host.ts';
 import { hostDisk } from './fake-hypervisor/host-disk.ts';
-import { managedHome, NO_FILES } from './hypervisors.ts';
+import { type ManagedHome, managedHome, NO_FILES } from './hypervisors.ts';
 import { emptyService } from './service-context.ts';
 import { temporaryDirectory } from './temporary.ts';
 
@@ -33,6 +35,10 @@ export interface PlacedHome {
   readonly point: string;
   /** One of each machine. */
   readonly points: readonly string[];
+  /** The hypervisors that it knows. */
+  readonly managed: ManagedHome;
+  /** Before the fake is connected. */
+  opening: (options: OpenOptions) => void;
   /** What happens to each call of the fake. */
   mishap: OnCall;
   /** Around the work of keeping a session. */
@@ -94,13 +100,16 @@ export async function placedHome(machines: readonly string[] = ['web1']): Promis
   for (const name of machines) {
     await rig.machine({ name, disks: { vda: MIB, vdb: MIB }, isOff: true });
   }
-  const it: Pick<PlacedHome, 'mishap' | 'keeping'> = {
+  const it: Pick<PlacedHome, 'opening' | 'mishap' | 'keeping'> = {
+    opening() {},
     mishap: () => undefined,
     keeping: (work) => work(),
   };
-  const { hypervisors } = managedHome(() =>
-    rig.connect({ onCall: (name, count) => it.mishap(name, count) }),
-  );
+  const managed = managedHome((options) => {
+    it.opening(options);
+    return rig.connect({ onCall: (name, count) => it.mishap(name, count) });
+  });
+  const { hypervisors } = managed;
   const own = { ...NO_FILES, sockets: undefined, scratch: undefined, hostKey: undefined };
   await add(hypervisors, { hypervisor: 'kvm1', uri: 'fake:///system', ...own }, { signal });
   await using engine = await home.open();
@@ -115,6 +124,13 @@ export async function placedHome(machines: readonly string[] = ['web1']): Promis
   return {
     ...{ store: home.store, rig, host, point: points[0]!.point },
     points: points.map(({ point }) => point),
+    managed,
+    get opening() {
+      return it.opening;
+    },
+    set opening(next) {
+      it.opening = next;
+    },
     get mishap() {
       return it.mishap;
     },
@@ -152,6 +168,7 @@ export async function placedHome(machines: readonly string[] = ['web1']): Promis
         ...emptyService(none),
         engine: async () => engine,
         sessions: async () => sessions,
+        jobs: async () => ({ schedules: { list: () => [] } }) as unknown as JobService,
         whyWaiting: sessions.whyWaiting,
         overlay: sessions.overlay,
         machine: sessions.machine,

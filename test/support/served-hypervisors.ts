@@ -15,10 +15,11 @@ export interface ServedHypervisors extends AsyncDisposable {
   readonly socket: string;
 }
 
-/** `store`: the directory of its store. */
+/** `store`: the directory of its store; `more`: what it does besides. */
 export async function serveHypervisors(
   hypervisors: Hypervisors,
   store: string,
+  more: Partial<Handlers> = {},
 ): Promise<ServedHypervisors> {
   const socket = join(temporaryDirectory(), 'control.sock');
   const none = async (): Promise<never> => {
@@ -33,6 +34,7 @@ export async function serveHypervisors(
   const handlers: Handlers = {
     ...handlersFor(Object.keys(OPERATIONS) as OperationName[], none),
     ...own,
+    ...more,
     'service/show': async () => ({
       ...{ pid: 1, started: '2026-11-30T02:00:00Z', store, storeId: null, space: null },
       ...{ sessions: { running: 0, waiting: 0 }, jobs: { running: 0, waiting: 0 } },

@@ -28,6 +28,22 @@ async function commandOf(
   return operationCommand(await declared(name), render[name]);
 }
 
+/** A derived command whose hypervisor, named by the option `place`, may be one that is not added yet. */
+function onAnyHost(
+  name: OperationName,
+  loadTexts: () => Promise<{ readonly render: Renders }>,
+  place: string,
+): () => Promise<Command> {
+  return async () => {
+    const [{ declared }, { withAnotherHost }] = await Promise.all([
+      import('../base/declared.ts'),
+      import('../options/another-host.ts'),
+    ]);
+    const [command, operation] = [await commandOf(name, await loadTexts()), await declared(name)];
+    return withAnotherHost(command, { operation, place, isTlsUsed: name !== 'session/run' });
+  };
+}
+
 /** A command written by hand: for several operations, or none. */
 function byHand(load: () => Promise<{ readonly command: Command }>): () => Promise<Command> {
   return async () => (await load()).command;
@@ -42,7 +58,6 @@ const hosts = derived(() => import('../render/host.ts'));
 const hypervisors = derived(() => import('../render/hypervisor.ts'));
 const jobs = derived(() => import('../render/job.ts'));
 const networks = derived(() => import('../render/network.ts'));
-const restores = derived(() => import('../render/restore.ts'));
 const services = derived(() => import('../render/service.ts'));
 const sessions = derived(() => import('../render/session.ts'));
 const sets = derived(() => import('../render/set.ts'));
@@ -104,7 +119,7 @@ export const NOUNS: readonly Noun[] = [
   {
     ...{ name: 'run', group: 'Recovery', about: 'run a machine on a hypervisor' },
     commands: {
-      '': async () => commandOf('session/run', await import('../render/session.ts')),
+      '': onAnyHost('session/run', () => import('../render/session.ts'), 'on'),
     },
   },
   {
@@ -133,7 +148,8 @@ export const NOUNS: readonly Noun[] = [
     ...{ name: 'restore', group: 'Recovery', about: 'machines and disks written back' },
     commands: {
       ...backups('restore', 'disk', 'images'),
-      ...restores('restore', 'machine', 'machine-disk'),
+      machine: onAnyHost('restore/machine', () => import('../render/restore.ts'), 'to'),
+      'machine-disk': onAnyHost('restore/machine-disk', () => import('../render/restore.ts'), 'to'),
     },
   },
   {

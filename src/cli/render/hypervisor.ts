@@ -18,7 +18,7 @@ export const render = {
       ),
       ...damaged.map(({ path, reason }) => `UNREADABLE ${path}: ${reason}`),
     ].join('\n'),
-  'hypervisor/show': (shown) => [...facts(shown), ...todo(shown)].join('\n'),
+  'hypervisor/show': (shown) => [...facts(shown), ...stepsText(shown)].join('\n'),
   'hypervisor/test': {
     text: ({ findings }) => findingsTable(findings),
     failure: ({ findings, hypervisor }) => blocked(findings, hypervisor),
@@ -37,7 +37,7 @@ export const render = {
         return bad.length === 0 ? [] : ['', `${machine}:`, findingsTable(bad)];
       }),
     ].join('\n'),
-  'hypervisor/change': (shown) => [...facts(shown), ...todo(shown)].join('\n'),
+  'hypervisor/change': (shown) => [...facts(shown), ...stepsText(shown)].join('\n'),
 } satisfies Renders;
 
 /** What is left to do once it was added. */
@@ -45,7 +45,7 @@ export function addedText(added: ResultOf<'hypervisor/add'>): string {
   const { hypervisor } = added;
   return [
     `Hypervisor "${hypervisor}" is added.`,
-    ...todo(added),
+    ...stepsText(added),
     '',
     `To see whether backups can begin: holdfast hypervisor test ${hypervisor}`,
   ].join('\n');
@@ -66,7 +66,8 @@ function facts(shown: ResultOf<'hypervisor/show'>): readonly string[] {
   ];
 }
 
-function todo({ steps }: ResultOf<'hypervisor/show'>): readonly string[] {
+/** What is left to do there. */
+export function stepsText({ steps }: ResultOf<'hypervisor/show'>): readonly string[] {
   if (steps.length === 0) return [];
   return ['', 'On the hypervisor, as root, once:', '', ...steps.map((step) => `  ${step}`)];
 }

@@ -18,7 +18,7 @@ const libvirt: HypervisorDriver = {
   open: (options, signal) => openLibvirt({ ...options, ...realWorld() }, signal),
   remoteCommand: () => 'virt-ssh-helper qemu:///system',
   prepare: (account, sockets = SHARED_SOCKETS) => [
-    `useradd --create-home --groups libvirt ${account}`,
+    ...(account === 'root' ? [] : [`useradd --create-home --groups libvirt ${account}`]),
     ...directoryFor(account, sockets),
     ...forwardsOf(account),
   ],

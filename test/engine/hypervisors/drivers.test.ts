@@ -28,6 +28,15 @@ test('root needs no steps, nor does a user for machines of their own', async () 
   equal(steps('eva', 'qemu:///system').at(-1)!.includes('systemctl'), false);
 });
 
+test('root of another host is no new account there', async () => {
+  const [account, ...rest] = libvirt.prepare('holdfast', undefined);
+  match(account!, /^useradd .* holdfast$/);
+  deepEqual(
+    libvirt.prepare('root', undefined),
+    rest.map((step) => step.replaceAll(/(-g|User) holdfast/g, '$1 root')),
+  );
+});
+
 test('sockets of backups are where the account may reach them', async () => {
   equal(usualSockets('qemu:///system', 0), undefined);
   equal(usualSockets('qemu:///system', 998), SHARED_SOCKETS);
