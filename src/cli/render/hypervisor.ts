@@ -23,7 +23,7 @@ export const render = {
     text: ({ findings }) => findingsTable(findings),
     failure: ({ findings, hypervisor }) => blocked(findings, hypervisor),
   },
-  'hypervisor/machines': ({ machines }, { check }) =>
+  'hypervisor/machines': ({ machines, places }, { check, machine: only }) =>
     [
       table(
         [
@@ -36,9 +36,18 @@ export const render = {
         const bad = (findings ?? []).filter(({ level }) => level !== 'ok');
         return bad.length === 0 ? [] : ['', `${machine}:`, findingsTable(bad)];
       }),
+      ...(places && only === undefined ? ['', ...placesLines(places)] : []),
     ].join('\n'),
   'hypervisor/change': (shown) => [...facts(shown), ...stepsText(shown)].join('\n'),
 } satisfies Renders;
+
+function placesLines({
+  pools,
+  networks,
+}: NonNullable<ResultOf<'hypervisor/machines'>['places']>): readonly string[] {
+  const free = pools.map((it) => `${it.pool} (${formatSize(it.free)} free)`);
+  return [`Pools:    ${free.join(', ') || 'none'}`, `Networks: ${networks.join(', ') || 'none'}`];
+}
 
 /** What is left to do once it was added. */
 export function addedText(added: ResultOf<'hypervisor/add'>): string {

@@ -1,8 +1,16 @@
 import type { Progress } from '../../operations/events.ts';
 import type { CopiedFiles } from '../../operations/nouns/files.ts';
+import type { ResultOf } from '../../operations/operations.ts';
 import { readyText } from '../../client/ready-text.ts';
 import { formatSize } from '../../lib/sizes.ts';
-import { type Dialog, followedDialog, NO_LOG, type PassphraseDialog } from '../state/dialog.ts';
+import {
+  type Dialog,
+  followedDialog,
+  following,
+  NO_LOG,
+  type FormDialog,
+  type PassphraseDialog,
+} from '../state/dialog.ts';
 import {
   type Event,
   type Look,
@@ -19,10 +27,14 @@ import { type Answer, type Failure, UNKNOWN } from '../state/service.ts';
 import { addedDialog, identifiedDialog, testedDialog } from '../pages/hypervisors.ts';
 import { withDisks } from '../pages/machine-forms.ts';
 import { proofDialog } from '../pages/proof.ts';
+import { checkedDialog, FOLLOWED_KINDS } from '../pages/restore-forms.ts';
 import { stepOn } from '../pages/set-up.ts';
+import { wrapped } from '../terminal/screen.ts';
 import { utc } from '../terminal/times.ts';
+import { PROBLEM_ROWS } from '../widgets/form.ts';
 import { recoveryKeyDialog } from '../widgets/recovery-key.ts';
 import { textDialog } from '../widgets/scrolled.ts';
+import { textWidth } from '../widgets/typed.ts';
 import { withChosen } from './pages.ts';
 import { changedBy, isStillAsked, refreshed, toldBy } from './queries.ts';
 
@@ -122,7 +134,12 @@ function taskDone(
           readyText(answer.result, 'It continues without this screen.'),
         )
       : (shownAfter(answer, model.dialog, task) ?? model.dialog);
-  const shows = isReady ? 'sessions' : answer.name === 'files/open' ? 'files' : model.screen;
+  const shows =
+    isReady || answer.name === 'session/run'
+      ? 'sessions'
+      : answer.name === 'files/open'
+        ? 'files'
+        : model.screen;
   // The user is on another screen by now, and presses keys for that one.
   const isLeft = model.dialog !== undefined || model.screen !== task.from;
   const screen = isLeft ? model.screen : shows;
@@ -134,11 +151,9 @@ function taskDone(
 }
 
 /** Results that must be seen; a recovery key even while the user is typing. */
-function shownAfter(
-  { name, request, result }: Answer,
-  dialog: Dialog | undefined,
-  { form }: Task,
-): Dialog | undefined {
+function shownAfter(answer: Answer, dialog: Dialog | undefined, task: Task): Dialog | undefined {
+  const { name, request, result } = answer;
+  const { form } = task;
   if (name === 'set/create' && result.recoveryKey !== null) {
     return recoveryKeyDialog({ set: request.set, recoveryKey: result.recoveryKey }, dialog);
   }
@@ -150,6 +165,16 @@ function shownAfter(
     );
     const title = isFailure ? 'Something does not work' : 'The network works';
     return textDialog(title, lines.join('\n'), isFailure);
+  }
+  if (name === 'restore/machine' || name === 'restore/machine-disk') {
+    return checkedDialog(answer, task);
+  }
+  if (name === 'job/create') {
+    return FOLLOWED_KINDS.has(request.kind) ? following('job', result.job) : undefined;
+  }
+  if (name === 'session/run') {
+    const [first, ...more] = result.sessions;
+    return first && more.length === 0 ? following('session', first.session) : undefined;
   }
   if (name === 'verify/show' || name === 'verify/point') return proofDialog(result);
   if (name === 'hypervisor/add') return addedDialog(result);
@@ -170,6 +195,9 @@ function failureIn({ name, result }: Answer): string | undefined {
   if (name === 'hypervisor/test') {
     return result.ready ? undefined : 'a backup cannot begin';
   }
+  if (name === 'restore/machine' || name === 'restore/machine-disk') {
+    return result.ready ? undefined : 'it cannot begin';
+  }
   if (name === 'verify/point') {
     const { verdict, state, reason } = result.proof;
     return verdict === 'proven' ? undefined : `it does not work: ${state}: ${reason}`;
@@ -186,6 +214,12 @@ function outcome({ name, result }: Answer): string {
   if (name === 'session/start' || name === 'session/resume') {
     return `session ${result.session} runs`;
   }
+  if (name === 'session/run') {
+    const names = result.sessions.map(({ session }) => session);
+    return `session${names.length === 1 ? '' : 's'} ${names.join(', ')}`;
+  }
+  if (name === 'files/put') return putWords(result);
+  if (name === 'restore/machine' || name === 'restore/machine-disk') return 'it can begin';
   if (name === 'hypervisor/identify') return 'what it shows is to be compared';
   if (name === 'files/open') return `open as ${result.id}`;
   if (name === 'files/copy') return copiedWords(result);
@@ -203,6 +237,12 @@ function copiedWords({ to, lost }: CopiedFiles): string {
   return `copied to ${to}${some}`;
 }
 
+function putWords({ replaced, size, lost }: ResultOf<'files/put'>): string {
+  const how = replaced ? 'replaced, and compared' : 'written, and compared';
+  const some = lost.length === 0 ? '' : `; not done: ${lost.join(', ')}`;
+  return `${how} (${formatSize(size)})${some}`;
+}
+
 function taskFailed(
   model: Model,
   task: Task,
@@ -213,7 +253,7 @@ function taskFailed(
   const missing = missingSecret(failure);
   if (missing && !model.dialog) {
     const { given } = task;
-    const dialog = { kind: 'passphrase', ...missing, typed: '', title, call, given } as const;
+    const dialog = { kind: 'passphrase', ...missing, typed: '', title, call, given, form } as const;
     return [{ ...model, tasks, dialog }, []];
   }
   const unknown = 'the service stopped answering: once it is back, check whether this was done';
@@ -222,9 +262,18 @@ function taskFailed(
   const done = logged({ ...model, tasks }, { time, text, isFailure: true });
   const told: Dialog =
     form && failure.kind !== 'gone'
-      ? { ...form, problem: words }
+      ? refusedForm(form, { model, title, words })
       : textDialog(`Failed: ${title}`, words, true);
   return changedBy({ ...done, dialog: model.dialog ?? told }, call.name);
+}
+
+/** What does not fit below the fields, such as a list of conditions, is shown before the form. */
+function refusedForm(
+  form: FormDialog,
+  { model, title, words }: { model: Model; title: string; words: string },
+): Dialog {
+  if (wrapped(words, textWidth(model)).length <= PROBLEM_ROWS) return { ...form, problem: words };
+  return { ...textDialog(`Failed: ${title}`, words, true), back: form };
 }
 
 /** What has to be typed for the task to be repeated. */

@@ -4,11 +4,14 @@ import type { FormDialog } from '../state/dialog.ts';
 import { chosenIn } from '../state/lists.ts';
 import { type FilesPlace, type Model, type Next, NO_ROWS } from '../state/model.ts';
 import { paged } from '../state/queries.ts';
+import { valueOf } from '../state/service.ts';
 import { columns, fitted, type Line, line } from '../terminal/screen.ts';
 import { utc } from '../terminal/times.ts';
 import { operationForm } from '../widgets/operation-form.ts';
 import { pagedBody } from '../widgets/list-body.ts';
+import { offeredGuests } from '../widgets/learned.ts';
 import { keysFor, type Outcome, type Page } from '../widgets/page.ts';
+import { HYPERVISORS } from './hypervisors.ts';
 
 /* A directory of an open volume. */
 
@@ -39,16 +42,23 @@ const onEntry = keysFor(({ place, entries }) => {
 export const browsePage: Page = {
   title: 'Browse',
   keys: [
-    onEntry('enter', 'down', ({ kind, path, place }, model) =>
-      kind === 'directory'
-        ? [entered(model, { ...place, path }), []]
-        : 'Space marks it, c copies the marked ones.',
+    onEntry(
+      'enter',
+      'down',
+      ({ path, place }, model) => [entered(model, { ...place, path }), []],
+      ({ entries }) =>
+        chosenIn(entries)?.kind === 'directory'
+          ? undefined
+          : 'It is not a directory. Space marks it, c copies the marked ones.',
     ),
     inPlace(['u', 'backspace'], 'up', up),
     onEntry('space', 'mark', mark),
     inPlace('c', 'copy', copy),
+    onEntry('p', 'put', putForm, ({ entries }) =>
+      chosenIn(entries)?.kind === 'file' ? undefined : 'Only a file can be put into a guest.',
+    ),
   ],
-  queries: [ENTRIES],
+  queries: [ENTRIES, HYPERVISORS],
   list: { kind: 'paged', name: 'entries' },
   body: browseBody,
 };
@@ -92,6 +102,55 @@ function copyForm({ id, point, volume }: FilesPlace, paths: readonly string[]): 
     given: { id, volume, paths },
     values: { to: point.replaceAll(/[^\w.-]/g, '-') },
     task: () => `copy ${what}`,
+  });
+}
+
+/** The machine of a recovery point or session, which begins its ID. */
+const MACHINE = /^(?:.*\/)?(.+?)-(?:\d{8}T\d{6}Z-)?[0-9a-f]+$/;
+
+/** A file becomes one of a guest that runs, through its agent. */
+function putForm(
+  { path, place }: { readonly path: string; readonly place: FilesPlace },
+  { hypervisors }: Model,
+): FormDialog {
+  const { point, volume, disk } = place;
+  const names = valueOf(hypervisors)?.hypervisors.map(({ hypervisor }) => hypervisor) ?? [];
+  return operationForm('files/put', {
+    title: `Put ${path} into a running guest`,
+    does: 'put',
+    asks: ['on', 'machine', 'path there', 'overwrite'],
+    given: { what: point, disk, path: `/${path}`, volume },
+    fields: {
+      on: {
+        ...{ label: 'Hypervisor', note: 'the hypervisor on which the machine runs' },
+        ...(names.length > 0 && { choices: names }),
+      },
+      machine: {
+        ...{ label: 'Machine', offers: offeredGuests },
+        note: "name of the machine there: its guest's agent writes the file and reads it back",
+      },
+      'path there': {
+        label: 'Path',
+        note: 'the absolute path in its guest',
+      },
+    },
+    values: {
+      on: names[0] ?? '',
+      machine: MACHINE.exec(point)?.[1] ?? '',
+      'path there': `/${path}`,
+    },
+    about: ({ on = '' }) => ({ hypervisor: on }),
+    made: (request, values) => {
+      const { on = '', machine = '', 'path there': there = '' } = values;
+      const missing = [
+        ...(on.trim() === '' ? ['Hypervisor is missing.'] : []),
+        ...(machine.trim() === '' ? ['Machine is missing.'] : []),
+        ...(there.trim() === '' ? ['Path is missing.'] : []),
+      ];
+      const to = `${on.trim()}/${machine.trim()}:${there.trim()}`;
+      return missing[0] ?? { ...request, to };
+    },
+    task: ({ to }) => `put /${path} to ${to}`,
   });
 }
 

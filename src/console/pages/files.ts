@@ -59,7 +59,7 @@ function lookInto({ id, point, volume }: OpenVolume, model: Model): Outcome {
     const why = volume?.closed ?? 'a command on the host itself has it open';
     return `This volume cannot be opened: ${why}`;
   }
-  const place = { id, point, volume: volume.volume, path: '' };
+  const place = { id, point, volume: volume.volume, disk: volume.disk, path: '' };
   return [{ ...entered(model, place), screen: 'browse' }, []];
 }
 

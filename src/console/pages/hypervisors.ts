@@ -1,4 +1,4 @@
-import type { ShownFinding, ShownHypervisor } from '../../operations/nouns/hypervisor.ts';
+import type { ShownHypervisor } from '../../operations/nouns/hypervisor.ts';
 import type { ResultOf } from '../../operations/operations.ts';
 import type { Dialog, FormDialog, FormValues, TextDialog } from '../state/dialog.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
@@ -8,11 +8,13 @@ import type { AnswerOf, Known } from '../state/service.ts';
 import { columns, type Line, line, wrapped } from '../terminal/screen.ts';
 import { utc } from '../terminal/times.ts';
 import { damagedLines, listBody } from '../widgets/list-body.ts';
+import { findingText } from '../widgets/findings.ts';
 import { operationForm } from '../widgets/operation-form.ts';
 import { key, keysFor, type Page } from '../widgets/page.ts';
 import { textDialog } from '../widgets/scrolled.ts';
 import { confirmation, textWidth } from '../widgets/typed.ts';
 import { machineBackupForm, machineScheduleForm } from './machine-forms.ts';
+import { restoreForm } from './restore-forms.ts';
 import { SETS } from './sets.ts';
 
 /* Hosts from which machines are backed up; below, the machines of the chosen one with their last backups. */
@@ -45,17 +47,18 @@ const onHypervisor = keysFor(chosenHypervisor, 'No hypervisor is chosen.');
 export const hypervisorsPage: Page = {
   title: 'Hypervisors',
   keys: [
-    onHypervisor('enter', 'machines', (_it, model) => [{ ...model, screen: 'machines' }, []]),
+    onHypervisor('enter', 'open', (_it, model) => [{ ...model, screen: 'machines' }, []]),
     onHypervisor('t', 'test', ({ hypervisor }) => ({
       title: `test ${hypervisor}`,
       call: { name: 'hypervisor/test', request: { hypervisor, machine: undefined } },
     })),
-    onHypervisor('b', 'back up all', ({ hypervisor }, { sets }) =>
+    onHypervisor('b', 'backup', ({ hypervisor }, { sets }) =>
       machineBackupForm({ from: [`${hypervisor}/*`], sets }),
     ),
     onHypervisor('s', 'schedule', ({ hypervisor }, { sets }) =>
       machineScheduleForm({ from: [`${hypervisor}/*`], sets }),
     ),
+    onHypervisor('r', 'restore', ({ hypervisor }, model) => restoreForm(model, { to: hypervisor })),
     key('n', 'new', addForm),
     onHypervisor('d', 'remove', ({ hypervisor }) =>
       confirmation({
@@ -241,10 +244,4 @@ export function testedDialog({
 }: ResultOf<'hypervisor/test'>): TextDialog {
   const title = ready ? `Backups from ${hypervisor} can begin` : `${hypervisor} is not ready`;
   return textDialog(title, findings.map(findingText).join('\n'), !ready);
-}
-
-function findingText({ level, code, disk, message, remedy }: ShownFinding): string {
-  const about = disk === null ? code : `${code} (${disk})`;
-  const advice = remedy === null ? '' : `: ${remedy}`;
-  return `${(level === 'blocker' ? 'BLOCKER' : level).padEnd(8)}${about}: ${message}${advice}`;
 }

@@ -110,8 +110,29 @@ export function stateText(job: JobSummary): string {
   }
   const again = notBefore === null ? '' : `, again at ${utc(notBefore)} UTC`;
   if (reason !== null) return `${reason}${again}`;
-  const point = result?.['point'];
-  return typeof point === 'string' ? point : '';
+  return (result && restoredText(job)) ?? textIn(result, 'point') ?? '';
+}
+
+function textIn(of: JobSummary['result'], name: string): string | undefined {
+  const value = of?.[name];
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** Where what was restored is now. */
+function restoredText({ kind, request, result }: JobSummary): string | undefined {
+  const text = (name: string): string | undefined => textIn(result, name);
+  if (kind === 'restore' || kind === 'restore-images') {
+    return `written to ${text('to') ?? textIn(request, 'to') ?? '?'}, and compared`;
+  }
+  const machine = text('machine');
+  if (kind === 'restore-machine' && machine !== undefined) {
+    const old = text('replaced');
+    const state = result?.['started'] === true ? 'started' : 'off';
+    return `machine ${machine}, ${state}${old === undefined ? '' : `; the old one is ${old} now`}`;
+  }
+  if (kind !== 'restore-machine-disk') return undefined;
+  const source = text('source') ?? 'a disk there';
+  return machine === undefined ? source : `${text('target') ?? source} of ${machine}: ${source}`;
 }
 
 /** A job with the end of its log. */
@@ -136,11 +157,13 @@ const REASON_ROWS = 2;
 
 function factLines(it: JobSummary, width: number): Line[] {
   const { state, schedule, created, started, ended, failures } = it;
+  // All three fit on a small screen, without their year.
+  const short = (time: string): string => utc(time).slice(MONTH_AT);
   const times = [
-    `created ${utc(created)}`,
-    ...(started === null ? [] : [`started ${utc(started)}`]),
-    ...(ended === null ? [] : [`ended ${utc(ended)}`]),
-  ].join('   ');
+    `created ${short(created)}`,
+    ...(started === null ? [] : [`started ${short(started)}`]),
+    ...(ended === null ? [] : [`ended ${short(ended)}`]),
+  ].join(', ');
   const [first = '', ...more] = wrapped(stateText(it), width - 12).slice(0, REASON_ROWS);
   const style = state === 'failed' ? 'bad' : 'plain';
   return [

@@ -9,6 +9,7 @@ import { listBody } from '../widgets/list-body.ts';
 import { key, keysFor, type Outcome, type Page } from '../widgets/page.ts';
 import { chosenHypervisor, hosted, HYPERVISORS, MACHINES } from './hypervisors.ts';
 import { machineBackupForm, machineScheduleForm } from './machine-forms.ts';
+import { restoreForm } from './restore-forms.ts';
 import { SETS } from './sets.ts';
 
 /* The machines of the hypervisor that is chosen on its page, with their last backups: to be marked and backed up. */
@@ -40,7 +41,18 @@ export const machinesPage: Page = {
       title: `test ${hypervisor}/${machine}`,
       call: { name: 'hypervisor/test', request: { hypervisor, machine } },
     })),
-    key(['u', 'backspace'], 'hypervisors', (model) => [{ ...model, screen: 'hypervisors' }, []]),
+    // A machine that is lost is in no list: the form asks for its recovery point.
+    key(
+      'r',
+      'restore',
+      (model) => {
+        const { last } = chosenOf(listed(model), model.chosen.machines) ?? {};
+        const point = last ? { point: `${last.set}/${last.point}` } : {};
+        return restoreForm(model, { ...point, to: chosenHypervisor(model)!.hypervisor });
+      },
+      (model) => (chosenHypervisor(model) ? undefined : NONE),
+    ),
+    key(['u', 'backspace'], 'up', (model) => [{ ...model, screen: 'hypervisors' }, []]),
   ],
   queries: [HYPERVISORS, MACHINES, SETS],
   list: { kind: 'rows', ids: (model) => idsOf(listed(model), ({ id }) => id) },

@@ -1,12 +1,13 @@
 import { briefProof } from '../../client/proof-text.ts';
 import type { PointSummary } from '../../operations/nouns/backup.ts';
 import { formatSize } from '../../lib/sizes.ts';
-import type { Dialog, FormDialog } from '../state/dialog.ts';
+import type { Dialog, FormDialog, FormValues } from '../state/dialog.ts';
 import { chosenIn } from '../state/lists.ts';
 import { type Model, noPoints } from '../state/model.ts';
 import { COSTLY_MS, paged } from '../state/queries.ts';
 import { columns, type Line } from '../terminal/screen.ts';
 import { utc } from '../terminal/times.ts';
+import { offeredNetworks, offeredPools } from '../widgets/learned.ts';
 import { pagedBody } from '../widgets/list-body.ts';
 import { operationForm } from '../widgets/operation-form.ts';
 import { type DialogKind, key, keysFor, type Page } from '../widgets/page.ts';
@@ -15,6 +16,7 @@ import { openFiles } from './files.ts';
 import { HYPERVISORS } from './hypervisors.ts';
 import { jobForm } from './jobs.ts';
 import { showProof, verifyForm } from './proof.ts';
+import { restoreForm } from './restore-forms.ts';
 
 /* All recovery points, a search among them, and the forms that run one: on any host, or on a hypervisor. */
 
@@ -38,12 +40,21 @@ const onPoint = keysFor(({ points }) => chosenIn(points), 'No recovery point is 
 export const pointsPage: Page = {
   title: 'Points',
   keys: [
-    onPoint(['enter', 'r'], 'recover', (it) => runForm(nameOf(it))),
-    onPoint('h', 'run', (it, model) => runOnForm(nameOf(it), model)),
+    onPoint('enter', 'recover', (it) => runForm(nameOf(it))),
+    onPoint('h', 'run', (it, model) => runOnForm(it, model)),
+    onPoint('r', 'restore', (it, model) => {
+      const disks = it.disks.map(({ name }) => name);
+      return restoreForm(model, { point: nameOf(it), disks });
+    }),
     onPoint('f', 'files', (it) => openFiles(nameOf(it))),
     onPoint('v', 'proof', (it) => (it.proof ? showProof(nameOf(it)) : verifyForm(nameOf(it)))),
-    key('/', 'find', ({ points }) => ({ kind: 'filter', typed: points.filter })),
-    onPoint('b', 'back up', jobForm),
+    key(
+      '/',
+      'find',
+      ({ points }) => ({ kind: 'filter', typed: points.filter }),
+      ({ points }) => (points.filter === '' ? undefined : 'Press Esc first: all are shown again.'),
+    ),
+    onPoint('b', 'backup', jobForm),
     key(
       'escape',
       'all',
@@ -115,18 +126,49 @@ function runForm(point: string): FormDialog {
   });
 }
 
+/** The other values are those of the field that it begins with. */
+const ITS_BACKUP = 'all of its backup';
+
 /** With the only hypervisor filled in, Enter is enough. */
-function runOnForm(point: string, { hypervisors }: Model): FormDialog {
+function runOnForm(it: PointSummary, { hypervisors }: Model): FormDialog {
+  const point = nameOf(it);
   const known = hypervisors.kind === 'known' ? hypervisors.value.hypervisors : [];
   const names = known.map(({ hypervisor }) => hypervisor);
+  const isOne = (values: FormValues): boolean =>
+    values['also'] === '' && values['all'] !== ITS_BACKUP;
+  const areSeveral = (values: FormValues): boolean => !isOne(values);
   return operationForm('session/run', {
     title: `Run ${point} on a hypervisor`,
     does: 'run',
-    asks: ['on', 'powerOn', 'name', 'replace', 'pool', 'networks', 'isolated', 'migrate'],
+    asks: [
+      ...['on', 'powerOn', ...(it.run === undefined ? [] : ['all']), 'also', 'delay', 'heartbeat'],
+      ...['name', 'replace', 'pool', 'networks', 'isolated', 'migrate'],
+    ],
     given: { points: [point] },
-    values: { on: names[0] ?? '', powerOn: 'yes' },
-    fields: names.length === 0 ? {} : { on: { choices: names } },
+    values: { on: names[0] ?? '', powerOn: 'yes', all: 'this one' },
+    fields: {
+      ...(names.length === 0 ? {} : { on: { choices: names } }),
+      all: {
+        ...{ label: 'Machines', choices: ['this one', ITS_BACKUP] },
+        note: 'whether the other machines of the backup that made this point run, too: this one starts first',
+      },
+      also: {
+        label: 'Then',
+        note: 'further recovery points, which start after it in this order, with spaces between them: web1@latest db1@latest',
+      },
+      delay: { matters: areSeveral },
+      heartbeat: { matters: areSeveral },
+      name: { matters: isOne },
+      pool: { offers: offeredPools },
+      networks: { offers: offeredNetworks },
+    },
     meanings: { replace: { no: undefined, keep: 'keep', delete: 'delete' } },
+    about: ({ on = '' }) => ({ hypervisor: on, point }),
+    made: (request, { also = '', all }) => ({
+      ...request,
+      points: [point, ...also.split(/[\s,]+/).filter((other) => other !== '')],
+      ...(all === ITS_BACKUP && { run: it.run }),
+    }),
     task: ({ on }) => `run ${point} on ${on}`,
   });
 }

@@ -6,13 +6,13 @@ import { formatSize } from '../../lib/sizes.ts';
 import type { FormDialog, SessionDialog } from '../state/dialog.ts';
 import type { Model } from '../state/model.ts';
 import { followedBy } from '../state/queries.ts';
-import { type Line, line } from '../terminal/screen.ts';
+import { type Line, line, wrapped } from '../terminal/screen.ts';
 import { utc } from '../terminal/times.ts';
 import { fact, notKnown } from '../widgets/list-body.ts';
 import { operationForm } from '../widgets/operation-form.ts';
 import { type DialogKind, keysFor, type Outcome } from '../widgets/page.ts';
 import { logKeys, logLines } from '../widgets/scrolled.ts';
-import { confirmation } from '../widgets/typed.ts';
+import { confirmation, textWidth } from '../widgets/typed.ts';
 import { EXPORTS } from './exports.ts';
 import { ACTIVE_JOBS, percentOf, stateText } from './jobs.ts';
 
@@ -134,13 +134,28 @@ function factLines(it: ShownSession, model: Model): Line[] {
   return [
     fact('Machine', `${it.machine}, of set ${it.set}`),
     fact('Point', it.point),
-    fact('Started', `${utc(it.created)} UTC`),
-    fact('State', `${state}${it.placed ? '' : served}`),
+    ...(it.waits === null ? [fact('Started', `${utc(it.created)} UTC`)] : []),
+    ...stateLines(`${state}${it.placed ? '' : served}`, it.waits === null ? 1 : WAIT_ROWS, model),
     ...(it.placed
       ? [fact('There', machineText(it.placed)), disksFact(it.placed)]
       : [fact('Where', it.listen === '' ? '-' : it.listen), fact('Clients', clients)]),
-    fact('Takes', `${formatSize(it.takenBytes)} on the disk of the store`),
+    ...(it.waits === null
+      ? [fact('Takes', `${formatSize(it.takenBytes)} on the disk of the store`)]
+      : []),
   ];
+}
+
+/** What a session waits for takes the rows of two other facts: there is what to do. */
+const WAIT_ROWS = 3;
+const HEAD_WIDTH = 12;
+
+function stateLines(state: string, rows: number, model: Model): Line[] {
+  const lines = wrapped(state, textWidth(model) - HEAD_WIDTH + 1);
+  const shown = Array.from({ length: rows }, (_, at) => lines[at] ?? '');
+  const isCut = lines.length > rows;
+  return shown.map((text, at) =>
+    fact(at === 0 ? 'State' : '', isCut && at === rows - 1 ? `${text} ...` : text),
+  );
 }
 
 function machineText({ hypervisor, machine, power, heartbeat }: PlacedMachine): string {

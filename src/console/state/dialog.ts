@@ -24,6 +24,10 @@ export interface TextDialog {
   readonly text: string;
   readonly isFailure: boolean;
   readonly top: number;
+  /** What Enter does, if the text is about something that has not begun: `start it`. */
+  readonly next?: { readonly does: string; readonly work: Work };
+  /** The form that is shown again after it. */
+  readonly back?: FormDialog;
 }
 
 /** The last proof of a recovery point. */
@@ -42,6 +46,19 @@ export interface FormDialog {
   readonly values: FormValues;
   /** The reason why it was refused. */
   readonly problem: string;
+  /** What was learned for it in the meantime, for values that it offers. */
+  readonly learned?: Learned;
+}
+
+/** What the service said of what a form is about. */
+export interface Learned {
+  readonly there?: {
+    readonly hypervisor: string;
+    readonly known: Known<ResultOf<'hypervisor/machines'>>;
+    readonly askedMs: number;
+  };
+  /** Refused: without its key, its networks are not known. */
+  readonly point?: { readonly point: string; readonly known: Known<ResultOf<'backup/show'>> };
 }
 
 export type FormValues = Readonly<Record<string, string>>;
@@ -52,6 +69,10 @@ export interface Form {
   readonly does: string;
   /** A request to the service, a question to the user first, or an error. */
   submit(values: FormValues): Work | Dialog | string;
+  /** Another form in its place, once the field of that name has another value. */
+  turned?(values: FormValues, name: string): FormDialog | undefined;
+  /** The hypervisor and the recovery point that it is about: what is known of them is offered as values. */
+  about?(values: FormValues): { readonly hypervisor?: string; readonly point?: string };
 }
 
 export interface FormField {
@@ -60,6 +81,10 @@ export interface FormField {
   readonly note: string;
   /** The allowed values; undefined: any text can be typed. */
   readonly choices?: readonly string[];
+  /** Values that are offered for one that is typed. */
+  readonly offers?: (values: FormValues, learned: Learned) => readonly string[];
+  /** Whether several values can be typed, separated by commas. */
+  readonly isList?: boolean;
   /** Whether this field is asked for, given the values of the others. */
   readonly matters?: (values: FormValues) => boolean;
 }
@@ -83,6 +108,8 @@ export interface PassphraseDialog {
   readonly call: Call;
   /** What was typed for it before. */
   readonly given: Pick<Work, 'secret' | 'passkey'>;
+  /** The form from which it came. */
+  readonly form: FormDialog | undefined;
 }
 
 /** A new password or passphrase. */

@@ -139,6 +139,8 @@ export interface FilesPlace {
   readonly id: string;
   readonly point: string;
   readonly volume: string;
+  /** The disk that it is in. */
+  readonly disk: string;
   /** Without a leading `/`. */
   readonly path: string;
 }

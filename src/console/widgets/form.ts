@@ -3,6 +3,7 @@ import { type Model, type Next, withDialog } from '../state/model.ts';
 import { startTask } from '../state/tasks.ts';
 import { fitted, type Line, line, wrapped } from '../terminal/screen.ts';
 import { type DialogKind, key, type PageKey } from './page.ts';
+import { POINT, THERE } from './learned.ts';
 import { edited, escape, textWidth } from './typed.ts';
 
 /* A dialog of several questions. */
@@ -11,6 +12,7 @@ export const formKind: DialogKind<FormDialog> = {
   keys(it) {
     const fields = fieldsOf(it);
     const { name, choices } = fields[it.field]!;
+    const offered = offeredTo(it, fields[it.field]!);
     const move = key(['up', 'down', 'tab'], 'field', (_model, pressed) => {
       const by = pressed === 'up' ? fields.length - 1 : 1;
       return { ...it, field: (it.field + by) % fields.length };
@@ -19,11 +21,19 @@ export const formKind: DialogKind<FormDialog> = {
       key(['left', 'right', 'space'], 'change', (_model, pressed) => {
         const by = pressed === 'left' ? of.length - 1 : 1;
         const value = of[(of.indexOf(it.values[name]!) + by) % of.length]!;
-        return withValue(it, name, value);
+        const next = withValue(it, name, value);
+        const turned = it.form.turned?.(next.values, name);
+        return turned ? { ...turned, ...(it.learned && { learned: it.learned }) } : next;
       });
+    const offer = key(['left', 'right'], 'choose', (_model, pressed) => {
+      const [before, last] = partsOf(it.values[name]!, fields[it.field]!);
+      const at = offered.indexOf(last);
+      const next = pressed === 'left' ? (at < 0 ? 0 : at) + offered.length - 1 : at + 1;
+      return withValue(it, name, `${before}${offered[next % offered.length]!}`);
+    });
     return [
       move,
-      ...(choices ? [choose(choices)] : []),
+      ...(choices ? [choose(choices)] : offered.length > 0 ? [offer] : []),
       key('enter', it.form.does, (model) => submitted(it, model)),
       escape('back'),
     ];
@@ -32,6 +42,7 @@ export const formKind: DialogKind<FormDialog> = {
     const { name, choices } = fieldsOf(it)[it.field]!;
     return withDialog(model, choices ? it : withValue(it, name, edited(it.values[name]!, key)));
   },
+  queries: [THERE, POINT],
   body: formBody,
 };
 
@@ -44,6 +55,18 @@ function fieldsOf({ form, values }: FormDialog): readonly FormField[] {
   return form.fields.filter(({ matters }) => matters?.(values) ?? true);
 }
 
+/** The last one is none of them: so the default comes back. */
+function offeredTo({ values, learned = {} }: FormDialog, { offers }: FormField): readonly string[] {
+  const all = offers?.(values, learned) ?? [];
+  return all.length === 0 ? [] : [...all, ''];
+}
+
+/** What stays of a list when its last value is chosen, and that value. */
+function partsOf(text: string, { isList }: FormField): readonly [string, string] {
+  const at = isList ? text.search(/[^,\s]*$/) : 0;
+  return [text.slice(0, at), text.slice(at)];
+}
+
 function submitted(it: FormDialog, model: Model): Next {
   const asked = it.form.submit(it.values);
   if (typeof asked === 'string') return withDialog(model, { ...it, problem: asked });
@@ -52,7 +75,7 @@ function submitted(it: FormDialog, model: Model): Next {
 }
 
 const NOTE_ROWS = 3;
-const PROBLEM_ROWS = 3;
+export const PROBLEM_ROWS = 3;
 
 function formBody(it: FormDialog, model: Model): Line[] {
   const width = textWidth(model);
@@ -64,12 +87,15 @@ function formBody(it: FormDialog, model: Model): Line[] {
     const shown = `${isHere ? '>' : ' '} ${fitted(label, 14)}  [ ${value} ]`;
     return isHere ? line(` ${fitted(shown, width)}`, 'bar') : line(` ${shown}`);
   });
-  const note = wrapped(fields[it.field]!.note, width).slice(0, NOTE_ROWS);
+  const here = fields[it.field]!;
+  const note = wrapped(here.note, width).slice(0, NOTE_ROWS);
+  const offered = offeredTo(it, here).filter((value) => value !== '');
   const problem = wrapped(it.problem, width).slice(0, PROBLEM_ROWS);
   return [
     line(` ${it.title}`, 'strong'),
     ...lines,
     ...note.map((text) => line(` ${text}`)),
+    ...(offered.length === 0 ? [] : [line(` ${fitted(`Known: ${offered.join('  ')}`, width)}`)]),
     ...(it.problem === '' ? [] : problem.map((text) => line(` ${text}`, 'bad'))),
   ];
 }

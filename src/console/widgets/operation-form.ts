@@ -39,6 +39,8 @@ export interface OperationForm<N extends OperationName> {
   readonly made?: (request: Unchecked, values: FormValues) => Unchecked | string;
   /** The title of the task, for the log. */
   readonly task: (request: RequestOf<N>) => string;
+  readonly turned?: Form['turned'];
+  readonly about?: Form['about'];
   /** A question to the user, or to the service, before the request is sent; undefined: none. */
   readonly before?: (request: RequestOf<N>) => Dialog | Work | undefined;
 }
@@ -50,6 +52,7 @@ export function operationForm<N extends OperationName>(
   form: OperationForm<N>,
 ): FormDialog {
   const { title, does, asks, field = 0, task, before, made = (request) => request } = form;
+  const { turned, about } = form;
   const rows = asks.map((path) => rowOf(name, path, form));
   const first = Object.fromEntries(rows.map((row) => [row.field.name, row.first]));
   const values = { ...first, ...form.values };
@@ -67,7 +70,8 @@ export function operationForm<N extends OperationName>(
     }
   };
   const fields = rows.map((row) => row.field);
-  return { kind: 'form', title, form: { does, fields, submit }, field, values, problem: '' };
+  const own = { does, fields, submit, ...(turned && { turned }), ...(about && { about }) };
+  return { kind: 'form', title, form: own, field, values, problem: '' };
 }
 
 interface Row extends Value {
@@ -75,9 +79,9 @@ interface Row extends Value {
   readonly path: readonly string[];
 }
 
-function rowOf(operation: OperationName, name: string, { fields, meanings }: Hints): Row {
+function rowOf(operation: OperationName, name: string, { fields, meanings, given }: Hints): Row {
   const path = name.split('.');
-  const place = placeOf(OPERATIONS[operation].request, path);
+  const place = placeOf(OPERATIONS[operation].request, path, { above: [], given });
   const own = fields?.[name];
   assert(place !== undefined || own !== undefined, `${operation} has no field "${name}"`);
   const meant = meanings?.[name];
@@ -88,13 +92,14 @@ function rowOf(operation: OperationName, name: string, { fields, meanings }: Hin
     label: (place && hintsOf(place.schema).label) ?? sentenceCase(path.at(-1)!),
     note: `${place?.note ?? ''}${value.several ?? ''}`,
     ...(place && { matters: place.matters }),
+    ...(value.isList && { isList: true }),
     ...own,
     ...(choices && { choices }),
   };
   return { ...value, field, path };
 }
 
-type Hints = Pick<OperationForm<never>, 'fields' | 'meanings'>;
+type Hints = Pick<OperationForm<never>, 'fields' | 'given' | 'meanings'>;
 
 /** How a value is typed or chosen, and read. */
 interface Value {
@@ -104,6 +109,7 @@ interface Value {
   readonly read: (text: string) => unknown;
   /** The value of a field that was emptied, if that is a change. */
   readonly empty?: unknown;
+  readonly isList?: true;
   /** How several values are typed; follows the field's description. */
   readonly several?: string;
 }
@@ -127,7 +133,7 @@ interface Place {
 function placeOf(
   schema: Schema<unknown>,
   [name, ...rest]: readonly string[],
-  above: readonly string[] = [],
+  { above, given }: { readonly above: readonly string[]; readonly given: Unchecked | undefined },
 ): Place | undefined {
   const always = { schema, matters: () => true };
   if (name === undefined) return { ...always, note: descriptionOf(schema), isTag: false };
@@ -138,8 +144,9 @@ function placeOf(
   }
   if (options) {
     const found = options.flatMap((option) => {
-      const place = placeOf(option, [name, ...rest], above);
-      return place ? [{ place, kind: kindOf(option, tag!) }] : [];
+      const kind = kindOf(option, tag!);
+      const place = placeOf(option, [name, ...rest], { above, given });
+      return place && kind === (given?.[tag!] ?? kind) ? [{ place, kind }] : [];
     });
     const kinds = found.map(({ kind }) => kind);
     const chosen = [...above, tag].join('.');
@@ -151,7 +158,8 @@ function placeOf(
     );
   }
   const here = [...above, name];
-  const place = entries?.[name] && placeOf(entries[name], rest, here);
+  const inside = given?.[name] as Unchecked | undefined;
+  const place = entries?.[name] && placeOf(entries[name], rest, { above: here, given: inside });
   if (!place || rest.length === 0) return place;
   const isThere = (values: FormValues): boolean => (values[here.join('.')] ?? 'yes') === 'yes';
   return { ...place, matters: (values) => isThere(values) && place.matters(values) };
@@ -192,11 +200,12 @@ function valueOf({ schema, isTag }: Place, path: readonly string[]): Value {
     const pair = Object.keys(bare(item).entries ?? {});
     const what = hintsOf(schema).placeholder ?? pair.join('=');
     if (pair.length === 0) {
-      return { first: '', read: listed, empty: [], several: '; several: with spaces between them' };
+      const several = '; several: with spaces between them';
+      return { first: '', read: listed, empty: [], several, isList: true };
     }
     const read = (text: string): unknown =>
       text.split(/,\s*/).map((it) => pairOf(it, pair, { what, path }));
-    return { first: '', read, empty: [], several: `; as ${what}, ${what}` };
+    return { first: '', read, empty: [], several: `; as ${what}, ${what}`, isList: true };
   }
   const isNumber = it.type === 'number';
   const read = (text: string): unknown => (isNumber && /^\d+$/.test(text) ? Number(text) : text);

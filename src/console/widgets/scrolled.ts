@@ -44,7 +44,7 @@ export const textKind: DialogKind<TextDialog> = {
       const top = Math.max(0, Math.min(it.top + by, last));
       return { ...it, top };
     }),
-    BACK,
+    ...endings(it),
   ],
   body({ title, text, top, isFailure }, model) {
     const lines = wrapped(text, textWidth(model));
@@ -57,6 +57,13 @@ export const textKind: DialogKind<TextDialog> = {
     ];
   },
 };
+
+function endings({ next, back }: TextDialog): readonly PageKey[] {
+  if (!next && !back) return [BACK];
+  const leave = (model: Model) => back ?? closed(model);
+  if (!next) return [key(['enter', 'escape'], 'back', leave)];
+  return [key('enter', next.does, () => next.work), key('escape', 'back', leave)];
+}
 
 /** Rows for the facts above the log. */
 const FACT_ROWS = 11;

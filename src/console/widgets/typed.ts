@@ -74,11 +74,11 @@ function secretOf(typed: string) {
 }
 
 export const passphraseKind: DialogKind<PassphraseDialog> = {
-  keys: ({ what, typed, title, call, given }) => [
+  keys: ({ what, typed, title, call, given, form }) => [
     key('enter', 'continue', () => {
       if (typed === '') return `Type the ${what}, or press Esc.`;
       const more = what === 'passkey' ? { passkey: typed } : { secret: secretOf(typed) };
-      return { title, call, ...given, ...more };
+      return { title, call, ...given, ...more, ...(form && { form }) };
     }),
     escape('back'),
   ],

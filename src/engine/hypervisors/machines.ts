@@ -45,7 +45,28 @@ export async function machines(
     );
     shown.push(...examined);
   }
-  return { hypervisor, product: it.facts.product, machines: shown };
+  return {
+    ...{ hypervisor, product: it.facts.product, machines: shown },
+    places: await placesOn(it, signal),
+  };
+}
+
+/** An account that may not see them does not hide the machines. */
+async function placesOn(
+  { run }: Hypervisor,
+  signal: AbortSignal,
+): Promise<ResultOf<'hypervisor/machines'>['places']> {
+  if (!run) return null;
+  try {
+    const { pools, networks } = await run.places(signal);
+    return {
+      pools: pools.map(({ name: pool, free }) => ({ pool, free })),
+      networks: [...networks],
+    };
+  } catch (cause) {
+    if (!(cause instanceof HypervisorError)) throw cause;
+    return null;
+  }
 }
 
 type Examined = Pick<ShownMachine, 'disks' | 'bytes' | 'seconds' | 'findings'>;

@@ -247,6 +247,20 @@ const machine = object({
 });
 export type ShownMachine = Of<typeof machine>;
 
+const places = object({
+  pools: field(
+    list(
+      object({
+        pool: field(word, 'name of the pool'),
+        free: field(count, 'bytes that are free in it'),
+      }),
+      MANY,
+    ),
+    'its active pools for disks',
+  ),
+  networks: field(list(word, MANY), 'its active networks'),
+});
+
 const machines = query('hypervisor/machines', {
   summary: 'List the machines of a hypervisor, with their last backups and proofs',
   runs: 'worker',
@@ -265,6 +279,10 @@ const machines = query('hypervisor/machines', {
     hypervisor: field(word, 'name of the hypervisor'),
     product: field(prose, 'its product and version'),
     machines: field(list(machine, MANY), 'its machines, by name'),
+    places: field(
+      nullable(places),
+      'where restored machines can be; null: not known, or none can be restored to it',
+    ),
   }),
   cli: {
     args: ['hypervisor', 'machine'],
