@@ -27,7 +27,12 @@ test('the machines of the chosen hypervisor are shown, with their last backups',
   const last = { set: 'nightly', point: 'p', created: TIME, consistency: 'file-system' };
   const many = Array.from({ length: 9 }, (_, at) => machine(`web${at}`));
   const machines = [machine('db', { last }), ...many];
-  driven.answer('hypervisor/machines', { hypervisor: 'kvm1', product: 'x', machines });
+  driven.answer('hypervisor/machines', {
+    hypervisor: 'kvm1',
+    product: 'x',
+    places: null,
+    machines,
+  });
   match(driven.text(), /^ db +on +2026-11-21 18:00 +file-system +nightly$/m);
   match(driven.text(), /^ web0 +on +no backup$/m);
   match(driven.text(), /\.\.\. and 4 more: Enter/);
@@ -53,7 +58,7 @@ test('machines of another hypervisor than the chosen one are not shown', async (
   driven.type('\u001b[B');
   driven.answer('hypervisor/machines', {
     hypervisor: 'kvm1',
-    product: 'x',
+    ...{ product: 'x', places: null },
     machines: [machine('db')],
   });
   doesNotMatch(driven.text(), /^ db /m);
@@ -61,7 +66,12 @@ test('machines of another hypervisor than the chosen one are not shown', async (
   const { call } = driven.asked.find((it) => it.call.name === 'hypervisor/machines')!;
   deepEqual(call.request, { hypervisor: 'kvm2', machine: undefined, check: false });
   // On another page no hypervisor is connected to.
-  driven.answer('hypervisor/machines', { hypervisor: 'kvm2', product: 'x', machines: [] });
+  driven.answer('hypervisor/machines', {
+    hypervisor: 'kvm2',
+    product: 'x',
+    places: null,
+    machines: [],
+  });
   driven.type('1');
   driven.tick(120_000);
   equal(
@@ -153,7 +163,12 @@ const ARCHIVE = { ...NIGHTLY, set: 'archive' };
 function onMachines(...machines: ShownMachine[]) {
   const driven = looking(hypervisor());
   driven.answer('set/list', { sets: [NIGHTLY, ARCHIVE], damaged: [] });
-  driven.answer('hypervisor/machines', { hypervisor: 'kvm1', product: 'x', machines });
+  driven.answer('hypervisor/machines', {
+    hypervisor: 'kvm1',
+    product: 'x',
+    places: null,
+    machines,
+  });
   driven.type('\r');
   return driven;
 }
@@ -202,7 +217,7 @@ test('marked machines are backed up to the chosen set, as is wished', async () =
 
 /** What the hypervisor says of one machine. */
 function examined(name: string, ...disks: NonNullable<ShownMachine['disks']>) {
-  return { hypervisor: 'kvm1', product: 'x', machines: [machine(name, { disks })] };
+  return { hypervisor: 'kvm1', product: 'x', places: null, machines: [machine(name, { disks })] };
 }
 
 test('the disks of a single machine are chosen one by one', async () => {
@@ -259,7 +274,12 @@ test('a mark goes with its machine, and stays while the hypervisor is away', asy
   match(driven.text(), / away/);
   driven.tick(61_000);
   const machines = [machine('web')];
-  driven.answer('hypervisor/machines', { hypervisor: 'kvm1', product: 'x', machines });
+  driven.answer('hypervisor/machines', {
+    hypervisor: 'kvm1',
+    product: 'x',
+    places: null,
+    machines,
+  });
   match(driven.text(), /1 MARKED/);
 });
 

@@ -28,7 +28,7 @@ function full(screen: ScreenName): Model {
       ...rowsOf({ path: 'etc', kind: 'directory', size: 0, modified: TIME, target: null } as never),
       ...LISTED,
     },
-    place: { id: 'a', point: 'web-1', volume: 'vda1', path: 'etc' },
+    place: { id: 'a', point: 'web-1', volume: 'vda1', disk: 'vda', path: 'etc' },
     sets: known([
       { set: 'nightly', created: TIME, encrypted: true, passkey: false, problem: null },
     ]),
@@ -138,6 +138,16 @@ test('a page shows every key that does something there, and none that does not',
     { key: 'l', word: 'log in' },
   ] as const) {
     for (const screen of SCREENS) check({ ...full(screen), leaving }, screen);
+    const browsing = full('browse');
+    const file = {
+      path: 'etc/fstab',
+      kind: 'file',
+      size: 0,
+      modified: TIME,
+      target: null,
+    } as never;
+    const entries = { ...browsing.entries, rows: [file] };
+    check({ ...browsing, leaving, entries }, 'browse, on a file');
     const model = full('network');
     const pending = { what: 'the change of eth0', secondsLeft: 60 };
     const changed = { ...(model.network as { value: object }).value, pending } as never;
@@ -154,7 +164,8 @@ test('what is shown in the place of a page has its keys at the bottom too', asyn
     ['points', '\r', 'Up/Down/Tab field  Enter recover  Esc back'],
     ['points', '\r\t', 'Up/Down/Tab field  Left/Right/Space change  Enter recover  Esc back'],
   ] as const) {
-    let model = full(screen);
+    const all = full(screen);
+    let model: Model = { ...all, points: { ...all.points, filter: '' } };
     for (const key of parseKeys(keys, true).keys) [model] = update(model, { kind: 'key', key });
     equal(footOf(model), shown);
   }

@@ -1,7 +1,15 @@
 import type { ResultOf } from '../../../src/operations/operations.ts';
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
-import { answerPage, type Driven, driveUp, GONE, refusal, TIME } from '../../support/console.ts';
+import {
+  answerPage,
+  type Driven,
+  driveUp,
+  GONE,
+  hypervisor,
+  refusal,
+  TIME,
+} from '../../support/console.ts';
 
 // From a recovery point to the file with the keys of the console; the test is the service.
 
@@ -137,4 +145,38 @@ test('a volume closed in the meantime is reported, and a restarted service forge
   equal(requestsOf(driven, 'files/browse').length, 0);
   driven.fail('service/show', GONE);
   equal(driven.model().place, undefined);
+});
+
+test('a file is put into a running guest; a directory is not', async () => {
+  const driven = browsing();
+  driven.type('p');
+  match(driven.text(), /Only a file can be put into a guest/);
+  driven.answer('hypervisor/list', { hypervisors: [hypervisor()], damaged: [] });
+  driven.type('\u001b[B\u001b[Bp');
+  match(driven.text(), /Put notes into a running guest\n.*Hypervisor +\[ < kvm1 > \]/);
+  const there = { hypervisor: 'kvm1', product: 'x', places: null };
+  const machines = [
+    { machine: 'db', power: 'on' },
+    { machine: 'off', power: 'off' },
+  ];
+  driven.answer('hypervisor/machines', { ...there, machines: machines as never });
+  driven.type('\t');
+  match(driven.text(), /Machine +\[ web_ \]\n.*Path +\[ \/notes \]/);
+  match(driven.text(), /Known: db$/m);
+  driven.type('\u001b[C\t.old\r');
+  deepEqual(requestsOf(driven, 'files/put'), [
+    {
+      ...{ what: 'web-1', disk: 'vda', path: '/notes', to: 'kvm1/db:/notes.old', volume: 'vda1' },
+      ...{ overwrite: false, isolated: false },
+    },
+  ]);
+  driven.fail('files/put', refusal('/notes.old exists there'));
+  match(driven.text(), /Put notes into .*\/notes\.old exists there/s);
+  driven.type('\t \r');
+  const put = { machine: 'db', path: '/notes.old', size: 2048, sha256: 'x', replaced: true };
+  driven.answer('files/put', { ...put, lost: ['its owner'] });
+  match(
+    driven.model().log.at(-1)!.text,
+    /kvm1\/db:\/notes\.old: replaced, and compared \(2\.00 KiB\); not done: its owner/,
+  );
 });

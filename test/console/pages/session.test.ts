@@ -13,10 +13,17 @@ const MACHINE: PlacedMachine = {
   ],
 };
 
-function onSession(placed: PlacedMachine | null): Driven {
+function onSession(placed: PlacedMachine | null, waits: string | null = null): Driven {
   const driven = onSessions();
   driven.type('\r');
-  const shown = { ...session(), state: 'copying' as const, placed, attach: null, overlay: null };
+  const shown = {
+    ...session(),
+    waits,
+    state: 'copying' as const,
+    placed,
+    attach: null,
+    overlay: null,
+  };
   driven.answer('session/show', shown);
   return driven;
 }
@@ -33,6 +40,14 @@ test('a session with a machine on a hypervisor shows its state, and each disk in
   ok(!driven.text().includes('F finalize'));
   const away = { ...MACHINE, power: null, heartbeat: null };
   match(onSession(away).text(), /There +web-recovered on kvm1: not known/);
+});
+
+test('what a session waits for is read as a whole, with what to do', async () => {
+  const waits = `the pool is full: ${'free some space, '.repeat(7)}then resume`;
+  match(
+    onSession(MACHINE, waits).text().replaceAll(/\s+/g, ' '),
+    /the pool is full: .*then resume/,
+  );
 });
 
 test('a migration is begun by a word, and ended by a key', async () => {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { machines } from '../../../src/engine/hypervisors/machines.ts';
 import { readiness } from '../../../src/engine/hypervisors/readiness.ts';
+import { HypervisorError } from '../../../src/hypervisors/base/hypervisor-error.ts';
 import type { Report } from '../../../src/operations/events.ts';
 import { engineIn } from '../../support/engine.ts';
 import { fakeHypervisor } from '../../support/fake-hypervisor/fake-hypervisor.ts';
@@ -51,6 +52,31 @@ test('machines are listed with their newest recovery points', async () => {
   );
   deepEqual(found[1]!.disks, null, 'none is examined');
   equal(opened[0]!.owner, engine.store.id);
+});
+
+test('its pools and networks are listed, and an account that may not see them sees the machines', async () => {
+  const { fake, hypervisors } = await fakeHome();
+  await fake.machine({ name: 'web', disks: { vda: 512 } });
+  await using engine = await home.open();
+  const asked = { hypervisor: 'kvm1', machine: undefined, check: false };
+  for (const [places, shown] of [
+    [
+      async () => ({ pools: [{ name: 'fast', free: 5, size: 9 }], networks: ['lan'] }),
+      { pools: [{ pool: 'fast', free: 5 }], networks: ['lan'] },
+    ],
+    [() => Promise.reject(new HypervisorError('DENIED', 'no right')), null],
+  ] as const) {
+    const drivers = hypervisors.drivers.map((driver) => ({
+      ...driver,
+      async open(...args: Parameters<typeof driver.open>) {
+        const it = await driver.open(...args);
+        return { ...it, run: { ...it.run!, places } };
+      },
+    }));
+    const answer = await machines({ ...hypervisors, drivers }, engine, asked, QUIET);
+    deepEqual(answer.places, shown);
+    equal(answer.machines.length, 1);
+  }
 });
 
 test('a check names the disks, their size and whatever stands in the way of a backup', async () => {
