@@ -198,7 +198,7 @@ export function checkedDialog(
     ...(findings.length === 0 ? ['Nothing stands in the way.'] : []),
     '',
     ready
-      ? 'Nothing was changed yet. The restore runs as a job: you can leave the console.'
+      ? 'Nothing was changed yet. The restore runs as a job, which continues without this screen.'
       : 'Nothing was changed. Press Esc to correct the form.',
   ];
   const title = ready
@@ -227,7 +227,7 @@ function factsOf({ name, request, result }: Checked): readonly string[] {
   ];
 }
 
-/** Of the recovery point that was checked, even if a newer one appears in the meantime. */
+/** The job takes the recovery point that was checked, even if a newer one appears in the meantime. */
 function jobOf({ name, request, result }: Checked) {
   const set = request.point.slice(0, request.point.lastIndexOf('/') + 1);
   const real = { point: `${set}${result.point}`, dryRun: false };
