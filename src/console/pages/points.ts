@@ -154,7 +154,7 @@ function runOnForm(it: PointSummary, { hypervisors }: Model): FormDialog {
       },
       also: {
         label: 'Then',
-        note: 'further recovery points, with spaces between them, which start after it in order: web1@latest db1@latest',
+        note: 'further recovery points with spaces between them, which start after it: web1@latest db1@latest',
       },
       delay: { matters: areSeveral },
       heartbeat: { matters: areSeveral },
