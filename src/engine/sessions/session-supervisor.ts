@@ -9,6 +9,7 @@ import type { Notice, Progress, Report } from '../../operations/events.ts';
 import type { SessionExport, Traffic } from '../../operations/nouns/service.ts';
 import type { KeptSession, ReadySession } from '../../operations/nouns/session.ts';
 import { keyedTurns } from '../../lib/mutex.ts';
+import { orAborted } from '../../lib/or-aborted.ts';
 import type { Engine, SecretSource, WorkOptions } from '../base/engine.ts';
 import type { Hypervisors } from '../hypervisors/hypervisors.ts';
 import { heldSessions, type Kept } from './held-sessions.ts';
@@ -177,15 +178,10 @@ function damagedIn(kept: ReadonlyMap<string, Kept>): ReadonlyMap<string, readonl
 }
 
 /** Resolves once it has ended, or with the signal. */
-async function attended(it: Kept, report: Report, signal: AbortSignal): Promise<void> {
-  it.audience.add(report);
-  const left = Promise.withResolvers<void>();
-  const leave = (): void => left.resolve();
-  signal.addEventListener('abort', leave, { once: true });
-  if (signal.aborted) leave();
-  await Promise.race([it.ended.promise, left.promise]);
-  signal.removeEventListener('abort', leave);
-  it.audience.delete(report);
+async function attended({ audience, ended }: Kept, report: Report, signal: AbortSignal) {
+  audience.add(report);
+  await Promise.allSettled([orAborted(ended.promise, signal)]);
+  audience.delete(report);
 }
 
 /** Throws IMPOSSIBLE. */

@@ -1,4 +1,5 @@
 import type { LibvirtDomain } from '../../formats/wire/libvirt.ts';
+import { orAborted } from '../../lib/or-aborted.ts';
 import { LIBVIRT_CALLS } from '../../formats/wire/libvirt-calls.ts';
 import { LIBVIRT_ERRORS } from '../../formats/wire/libvirt.ts';
 import type { Tracking } from '../../formats/store/catalog/machine.ts';
@@ -189,24 +190,12 @@ async function call(
     const begun = host.link.call(LIBVIRT_CALLS.beginBackup, wanted);
     calls.push(begun);
     try {
-      return await unlessAborted(begun, signal);
+      return await orAborted(begun, signal);
     } catch (cause) {
       if (!(cause instanceof LibvirtError)) throw cause;
       const { error, again } = host.way.explain(place, cause);
       if (!again) throw error;
     }
-  }
-}
-
-/** Rejects with the signal's reason if that comes first. */
-async function unlessAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const leave = (): void => reject(signal.reason);
-  signal.addEventListener('abort', leave, { once: true });
-  try {
-    await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener('abort', leave);
   }
 }
 

@@ -1,3 +1,4 @@
+import { orAborted } from '../../../lib/or-aborted.ts';
 import type { Hypervisor } from '../../../hypervisors/base/hypervisor.ts';
 import { HypervisorError } from '../../../hypervisors/base/hypervisor-error.ts';
 import type { HypervisorEvent, RunDriver } from '../../../hypervisors/base/run-driver.ts';
@@ -136,18 +137,5 @@ async function known<T>(work: () => Promise<T>): Promise<T> {
     if (!(cause instanceof SystemError)) throw cause;
     const code = cause.code === 'NOT_FOUND' ? 'NOT_FOUND' : 'DENIED';
     throw new HypervisorError(code, cause.message, { cause });
-  }
-}
-
-/** Others may wait for the same work: it goes on. */
-export async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  const aborted = Promise.withResolvers<never>();
-  const abort = (): void => aborted.reject(signal.reason as Error);
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    return await Promise.race([work, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', abort);
   }
 }
