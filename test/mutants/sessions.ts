@@ -34,8 +34,8 @@ export const sessions: readonly Mutant[] = [
   {
     name: 'sessions: a session that is stopped counts as ended',
     file: 'src/engine/sessions/followed-session.ts',
-    text: 'if (!shown) return end();',
-    to: "if (!shown || shown.state === 'ready') return end();",
+    text: 'if (!found) return end();',
+    to: "if (!found || found.state === 'ready') return end();",
     tests: ['test/daemon/attend.test.ts'],
   },
   {

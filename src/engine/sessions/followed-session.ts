@@ -1,5 +1,5 @@
 import type { Progress, Report, SessionStep } from '../../operations/events.ts';
-import type { ShownSession } from '../../operations/nouns/session.ts';
+import type { PlacedMachine } from '../../operations/nouns/placed.ts';
 import { SessionError } from '../../sessions/state/session-error.ts';
 import type { Clock } from '../../sys/base/clock.ts';
 import type { SessionEnd } from './session-events.ts';
@@ -7,9 +7,15 @@ import type { LogLine } from './session-log.ts';
 
 /* A session as a script follows it: each line of its log, each change of its state, and how far its disks are. */
 
+/** As much of a session as is reported: it is looked at often. */
+export interface FollowedState extends Pick<SessionStep, 'state' | 'power' | 'waits'> {
+  /** Of its machine on a hypervisor. */
+  readonly disks: PlacedMachine['disks'];
+}
+
 export interface Followed {
   /** Rejects NOT_FOUND once it is gone. */
-  show(): Promise<ShownSession>;
+  look(): Promise<FollowedState>;
   lines(): readonly LogLine[];
   /** Work of another process. */
   progress(): Progress | undefined;
@@ -29,14 +35,14 @@ const END_LOOKS = 10;
 /** Resolves once the session is gone; `unknown`: in a way that the service did not see. Rejects NOT_FOUND at once. */
 export async function followSession(
   session: string,
-  { show, lines, progress, endOf }: Followed,
+  { look, lines, progress, endOf }: Followed,
   { clock, report, signal }: FollowOptions,
 ): Promise<SessionEnd | 'unknown'> {
-  let state: Pick<SessionStep, 'state' | 'power' | 'waits'> | undefined;
+  let known: Omit<FollowedState, 'disks'> | undefined;
   let said = 0;
   let last: Progress | undefined;
   function tell(time: string, message: string | null): void {
-    report({ event: 'step', session, time, ...state!, message });
+    report({ event: 'step', session, time, ...known!, message });
   }
   function tellLines(): void {
     const all = lines();
@@ -52,42 +58,38 @@ export async function followSession(
     return endOf() ?? 'unknown';
   }
   for (;;) {
-    const shown = await shownOr(show, state !== undefined);
-    if (!shown) return end();
-    const now = stateOf(shown);
+    const found = await foundOr(look, known !== undefined);
+    if (!found) return end();
+    const { disks, ...now } = found;
     const isNew =
-      now.state !== state?.state || now.power !== state.power || now.waits !== state.waits;
-    state = now;
+      now.state !== known?.state || now.power !== known.power || now.waits !== known.waits;
+    known = now;
     tellLines();
     if (isNew) tell(clock.now().toISOString(), null);
     const work = progress();
     if (work && work !== last) report(work);
     last = work;
-    for (const it of movesOf(shown)) report(it);
+    for (const it of movesOf(disks)) report(it);
     await clock.sleep(LOOK_EVERY_MS, signal);
   }
 }
 
 /** Undefined: it was there, and is gone. */
-async function shownOr(
-  show: Followed['show'],
+async function foundOr(
+  look: Followed['look'],
   wasThere: boolean,
-): Promise<ShownSession | undefined> {
+): Promise<FollowedState | undefined> {
   try {
-    return await show();
+    return await look();
   } catch (cause) {
     if (wasThere && cause instanceof SessionError && cause.code === 'NOT_FOUND') return undefined;
     throw cause;
   }
 }
 
-function stateOf({ state, waits, placed }: ShownSession) {
-  return { state, power: placed?.power ?? null, waits };
-}
-
 /** The copies of disks that move to a hypervisor. */
-function movesOf({ placed }: ShownSession): Progress[] {
-  return (placed?.disks ?? []).flatMap(({ disk, done, total }): Progress[] =>
+function movesOf(disks: FollowedState['disks']): Progress[] {
+  return disks.flatMap(({ disk, done, total }): Progress[] =>
     done === null || total === null
       ? []
       : [{ event: 'progress', phase: `move ${disk}`, position: done, total }],

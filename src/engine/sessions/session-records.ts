@@ -13,7 +13,7 @@ export interface SessionRecords {
   readonly onEvent: OnEvent;
   /** Work of another process on a session reports something; undefined: it has failed. */
   told(session: string, event: Progress | Notice | undefined): void;
-  of(session: string): Omit<Followed, 'show'>;
+  of(session: string): Omit<Followed, 'look'>;
 }
 
 /** The most sessions that are remembered, the last ones. */

@@ -21,7 +21,7 @@ import { followSession } from './followed-session.ts';
 import type { OnEvent, SessionEnd } from './session-events.ts';
 import type { LogLine } from './session-log.ts';
 import { sessionRecords } from './session-records.ts';
-import { type RunningHere, showSession } from './shown-sessions.ts';
+import { followedState, type RunningHere } from './shown-sessions.ts';
 
 /*
  * The sessions that the service runs. A session that was started here is resumed after every start of the service, at
@@ -157,9 +157,9 @@ export function sessionSupervisor(engine: Engine, options: SupervisorOptions): S
     told: (id, event) => records.told(id, event),
     ended: (session, how) => onEvent({ kind: 'ended', session, how }),
     follow(id, report, signal) {
-      const show = () => showSession(engine, id, { ...running, whyWaiting });
+      const look = () => followedState(engine, id, { ...running, whyWaiting });
       const { clock } = engine.store;
-      return followSession(id, { ...records.of(id), show }, { clock, report, signal });
+      return followSession(id, { ...records.of(id), look }, { clock, report, signal });
     },
     attend: async (id, report, signal) => attended(runningHere(id), report, signal),
     async [Symbol.asyncDispose]() {

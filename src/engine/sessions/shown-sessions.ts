@@ -10,6 +10,8 @@ import type { AttachedDisk } from '../../sessions/guest/guest-config.ts';
 import type { SessionMachine } from '../../sessions/guest/session-machine.ts';
 import { sessionAddresses } from '../../sessions/serve/session-addresses.ts';
 import {
+  findSession,
+  holderOf,
   listSessions,
   type SessionStatus,
   sessionStatus,
@@ -17,6 +19,7 @@ import {
 import { isServed, readServed } from '../../sessions/state/served-sessions.ts';
 import { isOwn } from '../../sessions/state/session-state.ts';
 import type { Engine } from '../base/engine.ts';
+import type { FollowedState } from './followed-session.ts';
 import { sessionOrder } from './orders.ts';
 import type { DrivenSession } from './placed/driven-session.ts';
 import { shownPlaced } from './shown-placed.ts';
@@ -68,6 +71,22 @@ export async function showSession(
   };
 }
 
+/** Rejects NOT_FOUND. */
+export async function followedState(
+  { store }: Engine,
+  id: string,
+  { driven, whyWaiting }: Pick<RunningHere, 'driven'> & { readonly whyWaiting: WhyWaiting },
+): Promise<FollowedState> {
+  const record = await findSession(store, id);
+  const placed = shownPlaced(record, driven(id));
+  return {
+    state: shownState(record, await holderOf(store, id)),
+    waits: waitsOf(record, whyWaiting),
+    power: placed?.power ?? null,
+    disks: placed?.disks ?? [],
+  };
+}
+
 /** Only the service records which kind it is. */
 async function tlsOf(engine: Engine, { id, tls }: SessionRecord): Promise<AttachedDisk['tls']> {
   if (!tls) return undefined;
@@ -83,7 +102,7 @@ function summaryOf(
     remembered,
   }: { readonly whyWaiting: WhyWaiting | undefined; readonly remembered: Remembered },
 ): SessionSummary {
-  const { id, set, point, machine, created, phase, listen, placement } = record;
+  const { id, set, point, machine, created, listen } = record;
   const adopted = remembered.isOurs(sessionOrder(record));
   const isReached = adopted || holder !== undefined;
   return {
@@ -92,13 +111,24 @@ function summaryOf(
     point,
     machine,
     created,
-    state: holder === undefined || !isOwn(phase) ? phase : 'running',
+    state: shownState(record, holder),
     holder: holder ?? null,
     takenBytes,
     listen,
     // A record by another box or an attacker may make no sense.
     addresses: isReached ? sessionAddresses(record, holder === undefined ? undefined : disks) : [],
-    waits: whyWaiting?.(id) ?? placement?.waits?.message ?? null,
+    waits: waitsOf(record, whyWaiting),
     adopted,
   };
+}
+
+function shownState({ phase }: SessionRecord, holder: string | undefined): SessionSummary['state'] {
+  return holder === undefined || !isOwn(phase) ? phase : 'running';
+}
+
+function waitsOf(
+  { id, placement }: SessionRecord,
+  whyWaiting: WhyWaiting | undefined,
+): string | null {
+  return whyWaiting?.(id) ?? placement?.waits?.message ?? null;
 }

@@ -7,7 +7,6 @@ import { readJournal, sessionDirectory, sessionIds } from './session-files.ts';
 
 export interface SessionStatus {
   readonly record: SessionRecord;
-  /** The process that serves it now. */
   readonly holder: string | undefined;
   /** Bytes that its overlays and files occupy on the disk. */
   readonly takenBytes: number;
@@ -43,8 +42,12 @@ export async function sessionStatus(store: Store, id: string): Promise<SessionSt
   for (const name of await store.files.list(directory)) {
     takenBytes += (await store.files.stat(join(directory, name)))?.allocated ?? 0;
   }
-  const holder = await store.files.lockHolder(join(directory, 'lock'));
-  return { record, holder, takenBytes };
+  return { record, holder: await holderOf(store, id), takenBytes };
+}
+
+/** The process that serves it now. */
+export function holderOf(store: Store, id: string): Promise<string | undefined> {
+  return store.files.lockHolder(join(sessionDirectory(store, id), 'lock'));
 }
 
 /** Rejects NOT_FOUND. */
