@@ -1,21 +1,15 @@
 import { LIBVIRT_CALLS } from '../../../formats/wire/libvirt-calls.ts';
-import type { Finding } from '../../base/finding.ts';
 import type { MachineId } from '../../base/machines.ts';
-import type {
-  DisksPlan,
-  RestoreDriver,
-  RestoreMark,
-  RestorePlan,
-} from '../../base/restore-driver.ts';
+import type { RestoreDriver, RestoreMark, RestorePlan } from '../../base/restore-driver.ts';
 import type { ReservedDisk } from '../../base/run-driver.ts';
 import { machineById, powerOf } from '../machines.ts';
-import { checkPlace, spaceFindings } from '../run/check-run.ts';
+import { checkDisks, checkPlace } from '../run/check-run.ts';
 import { storedDefinition } from '../run/definition.ts';
 import { seen } from '../run/placed.ts';
 import { removeFiles } from '../run/placed-files.ts';
 import { placesOf } from '../run/places.ts';
 import { defineNew } from '../run/register.ts';
-import { neededIn, release, reserve } from '../run/reserved.ts';
+import { release, reserve } from '../run/reserved.ts';
 import type { RunHost } from '../run/run-host.ts';
 import { attach, checkAttach } from './attach.ts';
 import { isBlockVolume, openVolume } from './volume-device.ts';
@@ -26,7 +20,9 @@ export function libvirtRestores(host: RunHost): RestoreDriver {
     async check(plan, signal) {
       return checkPlace(host, plan, { places: await placesOf(host, signal), signal });
     },
-    checkDisks: (disks, signal) => checkDisks(host, disks, signal),
+    async checkDisks(disks, signal) {
+      return checkDisks(host, disks, { places: await placesOf(host, signal), signal });
+    },
     reserve: (disks, signal) => reserve(host, disks, signal),
     open: (disk, signal) => openVolume(host, disk, signal),
     define: (plan, disks, signal) => define(host, plan, { disks, signal }),
@@ -40,18 +36,6 @@ export function libvirtRestores(host: RunHost): RestoreDriver {
     attach: (id, disk, signal) => attach(host, id, { disk, signal }),
     withdraw: (mark, signal) => withdraw(host, mark, signal),
   };
-}
-
-async function checkDisks(
-  host: RunHost,
-  plan: DisksPlan,
-  signal: AbortSignal,
-): Promise<readonly Finding[]> {
-  const { pool } = plan;
-  const places = await placesOf(host, signal);
-  const isThere = places.pools.some(({ name }) => name === pool);
-  const needed = isThere ? await neededIn(host, plan, signal) : 0;
-  return spaceFindings(places, { pool, needed });
 }
 
 /** One call makes it: before, there is no such machine, and after it the machine is whole. */

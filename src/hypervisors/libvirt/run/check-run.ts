@@ -5,12 +5,14 @@ import { LIBVIRT_CALLS } from '../../../formats/wire/libvirt-calls.ts';
 import type { LibvirtDomain } from '../../../formats/wire/libvirt.ts';
 import { HypervisorError } from '../../base/hypervisor-error.ts';
 import type { Finding } from '../../base/finding.ts';
+import type { DisksPlan } from '../../base/restore-driver.ts';
 import type { MachinePlan, Places, RunPlan, ServedDisk } from '../../base/run-driver.ts';
 import { all, attribute, first, parseXml } from '../../base/xml.ts';
 import { bridgeIn, kindOf, networkOf, passedThrough } from './definition.ts';
 import { fitOf, type HostFit } from './host-fit.ts';
 import { findMade } from './placed.ts';
 import { placesOf } from './places.ts';
+import { fullDisks, neededIn } from './reserved.ts';
 import type { RunHost } from './run-host.ts';
 import { sourceFor } from './served-disk.ts';
 
@@ -20,13 +22,15 @@ export async function checkRun(
   plan: RunPlan,
   signal: AbortSignal,
 ): Promise<readonly Finding[]> {
-  const { pool, disks } = plan;
+  const { session, pool } = plan;
   const places = await placesOf(host, signal);
-  const needed = disks.reduce((sum, { size }) => sum + size, 0);
+  const disks = fullDisks(plan.disks);
   return [
     ...(await checkPlace(host, plan, { places, signal })),
     ...(await pathFindings(host, plan, signal)),
-    ...(pool === undefined ? [] : spaceFindings(places, { pool, needed })),
+    ...(pool === undefined
+      ? []
+      : await checkDisks(host, { session, pool, disks }, { places, signal })),
   ];
 }
 
@@ -250,16 +254,20 @@ async function requireServed(
   throw new HypervisorError('CONFLICT', `${source}, which is served as ${name}, has ${sizes}`);
 }
 
-export function spaceFindings(
-  { pools }: Places,
-  { pool, needed }: { readonly pool: string; readonly needed: number },
-): readonly Finding[] {
-  const found = pools.find(({ name }) => name === pool);
+/** What stands in the way of disks in a pool. */
+export async function checkDisks(
+  host: RunHost,
+  plan: DisksPlan,
+  { places, signal }: { readonly places: Places; readonly signal: AbortSignal },
+): Promise<readonly Finding[]> {
+  const { pool } = plan;
+  const found = places.pools.find(({ name }) => name === pool);
   const remedy = 'choose another pool, or make space in it';
   if (!found) {
     const message = `there is no active pool "${pool}"`;
     return [{ level: 'blocker', code: 'target-space', message, remedy }];
   }
+  const needed = await neededIn(host, plan, signal);
   if (needed <= found.free) return [];
   const message = `the pool "${pool}" has ${found.free} bytes free, and ${needed} are needed`;
   return [{ level: 'blocker', code: 'target-space', message, remedy }];

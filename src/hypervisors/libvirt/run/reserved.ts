@@ -31,14 +31,8 @@ export async function reserve(
   const isFile = await hasFiles(host, pool, signal);
   // Files that were left there by another connection are not known to a pool before that.
   await link.call(LIBVIRT_CALLS.refreshPool, { pool, flags: 0 }, signal);
-  const disks = await Promise.all(
-    plan.disks.map(async (disk) => {
-      const name = reservedName(plan.session, disk.name, isFile);
-      return { disk, name, volume: await volumeIn(host, pool, { name, signal }) };
-    }),
-  );
-  const missing = disks.filter(({ volume }) => !volume).map(({ disk }) => disk);
-  await requireSpace(host, pool, { needed: neededFor(missing, isFile), signal });
+  const disks = await reservations(host, pool, { plan, isFile, signal });
+  await requireSpace(host, pool, { needed: neededFor(disks), signal });
   const reserved: ReservedDisk[] = [];
   for (const { disk, name, volume } of disks) {
     const made = volume ?? (await makeVolume(host, pool, { name, disk, isFile, signal }));
@@ -75,22 +69,59 @@ async function hasFiles(
   return FILE_POOLS.test(attribute(parseXml(xml, 'pool'), 'type') ?? '');
 }
 
-/** Files grow as they are written, and have tables beside their data. */
-function neededFor(disks: readonly RestoredDisk[], isFile: boolean): number {
-  return disks.reduce(
-    (sum, { data, size }) => sum + (isFile ? data + qcow2TablesLength(size, data) : size),
-    0,
+interface Reservation {
+  readonly disk: RestoredDisk;
+  readonly name: string;
+  /** Undefined: it is not made yet. */
+  readonly volume: LibvirtVolume | undefined;
+  /** What it still takes of the pool's space, in bytes. */
+  readonly needed: number;
+}
+
+async function reservations(
+  host: LibvirtHost,
+  pool: LibvirtPool,
+  {
+    plan: { session, disks },
+    isFile,
+    signal,
+  }: { readonly plan: DisksPlan; readonly isFile: boolean; readonly signal: AbortSignal },
+): Promise<readonly Reservation[]> {
+  const { link } = host;
+  return Promise.all(
+    disks.map(async (disk) => {
+      const name = reservedName(session, disk.name, isFile);
+      const volume = await volumeIn(host, pool, { name, signal });
+      const info = volume && (await link.call(LIBVIRT_CALLS.volumeInfo, { volume }, signal));
+      const needed = Math.max(0, lengthIn(disk, isFile) - (info?.allocation ?? 0));
+      return { disk, name, volume, needed };
+    }),
   );
 }
 
-/** How much these disks need of a pool's space, in bytes. Rejects NOT_FOUND. */
+/** Files grow as they are written, and have tables beside their data; other volumes take their space when made. */
+function lengthIn({ data, size }: RestoredDisk, isFile: boolean): number {
+  return isFile ? data + qcow2TablesLength(size, data) : size;
+}
+
+function neededFor(disks: readonly Reservation[]): number {
+  return disks.reduce((sum, { needed }) => sum + needed, 0);
+}
+
+/** How much these disks still need of a pool's space, in bytes: what was reserved for them is theirs. */
 export async function neededIn(
   host: LibvirtHost,
-  { pool, disks }: Pick<DisksPlan, 'pool' | 'disks'>,
+  plan: DisksPlan,
   signal: AbortSignal,
 ): Promise<number> {
-  const isFile = await hasFiles(host, await poolOf(host, pool, signal), signal);
-  return neededFor(disks, isFile);
+  const pool = await poolOf(host, plan.pool, signal);
+  const isFile = await hasFiles(host, pool, signal);
+  return neededFor(await reservations(host, pool, { plan, isFile, signal }));
+}
+
+/** Disks of sessions, which a copy may fill. */
+export function fullDisks(disks: readonly Pick<RestoredDisk, 'name' | 'size'>[]) {
+  return disks.map(({ name, size }) => ({ name, size, data: size }));
 }
 
 async function poolOf(

@@ -8,7 +8,7 @@ import { findMade, lookAt } from './placed.ts';
 import { placesOf } from './places.ts';
 import { start, stop } from './power.ts';
 import { register } from './register.ts';
-import { release, reserve } from './reserved.ts';
+import { fullDisks, release, reserve } from './reserved.ts';
 import type { RunHost } from './run-host.ts';
 import { sourceFor } from './served-disk.ts';
 import { settle, unregister } from './settle.ts';
@@ -46,15 +46,13 @@ export function libvirtRuns(host: RunHost): RunDriver {
   };
 }
 
-/** A copy may fill its target. */
 async function reserveAll(
   host: RunHost,
   { session, pool, disks }: RunPlan,
   signal: AbortSignal,
 ): Promise<readonly ReservedDisk[]> {
   if (pool === undefined) return [];
-  const whole = disks.map(({ name, size }) => ({ name, size, data: size }));
-  return reserve(host, { session, pool, disks: whole }, signal);
+  return reserve(host, { session, pool, disks: fullDisks(disks) }, signal);
 }
 
 function shownOf({ disks }: RunPlan): readonly ShownDisk[] {
