@@ -9,8 +9,8 @@ import { bytesView } from './bytes.ts';
  */
 export interface NewQcow2 {
   /** Where the file has the bytes of a range of the disk, cluster by cluster; makes room for those it lacks. */
-  place(offset: number, length: number): readonly PlacedRange[];
-  /** The same; `at` is undefined where nothing was written. */
+  place(offset: number, length: number): readonly FoundRange[];
+  /** The same, and makes no room: `at` is undefined where nothing was written. */
   find(offset: number, length: number): readonly FoundRange[];
   /** Once all is placed. */
   tables(): Qcow2Tables;
@@ -22,10 +22,6 @@ export interface Qcow2Tables {
   readonly parts: readonly FilePart[];
   /** Written after them; `claimed`: as the disk's size, from that up to `claimMax`. */
   header(claimed: number): FilePart;
-}
-
-export interface PlacedRange extends FoundRange {
-  readonly at: number;
 }
 
 export interface FoundRange {
@@ -81,8 +77,7 @@ export function newQcow2(size: number, from: number): NewQcow2 {
   const claimMax = 2 * size + CLAIM_SPARE;
   return {
     claimMax,
-    place: (offset, length) =>
-      ranges({ offset, length, cluster }, allocate).filter((it) => it.at !== undefined) as never,
+    place: (offset, length) => ranges({ offset, length, cluster }, allocate),
     find: (offset, length) => ranges({ offset, length, cluster }, entryOf),
     tables: () => tablesOf({ claimMax, bits, first, end: next, maps }),
   };

@@ -41,7 +41,7 @@ test('the header comes last, and no table lies over data or what was there befor
       ...{ version: 3, size, isEncrypted: false },
       ...{ backing: undefined, backingFormat: undefined, dataFile: undefined },
     });
-    for (const { at } of tables.parts) ok(at > data);
+    for (const { at } of tables.parts) ok(at > data!);
     // Only what it says of the size differs, and QEMU accepts no larger disk than the L1 table has room for.
     const claimed = tables.header(image.claimMax).bytes;
     equal(decodeQcow2Header(claimed)?.size, image.claimMax);

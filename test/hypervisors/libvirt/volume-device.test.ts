@@ -1,11 +1,11 @@
-import { equal, match, rejects } from 'node:assert/strict';
+import { deepEqual, equal, match, rejects } from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { closeSync, mkdirSync, openSync, readSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { parseHypervisorUri } from '../../../src/hypervisors/base/target.ts';
 import { openLibvirt } from '../../../src/hypervisors/drivers/libvirt.ts';
-import { MiB } from '../../../src/lib/sizes.ts';
+import { KiB, MiB } from '../../../src/lib/sizes.ts';
 import { realWorld } from '../../../src/sys/world.ts';
 import { libvirtHost, libvirtMissing } from '../../support/libvirt.ts';
 import { libvirtWire } from '../../support/libvirt-wire.ts';
@@ -80,6 +80,12 @@ test('disks are written to volumes of a real libvirt', {
     isDamaged = false;
     await device.flush();
     await program('qemu-img', 'check', '-q', file);
+    const kinds = (await device.extents(0, 4 * MiB)).map(({ offset, kind }) => [offset, kind]);
+    deepEqual(kinds, [
+      [0, 'zero'],
+      [64 * KiB, 'data'],
+      [192 * KiB, 'zero'],
+    ]);
   });
 });
 

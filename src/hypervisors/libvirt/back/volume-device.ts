@@ -94,6 +94,13 @@ function imageDevice(opened: Volume, length: number): WritableBlockDevice {
           else await download(opened, part, at);
         }
       },
+      /** A cluster that the image lacks is zeros: nobody has to read them. */
+      async extents(offset, length) {
+        return image.find(offset, length).map((it) => ({
+          ...{ offset: it.offset, length: it.length },
+          kind: it.at === undefined ? 'zero' : 'data',
+        }));
+      },
       async write(from, offset) {
         requireOpen();
         for (const { at, part } of partsOf(from, offset, image.place(offset, from.length))) {
