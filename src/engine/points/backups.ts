@@ -1,5 +1,6 @@
 import { CatalogError } from '../../catalog/catalog-error.ts';
 import { checkName, checkNames } from '../../catalog/names.ts';
+import { openPointDisks } from '../../catalog/point-disks.ts';
 import { backup } from '../../ingest/backup/backup.ts';
 import { readChangedBlocks } from '../../ingest/backup/changed-blocks.ts';
 import { formatName, parseImageFormat } from '../../ingest/source/image-format.ts';
@@ -8,9 +9,6 @@ import { restoreDisk } from '../../ingest/restore/restore.ts';
 import type { IsSecret } from '../../ingest/source/image-source.ts';
 import type { MadePoint } from '../../operations/nouns/backup.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
-import { openBlockReader } from '../../store/read/block-reader.ts';
-import { manifestDisk } from '../../store/read/manifest-disk.ts';
-import { MiB } from '../../lib/sizes.ts';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import { runProgram } from '../../host/base/programs.ts';
 import { requireErasable } from './erasure.ts';
@@ -64,9 +62,6 @@ export function checkBackup({
   return { names, as: format === undefined ? undefined : parseImageFormat(format) };
 }
 
-/** Each block is read once: a large cache would not help. */
-const RESTORE_CACHE_LENGTH = 64 * MiB;
-
 export async function restore(
   engine: Engine,
   request: RestoreRequest,
@@ -75,13 +70,9 @@ export async function restore(
   const { store, workers } = engine;
   const { set, point, root, said } = await whatToRestore(engine, request, secrets);
   const { disk, to, overwrite, erase } = request;
-  await using reader = openBlockReader(store, {
-    threads: workers,
-    clock: store.clock,
-    cacheLength: RESTORE_CACHE_LENGTH,
-  });
-  await using device = manifestDisk(reader, { name: `${point.id}/${disk}`, root, keys: set.keys });
-  const { writtenBytes, format } = await restoreDisk(store, device, {
+  const one = { id: point.id, disks: [root] };
+  await using opened = openPointDisks(store, one, { keys: set.keys, threads: workers });
+  const { writtenBytes, format } = await restoreDisk(store, opened.disks[0]!.device, {
     ...{ to, format: said, overwrite, signal, store },
     mayErase: (path) => requireErasable(runProgram, path, erase === undefined ? [] : [erase]),
     onProgress: (progress) => report({ event: 'progress', ...progress }),

@@ -1,4 +1,5 @@
 import { join } from 'node:path/posix';
+import { openPointDisks } from '../../catalog/point-disks.ts';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import {
   formatName,
@@ -7,22 +8,16 @@ import {
 } from '../../ingest/source/image-format.ts';
 import { IngestError } from '../../ingest/source/ingest-error.ts';
 import type { IsSecret } from '../../ingest/source/image-source.ts';
-import { MiB } from '../../lib/sizes.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import { diskCopies } from '../../sessions/finish/disk-copies.ts';
 import { imageFiles } from '../../sessions/guest/image-files.ts';
 import { machineOf } from '../../sessions/guest/read-machine.ts';
-import { openBlockReader } from '../../store/read/block-reader.ts';
-import { manifestDisk } from '../../store/read/manifest-disk.ts';
 import type { FileSystem } from '../../sys/files/file-system.ts';
 import { putDurably } from '../../sys/files/write-atomically.ts';
 import { type Engine, openPoint, type WorkOptions } from '../base/engine.ts';
 import { diskTargets, imageName } from './disk-targets.ts';
 
 /* A whole machine, written to a directory: its disks, and what defines it to a hypervisor. */
-
-/** Each block is read once: a large cache would not help. */
-const CACHE_LENGTH = 64 * MiB;
 
 export async function restoreImages(
   engine: Engine,
@@ -40,14 +35,7 @@ export async function restoreImages(
   const files = imageFiles(subjectOf(point), machine, imagesIn(to, point, format));
   const missing = await missingFiles(store.files, to, { files, overwrite });
   await using stack = new AsyncDisposableStack();
-  const reader = stack.use(
-    openBlockReader(store, { threads: workers, clock: store.clock, cacheLength: CACHE_LENGTH }),
-  );
-  const disks = point.disks.map((root) => {
-    const { name } = root;
-    const device = manifestDisk(reader, { name: `${point.id}/${name}`, root, keys: set.keys });
-    return { name, device: stack.use(device) };
-  });
+  const { disks } = stack.use(openPointDisks(store, point, { keys: set.keys, threads: workers }));
   const copies = stack.use(
     diskCopies(store, {
       ...{ targets, overwrite, isSecret, signal },

@@ -10,7 +10,7 @@ import { machineNamed } from '../hypervisors/readiness.ts';
 import { requirePointDisk } from '../points/backups.ts';
 import { readParts } from '../run-plan/point-parts.ts';
 import { decidePool } from '../run-plan/pools.ts';
-import { openPointDisks, type PointDisks } from './restored-disks.ts';
+import { openRestoredDisks, type RestoredDisks } from './restored-disks.ts';
 import { type RestoreHost, restoreHost } from './restore-host.ts';
 import type { RestoreOptions } from './restore-machine.ts';
 import { beginRestore, newIdentity, requirePossible, shownFindings } from './restore-run.ts';
@@ -30,7 +30,7 @@ export async function restoreMachineDisk(
   const tell = (message: string): void => report({ event: 'notice', message });
   await using host = await connect(hypervisors, request.to, { owner: store.id, signal });
   const to = restoreHost(request.to, host);
-  await using disks = openPointDisks(engine, { set, point }, [request.disk]);
+  await using disks = openRestoredDisks(engine, { set, point }, [request.disk]);
   await using stack = new AsyncDisposableStack();
   const asked = JSON.stringify({ ...request, point: point.id });
   const begun = request.dryRun
@@ -80,7 +80,7 @@ interface PlannedDisk {
 }
 
 interface Planning {
-  readonly disks: PointDisks;
+  readonly disks: RestoredDisks;
   /** As the recovery point describes it. */
   readonly known: DescribedDisk | undefined;
   readonly signal: AbortSignal;

@@ -6,7 +6,7 @@ import { type Engine, openPoint, type WorkOptions } from '../base/engine.ts';
 import { connect } from '../hypervisors/connect.ts';
 import type { Hypervisors } from '../hypervisors/hypervisors.ts';
 import { readParts } from '../run-plan/point-parts.ts';
-import { openPointDisks, type PointDisks } from './restored-disks.ts';
+import { openRestoredDisks, type RestoredDisks } from './restored-disks.ts';
 import { type RestoreHost, restoreHost } from './restore-host.ts';
 import { planRestore, type PlannedRestore } from './restore-plan.ts';
 import {
@@ -39,7 +39,7 @@ export async function restoreMachine(
   await using host = await connect(hypervisors, request.to, { owner: store.id, signal });
   const to = restoreHost(request.to, host);
   const names = point.disks.map(({ name }) => name);
-  await using disks = openPointDisks(engine, { set, point }, names);
+  await using disks = openRestoredDisks(engine, { set, point }, names);
   await using stack = new AsyncDisposableStack();
   const asked = JSON.stringify({ ...request, point: point.id });
   const begun = request.dryRun
@@ -79,7 +79,7 @@ export async function restoreMachine(
 interface CarryingOut extends Pick<PlannedRestore, 'replaces'> {
   readonly request: Pick<Request, 'powerOn'>;
   readonly plan: RestorePlan;
-  readonly disks: PointDisks;
+  readonly disks: RestoredDisks;
   readonly note: Note;
   readonly work: Pick<WorkOptions, 'signal' | 'report'>;
 }

@@ -1,5 +1,6 @@
 import type { BlockDevice } from '../../block/block-device.ts';
 import { BlockError } from '../../block/block-error.ts';
+import { openPointDisks } from '../../catalog/point-disks.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
@@ -7,17 +8,11 @@ import type { RestoredDisk } from '../../hypervisors/base/restore-driver.ts';
 import type { ReservedDisk } from '../../hypervisors/base/run-driver.ts';
 import { dataIn } from '../../ingest/restore/restore-limits.ts';
 import { rewriteDisk } from '../../ingest/restore/rewrite-disk.ts';
-import { MiB } from '../../lib/sizes.ts';
-import { openBlockReader } from '../../store/read/block-reader.ts';
-import { manifestDisk } from '../../store/read/manifest-disk.ts';
 import type { Engine, WorkOptions } from '../base/engine.ts';
 import type { RestoreHost } from './restore-host.ts';
 
-/** Each block is read once: a large cache would not help. */
-const CACHE_LENGTH = 64 * MiB;
-
 /** Disks of a recovery point, as they are written back. Disposing closes them. */
-export interface PointDisks extends AsyncDisposable {
+export interface RestoredDisks extends AsyncDisposable {
   /** How large they are, and how much of that is data. */
   measure(signal: AbortSignal): Promise<readonly RestoredDisk[]>;
   /**
@@ -31,21 +26,16 @@ type Writing = Pick<WorkOptions, 'signal' | 'report'>;
 type Written = ReadonlyMap<string, number>;
 
 /** `names`: the only ones. */
-export function openPointDisks(
+export function openRestoredDisks(
   { store, workers }: Engine,
   { set, point }: { readonly set: OpenSet; readonly point: PointRecord },
   names: readonly string[],
-): PointDisks {
-  const reader = openBlockReader(store, {
-    threads: workers,
-    clock: store.clock,
-    cacheLength: CACHE_LENGTH,
-  });
-  const disks = new Map<string, BlockDevice>();
-  for (const root of point.disks.filter(({ name }) => names.includes(name))) {
-    const name = `${point.id}/${root.name}`;
-    disks.set(root.name, manifestDisk(reader, { name, root, keys: set.keys }));
-  }
+): RestoredDisks {
+  const wanted = { id: point.id, disks: point.disks.filter(({ name }) => names.includes(name)) };
+  const opened = openPointDisks(store, wanted, { keys: set.keys, threads: workers });
+  const disks = new Map<string, BlockDevice>(
+    opened.disks.map(({ name, device }) => [name, device]),
+  );
   return {
     async measure(signal) {
       const found: RestoredDisk[] = [];
@@ -67,10 +57,7 @@ export function openPointDisks(
       }
       return written;
     },
-    async [Symbol.asyncDispose]() {
-      for (const disk of disks.values()) await disk[Symbol.asyncDispose]();
-      await reader[Symbol.asyncDispose]();
-    },
+    [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
   };
 }
 

@@ -1,12 +1,10 @@
 import { BlockError } from '../../block/block-error.ts';
+import { type OpenPointDisk, openPointDisks } from '../../catalog/point-disks.ts';
 import { readPoint } from '../../catalog/points.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
-import type { PointDisk, PointRecord } from '../../formats/store/catalog/point.ts';
+import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
-import { MiB } from '../../lib/sizes.ts';
 import type { Store } from '../../store/directory/store.ts';
-import { openBlockReader } from '../../store/read/block-reader.ts';
-import { type ManifestDisk, manifestDisk } from '../../store/read/manifest-disk.ts';
 import { discardHeld, holdFound } from '../state/held-session.ts';
 import { sessionStatus } from '../state/listed-sessions.ts';
 import { SessionError } from '../state/session-error.ts';
@@ -50,9 +48,6 @@ export interface Remaining {
   readonly seconds: number;
 }
 
-/** Each block is read once or twice: a large cache would not help. */
-const CACHE_LENGTH = 64 * MiB;
-
 /**
  * Ends the session. If that fails the session stays as it was. Rejects RUNNING, NOT_FOUND, UNSUPPORTED, IMPOSSIBLE,
  * CORRUPT if data of a disk is lost; and as `openTarget` and `rewriteDisk`.
@@ -71,13 +66,8 @@ export async function finalizeSession(
   );
   const point = await readPoint(store, set, before.point);
   await using stack = new AsyncDisposableStack();
-  const reader = stack.use(
-    openBlockReader(store, { threads: workers, clock: store.clock, cacheLength: CACHE_LENGTH }),
-  );
-  const bases = point.disks.map((root) => {
-    const name = `${point.id}/${root.name}`;
-    return { root, device: stack.use(manifestDisk(reader, { name, root, keys: set.keys })) };
-  });
+  const { keys } = set;
+  const { disks: bases } = stack.use(openPointDisks(store, point, { keys, threads: workers }));
   const copies = stack.use(diskCopies(store, options));
   const isEarly = whileRunning && holder !== undefined;
   if (isEarly) onCopied(await copyEarly(store, id, { bases, copies }));
@@ -114,20 +104,13 @@ function requireSamePoint({ id, point }: SessionRecord, copied: PointRecord): vo
   throw new SessionError('IMPOSSIBLE', `session ${id} runs another recovery point now: ${point}`);
 }
 
-interface Base {
-  readonly root: PointDisk;
-  readonly device: ManifestDisk;
-}
-
 async function copyEarly(
   store: Store,
   id: string,
-  { bases, copies }: { readonly bases: readonly Base[]; readonly copies: DiskCopies },
+  { bases, copies }: { readonly bases: readonly OpenPointDisk[]; readonly copies: DiskCopies },
 ): Promise<Remaining> {
   const started = store.clock.monotonicMs();
-  const written = await copies.copyBases(
-    bases.map(({ root: { name }, device }) => ({ name, device })),
-  );
+  const written = await copies.copyBases(bases);
   const passed = (store.clock.monotonicMs() - started) / 1000;
   const { takenBytes: bytes } = await sessionStatus(store, id);
   return { bytes, seconds: written === 0 ? 0 : Math.ceil((bytes / written) * passed) };
@@ -152,7 +135,7 @@ type OpenDisk = NamedDisk & AsyncDisposable;
 async function openDisk(
   store: Store,
   record: SessionRecord,
-  { root: disk, device: base }: Base,
+  { root: disk, device: base }: OpenPointDisk,
   set: OpenSet,
 ): Promise<OpenDisk> {
   const { begin } = sessionJournal(store, record);
