@@ -71,8 +71,8 @@ export const ingest: readonly Mutant[] = [
   {
     name: 'restore: sessions lose their space to a file beside the store',
     file: 'src/ingest/restore/restore-limits.ts',
-    text: 'space.freeBytes - kept - promised',
-    to: 'space.freeBytes - promised',
+    text: 'space.freeBytes - kept)',
+    to: 'space.freeBytes)',
     tests: [RESTORE],
   },
   {

@@ -28,8 +28,6 @@ export interface Room {
   /** The file to write. */
   readonly path: string;
   readonly store: Pick<Store, 'directory'>;
-  /** Bytes that other disks will take there. */
-  readonly promised?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -38,41 +36,60 @@ export interface Room {
  * reserved for sessions.
  */
 export async function requireSpace(
-  { files }: World,
-  disk: BlockDevice,
-  { path, store, promised = 0, signal }: Room,
+  world: World,
+  device: BlockDevice,
+  { path, store, signal }: Room,
 ): Promise<void> {
-  const directory = dirname(path);
-  const space = await files.space(directory);
-  const [here, there] = await Promise.all([directory, store.directory].map((it) => files.stat(it)));
-  const kept = here?.fileSystem === there?.fileSystem ? backupReserve(space, true) : 0;
-  const free = Math.max(0, space.freeBytes - kept - promised);
-  if (free >= disk.geometry.size) return;
-  const data = await dataIn(disk, signal);
-  if (free >= data) return;
-  const others = promised > 0 ? ` besides the ${promised} that other disks take` : '';
-  const reserve = kept > 0 ? ` (${kept} more are kept for sessions: the store lies there too)` : '';
-  throw new SystemError(
-    'NO_SPACE',
-    `${path}: the disk holds ${data} bytes of data, and ${free} are free there${others}${reserve}. Nothing was written`,
-  );
+  await requireRoom(world, [{ device, path }], { store, signal });
+}
+
+interface NewFile {
+  readonly device: BlockDevice;
+  readonly path: string;
 }
 
 /** Rejects as `requireSpace` if several disks together need more than there is. */
 export async function requireSpaceForAll(
   world: World,
   disks: readonly { readonly device: BlockDevice; readonly to: string }[],
-  { store, signal }: Pick<Room, 'store' | 'signal'>,
+  options: Pick<Room, 'store' | 'signal'>,
 ): Promise<void> {
-  const promised = new Map<number | undefined, number>();
+  const byFileSystem = new Map<number | undefined, NewFile[]>();
   for (const { device, to } of disks) {
     if (isNbdUri(to)) continue;
     const path = await realTarget(to);
     if ((await world.files.stat(path))?.kind === 'block-device') continue;
     const on = (await world.files.stat(dirname(path)))?.fileSystem;
-    const before = promised.get(on) ?? 0;
-    await requireSpace(world, device, { path, store, promised: before, signal });
-    promised.set(on, before + (await dataIn(device, signal)));
+    byFileSystem.set(on, [...(byFileSystem.get(on) ?? []), { device, path }]);
+  }
+  for (const files of byFileSystem.values()) await requireRoom(world, files, options);
+}
+
+/** On one file system. How much of a disk is data takes its whole manifest to find out: only if it matters. */
+async function requireRoom(
+  { files }: World,
+  wanted: readonly NewFile[],
+  { store, signal }: Pick<Room, 'store' | 'signal'>,
+): Promise<void> {
+  const directory = dirname(wanted[0]!.path);
+  const space = await files.space(directory);
+  const [here, there] = await Promise.all([directory, store.directory].map((it) => files.stat(it)));
+  const kept = here?.fileSystem === there?.fileSystem ? backupReserve(space, true) : 0;
+  const all = Math.max(0, space.freeBytes - kept);
+  if (all >= wanted.reduce((sum, { device }) => sum + device.geometry.size, 0)) return;
+  let promised = 0;
+  for (const { device, path } of wanted) {
+    const data = await dataIn(device, signal);
+    const free = Math.max(0, all - promised);
+    promised += data;
+    if (free >= data) continue;
+    const others = promised > data ? ` besides the ${promised - data} that other disks take` : '';
+    const reserve =
+      kept > 0 ? ` (${kept} more are kept for sessions: the store lies there too)` : '';
+    throw new SystemError(
+      'NO_SPACE',
+      `${path}: the disk holds ${data} bytes of data, and ${free} are free there${others}${reserve}. Nothing was written`,
+    );
   }
 }
 
