@@ -46,7 +46,7 @@ export interface Abilities {
 
 /** Rejects UNSUPPORTED if it may not open and write files, with what to do about it. */
 export async function abilitiesOf(agent: GuestAgent, signal: AbortSignal): Promise<Abilities> {
-  const commands = read(guestCommandsIn, await agent.ask('guest-info', undefined, signal));
+  const commands = readGuest(guestCommandsIn, await agent.ask('guest-info', undefined, signal));
   const missing = NEEDED.filter((it) => !commands.has(it));
   if (missing.length > 0) {
     throw new HypervisorError(
@@ -63,7 +63,7 @@ export async function abilitiesOf(agent: GuestAgent, signal: AbortSignal): Promi
     if (cause instanceof HypervisorError && cause.code !== 'UNREACHABLE') return {};
     throw cause;
   });
-  if (read(guestSystemIdIn, system) === 'mswindows') return { programs: false, why: WINDOWS };
+  if (readGuest(guestSystemIdIn, system) === 'mswindows') return { programs: false, why: WINDOWS };
   const tried = await tryProgram(agent, ['test', '-d', '/'], signal);
   if (tried?.code === 0) return { programs: true, why: undefined };
   return { programs: false, why: 'the guest agent cannot run the programs of the guest' };
@@ -96,7 +96,7 @@ export async function withGuestFile<T>(
   const args = { path, mode: `${mode}b` };
   signal.throwIfAborted();
   // To its end: a handle whose number is not heard stays open for good.
-  const handle = read(guestHandleIn, await agent.ask('guest-file-open', args, undefined));
+  const handle = readGuest(guestHandleIn, await agent.ask('guest-file-open', args, undefined));
   const count = GUEST_PART_MAX;
   let result: T;
   try {
@@ -106,11 +106,11 @@ export async function withGuestFile<T>(
         const text = Buffer.from(part.buffer, part.byteOffset, part.length).toString('base64');
         const asked = { handle, 'buf-b64': text };
         const answer = await agent.ask('guest-file-write', asked, signal);
-        return read((it) => guestWrittenIn(it, part.length), answer);
+        return readGuest((it) => guestWrittenIn(it, part.length), answer);
       },
       async read() {
         const answer = await agent.ask('guest-file-read', { handle, count }, signal);
-        return read((it) => guestPartIn(it, count), answer);
+        return readGuest((it) => guestPartIn(it, count), answer);
       },
       async flush() {
         await agent.ask('guest-file-flush', { handle }, signal);
@@ -133,11 +133,11 @@ export async function runInGuest(
   signal: AbortSignal | undefined,
 ): Promise<GuestProgramEnd> {
   const asked = { path, arg, 'capture-output': true };
-  const pid = read(guestPidIn, await agent.ask('guest-exec', asked, signal));
+  const pid = readGuest(guestPidIn, await agent.ask('guest-exec', asked, signal));
   const { clock } = agent;
   const until = clock.monotonicMs() + PROGRAM_MS;
   for (;;) {
-    const end = read(guestEndIn, await agent.ask('guest-exec-status', { pid }, signal));
+    const end = readGuest(guestEndIn, await agent.ask('guest-exec-status', { pid }, signal));
     if (end) return end;
     if (clock.monotonicMs() > until) {
       throw new HypervisorError(
@@ -159,7 +159,8 @@ async function tryProgram(agent: GuestAgent, words: readonly string[], signal: A
   }
 }
 
-function read<T>(decode: (answer: unknown) => T, answer: unknown): T {
+/** Throws FAILED where `decode` throws FormatError. */
+export function readGuest<T, A = unknown>(decode: (answer: A) => T, answer: A): T {
   try {
     return decode(answer);
   } catch (cause) {

@@ -5,7 +5,7 @@ import { decodeQmpMessage } from '../../formats/wire/qmp.ts';
 import { utf8 } from '../../lib/bytes.ts';
 import type { GuestFiles } from '../base/guest-files.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
-import { type GuestAgent, NO_AGENT } from '../guest/agent.ts';
+import { type GuestAgent, NO_AGENT, readGuest } from '../guest/agent.ts';
 import { putFile } from '../guest/put-file.ts';
 import { isNumber } from './libvirt-error.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
@@ -32,7 +32,8 @@ function agentOf({ link, clock }: LibvirtHost, domain: LibvirtDomain): GuestAgen
       const asked = { domain, command, timeoutSeconds: ANSWER_SECONDS, flags: 0 };
       const options = { timeoutMs: 2 * ANSWER_SECONDS * 1000 };
       try {
-        return valueIn(await link.call(LIBVIRT_CALLS.agentCommand, asked, signal, options));
+        const text = await link.call(LIBVIRT_CALLS.agentCommand, asked, signal, options);
+        return readGuest(valueIn, utf8(text ?? ''));
       } catch (cause) {
         if (!isNumber(cause, ...AWAY)) throw cause;
         const message = `no guest agent answers in ${domain.name}: ${cause.message}. If it runs: ${NO_AGENT}`;
@@ -49,14 +50,9 @@ const AWAY = [
   LIBVIRT_ERRORS.argumentUnsupported,
 ];
 
-function valueIn(text: string | undefined): unknown {
-  try {
-    const message = decodeQmpMessage(utf8(text ?? ''));
-    if (message.kind === 'reply') return message.value;
-    throw new FormatError('CORRUPT', `a message "${message.kind}"`);
-  } catch (cause) {
-    if (!(cause instanceof FormatError)) throw cause;
-    const what = `an answer of the guest agent cannot be read: ${cause.message}`;
-    throw new HypervisorError('FAILED', what, { cause });
-  }
+/** Throws FormatError. */
+function valueIn(answer: Uint8Array): unknown {
+  const message = decodeQmpMessage(answer);
+  if (message.kind === 'reply') return message.value;
+  throw new FormatError('CORRUPT', `a message "${message.kind}"`);
 }

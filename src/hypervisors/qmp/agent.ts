@@ -5,7 +5,7 @@ import { SystemError } from '../../sys/base/system-error.ts';
 import { type ByteStream, connect } from '../../sys/net/network.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
 import { AGENT } from './commands.ts';
-import { type Lines, linesOver, type QmpCommand } from './lines.ts';
+import { type Lines, linesOver } from './lines.ts';
 import type { QmpHost } from './qmp-host.ts';
 
 /*
@@ -13,12 +13,7 @@ import type { QmpHost } from './qmp-host.ts';
  * beside the monitor's, NAME.qga. The channel takes one client at a time, and is there whether an agent runs or not.
  */
 
-export interface Agent extends AsyncDisposable {
-  /** As `Lines.call`. */
-  call<R>(command: QmpCommand<R>, timeoutMs: number, signal: AbortSignal): Promise<R>;
-  /** The same for a command that takes something. */
-  ask: Lines['call'];
-}
+export interface Agent extends AsyncDisposable, Pick<Lines, 'call'> {}
 
 const SUFFIX = '.qga';
 /** An agent that runs answers at once. */
@@ -31,6 +26,17 @@ export async function hasAgentSocket(
   name: string,
 ): Promise<boolean> {
   return (await files.list(directory)).includes(`${name}${SUFFIX}`);
+}
+
+/** What a person can do where no agent answers. */
+export async function agentRemedy(host: QmpHost, name: string): Promise<string> {
+  if (await hasAgentSocket(host, name)) return 'install and start qemu-guest-agent in the guest';
+  const socket = `socket,id=qga,path=${join(host.directory, `${name}${SUFFIX}`)},server=on,wait=off`;
+  const device = 'virtserialport,chardev=qga,name=org.qemu.guest_agent.0';
+  return (
+    `start the machine with a channel for it ("-chardev ${socket} -device virtio-serial -device ${device}"), and ` +
+    'install qemu-guest-agent in the guest'
+  );
 }
 
 /** Rejects UNREACHABLE if no agent answers, with what to do about it. */
@@ -52,9 +58,7 @@ export async function openAgent(
     throw new HypervisorError('UNREACHABLE', message, { cause });
   }
   return {
-    call: (command, timeoutMs, until) =>
-      lines.call(command, undefined, { timeoutMs, signal: until }),
-    ask: lines.call,
+    call: lines.call,
     [Symbol.asyncDispose]: () => lines.close(),
   };
 }

@@ -7,7 +7,8 @@ import { QMP } from './commands.ts';
 import { disksOf, type QemuDisk } from './disks.ts';
 import { findMachines, type OpenMachine } from './machines.ts';
 import { isHoldfasts, type QmpHost } from './qmp-host.ts';
-import { NO_SOCKET, whyNoAgent } from './quiet-guest.ts';
+import { agentRemedy } from './agent.ts';
+import { whyNoAgent } from './quiet-guest.ts';
 import { noPlace, scratchPath } from './scratch.ts';
 import { BRIEF, internalSnapshots, keepsBitmaps } from './tracking.ts';
 import { whyTooOld } from './version.ts';
@@ -110,11 +111,7 @@ async function agentFindings(
   if (wish.consistency === 'crash') return [];
   const why = await whyNoAgent(host, name, signal);
   if (why === undefined) return [];
-  const remedy = why.startsWith(NO_SOCKET)
-    ? `start the machine with a channel for it ("-chardev socket,id=qga,path=${host.directory}/${name}.qga,server=on,` +
-      'wait=off -device virtio-serial -device virtserialport,chardev=qga,name=org.qemu.guest_agent.0"), and install ' +
-      'qemu-guest-agent in the guest'
-    : 'install and start qemu-guest-agent in the guest';
+  const remedy = await agentRemedy(host, name);
   const message = `${why}: its disks will be as after a power cut`;
   return [{ level: wish.fallBack ? 'warning' : 'blocker', code: 'agent', message, remedy }];
 }

@@ -1,8 +1,8 @@
 import type { GuestFiles } from '../base/guest-files.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
-import { type GuestAgent, NO_AGENT } from '../guest/agent.ts';
+import type { GuestAgent } from '../guest/agent.ts';
 import { putFile } from '../guest/put-file.ts';
-import { type Agent, openAgent } from './agent.ts';
+import { type Agent, agentRemedy, openAgent } from './agent.ts';
 import { openMachine } from './machines.ts';
 import type { QmpHost } from './qmp-host.ts';
 
@@ -29,7 +29,8 @@ async function agentIn(host: QmpHost, name: string, signal: AbortSignal): Promis
     return await openAgent(host, name, signal);
   } catch (cause) {
     if (!(cause instanceof HypervisorError) || cause.code !== 'UNREACHABLE') throw cause;
-    throw new HypervisorError('UNREACHABLE', `${cause.message}: ${NO_AGENT}`, { cause });
+    const message = `${cause.message}: ${await agentRemedy(host, name)}`;
+    throw new HypervisorError('UNREACHABLE', message, { cause });
   }
 }
 
@@ -37,6 +38,6 @@ function asked({ clock }: QmpHost, agent: Agent): GuestAgent {
   return {
     clock,
     ask: (name, args, signal) =>
-      agent.ask({ name, read: (answer) => answer }, args, { timeoutMs: ANSWER_MS, signal }),
+      agent.call({ name, read: (answer) => answer }, args, { timeoutMs: ANSWER_MS, signal }),
   };
 }

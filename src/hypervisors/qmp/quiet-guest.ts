@@ -51,8 +51,6 @@ export async function whyNoAgent(
   return undefined;
 }
 
-export const NO_SOCKET = 'the machine has no socket of the QEMU guest agent';
-
 /** The agent, or why there is none. */
 async function reachAgent(
   host: QmpHost,
@@ -60,12 +58,12 @@ async function reachAgent(
   signal: AbortSignal,
 ): Promise<Agent | string> {
   if (!(await hasAgentSocket(host, name))) {
-    return `${NO_SOCKET} (${name}.qga, beside ${name}.qmp)`;
+    return `the machine has no socket of the QEMU guest agent (${name}.qga, beside ${name}.qmp)`;
   }
   try {
     const agent = await openAgent(host, name, signal);
     try {
-      await agent.call(AGENT.ping, PING_MS, signal);
+      await agent.call(AGENT.ping, undefined, { timeoutMs: PING_MS, signal });
       return agent;
     } catch (cause) {
       await agent[Symbol.asyncDispose]();
@@ -140,7 +138,7 @@ const NO_APPLICATIONS =
 /** The highest level that a freeze reaches in this guest. */
 async function reached(agent: Agent, signal: AbortSignal): Promise<ConsistencyLevel> {
   try {
-    const system = await agent.call(AGENT.system, PING_MS, signal);
+    const system = await agent.call(AGENT.system, undefined, { timeoutMs: PING_MS, signal });
     return system === 'mswindows' ? 'application' : 'file-system';
   } catch (cause) {
     if (!(cause instanceof QmpError)) throw cause;
@@ -158,7 +156,8 @@ interface Freeze {
 async function freeze(host: QmpHost, agent: Agent, guest: QuietGuest): Promise<Freeze> {
   const { machine, signal } = guest;
   try {
-    return { frozen: await agent.call(AGENT.freeze, FREEZE_MS, signal) };
+    const options = { timeoutMs: FREEZE_MS, signal };
+    return { frozen: await agent.call(AGENT.freeze, undefined, options) };
   } catch (cause) {
     if (cause instanceof QmpError) {
       await unmark(host, machine.link);
@@ -185,15 +184,16 @@ type Thawed = number | 'frozen';
 async function thaw(host: QmpHost, { machine, onNotice, agent }: Frozen): Promise<Thawed> {
   const { name, link } = machine;
   const signal = AbortSignal.timeout(THAW_MS);
+  const options = { timeoutMs: THAW_MS, signal };
   let reason = '';
   for (let tries = 0; tries < THAW_TRIES && !signal.aborted; tries++) {
     try {
       let count: number;
-      if (agent && tries === 0) count = await agent.call(AGENT.thaw, THAW_MS, signal);
+      if (agent && tries === 0) count = await agent.call(AGENT.thaw, undefined, options);
       else {
         await agent?.[Symbol.asyncDispose]();
         await using again = await openAgent(host, name, signal);
-        count = await again.call(AGENT.thaw, THAW_MS, signal);
+        count = await again.call(AGENT.thaw, undefined, options);
       }
       await unmark(host, link);
       return count;

@@ -29,13 +29,13 @@ export function ranFrom(
   return firstHeartbeat ?? (goal === 'move' ? firstOn : undefined);
 }
 
-/** `before`: the session that `after` names; undefined: it is gone. */
+/** For one whose turn has not come yet. `before`: the session that `after` names; undefined: it is gone. */
 export function turnOf(
-  { after, gap, isTurn, from }: RunPart,
+  { after, gap, from }: Omit<RunPart, 'isTurn'>,
   before: SessionRecord | undefined,
   now: Date,
 ): Turn {
-  if (isTurn || after === undefined) return NOW;
+  if (after === undefined) return NOW;
   const placement = before?.placement;
   const name = placement ? `"${placement.plan.name}"` : 'the one before it';
   if (gap.kind === 'delay' && from !== undefined) {

@@ -95,7 +95,7 @@ export function watchChecks(
   }
   async function askAgent(): Promise<string> {
     await using agent = await openAgent({ directory, clock }, 'qemu', signal);
-    await agent.call(AGENT.ping, AGENT_MS, signal);
+    await agent.call(AGENT.ping, undefined, { timeoutMs: AGENT_MS, signal });
     return 'it answers';
   }
   const agent: State = asked.agent

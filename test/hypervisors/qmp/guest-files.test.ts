@@ -34,7 +34,10 @@ test('a file goes through the socket of the agent; without one that is named wit
   const put = () => host.guests!.put(FAKE_UUID, FILE, options());
   await rejects(put(), (cause: HypervisorError) => {
     equal(cause.code, 'UNREACHABLE');
-    match(cause.message, /install and start qemu-guest-agent/);
+    match(
+      cause.message,
+      /with a channel for it \("-chardev .*\/web1\.qga,.*install qemu-guest-agent in/,
+    );
     return true;
   });
   const guest = fakeGuest();

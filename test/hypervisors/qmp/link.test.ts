@@ -137,9 +137,10 @@ test('an agent is synchronized with: answers to those who were here before are d
   const path = join(directory, 'web1.qga');
   await using agent = await fakeAgent(path, { left: '{"return": 5}\n{"error": {}}\n{"ret' });
   await using it = await openAgent(host, 'web1', endless());
-  await it.call(AGENT.freeze, 5000, endless());
+  const options = { timeoutMs: 5000, signal: endless() };
+  await it.call(AGENT.freeze, undefined, options);
   equal(agent.isFrozen, true);
-  equal(await it.call(AGENT.system, 5000, endless()), 'debian');
+  equal(await it.call(AGENT.system, undefined, options), 'debian');
 });
 
 test('an agent that is silent, or whose channel another program uses, is UNREACHABLE in time', async () => {
