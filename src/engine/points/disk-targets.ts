@@ -1,11 +1,13 @@
 import { join } from 'node:path/posix';
+import { isNbdUri } from '../../block/nbd-client/nbd-uri.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import { formatName, parseImageFormat } from '../../ingest/source/image-format.ts';
 import type { RequestOf } from '../../operations/operations.ts';
-import { type DiskTarget, requireTargets } from '../../sessions/finish/disk-copies.ts';
+import type { DiskTarget } from '../../sessions/finish/disk-copies.ts';
 import { SessionError } from '../../sessions/state/session-error.ts';
 import type { Store } from '../../store/directory/store.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
+import { realTarget } from '../../sys/files/real-path.ts';
 
 export type TargetRequest = Pick<RequestOf<'session/finalize'>, 'to' | 'format' | 'disks'>;
 
@@ -44,4 +46,34 @@ export async function diskTargets(
 /** The name of a disk's file, beside those of other machines. */
 export function imageName(machine: string, disk: string, ending: string): string {
   return `${machine}-${disk}.${ending}`;
+}
+
+/** Each disk needs a target, and each its own. Rejects UNSUPPORTED. */
+async function requireTargets(
+  disks: readonly string[],
+  targets: readonly DiskTarget[],
+): Promise<void> {
+  const named = targets.map(({ disk }) => disk);
+  const places = await Promise.all(
+    targets.map(async ({ to }) => (isNbdUri(to) ? to : realTarget(to))),
+  );
+  const problem =
+    problemWith(
+      disks.filter((it) => !named.includes(it)),
+      'there is no target for',
+    ) ??
+    problemWith(
+      named.filter((it) => !disks.includes(it)),
+      'there is no disk',
+    ) ??
+    problemWith(named.filter(isRepeated), 'there are two targets for') ??
+    problemWith(places.filter(isRepeated), 'two disks would be written to');
+  if (problem !== undefined) throw new SessionError('UNSUPPORTED', problem);
+}
+
+const isRepeated = (it: string, at: number, all: readonly string[]): boolean =>
+  all.indexOf(it) !== at;
+
+function problemWith(found: readonly string[], what: string): string | undefined {
+  return found.length === 0 ? undefined : `${what} ${found.join(', ')}: nothing was written`;
 }

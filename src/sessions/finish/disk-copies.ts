@@ -1,6 +1,5 @@
 import { dirname } from 'node:path/posix';
 import type { BlockDevice } from '../../block/block-device.ts';
-import { isNbdUri } from '../../block/nbd-client/nbd-uri.ts';
 import { SEGMENT_LENGTH } from '../../formats/store/packs/node.ts';
 import { touched } from '../../ingest/backup/changed-blocks.ts';
 import { requireSpaceForAll } from '../../ingest/restore/restore-limits.ts';
@@ -21,8 +20,6 @@ import { type IsSecret, imageSource } from '../../ingest/source/image-source.ts'
 import { IngestError } from '../../ingest/source/ingest-error.ts';
 import { assert } from '../../lib/assert.ts';
 import type { Store } from '../../store/directory/store.ts';
-import { realTarget } from '../../sys/files/real-path.ts';
-import { SessionError } from '../state/session-error.ts';
 
 /* All disks of a machine on their way to permanent storage: none gets its name before all are whole. */
 
@@ -35,6 +32,7 @@ export interface DiskTarget {
 }
 
 export interface CopyOptions {
+  /** One for each disk, and each another place. */
   readonly targets: readonly DiskTarget[];
   readonly overwrite: boolean;
   readonly mayErase: (device: string) => Promise<void>;
@@ -199,34 +197,4 @@ async function makeDurable({ files }: Store, path: string): Promise<void> {
   await file.sync();
   await files.syncDirectory(dirname(path));
   await file.drop(0, await file.size());
-}
-
-/** Each disk needs a target, and each its own. Rejects UNSUPPORTED. */
-export async function requireTargets(
-  disks: readonly string[],
-  targets: readonly DiskTarget[],
-): Promise<void> {
-  const named = targets.map(({ disk }) => disk);
-  const places = await Promise.all(
-    targets.map(async ({ to }) => (isNbdUri(to) ? to : realTarget(to))),
-  );
-  const problem =
-    problemWith(
-      disks.filter((it) => !named.includes(it)),
-      'there is no target for',
-    ) ??
-    problemWith(
-      named.filter((it) => !disks.includes(it)),
-      'there is no disk',
-    ) ??
-    problemWith(named.filter(isRepeated), 'there are two targets for') ??
-    problemWith(places.filter(isRepeated), 'two disks would be written to');
-  if (problem !== undefined) throw new SessionError('UNSUPPORTED', problem);
-}
-
-const isRepeated = (it: string, at: number, all: readonly string[]): boolean =>
-  all.indexOf(it) !== at;
-
-function problemWith(found: readonly string[], what: string): string | undefined {
-  return found.length === 0 ? undefined : `${what} ${found.join(', ')}: nothing was written`;
 }

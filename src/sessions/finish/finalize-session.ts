@@ -17,7 +17,6 @@ import {
   type DiskCopies,
   diskCopies,
   type NamedDisk,
-  requireTargets,
 } from './disk-copies.ts';
 
 /*
@@ -57,13 +56,9 @@ export async function finalizeSession(
   id: string,
   options: FinalizeOptions,
 ): Promise<readonly CopiedDisk[]> {
-  const { set, targets, workers, whileRunning, allow, onCopied, signal } = options;
+  const { set, workers, whileRunning, allow, onCopied, signal } = options;
   const { record: before, holder } = await sessionStatus(store, id);
   requireReady(before);
-  await requireTargets(
-    before.disks.map(({ name }) => name),
-    targets,
-  );
   const point = await readPoint(store, set, before.point);
   await using stack = new AsyncDisposableStack();
   const { keys } = set;
