@@ -119,7 +119,7 @@ interface Together {
 
 /** `parts`: of the first of them. Rejects IMPOSSIBLE. */
 async function planAll(
-  { engine, request, points, connection: { host } }: Together,
+  { engine, request, points, connection: { host, run } }: Together,
   { opened: first }: PlacedParts,
   { secrets, signal }: WorkOptions,
 ): Promise<Planned> {
@@ -138,7 +138,7 @@ async function planAll(
   const planned = await planRuns(
     store,
     {
-      ...{ points: opened, hypervisor: request.on, host, wish: wishOf(request) },
+      ...{ points: opened, hypervisor: request.on, host, run, wish: wishOf(request) },
       sessions: sessions.map(({ record }) => record),
       capacity: await knownCapacity(store, box.directory),
     },

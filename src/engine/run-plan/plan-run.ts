@@ -4,9 +4,8 @@ import type { OpenSet } from '../../catalog/sets.ts';
 import type { Placement } from '../../formats/store/sessions/placement.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import type { Finding } from '../../hypervisors/base/finding.ts';
-import type { Hypervisor } from '../../hypervisors/base/hypervisor.ts';
-import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
-import type { RunDriver } from '../../hypervisors/base/run-driver.ts';
+import type { MachineSummary } from '../../hypervisors/base/machines.ts';
+import type { Places, RunDriver } from '../../hypervisors/base/run-driver.ts';
 import type { Store } from '../../store/directory/store.ts';
 import { uuidFrom } from '../../lib/uuid.ts';
 import { decideIdentity } from './identity.ts';
@@ -22,9 +21,11 @@ import type { RunWish } from './run-wish.ts';
 export interface RunAsked {
   readonly set: OpenSet;
   readonly point: PointRecord;
-  /** The name of the hypervisor in Holdfast, and a connection to it. */
+  /** The name of the hypervisor in Holdfast, how it runs machines, and what it has. */
   readonly hypervisor: string;
-  readonly host: Hypervisor;
+  readonly run: RunDriver;
+  readonly places: Places;
+  readonly machines: readonly MachineSummary[];
   readonly wish: RunWish;
   /** All sessions of the store. */
   readonly sessions: readonly SessionRecord[];
@@ -47,17 +48,15 @@ export async function planRun(
   asked: RunAsked,
   signal: AbortSignal,
 ): Promise<PlannedRun> {
-  const { point, hypervisor, host, wish } = asked;
-  const driver = runDriverOf(host, hypervisor);
+  const { point, hypervisor, run, places, machines, wish } = asked;
   const parts = await readParts(store, asked);
   const { machine, files } = parts;
   const ours = pointFindings(point, parts);
   if (!machine) return { placement: undefined, machine, unknown: [], findings: ours };
   const facts: RunFacts = {
-    ...{ machine, hypervisor, newUuid: uuidFrom(store.random.bytes(16), 4) },
+    ...{ machine, hypervisor, places, machines },
+    newUuid: uuidFrom(store.random.bytes(16), 4),
     disks: point.disks.map(({ name }) => name),
-    places: await driver.places(signal),
-    machines: await host.machines(signal),
     taken: takenPlaces(asked),
   };
   const { placement, unknown, findings } = decideRun(facts, wish);
@@ -66,16 +65,9 @@ export async function planRun(
     // Nothing is served before the run has begun.
     { machine, files, disks: point.disks.map(({ name, size }) => ({ name, size, urls: [] })) },
   );
-  const theirs = await driver.check(plan, signal);
+  const theirs = await run.check(plan, signal);
   const all = merged([...ours, ...findings], theirs, placement);
   return { placement, machine, unknown, findings: all };
-}
-
-/** Throws UNSUPPORTED. */
-export function runDriverOf({ run, kind }: Hypervisor, hypervisor: string): RunDriver {
-  if (run) return run;
-  const message = `Holdfast cannot run machines on hypervisors of this kind (${hypervisor}: ${kind})`;
-  throw new HypervisorError('UNSUPPORTED', message);
 }
 
 /** No machine has that mark. */

@@ -5,12 +5,12 @@ import type { Placement } from '../../formats/store/sessions/placement.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import type { Finding } from '../../hypervisors/base/finding.ts';
 import type { Hypervisor } from '../../hypervisors/base/hypervisor.ts';
-import type { PoolPlace } from '../../hypervisors/base/run-driver.ts';
+import type { PoolPlace, RunDriver } from '../../hypervisors/base/run-driver.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { Store } from '../../store/directory/store.ts';
 import { unknownFinding } from './networks.ts';
 import { capacityFindings, ownFindings } from './own-side.ts';
-import { type PlannedRun, planRun, runDriverOf } from './plan-run.ts';
+import { type PlannedRun, planRun } from './plan-run.ts';
 import type { RunWish } from './run-wish.ts';
 
 /*
@@ -23,7 +23,8 @@ export interface RunsAsked {
   readonly points: readonly OpenedPoint[];
   /** The name of the hypervisor in Holdfast, and a connection to it. */
   readonly hypervisor: string;
-  readonly host: Hypervisor;
+  readonly host: Pick<Hypervisor, 'machines'>;
+  readonly run: RunDriver;
   readonly wish: RunWish;
   /** All sessions of the store. */
   readonly sessions: readonly SessionRecord[];
@@ -49,20 +50,20 @@ export async function planRuns(
   { points, ...asked }: RunsAsked,
   signal: AbortSignal,
 ): Promise<PlannedRuns> {
-  const { hypervisor, host, wish } = asked;
-  const driver = runDriverOf(host, hypervisor);
+  const { host, run, wish } = asked;
+  const places = await run.places(signal);
+  const facts = { ...asked, places, machines: await host.machines(signal) };
   const runs: PlannedRun[] = [];
   for (const opened of points) {
     const before = runs.flatMap(({ placement }) => placement ?? []);
-    runs.push(await planRun(store, { ...asked, ...opened, before }, signal));
+    runs.push(await planRun(store, { ...facts, ...opened, before }, signal));
   }
-  const { pools } = await driver.places(signal);
   const findings = [
-    ...driver.exports.findings,
+    ...run.exports.findings,
     ...(await ownFindings(store, points.length)),
     ...(points.length > 1 && wish.name !== undefined ? [oneName] : []),
     ...unknownNetworks(runs, Object.keys(wish.networks)),
-    ...(points.length > 1 ? roomFindings(points, { runs, pools }) : []),
+    ...(points.length > 1 ? roomFindings(points, { runs, pools: places.pools }) : []),
     ...(points.length > 1 ? capacityFindings(points.length, asked) : []),
   ];
   return { runs, findings };

@@ -49,7 +49,14 @@ async function place(after: (work: () => Promise<void>) => void) {
   async function planned(wish: Partial<RunWish> = {}, more: Partial<Asked> = {}) {
     const { sessions = [], times = 1, capacity } = more;
     const opened = await openPoint(engine, made, KEY);
-    const asked = { hypervisor: 'kvm1', host, wish: { ...WISH, ...wish }, sessions, capacity };
+    const asked = {
+      hypervisor: 'kvm1',
+      host,
+      run: host.run!,
+      wish: { ...WISH, ...wish },
+      sessions,
+      capacity,
+    };
     const plan = await planRuns(
       engine.store,
       { ...asked, points: Array<typeof opened>(times).fill(opened) },
