@@ -1,4 +1,5 @@
 import { formatSize } from '../../lib/sizes.ts';
+import { unmetConditions } from '../../lib/unmet-conditions.ts';
 import type { ShownFinding, ShownMachine } from '../../operations/nouns/hypervisor.ts';
 import type { ResultOf } from '../../operations/operations.ts';
 import { proofText } from '../../client/proof-text.ts';
@@ -21,7 +22,8 @@ export const render = {
   'hypervisor/show': (shown) => [...facts(shown), ...stepsText(shown)].join('\n'),
   'hypervisor/test': {
     text: ({ findings }) => findingsTable(findings),
-    failure: ({ findings, hypervisor }) => blocked(findings, hypervisor),
+    failure: ({ findings, hypervisor }) =>
+      blocked(findings, `backups from "${hypervisor}" cannot begin`),
   },
   'hypervisor/machines': ({ machines, places }, { check, machine: only }) =>
     [
@@ -93,11 +95,10 @@ export function findingsTable(findings: readonly ShownFinding[]): string {
   );
 }
 
-function blocked(findings: readonly ShownFinding[], hypervisor: string): Error | undefined {
+/** Undefined: nothing stands in the way. */
+export function blocked(findings: readonly ShownFinding[], what: string): Error | undefined {
   const blockers = findings.filter(({ level }) => level === 'blocker').length;
-  if (blockers === 0) return undefined;
-  const what = blockers === 1 ? 'one condition is' : `${blockers} conditions are`;
-  return new CheckFailed(`backups from "${hypervisor}" cannot begin: ${what} not met`);
+  return blockers === 0 ? undefined : new CheckFailed(`${what}: ${unmetConditions(blockers)}`);
 }
 
 function machineRow({ machine, power, last, proof }: ShownMachine): readonly string[] {

@@ -1,17 +1,16 @@
 import { formatSize } from '../../lib/sizes.ts';
 import type { ResultOf } from '../../operations/operations.ts';
-import { CheckFailed } from '../base/command-errors.ts';
-import { findingsTable } from './hypervisor.ts';
+import { blocked, findingsTable } from './hypervisor.ts';
 import type { Renders } from './render.ts';
 
 export const render = {
   'restore/machine': {
     text: (result) => (result.restored ? machineText(result) : planText(result)),
-    failure: blocked,
+    failure,
   },
   'restore/machine-disk': {
     text: (result) => (result.restored ? diskText(result) : planText(result)),
-    failure: blocked,
+    failure,
   },
 } satisfies Renders;
 
@@ -54,9 +53,6 @@ function planText(result: Machine | Disk): string {
   return `${point} to ${hypervisor}${as}${into}\n\n${rows}`;
 }
 
-function blocked({ findings, ready, hypervisor }: Machine | Disk): Error | undefined {
-  if (ready) return undefined;
-  const blockers = findings.filter(({ level }) => level === 'blocker').length;
-  const what = blockers === 1 ? 'one condition is' : `${blockers} conditions are`;
-  return new CheckFailed(`it cannot be restored to "${hypervisor}": ${what} not met`);
+function failure({ findings, hypervisor }: Machine | Disk): Error | undefined {
+  return blocked(findings, `it cannot be restored to "${hypervisor}"`);
 }

@@ -10,7 +10,9 @@ import { listSessions } from '../../sessions/state/listed-sessions.ts';
 import { SessionError } from '../../sessions/state/session-error.ts';
 import { type Engine, openPoint, type WorkOptions } from '../base/engine.ts';
 import { shownFinding } from '../hypervisors/readiness.ts';
+import { chosenNetworks } from '../run-plan/networks.ts';
 import { type OpenedPoint, planRuns, possibleRuns } from '../run-plan/plan-runs.ts';
+import { blockersIn, findingText } from '../run-plan/refusal.ts';
 import { pointsOfRun } from '../run-plan/points-of-run.ts';
 import type { RunWish } from '../run-plan/run-wish.ts';
 import type { Connection } from '../sessions/placed/connections.ts';
@@ -175,7 +177,7 @@ async function requireReached(
   const unreached = await unreachedBy(run.exports, record, signal);
   const found = unreached ? [unreached] : await run.check(await plan(record, run.exports), signal);
   const reached = found.filter(({ code }) => code === 'data-path');
-  if (reached.some(({ level }) => level === 'blocker')) throw inTheWay(reached, hypervisor);
+  if (blockersIn(reached).length > 0) throw inTheWay(reached, hypervisor);
   return { ...planned, findings: [...planned.findings, ...reached] };
 }
 
@@ -244,19 +246,14 @@ async function started(
 
 function wishOf(request: Request): RunWish {
   const { name, pool, networks, isolated, powerOn, migrate, migrateAfter, replace } = request;
-  const chosen = networks.map((it) => [it.name, it.where === 'none' ? null : it.where] as const);
   return {
-    ...{ name, pool, networks: Object.fromEntries(chosen), isIsolated: isolated },
+    ...{ name, pool, networks: chosenNetworks(networks), isIsolated: isolated },
     ...{ powerOn, migrate, migrateAfter, replace },
   };
 }
 
 function inTheWay(findings: readonly Finding[], hypervisor: string): SessionError {
-  const lines = findings
-    .filter(({ level }) => level === 'blocker')
-    .map(({ disk, message, remedy }) =>
-      [disk === undefined ? message : `disk ${disk}: ${message}`, remedy].join(': '),
-    );
+  const lines = blockersIn(findings).map(findingText).join('\n');
   const what = `the run on ${hypervisor} was refused, and nothing was changed`;
-  return new SessionError('IMPOSSIBLE', `${what}:\n${lines.join('\n')}`);
+  return new SessionError('IMPOSSIBLE', `${what}:\n${lines}`);
 }

@@ -6,14 +6,15 @@ import type { DisksPlan, RestoredDisk } from '../../hypervisors/base/restore-dri
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import { type Engine, openPoint } from '../base/engine.ts';
 import { connect } from '../hypervisors/connect.ts';
-import { machineNamed } from '../hypervisors/readiness.ts';
+import { machineNamed, shownFinding } from '../hypervisors/readiness.ts';
 import { requirePointDisk } from '../points/backups.ts';
 import { readParts } from '../run-plan/point-parts.ts';
+import { blockersIn } from '../run-plan/refusal.ts';
 import { decidePool } from '../run-plan/pools.ts';
 import { openRestoredDisks, type RestoredDisks } from './restored-disks.ts';
 import { type RestoreHost, restoreHost } from './restore-host.ts';
 import type { RestoreOptions } from './restore-machine.ts';
-import { beginRestore, newIdentity, requirePossible, shownFindings } from './restore-run.ts';
+import { beginRestore, newIdentity, requirePossible } from './restore-run.ts';
 
 type Request = RequestOf<'restore/machine-disk'>;
 type Result = ResultOf<'restore/machine-disk'>;
@@ -49,9 +50,9 @@ export async function restoreMachineDisk(
   const known = described?.disks.find(({ name }) => name === request.disk);
   const planned = await planDisk(to, request, { disks, known, signal });
   const { plan, machine, findings } = planned;
-  const shown = { ...about, findings: shownFindings(findings) };
+  const shown = { ...about, findings: findings.map(shownFinding) };
   if (!begun) {
-    const ready = findings.every(({ level }) => level !== 'blocker');
+    const ready = blockersIn(findings).length === 0;
     const place = { ...nothing, pool: plan?.pool ?? null, machine: machine?.name ?? null };
     return { ...shown, ...place, ready, restored: false, writtenBytes: 0 };
   }

@@ -5,17 +5,13 @@ import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import { type Engine, openPoint, type WorkOptions } from '../base/engine.ts';
 import { connect } from '../hypervisors/connect.ts';
 import type { Hypervisors } from '../hypervisors/hypervisors.ts';
+import { shownFinding } from '../hypervisors/readiness.ts';
 import { readParts } from '../run-plan/point-parts.ts';
+import { blockersIn } from '../run-plan/refusal.ts';
 import { openRestoredDisks, type RestoredDisks } from './restored-disks.ts';
 import { type RestoreHost, restoreHost } from './restore-host.ts';
 import { planRestore, type PlannedRestore } from './restore-plan.ts';
-import {
-  beginRestore,
-  newIdentity,
-  type Note,
-  requirePossible,
-  shownFindings,
-} from './restore-run.ts';
+import { beginRestore, newIdentity, type Note, requirePossible } from './restore-run.ts';
 
 export interface RestoreOptions extends WorkOptions {
   readonly hypervisors: Hypervisors;
@@ -58,9 +54,13 @@ export async function restoreMachine(
   const facts = { request, point, parts, disks: measured, ...identity };
   const planned = await planRestore(to, facts, signal);
   const what = `${point.id} as "${planned.plan?.name ?? request.name ?? 'a machine'}" to ${to.name}`;
-  const about = { point: point.id, hypervisor: to.name, findings: shownFindings(planned.findings) };
+  const about = {
+    point: point.id,
+    hypervisor: to.name,
+    findings: planned.findings.map(shownFinding),
+  };
   if (!begun) {
-    const isPossible = planned.findings.every(({ level }) => level !== 'blocker');
+    const isPossible = blockersIn(planned.findings).length === 0;
     return { ...about, ...nothingDone(planned), ready: isPossible };
   }
   requirePossible(what, planned.findings, tell);

@@ -3,9 +3,9 @@ import type { Finding } from '../../hypervisors/base/finding.ts';
 import type { MachineSummary } from '../../hypervisors/base/machines.ts';
 import type { RestoredDisk, RestorePlan } from '../../hypervisors/base/restore-driver.ts';
 import type { RequestOf } from '../../operations/operations.ts';
-import { decideIdentity } from '../run-plan/identity.ts';
+import { decideIdentity, notDecided } from '../run-plan/identity.ts';
 import { decidePool } from '../run-plan/pools.ts';
-import { decideNetworks, unknownFinding } from '../run-plan/networks.ts';
+import { chosenNetworks, decideNetworks, unknownFinding } from '../run-plan/networks.ts';
 import { type PointParts, pointFindings } from '../run-plan/point-parts.ts';
 import type { RunFacts } from '../run-plan/run-facts.ts';
 import type { RestoreHost } from './restore-host.ts';
@@ -50,7 +50,7 @@ export async function planRestore(
     unknown,
     findings: connected,
   } = decideNetworks(facts, {
-    networks: chosenNetworks(request),
+    networks: chosenNetworks(request.networks),
     isIsolated: request.isolated,
   });
   const { pool, findings: placed } = decidePool(facts, request.pool);
@@ -59,9 +59,7 @@ export async function planRestore(
     ...{ session: id, name, uuid: identity.uuid, machine, files, networks, disks },
     autostart: machine.autostart,
   };
-  const theirs = (await to.restore.check(plan, signal)).filter(
-    ({ code }) => code !== 'name' && !(code === 'source-machine' && replaces),
-  );
+  const theirs = notDecided(await to.restore.check(plan, signal), identity);
   const space = pool === undefined ? [] : await to.restore.checkDisks({ ...plan, pool }, signal);
   return {
     plan: pool === undefined ? undefined : { ...plan, pool },
@@ -72,11 +70,4 @@ export async function planRestore(
       ...[...placed, ...theirs, ...space],
     ],
   };
-}
-
-/** `none` is no network. */
-function chosenNetworks({ networks = [] }: RequestOf<'restore/machine'>) {
-  return Object.fromEntries(
-    networks.map(({ name, where }) => [name, where === 'none' ? null : where]),
-  );
 }

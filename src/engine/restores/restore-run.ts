@@ -2,12 +2,12 @@ import type { HeldRestores } from '../../box/restore-records.ts';
 import type { RestoreRecord } from '../../formats/store/service/restore.ts';
 import type { Finding } from '../../hypervisors/base/finding.ts';
 import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
-import type { ShownFinding } from '../../operations/nouns/hypervisor.ts';
+import { unmetConditions } from '../../lib/unmet-conditions.ts';
 import { uuidFrom } from '../../lib/uuid.ts';
 import type { World } from '../../sys/world.ts';
 import type { WorkOptions } from '../base/engine.ts';
 import type { Hypervisors } from '../hypervisors/hypervisors.ts';
-import { shownFinding } from '../hypervisors/readiness.ts';
+import { blockersIn, findingText } from '../run-plan/refusal.ts';
 import { type Made, settleRestore } from './left-restores.ts';
 import type { RestoreHost } from './restore-host.ts';
 
@@ -141,24 +141,16 @@ export function requirePossible(
   findings: readonly Finding[],
   tell: (message: string) => void,
 ): void {
-  const blockers = findings.filter(({ level }) => level === 'blocker');
+  const blockers = blockersIn(findings);
   if (blockers.length === 0) {
-    for (const it of findings) tell(said(it));
+    for (const it of findings) tell(findingText(it));
     return;
   }
-  const count = blockers.length === 1 ? 'one condition is' : `${blockers.length} conditions are`;
-  const words = blockers.map(said).join('; ');
+  const unmet = unmetConditions(blockers.length);
+  const words = blockers.map(findingText).join('; ');
   const isSpace = blockers.every(({ code }) => code === 'target-space');
   throw new HypervisorError(
     isSpace ? 'NO_SPACE' : 'CONFLICT',
-    `${what} cannot be restored: ${count} not met. Nothing was changed: ${words}`,
+    `${what} cannot be restored: ${unmet}. Nothing was changed: ${words}`,
   );
-}
-
-function said({ disk, message, remedy }: Finding): string {
-  return `${disk === undefined ? '' : `disk ${disk}: `}${message}${remedy ? ` (${remedy})` : ''}`;
-}
-
-export function shownFindings(findings: readonly Finding[]): ShownFinding[] {
-  return findings.map(shownFinding);
 }

@@ -31,6 +31,14 @@ export function decideIdentity(facts: RunFacts, wish: Pick<RunWish, 'name' | 're
   return { name, uuid, replaces, findings };
 }
 
+/** Drivers know less of names and of what is replaced, and find again what was decided here. */
+export function notDecided(
+  theirs: readonly Finding[],
+  { replaces }: Pick<Identity, 'replaces'>,
+): readonly Finding[] {
+  return theirs.filter(({ code }) => code !== 'name' && !(code === 'source-machine' && replaces));
+}
+
 const isSame = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase();
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;

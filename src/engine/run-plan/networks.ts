@@ -1,5 +1,6 @@
 import type { DescribedNic } from '../../formats/store/catalog/machine.ts';
 import type { Finding } from '../../hypervisors/base/finding.ts';
+import type { ChosenNetwork } from '../../operations/base/cards.ts';
 import type { RunFacts } from './run-facts.ts';
 import type { RunWish } from './run-wish.ts';
 
@@ -16,6 +17,13 @@ interface Decided {
   /** Names that were chosen something for, and that no card is meant by. */
   readonly unknown: readonly string[];
   readonly findings: readonly Finding[];
+}
+
+/** As a request has them. */
+export function chosenNetworks(networks: readonly ChosenNetwork[]): RunWish['networks'] {
+  return Object.fromEntries(
+    networks.map(({ name, where }) => [name, where === 'none' ? null : where]),
+  );
 }
 
 export function decideNetworks(

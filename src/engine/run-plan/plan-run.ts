@@ -8,7 +8,7 @@ import type { MachineSummary } from '../../hypervisors/base/machines.ts';
 import type { Places, RunDriver } from '../../hypervisors/base/run-driver.ts';
 import type { Store } from '../../store/directory/store.ts';
 import { uuidFrom } from '../../lib/uuid.ts';
-import { decideIdentity } from './identity.ts';
+import { decideIdentity, notDecided } from './identity.ts';
 import { decideMove } from './move-target.ts';
 import { decideNetworks } from './networks.ts';
 import { pointFindings, readParts } from './point-parts.ts';
@@ -110,16 +110,13 @@ export function decideRun(
   return { placement, unknown, findings: [...named, ...connected, ...moved] };
 }
 
-/** The driver knows less of names and of what is replaced, and says again what was decided here. */
 function merged(
   ours: readonly Finding[],
   theirs: readonly Finding[],
-  { plan: { replaces, moves } }: Placement,
+  { plan }: Placement,
 ): readonly Finding[] {
-  const rest = theirs
-    .filter(({ code }) => code !== 'name' && !(code === 'source-machine' && replaces))
-    .map((it) => (moves.kind === 'asked' ? laterSpace(it) : it));
-  return [...ours, ...rest];
+  const rest = notDecided(theirs, plan);
+  return [...ours, ...(plan.moves.kind === 'asked' ? rest.map(laterSpace) : rest)];
 }
 
 /** Nothing is reserved before a person has it moved. */

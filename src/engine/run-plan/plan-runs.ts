@@ -11,6 +11,7 @@ import type { Store } from '../../store/directory/store.ts';
 import { unknownFinding } from './networks.ts';
 import { capacityFindings, ownFindings } from './own-side.ts';
 import { type PlannedRun, planRun } from './plan-run.ts';
+import { blockersIn } from './refusal.ts';
 import type { RunWish } from './run-wish.ts';
 
 /*
@@ -72,7 +73,7 @@ export async function planRuns(
 /** The placements, if nothing stands in the way of any. */
 export function possibleRuns({ runs, findings }: PlannedRuns): readonly Placement[] | undefined {
   const all = [...findings, ...runs.flatMap((it) => it.findings)];
-  if (all.some(({ level }) => level === 'blocker')) return undefined;
+  if (blockersIn(all).length > 0) return undefined;
   const placements = runs.flatMap(({ placement }) => placement ?? []);
   return placements.length === runs.length ? placements : undefined;
 }

@@ -10,13 +10,13 @@ import {
   optional,
   withDefault,
 } from '../../lib/schema.ts';
+import { cards } from '../base/cards.ts';
 import { count, line, MANY, point, prose, session, time, word } from '../base/fields.ts';
 import { mutation } from '../base/operation.ts';
 import { findings, hypervisorName } from './hypervisor.ts';
 
 /* Sessions that have a machine on a managed hypervisor, which runs on the disks that the session serves. */
 
-const NETWORKS_MAX = 64;
 const DAY_S = 24 * 60 * 60;
 /** As long as a session's journal takes it. */
 const MIGRATE_AFTER_S = 31 * DAY_S;
@@ -42,21 +42,7 @@ const wish = {
     'pool of the hypervisor to which its disks migrate; default: where they were',
     { placeholder: 'POOL' },
   ),
-  networks: field(
-    withDefault(
-      list(
-        object({
-          name: field(name, 'network that the machine was in, or MAC address of a card'),
-          where: field(name, 'network of the hypervisor; none: not connected'),
-        }),
-        NETWORKS_MAX,
-      ),
-      [],
-    ),
-    'network for a card; none: not connected; default: the network of the same name',
-    { placeholder: 'OLD=NEW|none' },
-  ),
-  isolated: field(withDefault(flag(), false), 'connect no card to a network'),
+  ...cards,
   powerOn: field(withDefault(flag(), false), 'start the machine'),
   migrate: field(
     withDefault(oneOf('auto', 'heartbeat', 'later', 'none'), 'later'),

@@ -8,6 +8,7 @@ import {
   optional,
   withDefault,
 } from '../../lib/schema.ts';
+import { cards } from '../base/cards.ts';
 import { count, line, name, point, prose, word } from '../base/fields.ts';
 import { mutation } from '../base/operation.ts';
 import { DISKS_MAX } from './backup.ts';
@@ -17,7 +18,6 @@ import { findings, hypervisorName } from './hypervisor.ts';
 
 /** As hypervisors name what they have. */
 const theirs = line(256);
-const NETWORKS_MAX = 64;
 
 const to = hypervisorName;
 const pool = field(optional(theirs), 'pool for the disks; default: where they were', {
@@ -55,20 +55,7 @@ const machine = mutation('restore/machine', {
       placeholder: 'NAME',
     }),
     pool,
-    networks: field(
-      optional(
-        list(
-          object({
-            name: field(theirs, 'network in which the machine was, or MAC address of a card'),
-            where: field(theirs, 'network of the hypervisor; none: it is not connected'),
-          }),
-          NETWORKS_MAX,
-        ),
-      ),
-      'network for a card; none: not connected; default: the network of the same name',
-      { placeholder: 'OLD=NEW|none' },
-    ),
-    isolated: field(withDefault(flag(), false), 'connect no card to a network'),
+    ...cards,
     replace: field(
       optional(oneOf('keep')),
       'replace the machine that has its name or UUID, which must be off; keep: the old one stays, renamed',

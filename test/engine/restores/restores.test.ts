@@ -54,7 +54,7 @@ async function place(after: (work: () => Promise<void>) => void) {
   );
   const { point } = points[0]!;
   const machineRequest: MachineRequest = {
-    ...{ point, to: 'kvm1', name: undefined, pool: 'fast', networks: undefined, isolated: false },
+    ...{ point, to: 'kvm1', name: undefined, pool: 'fast', networks: [], isolated: false },
     ...{ replace: undefined, powerOn: false, dryRun: false },
   };
   const diskRequest: DiskRequest = {
@@ -257,7 +257,7 @@ test('a job names its recovery point when it is made, whatever is newer when it 
   ok(hypervisors);
   const request: MachineRequest = {
     ...{ point: 'web1@latest', to: 'kvm9', name: undefined, pool: undefined },
-    ...{ networks: undefined, isolated: false, replace: undefined, powerOn: false, dryRun: false },
+    ...{ networks: [], isolated: false, replace: undefined, powerOn: false, dryRun: false },
   };
   ok(point);
   // A hypervisor that is not known is refused then, not at night.
