@@ -86,10 +86,8 @@ async function requireRoom(
     const others = promised > data ? ` besides the ${promised - data} that other disks take` : '';
     const reserve =
       kept > 0 ? ` (${kept} more are kept for sessions: the store lies there too)` : '';
-    throw new SystemError(
-      'NO_SPACE',
-      `${path}: the disk holds ${data} bytes of data, and ${free} are free there${others}${reserve}. Nothing was written`,
-    );
+    const found = `the disk holds ${data} bytes of data, and ${free} are free there${others}${reserve}`;
+    throw new SystemError('NO_SPACE', `${path}: ${found}. Nothing was written`);
   }
 }
 

@@ -16,7 +16,6 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import type { BlockDevice, WritableBlockDevice } from '../../../src/block/block-device.ts';
 import { memoryDevice } from '../../../src/block/memory.ts';
-import { requireSpaceForAll } from '../../../src/ingest/restore/restore-limits.ts';
 import { restoreDisk } from '../../../src/ingest/restore/restore.ts';
 import { areSame, rewriteDisk } from '../../../src/ingest/restore/rewrite-disk.ts';
 import { SystemError } from '../../../src/sys/base/system-error.ts';
@@ -273,35 +272,6 @@ test('beside its store a restored disk leaves sessions their space', async () =>
   });
   space = enough;
   await restoreDisk(narrow, memoryDevice(contents), options);
-});
-
-test('several disks together need no more than there is, and each is walked at most once', async () => {
-  let freeBytes = 0;
-  const space = async () => ({ totalBytes: 2 ** 40, freeBytes });
-  const narrow = { ...world, files: { ...world.files, space } };
-  let walks = 0;
-  const half: BlockDevice = {
-    ...memoryDevice(contents),
-    async extents(offset, length) {
-      walks++;
-      return [
-        { offset, length: length / 2, kind: 'data' },
-        { offset: offset + length / 2, length: length / 2, kind: 'zero' },
-      ];
-    },
-  };
-  const disks = ['a.raw', 'b.raw'].map((name) => ({ device: half, to: at(name) }));
-  const look = async (free: number): Promise<number> => {
-    [freeBytes, walks] = [free, 0];
-    await requireSpaceForAll(narrow, disks, { store });
-    return walks;
-  };
-  equal(await look(2 * contents.length), 0, 'all of them fit, whatever they hold');
-  equal(await look(contents.length), 2);
-  await rejects(look(contents.length - 1), {
-    code: 'NO_SPACE',
-    message: /131071 are free there besides the 131072 that other disks take/,
-  });
 });
 
 // F3
