@@ -18,7 +18,7 @@ test('an abort ends the wait, and not the work', async (t) => {
   controller.abort(new Error('gone'));
   await t.rejects(waiting, { message: 'gone' });
   t.equal(listeners(controller.signal), 0);
-  // Nobody waits any longer: this must not end the process.
+  // No caller waits any longer: this must not end the process.
   work.reject(new Error('later'));
 });
 

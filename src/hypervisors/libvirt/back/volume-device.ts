@@ -94,7 +94,7 @@ function imageDevice(opened: Volume, length: number): WritableBlockDevice {
           else await download(opened, part, at);
         }
       },
-      /** A cluster that the image lacks is zeros: nobody has to read them. */
+      /** A cluster that the image lacks is zeros, which do not have to be read. */
       async extents(offset, length) {
         return image.find(offset, length).map((it) => ({
           ...{ offset: it.offset, length: it.length },
