@@ -9,7 +9,7 @@ import type { LogLine } from './session-log.ts';
 
 /** As much of a session as is reported: it is looked at often. */
 export interface FollowedState extends Pick<SessionStep, 'state' | 'power' | 'waits'> {
-  /** Of its machine on a hypervisor. */
+  /** The disks of its machine on a hypervisor. */
   readonly disks: PlacedMachine['disks'];
 }
 
