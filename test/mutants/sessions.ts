@@ -75,7 +75,7 @@ export const sessions: readonly Mutant[] = [
   },
   {
     name: 'finalize: two disks are written to one file',
-    file: 'src/sessions/finish/disk-copies.ts',
+    file: 'src/engine/points/disk-targets.ts',
     text: 'places.filter(isRepeated)',
     to: 'places.filter(() => false)',
     tests: [FINALIZE],
