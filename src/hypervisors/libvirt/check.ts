@@ -2,6 +2,7 @@ import type { LibvirtDomain } from '../../formats/wire/libvirt.ts';
 import { LIBVIRT_CALLS } from '../../formats/wire/libvirt-calls.ts';
 import type { BackupWish } from '../base/backup-driver.ts';
 import type { Finding } from '../base/finding.ts';
+import { snapshotFindings } from '../base/snapshot-findings.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
 import { chooseDisks, leftFindings } from '../base/chosen-disks.ts';
 import { type Domain, type DomainDisk, readDomain } from './domain.ts';
@@ -25,7 +26,7 @@ export async function checkMachine(
     ...diskFindings(host, described, wish),
     ...(isOn ? agentFindings(described, wish) : offFindings(host, described, wish)),
     ...(!isOn && (await isSaved(host, domain, signal)) ? savedFindings(described, wish) : []),
-    ...snapshotFindings(domain.name, await internalSnapshots(host, domain, signal)),
+    ...snapshotFindings(await internalSnapshots(host, domain, signal), removal(domain.name)),
     ...foreignFindings(await foreignCheckpoints(host, domain, signal)),
     ...(isOn ? await jobFindings(host, domain, signal) : []),
   ];
@@ -138,19 +139,8 @@ function agentFindings(
   return [{ level: fallBack ? 'warning' : 'blocker', code: 'agent', message, remedy }];
 }
 
-function snapshotFindings(machine: string, names: readonly string[]): readonly Finding[] {
-  if (names.length === 0) return [];
-  return [
-    {
-      level: 'warning',
-      code: 'snapshots',
-      message:
-        `it has internal snapshots (${names.slice(0, 3).join(', ')}), so changes are not tracked, and each backup ` +
-        'reads all that is in use: with tracking, QEMU would end the running machine when it is reverted to one',
-      remedy: `delete them ("virsh snapshot-delete ${machine} NAME"), or use external ones (--disk-only)`,
-    },
-  ];
-}
+const removal = (machine: string): string =>
+  `delete them ("virsh snapshot-delete ${machine} NAME"), or use external ones (--disk-only)`;
 
 function foreignFindings(names: readonly string[]): readonly Finding[] {
   if (names.length === 0) return [];

@@ -2,6 +2,7 @@ import type { QmpNode } from '../../formats/wire/qmp-answers.ts';
 import type { BackupWish } from '../base/backup-driver.ts';
 import { chooseDisks, leftFindings } from '../base/chosen-disks.ts';
 import type { Finding } from '../base/finding.ts';
+import { snapshotFindings } from '../base/snapshot-findings.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
 import { QMP } from './commands.ts';
 import { disksOf, type QemuDisk } from './disks.ts';
@@ -49,7 +50,7 @@ export async function checkMachine(
     ...(tooOld === undefined ? [] : [versionFinding(tooOld)]),
     ...diskFindings(host, { name, uuid, disks }, wish),
     ...(await agentFindings(host, name, { wish, signal })),
-    ...snapshotFindings(internalSnapshots(disks)),
+    ...snapshotFindings(internalSnapshots(disks), REMOVAL),
     ...foreignFindings(nodes),
     ...busyFindings(running, exports),
   ];
@@ -116,20 +117,8 @@ async function agentFindings(
   return [{ level: wish.fallBack ? 'warning' : 'blocker', code: 'agent', message, remedy }];
 }
 
-function snapshotFindings(names: readonly string[]): readonly Finding[] {
-  if (names.length === 0) return [];
-  return [
-    {
-      level: 'warning',
-      code: 'snapshots',
-      message:
-        `it has internal snapshots (${names.slice(0, 3).join(', ')}), so changes are not tracked, and each backup ` +
-        'reads all that is in use: with tracking, QEMU would end the running machine when it is reverted to one',
-      remedy:
-        'delete them ("delvm NAME" at its monitor, or "qemu-img snapshot -d NAME IMAGE" while it is off)',
-    },
-  ];
-}
+const REMOVAL =
+  'delete them ("delvm NAME" at its monitor, or "qemu-img snapshot -d NAME IMAGE" while it is off)';
 
 function foreignFindings(nodes: readonly QmpNode[]): readonly Finding[] {
   const names = nodes

@@ -1,0 +1,15 @@
+import type { Finding } from './finding.ts';
+
+/** What internal snapshots of a machine of QEMU mean for its backups. `remedy`: how its snapshots are removed. */
+export function snapshotFindings(names: readonly string[], remedy: string): readonly Finding[] {
+  if (names.length === 0) return [];
+  const known = names.slice(0, 3).join(', ');
+  return [
+    {
+      ...{ level: 'warning', code: 'snapshots', remedy },
+      message:
+        `it has internal snapshots (${known}), so changes are not tracked, and each backup reads all that is in ` +
+        'use: with tracking, QEMU would end the running machine when it is reverted to one',
+    },
+  ];
+}
