@@ -5,6 +5,7 @@ import { debianHost, debianHostMissing } from '../support/debian-host.ts';
 import { loopDisk, nameDisk } from '../support/loop-disk.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { until as eventually } from '../support/until.ts';
+import { scriptSandbox } from './script-sandbox.ts';
 
 // What is set on the machine itself, on one of its own: nothing of it touches this one.
 
@@ -380,6 +381,8 @@ test('its units are as closed as they promise', { skip }, async () => {
     match(await run(...analyze, `--threshold=${limit}`, `/root/${unit}`), /Overall exposure/);
   }
 });
+
+scriptSandbox(test, { skip, host });
 
 test('the machine goes off when it is told why', { skip }, async () => {
   match(await refused('host', 'poweroff'), /--reason is missing/);

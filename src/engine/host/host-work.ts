@@ -10,6 +10,7 @@ import { goDown } from '../../host/lifecycle/power.ts';
 import { type RunProgram, runProgram } from '../../host/base/programs.ts';
 import { setHost, setPassword, showHost } from '../../host/settings/settings.ts';
 import { locked, lockPath } from '../../host/base/state-lock.ts';
+import { runScript, scriptEnvironment } from '../../host/scripts/run-script.ts';
 import { addKey, allowShell, removeKey, showSsh, sshOff, sshOn } from '../../host/settings/ssh.ts';
 import { turns } from '../../lib/mutex.ts';
 import {
@@ -26,6 +27,9 @@ import { bound, type Handlers, handlersFor, type HandlersOn } from '../base/call
 interface Host extends World {
   readonly run: RunProgram;
 }
+
+/** Where the service has what belongs to a boot: RuntimeDirectory= of its unit. */
+const PROOFS = '/run/holdfast-nbd';
 
 const network = (host: Host) => openNetwork({ ...host, places: NETWORK_PLACES });
 
@@ -80,11 +84,20 @@ const HANDLERS: HandlersOn<Host, HostOperationName> = {
   'ssh-key/remove': (host, { user, fingerprint }) => removeKey(host, user, fingerprint),
   'disk/list': async (host) => ({ disks: await listDisks(host) }),
   'pool/create': (host, request) => createPool(host, request),
+  'verify/script': (host, { script, proof, seconds, ...about }, { signal }) =>
+    runScript(host, {
+      ...{ script, seconds, signal, sockets: `${PROOFS}/verify-${proof}.ports/guest` },
+      environment: scriptEnvironment(about),
+    }),
 };
 
 async function shownHost(host: Host): Promise<ResultOf<'host/show'>> {
   return { ...(await showHost(host)), isFirstBoot: await isFirstBoot(host) };
 }
+
+const FREE: ReadonlySet<HostOperationName> = new Set([
+  ...(['host/reboot', 'host/poweroff', 'verify/script'] as const),
+]);
 
 /**
  * The lock under which an operation runs; undefined: none. Operations that read and rewrite state take turns. Making
@@ -92,8 +105,8 @@ async function shownHost(host: Host): Promise<ResultOf<'host/show'>> {
  */
 function lockOf(name: HostOperationName): 'machine' | 'pool' | undefined {
   if (name === 'pool/create') return 'pool';
-  // The network has a lock of its own; power must work in any state of the machine.
-  const isFree = name.startsWith('network/') || name === 'host/reboot' || name === 'host/poweroff';
+  // The network has a lock of its own; power must work in any state of the machine; a script changes nothing here.
+  const isFree = name.startsWith('network/') || FREE.has(name);
   return OPERATIONS[name].access === 'change' && !isFree ? 'machine' : undefined;
 }
 

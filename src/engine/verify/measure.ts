@@ -8,6 +8,7 @@ import { type Engine, openPoint, type WorkOptions } from '../base/engine.ts';
 import { ownRelease } from '../base/release.ts';
 import { measureCapacity } from './capacity.ts';
 import { budgetOf, OVERHEAD_BYTES } from './proof-runs.ts';
+import { scriptRunner } from './script-runner.ts';
 import { askedBy } from './verify-point.ts';
 
 /* How many machines this box carries: measured with clones of a recovery point, and kept with the box. */
@@ -31,6 +32,7 @@ export async function measure(
     async boot(onRead) {
       const proof = await prove(store, {
         ...{ set, point, reader, memory, signal, onRead, asked: askedBy(asked), onStep() {} },
+        runScript: scriptRunner(store, { set: set.name, point }),
       });
       accelerator = proof.accelerator;
       const { bootMs, totalMs } = proof.timings;

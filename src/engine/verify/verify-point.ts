@@ -5,6 +5,7 @@ import type { AskedProof } from '../../sessions/proof/prove.ts';
 import type { Store } from '../../store/directory/store.ts';
 import { ownRelease } from '../base/release.ts';
 import { proofOf } from '../points/shown-proof.ts';
+import { checkScripts, scriptRunner } from './script-runner.ts';
 import { type Engine, openPoint, type WorkOptions } from '../base/engine.ts';
 
 type Request = RequestOf<'verify/point'>;
@@ -17,11 +18,13 @@ export async function verifyPoint(
 ): Promise<ResultOf<'verify/point'>> {
   const { store, guestMemory: memory } = engine;
   const { set, point } = await openPoint(engine, request.point, secrets);
+  await checkScripts(store, request.script);
   const { prove } = await import('../../sessions/proof/prove.ts');
   await using borrowed = await engine.reader();
   const { reader } = borrowed;
   const result = await prove(store, {
     ...{ set, point, reader, memory, signal, asked: askedBy(request) },
+    runScript: scriptRunner(store, { set: set.name, point }),
     onStep: (message) => report({ event: 'notice', message }),
   });
   await keepProof(store, set, point, result, await ownRelease());
@@ -34,14 +37,10 @@ export async function sweepVerifications(store: Store): Promise<number> {
   return (await import('../../sessions/proof/proof-place.ts')).sweepProofs(store);
 }
 
+type AskedOf = Omit<Request, 'point' | 'screenshot' | 'script'> & Partial<Pick<Request, 'script'>>;
+
 /** What a boot has to show, as operations ask for it. */
-export function askedBy({
-  timeout,
-  memory,
-  accel,
-  firmware,
-  ...checks
-}: Omit<Request, 'point' | 'screenshot'>): AskedProof {
+export function askedBy({ timeout, memory, accel, firmware, ...checks }: AskedOf): AskedProof {
   return {
     timeoutMs: timeout * 1000,
     memoryBytes: memory === undefined ? undefined : memory * MiB,
@@ -53,6 +52,7 @@ export function askedBy({
       screen: checks.screen,
       ports: checks.port,
       http: checks.http.map(httpCheck),
+      scripts: checks.script ?? [],
     },
   };
 }

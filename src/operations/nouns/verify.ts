@@ -47,6 +47,13 @@ const http = text({
   words: 'PORT/PATH, such as 80/health or https:443/',
 });
 
+/** A file's name, which no shell and no path misreads. */
+const script = text({
+  max: 128,
+  pattern: /^[A-Za-z0-9][A-Za-z0-9._-]*$/,
+  words: 'the name of a file in /etc/holdfast/verify.d',
+});
+
 const proofRequest = {
   timeout: field(
     withDefault(integer(1, SECONDS_MAX), 600),
@@ -91,6 +98,16 @@ const proofRequest = {
   ),
 };
 
+/** Not for clones that are only measured. */
+const scripts = {
+  script: field(
+    withDefault(list(script, CHECKS_MAX), []),
+    'a script of the administrator in /etc/holdfast/verify.d must end with exit code 0; it runs in a sandbox, once ' +
+      'all other checks have passed, and reaches the ports of --port and --http',
+    { placeholder: 'NAME', label: 'Scripts' },
+  ),
+};
+
 const boot = mutation('verify/point', {
   summary: 'Boot a recovery point in isolation, to prove that it works',
   description:
@@ -106,6 +123,7 @@ const boot = mutation('verify/point', {
   request: object({
     point,
     ...proofRequest,
+    ...scripts,
     screenshot: asked('answer with the screenshot too'),
   }),
   result: wholeProof,
@@ -162,6 +180,7 @@ const latest = mutation('verify/latest', {
       ...{ placeholder: 'MACHINE', names: 'machines', label: 'Only machines' },
     }),
     ...proofRequest,
+    ...scripts,
   }),
   result: object({
     set: field(word, 'name of the backup set'),
@@ -257,4 +276,28 @@ const capacity = query('verify/capacity', {
   cli: { examples: ['verify capacity'] },
 });
 
-export const operations = [boot, show, latest, measure, capacity] as const;
+const runScript = mutation('verify/script', {
+  summary: 'Run a script against the guest of a proof',
+  description:
+    "Asked by the process of a proof itself. The script runs in a sandbox of systemd, which needs root's rights.",
+  runs: 'hostd',
+  changes: [],
+  remote: { denied: 'only a proof on this host asks for it' },
+  request: object({
+    script: field(script, 'the script'),
+    proof: field(
+      text({ max: 16, min: 16, pattern: /^[0-9a-f]+$/, words: '16 hexadecimal digits' }),
+      'the boot',
+    ),
+    set: field(word, 'name of the backup set'),
+    machine: field(word, 'name of the machine'),
+    point: field(word, 'ID of the recovery point'),
+    seconds: field(integer(1, SECONDS_MAX), 'after which it is killed'),
+  }),
+  result: object({
+    isPassed: field(flag(), 'whether its exit code is 0'),
+    detail: field(prose, 'how it ended, and the end of what it has printed'),
+  }),
+});
+
+export const operations = [boot, show, latest, measure, capacity, runScript] as const;

@@ -1,11 +1,14 @@
-import type { ProofCheck, ProofCheckKind } from '../../formats/store/catalog/proof-result.ts';
+import type { ProofCheck } from '../../formats/store/catalog/proof-result.ts';
 import { AGENT } from '../../hypervisors/qmp/commands.ts';
 import { openAgent } from '../../hypervisors/qmp/agent.ts';
 import { asError } from '../../lib/as-error.ts';
 import type { Clock } from '../../sys/base/clock.ts';
+import { type CheckState, checkStates } from './check-states.ts';
 import { guestPorts, type HttpCheck } from './guest-ports.ts';
+import type { ProofPlace } from './proof-place.ts';
 import type { RunningGuest } from './running-guest.ts';
 import type { ScreenWatch } from './screen-watch.ts';
+import { type RunScript, scriptChecks } from './script-checks.ts';
 import { lineWith } from './signs.ts';
 import { type AskedCheck, upBecause } from './verdict.ts';
 
@@ -19,6 +22,8 @@ export interface ProofChecks {
   readonly screen: boolean;
   readonly ports: readonly number[];
   readonly http: readonly HttpCheck[];
+  /** Names of scripts, which run in this order once all others have passed. */
+  readonly scripts: readonly string[];
 }
 
 export interface CheckWatch extends AsyncDisposable {
@@ -35,20 +40,12 @@ const AGENT_MS = 5000;
 /** A picture that does not change for so long is not that of a system that starts. */
 const REST_MS = 30_000;
 
-interface State {
-  readonly kind: ProofCheckKind;
-  readonly what: string;
-  readonly name: string;
-  hasPassed: boolean;
-  detail: string;
-  afterMs: number;
-}
-
 export interface CheckOptions {
   readonly guest: RunningGuest;
-  /** Where the agent's socket is. */
-  readonly directory: string;
+  readonly place: Pick<ProofPlace, 'id' | 'sockets' | 'ports'>;
   readonly clock: Clock;
+  readonly timeoutMs: number;
+  readonly runScript: RunScript;
 }
 
 /** Ports of the guest that the checks need. */
@@ -59,48 +56,32 @@ export function portsOf({ ports, http }: ProofChecks): readonly number[] {
 /** From when the guest begins to run. */
 export function watchChecks(
   asked: ProofChecks,
-  { guest, directory, clock }: CheckOptions,
+  { guest, place, clock, timeoutMs, runScript }: CheckOptions,
 ): CheckWatch {
-  const start = clock.monotonicMs();
   const over = new AbortController();
   const { signal } = over;
-  const states: State[] = [];
+  const states = checkStates(clock);
+  const { add, pass, fail } = states;
   const tasks: Promise<void>[] = [];
   const net = guestPorts(guest, clock);
 
-  function add(kind: ProofCheckKind, what: string, name = `${kind} ${what}`.trim()): State {
-    const state = { kind, what, name, hasPassed: false, detail: 'not tried yet', afterMs: 0 };
-    states.push(state);
-    return state;
-  }
-  function pass(state: State, detail: string): void {
-    if (!state.hasPassed) Object.assign(state, { hasPassed: true, detail, afterMs: elapsed() });
-  }
-  /** Why it has not passed yet. */
-  function note(state: State, detail: string): void {
-    if (!state.hasPassed) Object.assign(state, { detail, afterMs: elapsed() });
-  }
-  const elapsed = (): number => Math.round(clock.monotonicMs() - start);
-
-  async function repeat(state: State, attempt: () => Promise<string>): Promise<void> {
+  async function repeat(state: CheckState, attempt: () => Promise<string>): Promise<void> {
     while (!signal.aborted && guest.ended === undefined) {
       try {
         return pass(state, await attempt());
       } catch (cause) {
         if (signal.aborted) return;
-        note(state, asError(cause).message);
+        fail(state, asError(cause).message);
       }
       await clock.sleep(AGAIN_MS, signal).catch(() => {});
     }
   }
   async function askAgent(): Promise<string> {
-    await using agent = await openAgent({ directory, clock }, 'qemu', signal);
+    await using agent = await openAgent({ directory: place.sockets, clock }, 'qemu', signal);
     await agent.call(AGENT.ping, undefined, { timeoutMs: AGENT_MS, signal });
     return 'it answers';
   }
-  const agent: State = asked.agent
-    ? add('agent', '', 'guest agent')
-    : { kind: 'agent', what: '', name: '', hasPassed: false, detail: '', afterMs: 0 };
+  const agent = asked.agent ? add('agent', '', 'guest agent') : states.unshown('agent');
   tasks.push(repeat(agent, askAgent));
   const texts = asked.texts.map((text) => add('serial', text, `text "${text}"`));
   const rest = asked.screen ? add('screen', '', 'screen at rest') : undefined;
@@ -112,6 +93,9 @@ export function watchChecks(
     const what = `${protocol}:${port}${path}`;
     tasks.push(repeat(add('http', what, what), () => net.get(check, signal)));
   }
+  const scripts = scriptChecks(asked.scripts, {
+    ...{ states, run: runScript, place, ports: portsOf(asked), net, timeoutMs, signal },
+  });
   return {
     get agentAnswers() {
       return agent.hasPassed;
@@ -120,30 +104,38 @@ export function watchChecks(
       for (const state of texts) {
         const line =
           lineWith(guest.serial.text, state.what) ?? lineWith(seen.text ?? '', state.what);
-        if (line === undefined) note(state, 'not seen');
+        if (line === undefined) fail(state, 'not seen');
         else pass(state, `"${line}"`);
       }
-      if (!rest) return states;
       const agentAnswers = agent.hasPassed;
       const isUp = upBecause({ agentAnswers, serial: guest.serial.text, screen: seen, wasUp });
-      if (seen.isBlank || quietMs < REST_MS) {
-        note(rest, 'it is empty, or still changes');
-      } else if (seen.text === undefined || isUp !== undefined) {
-        pass(rest, `nothing has changed for ${Math.round(quietMs / 1000)} s`);
-      } else {
-        // A loader that hangs rests too: text is read, and has to say that the system is up.
-        note(rest, 'it rests on text that does not show a system that is up');
+      if (rest) {
+        const why = unrest({ seen, quietMs }, isUp !== undefined);
+        if (why === undefined)
+          pass(rest, `nothing has changed for ${Math.round(quietMs / 1000)} s`);
+        else fail(rest, why);
       }
-      return states;
+      scripts.look(isUp !== undefined);
+      return states.all;
     },
     results: () =>
-      states.map(({ kind, what, hasPassed, detail, afterMs }) => ({
-        ...{ kind, what, detail, afterMs },
-        outcome: hasPassed ? 'passed' : 'failed',
+      states.all.map(({ kind, what, outcome, detail, afterMs }) => ({
+        ...{ kind, what, outcome, detail, afterMs },
       })),
     async [Symbol.asyncDispose]() {
       over.abort();
-      await Promise.all(tasks);
+      await Promise.all([...tasks, scripts.ended()]);
     },
   };
+}
+
+/** Why a screen is not that of a system at rest; undefined: it is. */
+function unrest(
+  { seen, quietMs }: Pick<ScreenWatch, 'seen' | 'quietMs'>,
+  isUp: boolean,
+): string | undefined {
+  if (seen.isBlank || quietMs < REST_MS) return 'it is empty, or still changes';
+  if (seen.text === undefined || isUp) return undefined;
+  // A loader that hangs rests too: text is read, and has to say that the system is up.
+  return 'it rests on text that does not show a system that is up';
 }

@@ -18,6 +18,8 @@ export interface HttpCheck {
 }
 
 export interface GuestPorts {
+  /** The port of this box that leads to one of the guest. */
+  at(port: number, signal: AbortSignal): Promise<number>;
   /** What was seen, for people; rejects if the guest does not accept a connection. */
   open(port: number, signal: AbortSignal): Promise<string>;
   /** Rejects if there is no answer, or a bad one. */
@@ -46,6 +48,7 @@ export function guestPorts(guest: RunningGuest, clock: Clock): GuestPorts {
     return all.some(({ state, from }) => state === 'ESTABLISHED' && from === at);
   }
   return {
+    at: forwarded,
     async open(port, signal) {
       const at = await forwarded(port, signal);
       const stream = await connect({ kind: 'tcp', host: '127.0.0.1', port: at }, signal);

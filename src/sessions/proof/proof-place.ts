@@ -12,9 +12,12 @@ import { temporaryParent } from '../../sys/files/private-directory.ts';
  */
 
 export interface ProofPlace extends AsyncDisposable {
+  readonly id: string;
   readonly overlays: string;
   /** Only the user of QEMU may enter. */
   readonly sockets: string;
+  /** For sockets that lead to ports of the guest; only this user may enter. */
+  readonly ports: string;
 }
 
 const PARENT = 'verify';
@@ -36,8 +39,10 @@ export async function proofPlace(store: Store, user: GuestUser | undefined): Pro
   const sockets = socketsPath(id);
   await files.makeDirectory(sockets, 'private');
   if (user) giveTo(user, sockets);
+  const ports = portsPath(id);
+  await files.makeDirectory(ports, 'private');
   const owned = stack.move();
-  return { overlays, sockets, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { id, overlays, sockets, ports, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 /** Removes what killed processes have left; returns of how many boots that was. */
@@ -68,6 +73,7 @@ async function isYoung({ files, clock }: Store, path: string): Promise<boolean> 
 async function remove(store: Store, id: string): Promise<void> {
   const { files } = store;
   await files.removeTree(socketsPath(id));
+  await files.removeTree(portsPath(id));
   await files.removeTree(join(store.directory, PARENT, id));
   // Last: it names the rest.
   if (await files.stat(lockPath(store, id))) await files.unlink(lockPath(store, id));
@@ -79,4 +85,9 @@ function lockPath({ directory }: Store, id: string): string {
 
 function socketsPath(id: string): string {
   return join(socketDirectory() ?? temporaryParent(), `verify-${id}`);
+}
+
+/** Not in the other one, where the user of QEMU could replace it. */
+function portsPath(id: string): string {
+  return `${socketsPath(id)}.ports`;
 }

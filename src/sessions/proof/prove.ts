@@ -15,6 +15,7 @@ import { firmwareFor, screenFont } from './firmware.ts';
 import { memoryFor, processorsFor, proofMachine } from './proof-machine.ts';
 import { proofPlace, sweepProofs } from './proof-place.ts';
 import { startGuest } from './running-guest.ts';
+import type { RunScript } from './script-checks.ts';
 import { watchScreen } from './screen-watch.ts';
 import { startTpm } from './tpm.ts';
 import { upBecause, type Verdict, verdictOf } from './verdict.ts';
@@ -32,6 +33,7 @@ export interface ProveOptions {
   readonly memory: NbdMemory;
   readonly asked: AskedProof;
   readonly signal: AbortSignal;
+  readonly runScript: RunScript;
   /** How far it has come, in words. */
   readonly onStep: (message: string) => void;
   /** Called after each read of the guest, with its duration in milliseconds. */
@@ -116,28 +118,29 @@ async function boot(store: Store, options: ProveOptions): Promise<ProofResult> {
   const preparedMs = clock.monotonicMs() - begun;
   onStep(`QEMU runs the machine (${accelerator === 'kvm' ? 'KVM' : 'emulation'})`);
   const start = clock.monotonicMs();
-  const checks = stack.use(watchChecks(asked.checks, { guest, clock, directory: place.sockets }));
+  const { timeoutMs } = asked;
+  const checks = stack.use(
+    watchChecks(asked.checks, { guest, place, clock, timeoutMs, runScript: options.runScript }),
+  );
   await guest.run(signal);
   let [wasUp, bootMs]: [string?, number?] = [];
   for (;;) {
     await screen.look(signal);
     const elapsedMs = clock.monotonicMs() - start;
-    const seen = {
-      ...{ elapsedMs, timeoutMs: asked.timeoutMs, lost, wasUp, ...guest.events },
-      serial: guest.serial.text,
-      screen: screen.seen,
-      quietMs: screen.quietMs,
-      agentAnswers: checks.agentAnswers,
-      ended: guest.ended,
-      asked: checks.look(screen, wasUp),
-    };
-    const up = upBecause(seen);
+    const { agentAnswers } = checks;
+    const serial = guest.serial.text;
+    const up = upBecause({ agentAnswers, serial, screen: screen.seen, wasUp });
     if (up !== undefined && wasUp === undefined) {
       [wasUp, bootMs] = [up, elapsedMs];
       // Without what it shows: the caller may not have given the passkey.
       onStep('the machine is up');
     }
-    const verdict = verdictOf(seen);
+    const verdict = verdictOf({
+      ...{ elapsedMs, timeoutMs, lost, wasUp, ...guest.events },
+      ...{ serial, agentAnswers, screen: screen.seen, quietMs: screen.quietMs },
+      ended: guest.ended,
+      asked: checks.look(screen, wasUp),
+    });
     if (verdict) {
       // The last picture is what the verdict is about.
       await screen.look(signal);

@@ -61,7 +61,8 @@ export function textOn(picture: Picture, font: Font): string | undefined {
 
 /** Whether all pixels have one color. */
 export function isBlank({ rgb }: Picture): boolean {
-  return rgb.every((value, at) => value === rgb[at % 3]);
+  // Each pixel equals the one before it.
+  return Buffer.compare(rgb.subarray(3), rgb.subarray(0, -3)) === 0;
 }
 
 /** A clock or a cursor changes less. */
@@ -70,9 +71,12 @@ const CHANGED_SHARE = 0.001;
 /** Whether a picture differs from another by more than a clock or a cursor. */
 export function hasChanged(before: Picture, after: Picture): boolean {
   if (before.rgb.length !== after.rgb.length || before.width !== after.width) return true;
+  const limit = CHANGED_SHARE * after.rgb.length;
   let changed = 0;
-  for (let at = 0; at < after.rgb.length; at++) if (after.rgb[at] !== before.rgb[at]) changed++;
-  return changed > CHANGED_SHARE * after.rgb.length;
+  for (let at = 0; at < after.rgb.length && changed <= limit; at++) {
+    if (after.rgb[at] !== before.rgb[at]) changed++;
+  }
+  return changed > limit;
 }
 
 interface Place {

@@ -18,6 +18,10 @@ export interface ScreenWatch {
 /** A picture takes QEMU and us some milliseconds. */
 const PICTURE_MS = 1000;
 
+function isSame(one: Picture, other: Picture): boolean {
+  return one.width === other.width && Buffer.compare(one.rgb, other.rgb) === 0;
+}
+
 /** `font`: undefined: no text on it can be read. */
 export function watchScreen(
   guest: RunningGuest,
@@ -38,6 +42,8 @@ export function watchScreen(
       seen = { isBlank: true };
       return;
     }
+    // Most often, and then all is known of it.
+    if (picture && isSame(picture, next)) return;
     const text = font && textOn(next, font);
     const isOther =
       text !== undefined && seen.text !== undefined

@@ -43,6 +43,8 @@ export interface AskedCheck {
   readonly hasPassed: boolean;
   /** What was seen last. */
   readonly detail: string;
+  /** It is not tried again. */
+  readonly isOver?: boolean;
 }
 
 export interface Verdict {
@@ -69,7 +71,7 @@ export function upBecause(
 
 /** Undefined: not decided yet. */
 export function verdictOf(seen: Seen): Verdict | undefined {
-  return failed(seen) ?? succeeded(seen) ?? outOfTime(seen);
+  return failed(seen) ?? succeeded(seen) ?? refused(seen) ?? outOfTime(seen);
 }
 
 function failed(seen: Seen): Verdict | undefined {
@@ -102,12 +104,8 @@ function outOfTime(seen: Seen): Verdict | undefined {
   const { elapsedMs, timeoutMs, quietMs, lost, asked } = seen;
   if (elapsedMs < timeoutMs) return undefined;
   if (lost !== undefined) return verdict('damaged', lost);
-  const open = asked.filter(({ hasPassed }) => !hasPassed);
   const up = upBecause(seen);
-  if (up !== undefined) {
-    const what = open.map(({ name, detail }) => `${name} (${detail})`).join(', ');
-    return verdict('unhealthy', `${up}, but not all checks passed: ${what}`);
-  }
+  if (up !== undefined) return unhealthy(up, asked);
   const seconds = Math.round(elapsedMs / 1000);
   if (seen.screen.isBlank && seen.serial.trim() === '') {
     return verdict('hangs', `nothing was shown within ${seconds} s`);
@@ -117,6 +115,18 @@ function outOfTime(seen: Seen): Verdict | undefined {
   // A picture that rests is most often a system that is up; text, or nothing, one that does not come up.
   const isPicture = seen.screen.text === undefined && !seen.screen.isBlank;
   return verdict(isPicture ? 'unclear' : 'hangs', quiet);
+}
+
+/** A check that will not be tried again has not passed. */
+function refused(seen: Seen): Verdict | undefined {
+  if (!seen.asked.some(({ isOver, hasPassed }) => isOver && !hasPassed)) return undefined;
+  return unhealthy(upBecause(seen) ?? 'it answers', seen.asked);
+}
+
+function unhealthy(up: string, asked: readonly AskedCheck[]): Verdict {
+  const open = asked.filter(({ hasPassed }) => !hasPassed);
+  const what = open.map(({ name, detail }) => `${name} (${detail})`).join(', ');
+  return verdict('unhealthy', `${up}, but not all checks passed: ${what}`);
 }
 
 function verdict(state: ProofState, what: string): Verdict {

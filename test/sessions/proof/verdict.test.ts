@@ -12,6 +12,7 @@ const NOTHING: Seen = {
 };
 const LATE = { elapsedMs: 600_000 };
 const PORT = { name: 'port 80', hasPassed: false, detail: 'the guest refuses connections' };
+const SCRIPT = { name: 'script db', hasPassed: false, detail: 'exit code 1', isOver: true };
 const LOCKED = 'Please unlock disk sda3_crypt: ';
 const PICTURE = { isBlank: false };
 const QUIET = { quietMs: 120_000 };
@@ -24,6 +25,8 @@ const CASES: readonly (readonly [string, Partial<Seen>, string | undefined])[] =
   ['an agent while a check is open', { agentAnswers: true, asked: [PORT] }, undefined],
   ['all checks, and nothing else', { asked: [{ ...PORT, hasPassed: true }] }, 'works'],
   ['a check at the end', { ...LATE, agentAnswers: true, asked: [PORT] }, 'unhealthy'],
+  ['a script that failed', { agentAnswers: true, asked: [SCRIPT] }, 'unhealthy'],
+  ['a script that failed, without a sign', { asked: [SCRIPT] }, 'unhealthy'],
   ['a login that was seen once', { ...LATE, wasUp: 'login:', asked: [PORT] }, 'unhealthy'],
   ['a panic on the screen', { screen: { isBlank: false, text: 'panic: x' } }, 'panic'],
   ['a panic that the device reports', { panicked: true }, 'panic'],

@@ -1,0 +1,47 @@
+import { spawn } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { joinSockets } from './joined-sockets.ts';
+
+/*
+ * The first process of a sandbox that has no network: `sandbox-main.ts SCRIPT SOCKETS`. Each socket in the
+ * directory, which has a port's number as its name, becomes a port of the loopback in here, for programs that speak
+ * TCP only. Then the script runs. The process that waits for its result holds the other end of the input: once that is
+ * closed this ends, and with it all of the sandbox. Nothing of ours is in there but this folder, so it imports
+ * nothing else.
+ */
+
+const NOT_STARTED = 126;
+const SIGNALED = 128;
+const LEFT_ALONE = 1;
+
+const [script, sockets] = process.argv.slice(2) as [string, string];
+const environment: Record<string, string | undefined> = { ...process.env };
+const ports = readdirSync(sockets);
+for (const port of ports) environment[`HOLDFAST_PORT_${port}`] = String(await opened(port));
+environment['HOLDFAST_PORTS'] = ports.join(' ');
+environment['HOLDFAST_ADDRESS'] = '127.0.0.1';
+
+// Until here whatever ends it is a fault of the sandbox, not the script's word.
+process.stderr.write('the script begins\n');
+// In the order in which the script writes: what it says of errors belongs to its other lines.
+const child = spawn(script, [], { stdio: ['ignore', 1, 1], env: environment });
+child.on('error', (cause) => {
+  process.stdout.write(`${cause.message}\n`, () => process.exit(NOT_STARTED));
+});
+child.on('exit', (code, signal) => {
+  if (code !== null) process.exit(code);
+  process.stdout.write(`${signal ?? 'a signal'} ended it\n`, () => process.exit(SIGNALED));
+});
+process.stdin.resume();
+process.stdin.on('close', () => process.exit(LEFT_ALONE));
+
+/** The port at which that socket is reached. */
+function opened(port: string): Promise<number> {
+  const server = createServer({ allowHalfOpen: true }, (client) => {
+    joinSockets(client, connect({ path: `${sockets}/${port}`, allowHalfOpen: true }));
+  });
+  return new Promise((resolve) => {
+    server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port));
+  });
+}

@@ -1,0 +1,97 @@
+import { equal, match } from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import type { test as tapTest } from 'tap';
+import type { DebianHost } from '../support/debian-host.ts';
+import { until } from '../support/until.ts';
+
+/** A port of a guest: a web server that says which port was asked. */
+const GUEST = `
+import { forwardSockets } from '/usr/lib/holdfast/src/sys/net/forwarded-socket.ts';
+import { createServer } from 'node:http';
+const guest = createServer((_, answer) => answer.end('it works')).listen(0, '127.0.0.1', () =>
+  forwardSockets(process.argv[1], new Map([['80', guest.address().port]])));
+`;
+
+/** Each line is what a script must not be able to do; what it prints is why the test fails. */
+const CANNOT = [
+  'ls -A /var /srv /home /root /run/dbus /run/holdfast-host /etc/holdfast 2>/dev/null | grep -v : | grep -v "^tmp$" | grep .',
+  'cat /etc/shadow',
+  'touch /usr/x /etc/x /var/tmp/x',
+  'test "$(id -u)" = 0 && echo it is root',
+  'grep -E "^(CapEff|CapBnd|CapPrm):.*[1-9a-f]" /proc/self/status',
+  'grep "^NoNewPrivs:.0" /proc/self/status',
+  'ls /sys/class/net | grep -v "^lo$"',
+  'unshare --net true && echo a namespace of its own',
+  'ls /proc | grep "^1$"',
+];
+
+const LOOK = `#!/bin/bash
+set -u
+${CANNOT.map((it) => `if out=$({ ${it}; } 2>/dev/null) && [ -n "$out" ]; then echo "CAN: $out"; exit 9; fi`).join('\n')}
+[ "$HOLDFAST_MACHINE $HOLDFAST_POINT $HOLDFAST_PORTS" = 'web1 web1-1 80' ] || exit 8
+exec 3<>/dev/tcp/$HOLDFAST_ADDRESS/$HOLDFAST_PORT_80 || exit 7
+printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3
+grep 'it works' <&3
+echo on both >&2
+`;
+
+/** What the installed helper makes of scripts of the administrator's; the socket of the guest is a fake's. */
+export function scriptSandbox(
+  test: typeof tapTest,
+  { skip, host }: { readonly skip: string | boolean; readonly host: DebianHost | undefined },
+): void {
+  const proof = '0123456789abcdef';
+
+  async function end(script: string, text: string, seconds = 20, mode = 0o755): Promise<string> {
+    const { path, run } = host!;
+    mkdirSync(path('/etc/holdfast/verify.d'), { recursive: true, mode: 0o755 });
+    writeFileSync(path(`/etc/holdfast/verify.d/${script}`), text, { mode });
+    const about = { set: 'nightly', machine: 'web1', point: 'web1-1' };
+    const request = JSON.stringify({ script, proof, seconds, ...about });
+    return await run(
+      ...(['/usr/lib/holdfast/bin/node', '--input-type=module', '-e', ASK, request] as const),
+    );
+  }
+
+  test('a script reaches the ports of its guest and nothing else of this host, and its words are kept', {
+    skip,
+  }, async () => {
+    const { run, tryRun } = host!;
+    const parent = `/run/holdfast-nbd/verify-${proof}.ports`;
+    await run('install', '-d', '-m', '700', parent);
+    await run(
+      ...(['systemd-run', '--quiet', '--unit=guest', '/usr/lib/holdfast/bin/node'] as const),
+      ...['--input-type=module', '-e', GUEST, `${parent}/guest`],
+    );
+    const socket = `${parent}/guest/80`;
+    await until('the guest answers', async () => (await tryRun('test', '-S', socket)).code === 0);
+    match(await end('look', LOOK), /"isPassed":true,"detail":"exit code 0: it works \/ on both"/);
+    match(await end('fails', '#!/bin/sh\necho no table; exit 3\n'), /false.*exit code 3: no table/);
+  });
+
+  test('a script that does not end is ended with all that it has started', { skip }, async () => {
+    const { run, tryRun } = host!;
+    const text = '#!/bin/sh\nsetsid sleep 4711 &\ntrap "" TERM\nwhile :; do sleep 1; done\n';
+    match(await end('hangs', text, 1), /false.*it did not end within 1 s/);
+    equal((await tryRun('pgrep', '-f', 'sleep 4711')).stdout, '');
+    equal(await run('systemctl', 'list-units', '--plain', '--no-legend', 'holdfast-script-*'), '');
+    await run('systemctl', 'stop', 'guest.service');
+  });
+
+  test('a script to which others than root may write is refused', { skip }, async () => {
+    match(await end('open', '#!/bin/sh\n', 5), /isPassed":true/);
+    await host!.run('chmod', '757', '/etc/holdfast/verify.d/open');
+    const refused = await end('open', '#!/bin/sh\n', 5);
+    match(refused, /users other than root may write/);
+  });
+}
+
+/** Asks the helper as root; prints what it answers. */
+const ASK = `
+import { request } from 'node:http';
+const to = request({
+  socketPath: '/run/holdfast-host/hostd.sock', path: '/v1/verify/script', method: 'POST',
+  headers: { 'content-type': 'application/json' },
+}, (answer) => answer.pipe(process.stdout));
+to.end(process.argv[1]);
+`;
