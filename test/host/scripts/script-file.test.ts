@@ -16,14 +16,14 @@ function made(name: string, mode: number): string {
   return path;
 }
 
-test('a script that only root can have written is taken', { skip }, () => {
+test('a script that only root can have written is taken', { skip }, async () => {
   const path = made('db', 0o755);
   equal(checkScript('db', directory), path);
 });
 
 test('a script that is missing, of another user, a link, or not to be run by all is refused', {
   skip,
-}, () => {
+}, async () => {
   const path = made('other', 0o755);
   throws(() => checkScript('none', directory), { code: 'NOT_FOUND' });
   symlinkSync(path, join(directory, 'link'));
@@ -36,7 +36,7 @@ test('a script that is missing, of another user, a link, or not to be run by all
   throws(() => checkScript('other', directory), { code: 'REFUSED', message: /user 1234/ });
 });
 
-test('no script is taken from a directory to which others write', { skip }, () => {
+test('no script is taken from a directory to which others write', { skip }, async () => {
   made('fine', 0o755);
   chmodSync(directory, 0o777);
   throws(() => checkScript('fine', directory), { code: 'REFUSED', message: /verify\.d: users/ });
