@@ -74,8 +74,16 @@ export function scriptSandbox(
     const { run, tryRun } = host!;
     const text = '#!/bin/sh\nsetsid sleep 4711 &\ntrap "" TERM\nwhile :; do sleep 1; done\n';
     match(await end('hangs', text, 1), /false.*it did not end within 1 s/);
-    equal((await tryRun('pgrep', '-f', 'sleep 4711')).stdout, '');
-    equal(await run('systemctl', 'list-units', '--plain', '--no-legend', 'holdfast-script-*'), '');
+    const words = [
+      'systemctl',
+      'list-units',
+      '--plain',
+      '--no-legend',
+      'holdfast-script-*',
+    ] as const;
+    await until('its unit is gone', async () => (await run(...words)) === '');
+    const left = await tryRun('sh', '-c', 'grep -la "471[1]" /proc/[0-9]*/cmdline');
+    equal(left.stdout, '');
     await run('systemctl', 'stop', 'guest.service');
   });
 
