@@ -6,7 +6,7 @@ import type { AttemptOptions, JobQueue } from '../../jobs/queue.ts';
 import { jobRequest } from '../../operations/nouns/background.ts';
 import type { Report } from '../../operations/events.ts';
 import type { MadePoint } from '../../operations/nouns/backup.ts';
-import type { RequestOf } from '../../operations/operations.ts';
+import type { RequestOf, ResultOf, WorkerOperationName } from '../../operations/operations.ts';
 import { againAfter } from '../base/again.ts';
 import { firstFailure, kindOfFailure } from '../base/failures.ts';
 import type { Engine, SecretSource } from '../base/engine.ts';
@@ -15,7 +15,6 @@ import type { ProofRuns } from '../verify/proof-runs.ts';
 import { checkRetention, retain } from '../points/retention.ts';
 import { asSeenHere } from '../base/service-view.ts';
 import type { CallOptions, Handlers } from '../base/call.ts';
-import type { WorkerOperationName } from '../../operations/operations.ts';
 
 /** The most problems that are kept with a job. */
 const PROBLEMS_MAX = 1000;
@@ -103,42 +102,35 @@ interface Attempt extends CallOptions {
 type Asked = RequestOf<'job/create'>;
 type Request<K extends Asked['kind']> = Extract<Asked, { kind: K }>['request'];
 
+const done = (result: object): Outcome => ({ kind: 'done', result: { ...result } });
+
 async function attempt(job: JobRecord, options: Attempt): Promise<Outcome> {
+  const { inWorker } = options;
   const asked = parse(jobRequest, { kind: job.kind, request: job.request });
   switch (asked.kind) {
     case 'backup':
-      return { kind: 'done', result: await backUp(asked.request, options) };
+      return done(await backUp(asked.request, options));
     case 'backup-machine':
       return backUpMachines(job, asked.request, options);
-    case 'check': {
-      const { request } = asked;
-      const result = await options.inWorker['store/check'](request, options);
-      const { problems } = result;
-      const told = { ...result, problems: problems.slice(0, PROBLEMS_MAX) };
-      if (problems.length === 0) return { kind: 'done', result: told };
-      const count = problems.length;
-      const reason = count === 1 ? '1 problem was found' : `${count} problems were found`;
-      return { kind: 'bad', result: told, reason };
+    case 'check':
+      return checked(await inWorker['store/check'](asked.request, options));
+    case 'keep': {
+      const { session } = asked.request;
+      const keep = () => inWorker['session/keep'](asked.request, options);
+      return done(await endedOnce(job, keep, { session, point: null }));
     }
-    case 'keep':
-      return { kind: 'done', result: await keepOnce(job, asked.request, options) };
-    case 'finalize':
-      return { kind: 'done', result: await finalizeOnce(job, asked.request, options) };
-    case 'restore-images': {
+    case 'finalize': {
+      const { session } = asked.request;
+      const finalize = () => inWorker['session/finalize'](asked.request, options);
+      return done(await endedOnce(job, finalize, { session, disks: null }));
+    }
+    case 'restore-images':
       // It can be repeated: what an earlier attempt has written is left as it is.
-      const restored = await options.inWorker['restore/images'](asked.request, options);
-      return { kind: 'done', result: { ...restored } };
-    }
+      return done(await inWorker['restore/images'](asked.request, options));
     case 'restore-machine':
-      return {
-        kind: 'done',
-        result: { ...(await options.inWorker['restore/machine'](asked.request, options)) },
-      };
+      return done(await inWorker['restore/machine'](asked.request, options));
     case 'restore-machine-disk':
-      return {
-        kind: 'done',
-        result: { ...(await options.inWorker['restore/machine-disk'](asked.request, options)) },
-      };
+      return done(await inWorker['restore/machine-disk'](asked.request, options));
     case 'restore':
       return restoreOnce(job, asked.request, options);
     case 'verify':
@@ -146,6 +138,14 @@ async function attempt(job: JobRecord, options: Attempt): Promise<Outcome> {
     default:
       return asked satisfies never;
   }
+}
+
+function checked({ problems, ...rest }: ResultOf<'store/check'>): Outcome {
+  const result = { ...rest, problems: problems.slice(0, PROBLEMS_MAX) };
+  if (problems.length === 0) return done(result);
+  const count = problems.length;
+  const reason = count === 1 ? '1 problem was found' : `${count} problems were found`;
+  return { kind: 'bad', result, reason };
 }
 
 async function backUp(request: Request<'backup'>, options: Attempt) {
@@ -176,7 +176,7 @@ async function backUpMachines(
   for (const point of shortened(points)) kept.push(await retained(point, retention, options));
   const result = { ...made, points: kept };
   const { failed } = made;
-  if (failed.length === 0) return { kind: 'done', result };
+  if (failed.length === 0) return done(result);
   const count = failed.length === 1 ? '1 machine was' : `${failed.length} machines were`;
   const [first] = failed;
   const reason = `${count} not backed up: ${first!.machine}: ${first!.reason}`;
@@ -200,7 +200,7 @@ async function verified(request: Request<'verify'>, options: Attempt): Promise<O
   const result = await verifyLatest(engine, request, { ...options, runs, boot });
   const failed = result.points.filter(({ verdict }) => verdict === 'failed');
   const [first] = [...failed, ...result.notTried];
-  if (!first) return { kind: 'done', result };
+  if (!first) return done(result);
   const counts = `${failed.length} of ${result.points.length} recovery points do not work`;
   const not = result.notTried.length > 0 ? `, ${result.notTried.length} were not tried` : '';
   return { kind: 'bad', result, reason: `${counts}${not}: ${first.machine}: ${first.reason}` };
@@ -244,30 +244,16 @@ async function restoreOnce(
   { failures, deaths }: JobRecord,
   restore: Request<'restore'>,
   options: Attempt,
-) {
+): Promise<Outcome> {
   const { to, overwrite } = restore;
   const isFirst = failures + deaths === 0;
   if (!isFirst && !overwrite && (await options.engine.store.files.stat(to))?.kind === 'file') {
     const reason =
       `${to} exists. If an earlier attempt of this job created it, it is complete: restored files appear ` +
       'under their names only then. Otherwise restore to another name';
-    return { kind: 'failed', reason, again: 'never' } as const;
+    return { kind: 'failed', reason, again: 'never' };
   }
-  return {
-    kind: 'done',
-    result: { ...(await options.inWorker['restore/disk'](restore, options)) },
-  } as const;
-}
-
-async function keepOnce(job: JobRecord, request: Request<'keep'>, options: Attempt) {
-  const keep = () => options.inWorker['session/keep'](request, options);
-  return endedOnce(job, keep, { session: request.session, point: null });
-}
-
-async function finalizeOnce(job: JobRecord, request: Request<'finalize'>, options: Attempt) {
-  const { session } = request;
-  const finalize = () => options.inWorker['session/finalize'](request, options);
-  return endedOnce(job, finalize, { session, disks: null });
+  return done(await options.inWorker['restore/disk'](restore, options));
 }
 
 /** If the session is gone, an earlier attempt ended it and died before reporting it, in whichever of our processes. */
@@ -275,12 +261,12 @@ async function endedOnce(
   { failures, deaths }: JobRecord,
   end: () => Promise<object>,
   before: object,
-): Promise<Readonly<Record<string, unknown>>> {
+): Promise<object> {
   try {
-    return { ...(await end()) };
+    return await end();
   } catch (error) {
     const isFirst = failures + deaths === 0;
     if (kindOfFailure(firstFailure(error)) !== 'not-found' || isFirst) throw error;
-    return { ...before };
+    return before;
   }
 }
