@@ -1,3 +1,4 @@
+import { jsonText } from '../../lib/json-text.ts';
 import { printable, printableLines } from '../../lib/printable.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { Change, Notice, Progress, Report, SessionStep } from '../../operations/events.ts';
@@ -59,12 +60,12 @@ export function openOutput(clock: Clock, json: boolean): Output {
     });
   }
   function line(object: object): void {
-    print(JSON.stringify(object, plain));
+    print(jsonText(object));
   }
   function progress(event: Progress): void {
     const now = clock.monotonicMs();
     if (phase?.name !== event.phase) {
-      if (isLineOpen) endProgress();
+      endProgress();
       phase = { name: event.phase, since: now };
     }
     if (now - last < every && event.position < event.total) return;
@@ -89,16 +90,11 @@ export function openOutput(clock: Clock, json: boolean): Output {
         : cause;
     }
   }
-  function step(event: SessionStep): void {
+  function news(event: SessionStep | Change): void {
     endProgress();
+    const text = newsText(event);
     if (json) line(event);
-    else print(printable(stepText(event)));
-  }
-  function change(event: Change): void {
-    endProgress();
-    if (json) line(event);
-    // What operations changed is for programs: people see it in lists.
-    else if (event.event !== 'changed') print(printable(changeText(event)));
+    else if (text !== undefined) print(printable(text));
   }
   return {
     json,
@@ -106,8 +102,7 @@ export function openOutput(clock: Clock, json: boolean): Output {
     report(event) {
       if (event.event === 'progress') progress(event);
       else if (event.event === 'notice') notice(event);
-      else if (event.event === 'step') step(event);
-      else change(event);
+      else news(event);
     },
     result(value, text) {
       endProgress();
@@ -116,7 +111,7 @@ export function openOutput(clock: Clock, json: boolean): Output {
     },
     async part(value, text) {
       endProgress();
-      await written(`${json ? JSON.stringify(value, plain) : text()}\n`);
+      await written(`${json ? jsonText(value) : text()}\n`);
     },
     verbatim: (text) => written(process.stdout.isTTY ? printableLines(text) : text),
     bytes: written,
@@ -132,18 +127,16 @@ export function openOutput(clock: Clock, json: boolean): Output {
   };
 }
 
-/** Bytes as hexadecimal; everything else as it is. */
-function plain(_key: string, value: unknown): unknown {
-  return value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value;
-}
-
 function stepText({ time, state, power, waits, message }: SessionStep): string {
   if (message !== null) return `${time}  ${message}`;
   const machine = power === null ? '' : `, its machine is ${power}`;
   return `${time}  ${state}${machine}${waits === null ? '' : `; waits: ${waits}`}`;
 }
 
-function changeText(change: Exclude<Change, { event: 'changed' }>): string {
+/** Undefined: what operations changed is for programs; people see it in lists. */
+function newsText(change: SessionStep | Change): string | undefined {
+  if (change.event === 'changed') return undefined;
+  if (change.event === 'step') return stepText(change);
   if (change.event === 'alarm') return `alarm ${change.alarm}: ${change.what}: ${change.message}`;
   const [name, what, why] =
     change.event === 'job'

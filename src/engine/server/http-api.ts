@@ -1,3 +1,4 @@
+import { jsonText } from '../../lib/json-text.ts';
 import { asError } from '../../lib/as-error.ts';
 import { type JsonObject, type Of, parse, SchemaError } from '../../lib/schema.ts';
 import type { FailureKind } from '../../operations/base/failure.ts';
@@ -150,7 +151,7 @@ export function refuse(http: HttpRequest, status: number, message: string): void
 }
 
 function answer(http: HttpRequest, status: number, value: object, close = false): void {
-  const line = `${JSON.stringify(value, plain)}\n`;
+  const line = `${jsonText(value)}\n`;
   http.begin(status, JSON_TYPE, close);
   http.send(line);
   http.end();
@@ -195,7 +196,7 @@ async function answerCall(
 ): Promise<void> {
   const { handlers, clock, audited, checkAllowed, onFault, who, mayNameFiles } = options;
   const isStream = http.accept.includes(EVENTS_TYPE);
-  const line = (value: object): void => http.send(`${JSON.stringify(value, plain)}\n`);
+  const line = (value: object): void => http.send(`${jsonText(value)}\n`);
   const needs: Needs = {};
   let ended: AuditEnd = async () => {};
   let asked: object | undefined;
@@ -364,11 +365,6 @@ function paced(clock: Clock, line: (event: object) => void): Report {
     }
     line(event);
   };
-}
-
-/** Writes bytes as hexadecimal, and everything else unchanged. */
-function plain(_key: string, value: unknown): unknown {
-  return value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value;
 }
 
 function withoutHidden(name: OperationName, request: object): JsonObject {

@@ -1,3 +1,4 @@
+import { jsonText } from '../../../lib/json-text.ts';
 import { argument } from '../../base/rows.ts';
 import type { Engine, SecretSource } from '../../../engine/base/engine.ts';
 import type { Command } from '../../base/command.ts';
@@ -28,7 +29,7 @@ export const command: Command = {
   examples: ['store cat point web1@latest', 'store cat pack 17'],
   async run({ args }, { engine, secrets, output }) {
     for await (const object of show(await engine(), args, secrets)) {
-      await output.part(object, () => JSON.stringify(object, hexadecimal));
+      await output.part(object, () => jsonText(object));
     }
   },
 };
@@ -73,8 +74,4 @@ async function* show(
 function needed(value: string | undefined, what: string): string {
   if (value !== undefined) return value;
   throw new UsageError(`${what} is missing: see "holdfast store cat --help"`);
-}
-
-function hexadecimal(_key: string, value: unknown): unknown {
-  return value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value;
 }
