@@ -241,25 +241,20 @@ async function withSteps(
   record: HypervisorRecord,
   signal: AbortSignal,
 ): Promise<ResultOf<'hypervisor/show'>> {
+  const plain = { ...shown(record), authorizedKey: null, steps: [] };
   const address = knownAddress(hypervisors, record.uri);
-  if (!address) return { ...shown(record), authorizedKey: null, steps: [] };
+  if (!address) return plain;
   const { uri, driver } = address;
-  if (isThroughTls(uri)) {
-    return { ...shown(record), authorizedKey: null, steps: driver.prepareTls ?? [] };
-  }
+  if (isThroughTls(uri)) return { ...plain, steps: driver.prepareTls ?? [] };
   if (!isThroughSsh(uri)) {
-    const steps = driver.prepareHere?.(ownAccount(), uri, record.sockets) ?? [];
-    return { ...shown(record), authorizedKey: null, steps };
+    return { ...plain, steps: driver.prepareHere?.(ownAccount(), uri, record.sockets) ?? [] };
   }
   const { key } = await hypervisors.files.sshFiles(record);
   const ours = await publicKey(hypervisors.run, key, signal);
   const authorizedKey = `${restrictions(driver.remoteCommand(uri))} ${ours}`;
   const { account = '' } = uri;
-  return {
-    ...shown(record),
-    authorizedKey,
-    steps: [...driver.prepare(account, record.sockets), ...authorize(account, authorizedKey)],
-  };
+  const steps = [...driver.prepare(account, record.sockets), ...authorize(account, authorizedKey)];
+  return { ...plain, authorizedKey, steps };
 }
 
 /**
