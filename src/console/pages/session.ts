@@ -46,7 +46,11 @@ export const sessionKind: DialogKind<SessionDialog> = {
     const placed = shown?.placed ?? undefined;
     const onPlaced = keysFor(() => (placed ? { session: it.id, placed } : undefined));
     const own = placed
-      ? [onPlaced('m', 'migrate', migrate), onPlaced('p', 'power', power)]
+      ? [
+          onPlaced('m', 'migrate', migrate),
+          onPlaced('p', 'power', power),
+          ...(placed.waits ? [onPlaced('t', 'try again', retry)] : []),
+        ]
       : [onShown('F', 'finalize', finalizeForm)];
     return logKeys(it, ...(shown ? own : []));
   },
@@ -89,6 +93,11 @@ function migrate({ session, placed: { goal, hypervisor, pool } }: Placed): Outco
     word: 'migrate',
     call,
   });
+}
+
+/** Once the cause of its wait is gone. */
+function retry({ session }: Placed): Outcome {
+  return { title: `try ${session} again`, call: { name: 'session/retry', request: { session } } };
 }
 
 function power({ session, placed }: Placed): Outcome {

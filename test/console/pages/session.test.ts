@@ -1,7 +1,7 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
 import type { PlacedMachine } from '../../../src/operations/nouns/placed.ts';
-import { type Driven, onSessions, session } from '../../support/console.ts';
+import { type Driven, onSessions, session, TIME } from '../../support/console.ts';
 
 const MACHINE: PlacedMachine = {
   ...{ hypervisor: 'kvm1', machine: 'web-recovered', id: 'u-1', goal: 'move', power: 'on' },
@@ -48,6 +48,17 @@ test('what a session waits for is read as a whole, with what to do', async () =>
     onSession(MACHINE, waits).text().replaceAll(/\s+/g, ' '),
     /the pool is full: .*then resume/,
   );
+});
+
+test('a session that waits tries again by a key, and another one does not', async () => {
+  const waits = { reason: 'person', since: TIME, message: 'the pool is full' } as const;
+  const waiting = onSession({ ...MACHINE, waits }, 'the pool is full');
+  match(waiting.text(), /p power {2}t try again/);
+  waiting.type('t');
+  deepEqual(requestOf(waiting, 'session/retry'), { session: 'web-1a2b3c' });
+  const runs = onSession(MACHINE);
+  runs.type('t');
+  equal(requestOf(runs, 'session/retry'), undefined);
 });
 
 test('a migration is begun by a word, and ended by a key', async () => {
