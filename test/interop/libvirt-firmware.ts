@@ -40,7 +40,11 @@ export async function firmwareRecovers(t: Test, isUefi: true | 'secure'): Promis
   await remember(secret1, 'holdfast');
   const uuid = (await host.virsh('domuuid', 'secret1')).trim();
   const kept = async (): Promise<readonly Buffer[]> => [
-    readFileSync(join(host.directory, 'secret1.nvram')),
+    readFileSync(
+      isUefi === 'secure'
+        ? join(host.directory, 'secret1.nvram')
+        : host.path('/var/lib/libvirt/qemu/nvram/secret1_VARS.fd'),
+    ),
     readFileSync(host.path(`/var/lib/libvirt/swtpm/${uuid}/tpm2/tpm2-00.permall`)),
   ];
   const durable = await secret1.durable(2);

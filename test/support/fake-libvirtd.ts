@@ -260,7 +260,7 @@ function usualAnswers(
 function domainXml({ domain, agent, diskType }: FakeMachine, disks: readonly string[]): string {
   const source = (target: string): string =>
     diskType === 'file'
-      ? `<source file="/images/${target}.qcow2"/>`
+      ? `<source file="/images/${target}.qcow2" index="${disks.indexOf(target) + 1}"/>`
       : `<source protocol="rbd" name="pool/${target}"/>`;
   const disk = (target: string): string =>
     `<disk type="${diskType}" device="disk"><driver name="qemu" type="qcow2"/>${source(target)}` +

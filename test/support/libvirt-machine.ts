@@ -48,7 +48,8 @@ export interface MachinePlan {
   readonly disks: readonly MachineDisk[];
   /** `silent`: it has a channel for its agent, and no agent answers. */
   readonly agent?: 'on' | 'silent' | 'none';
-  /** UEFI with an NVRAM of its own, on q35; `secure`: that can check signatures, and has no keys yet. */
+  /** UEFI on q35, its variables where libvirt puts them; `secure`: that can check signatures, has no keys yet, and
+   * variables beside the images. */
   readonly isUefi?: boolean | 'secure';
   readonly hasTpm?: boolean;
   readonly uuid?: string;
@@ -193,7 +194,7 @@ export function definitionOf(directory: string, plan: MachinePlan): string {
   <os${plan.isUefi ? " firmware='efi'" : ''}>
     <type arch='x86_64' machine='${plan.isUefi ? 'q35' : 'pc'}'>hvm</type>
     ${plan.isUefi ? FIRMWARE[plan.isUefi === 'secure' ? 'secure' : 'plain'] : ''}
-    ${plan.isUefi ? `<nvram>${directory}/${name}.nvram</nvram>` : ''}
+    ${plan.isUefi === 'secure' ? `<nvram>${directory}/${name}.nvram</nvram>` : ''}
     ${guestSystem(directory, plan)}
   </os>
   <features><acpi/><apic/>${plan.isUefi === 'secure' ? "<smm state='on'/>" : ''}</features>

@@ -136,6 +136,7 @@ function machineLines({ description, unreadable }: ShownPoint): string[] {
 type Nic = NonNullable<ShownPoint['description']>['nics'][number];
 
 function nicText({ mac, model, network, vlan, connected }: Nic): string {
-  const of = vlan === undefined ? network : `${network}, VLAN ${vlan}`;
+  const name = network || 'a network without a name';
+  const of = vlan === undefined ? name : `${name}, VLAN ${vlan}`;
   return `${mac} ${model}, ${connected ? 'connected to' : 'not connected; was for'} ${of}`;
 }

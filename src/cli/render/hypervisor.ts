@@ -1,8 +1,10 @@
+import { printable } from '../../lib/printable.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import { unmetConditions } from '../../lib/unmet-conditions.ts';
 import type { ShownFinding, ShownMachine } from '../../operations/nouns/hypervisor.ts';
 import type { ResultOf } from '../../operations/operations.ts';
 import { proofText } from '../../client/proof-text.ts';
+import { stepsTitle } from '../../client/steps-title.ts';
 import { CheckFailed } from '../base/command-errors.ts';
 import { duration, table } from '../base/output.ts';
 import type { Renders } from './render.ts';
@@ -78,21 +80,25 @@ function facts(shown: ResultOf<'hypervisor/show'>): readonly string[] {
 }
 
 /** What is left to do there. */
-export function stepsText({ steps }: ResultOf<'hypervisor/show'>): readonly string[] {
+export function stepsText({ uri, steps }: ResultOf<'hypervisor/show'>): readonly string[] {
   if (steps.length === 0) return [];
-  return ['', 'On the hypervisor, as root, once:', '', ...steps.map((step) => `  ${step}`)];
+  return ['', stepsTitle(uri), '', ...steps.map((step) => `  ${step}`)];
 }
 
+/** Each condition in a line, and below it what to do: sentences, which in columns would be wider than any screen. */
 export function findingsTable(findings: readonly ShownFinding[]): string {
-  return table(
-    ['', 'CONDITION', 'FOUND', 'WHAT TO DO'],
-    findings.map(({ level, code, disk, message, remedy }) => [
-      level === 'blocker' ? 'BLOCKER' : level,
-      disk === null ? code : `${code} (${disk})`,
-      message,
-      remedy ?? '',
-    ]),
-  );
+  const rows = findings.map(({ level, code, disk }) => [
+    level === 'blocker' ? 'BLOCKER' : level,
+    disk === null ? code : `${code} (${disk})`,
+  ]);
+  const [first, second] = [0, 1].map((n) => Math.max(...rows.map((row) => row[n]!.length)));
+  return findings
+    .flatMap(({ message, remedy }, n) => {
+      const head = `${rows[n]![0]!.padEnd(first!)}  ${rows[n]![1]!.padEnd(second!)}`;
+      const todo = remedy === null ? [] : [`${' '.repeat(first!)}  what to do: ${remedy}`];
+      return [`${head}  ${message}`, ...todo].map(printable);
+    })
+    .join('\n');
 }
 
 /** Undefined: nothing stands in the way. */

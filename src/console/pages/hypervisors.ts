@@ -1,5 +1,6 @@
 import type { ShownHypervisor } from '../../operations/nouns/hypervisor.ts';
 import type { ResultOf } from '../../operations/operations.ts';
+import { stepsTitle } from '../../client/steps-title.ts';
 import type { Dialog, FormDialog, FormValues, TextDialog } from '../state/dialog.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
 import type { HostedMachines, Model, Query } from '../state/model.ts';
@@ -229,11 +230,11 @@ export function identifiedDialog(
 }
 
 /** What is left to do there. */
-export function addedDialog({ hypervisor, steps }: ResultOf<'hypervisor/add'>): TextDialog {
+export function addedDialog({ hypervisor, uri, steps }: ResultOf<'hypervisor/add'>): TextDialog {
   const todo =
     steps.length === 0
       ? ['Press t to see whether backups can begin.']
-      : ['On the hypervisor, as root, once:', '', ...steps, '', 'Then press t here.'];
+      : [stepsTitle(uri), '', ...steps, '', 'Then press t here.'];
   return textDialog(`Hypervisor ${hypervisor} is added`, todo.join('\n'));
 }
 

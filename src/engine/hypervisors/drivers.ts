@@ -26,7 +26,13 @@ const libvirt: HypervisorDriver = {
     // Root may do all of it, and a user all with machines of their own.
     if (account === 'root' || path !== '/system') return [];
     const restart = account === SERVICE ? ['systemctl restart holdfastd'] : [];
-    return [`usermod -aG libvirt ${account}`, ...directoryFor(account, sockets), ...restart];
+    return [
+      `usermod -aG libvirt ${account}`,
+      ...directoryFor(account, sockets),
+      // Machines that are run from a backup; Linux before 6.17 does not ask AppArmor for that.
+      `echo '/run/holdfast-nbd/* rw,' >> /etc/apparmor.d/local/abstractions/libvirt-qemu`,
+      ...restart,
+    ];
   },
   prepareTls: [
     'systemctl enable --now libvirtd-tls.socket',
@@ -51,7 +57,9 @@ function directoryFor(account: string, sockets: string): readonly string[] {
 /** sshd makes sockets there through which QEMU reaches disks of sessions: in that directory, and open to it. */
 function forwardsOf(account: string): readonly string[] {
   const settings = `Match User ${account}\\n  StreamLocalBindMask 0111\\n  StreamLocalBindUnlink yes\\n`;
-  return [`printf '${settings}' >/etc/ssh/sshd_config.d/holdfast.conf`, 'systemctl reload ssh'];
+  // Not holdfast.conf: that is of a Holdfast on that host (appliance/ssh/install).
+  const file = `/etc/ssh/sshd_config.d/holdfast-for-${account}.conf`;
+  return [`printf '${settings}' >${file}`, 'systemctl reload ssh'];
 }
 
 /** Only machines of this host: there is nothing to prepare for an account. */

@@ -147,26 +147,54 @@ async function requireIdle(
 
 /** Begins the job and its checkpoint; resolves with what is really counted. */
 async function start(host: LibvirtHost, job: Job, plan: Plan, signal: AbortSignal): Promise<Plan> {
-  try {
-    await call(host, job, plan, signal);
-    return plan;
-  } catch (cause) {
-    signal.throwIfAborted();
-    // A bitmap is missing, or was in use when QEMU was killed. Which one it is, only a text says.
-    const isLost =
-      isNumber(cause, LIBVIRT_ERRORS.checkpointInconsistent) ||
-      isNumber(cause, LIBVIRT_ERRORS.invalidCheckpoint);
-    if (!isLost) throw cause;
-    const why = `the hypervisor has lost what it counted: ${asError(cause).message}`;
-    const whole = new Map(
-      [...plan].map(([disk, { isTracked, ...it }]) => [
-        disk,
-        { since: undefined, isTracked, why: it.since === undefined ? it.why : why },
-      ]),
-    );
-    await call(host, job, whole, signal);
-    return whole;
+  for (let trying = plan; ; ) {
+    try {
+      await call(host, job, trying, signal);
+      return trying;
+    } catch (cause) {
+      signal.throwIfAborted();
+      const next = withoutLost(trying, cause) ?? withoutOld(trying, job.read, cause);
+      if (!next) throw cause;
+      trying = next;
+    }
   }
+}
+
+/** A bitmap is missing, or was in use when QEMU was killed. Which one it is, only a text says. */
+function withoutLost(plan: Plan, cause: unknown): Plan | undefined {
+  const isLost =
+    isNumber(cause, LIBVIRT_ERRORS.checkpointInconsistent) ||
+    isNumber(cause, LIBVIRT_ERRORS.invalidCheckpoint);
+  if (!isLost || [...plan.values()].every(({ since }) => since === undefined)) return undefined;
+  const why = `the hypervisor has lost what it counted: ${asError(cause).message}`;
+  return new Map(
+    [...plan].map(([disk, { isTracked, ...it }]) => [
+      disk,
+      { since: undefined, isTracked, why: it.since === undefined ? it.why : why },
+    ]),
+  );
+}
+
+/**
+ * Images of version 2, as libvirt makes volumes unless it is asked for another one, hold no bitmaps. Only a text says
+ * that, with the name of QEMU's node: libvirt calls it after the index of the disk's source.
+ */
+function withoutOld(plan: Plan, read: readonly DomainDisk[], cause: unknown): Plan | undefined {
+  if (!(cause instanceof LibvirtError) || !cause.message.includes('qcow2 v2')) return undefined;
+  const [, index] = /'libvirt-(\d+)-format'/.exec(cause.message) ?? [];
+  const named = read.filter((it) => index !== undefined && it.index === index);
+  const old = (named.length > 0 ? named : read).filter(({ name }) => plan.get(name)!.isTracked);
+  if (old.length === 0) return undefined;
+  return new Map([
+    ...plan,
+    ...old.map(({ name, path }): [string, DiskTracking] => [name, untracked(path)]),
+  ]);
+}
+
+function untracked(path: string | undefined): DiskTracking {
+  const amend = `qemu-img amend -f qcow2 -o compat=1.1 ${path ?? 'IMAGE'}`;
+  const why = `its image is qcow2 of version 2, which cannot count changes (with the machine off: ${amend})`;
+  return { since: undefined, isTracked: false, why };
 }
 
 async function call(

@@ -20,6 +20,8 @@ export interface Domain {
   readonly disks: readonly DomainDisk[];
   /** Files on the host. */
   readonly nvram: string | undefined;
+  /** It is to have UEFI, and variables of its own, and libvirt chooses the files when it starts. */
+  readonly hasFirmwareLater: boolean;
   readonly tpm: { readonly version: '1.2' | '2.0' } | undefined;
   /** Whether a guest agent is connected: only a running domain says so. */
   readonly agent: 'connected' | 'disconnected' | 'none';
@@ -33,6 +35,8 @@ export interface DomainDisk {
   readonly type: string;
   /** The file or the device; undefined: it has none of its own. */
   readonly path: string | undefined;
+  /** Of its source, in the name of QEMU's node; undefined: the machine is off. */
+  readonly index: string | undefined;
   readonly format: string;
   /** To the guest. */
   readonly isReadOnly: boolean;
@@ -55,6 +59,10 @@ export function readDomain(xml: string): Domain {
     name: required(domain, 'name'),
     disks,
     ...{ nvram, tpm },
+    hasFirmwareLater:
+      attribute(os, 'firmware') === 'efi' &&
+      nvram === undefined &&
+      attribute(first(os, 'loader'), 'stateless') !== 'yes',
     agent: agentOf(devices),
     description: {
       arch: attribute(first(os, 'type'), 'arch') ?? 'x86_64',
@@ -94,6 +102,7 @@ function diskOf(disk: XmlElement): DomainDisk {
   const name = attribute(target, 'dev') ?? 'disk';
   return {
     ...{ name, type, path },
+    index: attribute(source, 'index'),
     format: attribute(first(disk, 'driver'), 'type') ?? 'raw',
     isReadOnly: first(disk, 'readonly') !== undefined,
     isMirrored: first(disk, 'mirror') !== undefined,

@@ -12,8 +12,8 @@ import type {
 } from '../base/machines.ts';
 import { describedDisks } from '../base/chosen-disks.ts';
 import { HypervisorError } from '../base/hypervisor-error.ts';
-import { readDomain } from './domain.ts';
 import { tpmStatePath } from '../base/swtpm.ts';
+import { type Domain, readDomain } from './domain.ts';
 import { steadyBytes } from './host-files.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
 
@@ -102,10 +102,11 @@ export async function describedBy(
   );
   const isAutostart = (await link.call(LIBVIRT_CALLS.autostart, { domain }, signal)) !== 0;
   const described = readDomain(xml);
-  const { description, nvram, tpm, uuid } = described;
+  const { description, tpm, uuid } = described;
   // As it runs: disks may have been attached and detached that this definition knows nothing of.
-  const now = await link.call(LIBVIRT_CALLS.domainXml, { domain, flags: 0 }, signal);
-  const present = { ...described, disks: readDomain(now).disks };
+  const now = readDomain(await link.call(LIBVIRT_CALLS.domainXml, { domain, flags: 0 }, signal));
+  const present = { ...described, disks: now.disks };
+  const { firmware, nvram } = firmwareOf(domain, described, now);
   const fetch = async (name: string, kind: PointFileKind, path: string | undefined) => {
     if (path === undefined) return undefined;
     const read = (until: AbortSignal) => host.files.read(path, { machine: uuid, signal: until });
@@ -130,9 +131,7 @@ export async function describedBy(
     }),
     from: { kind: 'libvirt', hypervisor, product, id: uuid, name: described.name },
     firmware:
-      description.firmware.kind === 'uefi' && variables
-        ? { ...description.firmware, varsFile: VARIABLES }
-        : description.firmware,
+      firmware.kind === 'uefi' && variables ? { ...firmware, varsFile: VARIABLES } : firmware,
     ...(tpm && { tpm: { version: tpm.version, ...(tpmState && { stateFile: TPM }) } }),
     autostart: isAutostart,
     native: { format: 'libvirt-xml', file: DEFINITION },
@@ -144,6 +143,28 @@ export async function describedBy(
   };
   return { machine, files: [definition, variables, tpmState].filter((it) => it !== undefined) };
 }
+
+/** Where libvirt puts the variables of a machine's firmware if nothing else is said (virQEMUDriverConfig, nvramDir). */
+const VARIABLES_OF = '/var/lib/libvirt/qemu/nvram';
+
+/**
+ * A definition may only say that there is UEFI, as virt-install writes it. libvirt then chooses the files at each start,
+ * and puts them into what it says of the machine while it runs, not into its definition (9.0).
+ */
+function firmwareOf(
+  { id }: LibvirtDomain,
+  defined: Domain,
+  now: Domain,
+): Pick<Domain, 'nvram'> & Pick<MachineDescription, 'firmware'> {
+  const { nvram, name } = defined;
+  const { firmware } = defined.description;
+  if (!defined.hasFirmwareLater) return { nvram, firmware };
+  if (id === OFF) return { nvram: `${VARIABLES_OF}/${name}_VARS.fd`, firmware };
+  return { nvram: now.nvram, firmware: now.description.firmware };
+}
+
+/** The number of a machine that does not run. */
+const OFF = -1;
 
 /** As guests see them. A disk that cannot be backed up may have none, such as an empty drive. */
 function withSizes(

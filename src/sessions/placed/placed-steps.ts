@@ -191,7 +191,8 @@ export async function copy(context: StepContext): Promise<StepResult> {
 
 async function countLost(world: PlacedWorld, failure: string): Promise<StepResult | undefined> {
   const { lostCopies, disks } = placementOf(world.journal.record);
-  const message = `the copy of its disks has failed ${lostCopies + 1} times: ${failure}`;
+  const times = lostCopies === 0 ? '' : `, attempt ${lostCopies + 1}`;
+  const message = `the copy of its disks has failed${times}: ${failure}`;
   world.shown.log(message);
   if (lostCopies < LOST_COPIES_MAX) {
     await changePlacement(world, { lostCopies: lostCopies + 1 });

@@ -19,7 +19,14 @@ test('the service may use libvirt of its own host once the printed steps are don
   );
   // A process gets its groups when it starts.
   equal(others.at(-1), 'systemctl restart holdfastd');
+  match(others.join('\n'), /\/run\/holdfast-nbd\/\* rw,/);
   ok(steps('holdfast', 'qemu:///system', '/srv/sockets').join('\n').includes('/srv/sockets/**'));
+});
+
+test("sshd's settings for an account are no other account's, and not those of a Holdfast there", async () => {
+  const [eva, hf] = ['eva', 'hf'].map((account) => libvirt.prepare(account, undefined).join('\n'));
+  match(eva!, /Match User eva.*>\/etc\/ssh\/sshd_config\.d\/holdfast-for-eva\.conf$/m);
+  match(hf!, /Match User hf.*>\/etc\/ssh\/sshd_config\.d\/holdfast-for-hf\.conf$/m);
 });
 
 test('root needs no steps, nor does a user for machines of their own', async () => {

@@ -177,8 +177,14 @@ async function makeVolume(
       ...(isFile
         ? [
             element('allocation', { unit: 'bytes' }, '0'),
-            // Changes of it can be counted: the next backups are incremental.
-            element('target', {}, element('format', { type: 'qcow2' })),
+            // Changes of it can be counted: the next backups are incremental. Without a version libvirt makes an image of
+            // version 2 (0.10), which holds no bitmaps.
+            element(
+              'target',
+              {},
+              element('format', { type: 'qcow2' }),
+              element('compat', {}, '1.1'),
+            ),
           ]
         : []),
     ),
