@@ -45,7 +45,8 @@ test('install brings the service to READY, and a second time changes nothing', {
 test('its hardening keeps the scores that the units promise', { skip }, async () => {
   const { run } = host!;
   for (const [unit, instance, limit] of [
-    ['holdfastd.service', 'holdfastd.service', '--threshold=20'],
+    // A tenth for capset(2), by which what boots recovery points gives up privileges.
+    ['holdfastd.service', 'holdfastd.service', '--threshold=21'],
     ['holdfast-mount@.service', 'holdfast-mount@srv-points.service', '--threshold=50'],
     ['holdfast-filesd.service', 'holdfast-filesd.service', '--threshold=50'],
   ] as const) {
@@ -95,7 +96,7 @@ die join("", @lines, "$may\\n");
   const file = path('/usr/local/bin/qemu-system-x86_64');
   writeFileSync(file, program, { mode: 0o755 });
   const { stderr } = await tryRun('holdfast', 'verify', 'vm@latest');
-  match(stderr, /CapPrm:\t0+\nCapEff:\t0+\nCapAmb:\t0+\nNoNewPrivs:\t1\nmay filter$/m);
+  match(stderr, /CapPrm:.0+\nCapEff:.0+\nCapAmb:.0+\nNoNewPrivs:.1\nmay filter$/m);
   rmSync(file);
 });
 

@@ -57,7 +57,7 @@ export const libvirtGuests: readonly Mutant[] = [
     name: 'libvirt: disks that were attached since are not in the description',
     file: 'src/hypervisors/libvirt/machines.ts',
     tests: ['test/hypervisors/libvirt/begin-backup.test.ts'],
-    text: 'disks: readDomain(now).disks',
+    text: 'disks: now.disks',
     to: 'disks: described.disks',
   },
 ];

@@ -117,4 +117,18 @@ export const libvirt: readonly Mutant[] = [
     to: '',
     tests: [ADDRESS],
   },
+  {
+    name: 'libvirt: an image of version 2 fails the backup',
+    file: 'src/hypervisors/libvirt/begin-backup.ts',
+    text: "cause.message.includes('qcow2 v2')",
+    to: 'false',
+    tests: ['test/hypervisors/libvirt/begin-backup.test.ts'],
+  },
+  {
+    name: 'libvirt: variables of firmware that libvirt chooses are left out',
+    file: 'src/hypervisors/libvirt/machines.ts',
+    text: 'if (!defined.hasFirmwareLater) return',
+    to: 'return',
+    tests: ['test/hypervisors/libvirt/begin-backup.test.ts'],
+  },
 ];

@@ -31,6 +31,9 @@ export interface Answer {
 
 const BUILD = new URL('build-debian-host.sh', import.meta.url).pathname;
 const BOOT = new URL('boot-host.sh', import.meta.url).pathname;
+/** As an administrator installs it. */
+const HYPERVISOR =
+  'polkitd,libvirt-daemon-system,libvirt-clients,qemu-system-x86,swtpm,swtpm-tools,ovmf,rsync,ntfs-3g';
 const START_MS = 60_000;
 const STOP_MS = 30_000;
 const COMMAND_MS = 120_000;
@@ -44,11 +47,18 @@ export const debianHostMissing =
     0 &&
     'this machine does not let root mount a cgroup2');
 
-/** Boots one whose root tree is made in `directory`, with this checkout at its own path, read-only. `disk`: in /dev. */
-export async function debianHost(directory: string, disk?: string): Promise<DebianHost> {
+/**
+ * Boots one whose root tree is made in `directory`, with this checkout at its own path, read-only. `disk`: in /dev.
+ * `isHypervisor`: with a libvirt of its own.
+ */
+export async function debianHost(
+  directory: string,
+  disk?: string,
+  isHypervisor = false,
+): Promise<DebianHost> {
   const tree = join(directory, 'tree');
   mkdirSync(tree);
-  await program('tar', '-C', tree, '--numeric-owner', '-xf', await packedTree());
+  await program('tar', '-C', tree, '--numeric-owner', '-xf', await packedTree(isHypervisor));
   const shared = [process.cwd(), realpathSync('node_modules')];
   const wanted = ['fuse', ...(disk === undefined ? [] : [disk])].map((name) => `/dev/${name}`);
   const devices = wanted.filter((path) => existsSync(path)).map((path) => `--bind=${path}`);
@@ -103,10 +113,11 @@ export async function debianHost(directory: string, disk?: string): Promise<Debi
 }
 
 /** Built once, by one test file at a time, and kept in var/, which is this checkout's own. */
-async function packedTree(): Promise<string> {
-  const file = 'var/debian-host.tar';
+async function packedTree(isHypervisor: boolean): Promise<string> {
+  const file = isHypervisor ? 'var/debian-hypervisor.tar' : 'var/debian-host.tar';
   mkdirSync('var', { recursive: true });
-  await program('flock', `${file}.lock`, 'sh', BUILD, file);
+  const more = isHypervisor ? [HYPERVISOR] : [];
+  await program('flock', `${file}.lock`, 'sh', BUILD, file, ...more);
   return file;
 }
 
