@@ -47,8 +47,9 @@ const libvirt: HypervisorDriver = {
 function directoryFor(account: string, sockets: string): readonly string[] {
   return [
     `install -d -o ${QEMU} -g ${account} -m 2770 ${sockets}`,
-    // A crash of the host leaves QEMU's sockets.
-    `echo 'r! ${sockets}/holdfast-*.nbd' >> /etc/tmpfiles.d/holdfast.conf`,
+    // A crash of the host leaves QEMU's sockets. Not holdfast.conf: it would take the place of what appliance/install
+    // puts into /usr/lib/tmpfiles.d under that name.
+    `echo 'r! ${sockets}/holdfast-*.nbd' >> /etc/tmpfiles.d/holdfast-sockets.conf`,
     // Where AppArmor confines QEMU, as on Debian.
     `echo '${sockets}/** rwk,' >> /etc/apparmor.d/local/abstractions/libvirt-qemu`,
   ];
