@@ -91,7 +91,7 @@ test(
           await run('holdfast', 'backup', 'create', 'nightly', '--from', 'kvm1/web1');
         }
         const shown = await run('holdfast', 'backup', 'show', 'web1@latest');
-        // Of the one before, and only what has changed.
+        // The second one is incremental.
         match(shown, /^based on +web1-/m);
       },
     );

@@ -8,6 +8,7 @@ import { metOver, nfsPortByDatagram } from '../support/steady-clients.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { lockdowns } from './lockdowns.ts';
 import { serviceAnswers } from './service-answers.ts';
+import { unitRights } from './unit-rights.ts';
 import { upgrades } from './upgrades.ts';
 
 // One machine for the whole file: what is installed in the beginning is removed in the end.
@@ -42,20 +43,6 @@ test('install brings the service to READY, and a second time changes nothing', {
   equal(await show('MainPID'), pid, 'it was not started again');
 });
 
-test('its hardening keeps the scores that the units promise', { skip }, async () => {
-  const { run } = host!;
-  for (const [unit, instance, limit] of [
-    // A tenth for capset(2), by which what boots recovery points gives up privileges.
-    ['holdfastd.service', 'holdfastd.service', '--threshold=21'],
-    ['holdfast-mount@.service', 'holdfast-mount@srv-points.service', '--threshold=50'],
-    ['holdfast-filesd.service', 'holdfast-filesd.service', '--threshold=50'],
-  ] as const) {
-    await run('cp', `/usr/lib/systemd/system/${unit}`, `/root/${instance}`);
-    const analyze = ['systemd-analyze', 'security', '--no-pager', '--offline=true', limit] as const;
-    match(await run(...analyze, `/root/${instance}`), /Overall exposure level/);
-  }
-});
-
 test('a store, a set and a backup are made through the socket, with the passphrase from a credential', {
   skip,
 }, async () => {
@@ -80,25 +67,7 @@ test('a store, a set and a backup are made through the socket, with the passphra
   equal((await run('stat', '-c', '%U %a', '/run/holdfast')).trim(), 'root 755');
 });
 
-test('what boots a recovery point has none of the privileges, and may filter its own system calls', {
-  skip,
-}, async () => {
-  const { path, tryRun } = host!;
-  // In the place of QEMU, which is large: it says what it may. seccomp(2) is asked whether it knows an action.
-  const call = process.arch === 'arm64' ? 277 : 317;
-  const program = `#!/usr/bin/perl
-open(my $status, "<", "/proc/self/status") or die;
-my @lines = grep { /^(CapPrm|CapEff|CapAmb|NoNewPrivs):/ } <$status>;
-my $action = pack("L", 0x7fff0000);
-my $may = syscall(${call}, 2, 0, $action) == 0 ? "may filter" : "may not filter: $!";
-die join("", @lines, "$may\\n");
-`;
-  const file = path('/usr/local/bin/qemu-system-x86_64');
-  writeFileSync(file, program, { mode: 0o755 });
-  const { stderr } = await tryRun('holdfast', 'verify', 'vm@latest');
-  match(stderr, /CapPrm:.0+\nCapEff:.0+\nCapAmb:.0+\nNoNewPrivs:.1\nmay filter$/m);
-  rmSync(file);
-});
+unitRights(test, { skip, host });
 
 serviceAnswers(test, { skip, host, json });
 

@@ -35,7 +35,7 @@ export interface DomainDisk {
   readonly type: string;
   /** The file or the device; undefined: it has none of its own. */
   readonly path: string | undefined;
-  /** Of its source, in the name of QEMU's node; undefined: the machine is off. */
+  /** The index of its source, in the name of QEMU's node; undefined: the machine is off. */
   readonly index: string | undefined;
   readonly format: string;
   /** To the guest. */

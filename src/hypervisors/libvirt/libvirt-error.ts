@@ -36,7 +36,7 @@ const CODES: Readonly<Record<number, HypervisorErrorCode>> = {
   [LIBVIRT_ERRORS.operationUnsupported]: 'UNSUPPORTED',
   [LIBVIRT_ERRORS.resourceBusy]: 'BUSY',
   [LIBVIRT_ERRORS.accessDenied]: 'DENIED',
-  // Polkit has nobody to ask for a password: the usual answer on Debian to an account without the group.
+  // Polkit has no agent that asks for a password: Debian's usual answer to an account without the group.
   [LIBVIRT_ERRORS.authUnavailable]: 'DENIED',
   [LIBVIRT_ERRORS.noCheckpoint]: 'NOT_FOUND',
   [LIBVIRT_ERRORS.noBackup]: 'NOT_FOUND',

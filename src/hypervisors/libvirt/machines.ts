@@ -148,8 +148,8 @@ export async function describedBy(
 const VARIABLES_OF = '/var/lib/libvirt/qemu/nvram';
 
 /**
- * A definition may only say that there is UEFI, as virt-install writes it. libvirt then chooses the files at each start,
- * and puts them into what it says of the machine while it runs, not into its definition (9.0).
+ * A definition may only say that there is UEFI, as virt-install writes it. libvirt then chooses the files at each
+ * start, and names them where it describes the machine that runs, not in its definition (9.0).
  */
 function firmwareOf(
   { id }: LibvirtDomain,

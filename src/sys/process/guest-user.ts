@@ -40,8 +40,8 @@ export function asGuest(
 ): readonly [string, readonly string[]] {
   const groups = user?.groups.length ? `--groups=${user.groups.join(',')}` : '--clear-groups';
   const change = user ? [`--reuid=${user.id}`, `--regid=${user.id}`, groups] : [];
-  // The service's own privileges are ambient. setpriv calls capset(2) for that, which the unit has to permit. The kernel
-  // forgets the signal of the parent's death when the user changes.
+  // The service's own privileges are ambient. To give them up setpriv calls capset(2), which the unit has to permit.
+  // The kernel forgets the signal of the parent's death when the user changes.
   const words = [...change, '--ambient-caps=-all', '--no-new-privs'];
   return ['setpriv', [...words, '--pdeathsig=KILL', '--', command, ...args]];
 }

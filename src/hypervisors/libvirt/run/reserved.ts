@@ -177,8 +177,8 @@ async function makeVolume(
       ...(isFile
         ? [
             element('allocation', { unit: 'bytes' }, '0'),
-            // Changes of it can be counted: the next backups are incremental. Without a version libvirt makes an image of
-            // version 2 (0.10), which holds no bitmaps.
+            // Changes of it can be counted: the next backups are incremental. By itself libvirt makes images of
+            // version 2 (0.10), which hold no bitmaps.
             element(
               'target',
               {},
