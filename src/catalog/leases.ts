@@ -51,7 +51,9 @@ export async function takeLease(store: Store, id: string, lease: Lease): Promise
 
 export async function releaseLease(store: Store, id: string): Promise<void> {
   const { files } = store;
-  if (await files.stat(leasePath(store, id))) await files.unlink(leasePath(store, id));
+  const path = leasePath(store, id);
+  // Also what a process left that was killed while it took the lease.
+  for (const it of [`${path}.tmp`, path]) if (await files.stat(it)) await files.unlink(it);
   // Even if it is gone already: a killed process may not have reached this sync.
   await files.syncDirectory(join(store.directory, 'leases'));
 }

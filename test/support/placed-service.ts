@@ -43,6 +43,8 @@ export interface PlacedHome {
   mishap: OnCall;
   /** Around the work of keeping a session. */
   keeping: (work: () => Promise<KeptSession>) => Promise<KeptSession>;
+  /** Before each change of the store's names and of the box's memory; what it throws is how it fails. */
+  effect: (name: string) => void;
   /** The service, started; sessions are resumed. `onLog`: called with each line of a session's log. */
   service(onLog?: (message: string) => void): Promise<PlacedService>;
 }
@@ -91,6 +93,25 @@ function hurried(clock: Clock): Clock {
   return { ...clock, sleep: (ms, until) => clock.sleep(Math.min(ms, 20), until) };
 }
 
+const CHANGES = ['makeDirectory', 'rename', 'unlink', 'removeTree'] as const;
+
+/** `effect` comes before each call of these. */
+function noted<T extends object>(
+  whole: T,
+  names: readonly (keyof T & string)[],
+  effect: (name: string) => void,
+): T {
+  const changed = names.map((name) => {
+    const work = whole[name] as (...all: unknown[]) => Promise<unknown>;
+    const noted = async (...all: unknown[]): Promise<unknown> => {
+      effect(name);
+      return work.apply(whole, all);
+    };
+    return [name, noted] as const;
+  });
+  return { ...whole, ...Object.fromEntries(changed) };
+}
+
 /** A store with a recovery point of each of these machines of a host. */
 export async function placedHome(machines: readonly string[] = ['web1']): Promise<PlacedHome> {
   const home = await engineIn(temporaryDirectory());
@@ -100,10 +121,11 @@ export async function placedHome(machines: readonly string[] = ['web1']): Promis
   for (const name of machines) {
     await rig.machine({ name, disks: { vda: MIB, vdb: MIB }, isOff: true });
   }
-  const it: Pick<PlacedHome, 'opening' | 'mishap' | 'keeping'> = {
+  const it: Pick<PlacedHome, 'opening' | 'mishap' | 'keeping' | 'effect'> = {
     opening() {},
     mishap: () => undefined,
     keeping: (work) => work(),
+    effect: () => {},
   };
   const managed = managedHome((options) => {
     it.opening(options);
@@ -143,9 +165,26 @@ export async function placedHome(machines: readonly string[] = ['web1']): Promis
     set keeping(next) {
       it.keeping = next;
     },
+    get effect() {
+      return it.effect;
+    },
+    set effect(next) {
+      it.effect = next;
+    },
     async service(onLog = () => {}) {
       const opened = await openEngine(home.store);
-      const engine = { ...opened, store: { ...opened.store, clock: hurried(opened.store.clock) } };
+      const { store } = opened;
+      // A service that was killed stays dead, whatever the next one does.
+      const { effect } = it;
+      const engine = {
+        ...opened,
+        memory: noted(opened.memory, ['remember', 'settle', 'forget'], effect),
+        store: {
+          ...store,
+          clock: hurried(store.clock),
+          files: noted(store.files, CHANGES, effect),
+        },
+      };
       const log: string[] = [];
       const work = { secrets: KEY, signal, report: (() => {}) as Report };
       const sessions = sessionSupervisor(engine, {

@@ -18,6 +18,7 @@ import type { RunWish } from '../run-plan/run-wish.ts';
 import type { Connection } from '../sessions/placed/connections.ts';
 import type { PlacedParts } from '../sessions/placed/driven-session.ts';
 import { servedSocket } from '../sessions/placed/host-reach.ts';
+import type { PlaceWish } from '../sessions/run-session.ts';
 import type { SessionSupervisor } from '../sessions/session-supervisor.ts';
 import type { ServiceContext } from './context.ts';
 import { answerOf } from './placed.ts';
@@ -57,7 +58,7 @@ export async function runOn(
       planned = await requireReached(planned, { parts, placement, connection }, options.signal);
       return placement;
     };
-    const place = async (parts: PlacedParts): Promise<Placement> => {
+    const plan = async (parts: PlacedParts): Promise<Placement> => {
       const connection = await connections.open(request.on, options.signal);
       try {
         return await placeBy(connection, parts);
@@ -68,7 +69,7 @@ export async function runOn(
       }
     };
     try {
-      made.push(await begin(sessions, { point, place }, options));
+      made.push(await begin(sessions, { point, place: { on: request.on, plan } }, options));
     } catch (cause) {
       if (made.length > 0) {
         const message = `the machines before it continue to run: sessions ${made.join(', ')}`;
@@ -201,7 +202,7 @@ async function unreachedBy(
 
 interface Beginning {
   readonly point: string;
-  readonly place: (parts: PlacedParts) => Promise<Placement>;
+  readonly place: PlaceWish;
 }
 
 async function begin(

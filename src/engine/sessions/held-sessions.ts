@@ -86,7 +86,7 @@ export function heldSessions(
     if (!wasServed) undo.defer(() => unserve(engine, session, onEvent));
     undo.use(running);
     const place = what.kind === 'point' ? what.place : undefined;
-    const placement = await place?.(running.parts, options);
+    const placement = await place?.plan(running.parts, options);
     signal.throwIfAborted();
     // Before it is reported as running: from then on a crash must not lose it.
     await markServed(engine.store, session, { tls: request.tls });

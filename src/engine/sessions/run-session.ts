@@ -32,9 +32,10 @@ import { attachments, nfsParts } from './attach.ts';
 import type { NfsRequest } from './nfs-place.ts';
 import { damageNotice } from '../base/damage-notice.ts';
 import { knownPoint, notePublished } from '../points/published-points.ts';
-import { forgetSession, requireOwnSession, sessionOrder } from './orders.ts';
+import { forgetSession, requireOwnSession } from './orders.ts';
 import type { PlacedParts } from './placed/driven-session.ts';
 import { requireDriven } from './placed/require-driven.ts';
+import { announce, settle } from './recorded-session.ts';
 import {
   type Engine,
   openPoint,
@@ -51,14 +52,20 @@ export interface RecoverRequest {
         readonly kind: 'point';
         readonly point: string;
         readonly whenFull: WhenFull;
-        /** Once its disks are served. Rejects if no machine can be placed: then there is no session. */
-        readonly place?: (parts: PlacedParts, options: WorkOptions) => Promise<Placement>;
+        readonly place?: PlaceWish;
       }
     | { readonly kind: 'resume'; readonly session: string };
   /** `unix:PATH`, `tcp:HOST:PORT`, `fd:N`; undefined: a socket in the session's directory. */
   readonly listen: string | undefined;
   readonly tls: TlsFiles | undefined;
   readonly nfs: NfsRequest | undefined;
+}
+
+export interface PlaceWish {
+  /** The hypervisor's name in Holdfast. */
+  readonly on: string;
+  /** Once its disks are served. Rejects if no machine can be placed: then there is no session. */
+  readonly plan: (parts: PlacedParts, options: WorkOptions) => Promise<Placement>;
 }
 
 export interface RecoverOptions extends WorkOptions {
@@ -162,7 +169,8 @@ async function run(
   let point: PointRecord;
   if (request.what.kind === 'point') {
     ({ set, point } = await openPoint(engine, request.what.point, secrets));
-    const { whenFull } = request.what;
+    const { whenFull, place } = request.what;
+    const announced = (record: SessionRecord) => announce(engine, record, report);
     session = stack.use(
       await startSession(store, point, {
         listen: request.listen,
@@ -170,6 +178,8 @@ async function run(
         tls: tls !== undefined,
         nfs,
         whenFull,
+        // What a kill leaves of it is removed at the next start, if the box knows it.
+        ...(place && { runsOn: place.on, onRecord: announced }),
       }),
     );
     onNew(session.record.id);
@@ -221,6 +231,8 @@ async function run(
     listen: formatListenAddress(served.address),
     tls: tls !== undefined,
     nfs: place && files && { ...place, ports: files.ports },
+    // A person goes on with what a run has left: it is an ordinary session from now on.
+    ...(request.what.kind === 'resume' && { runsOn: undefined }),
   };
   await settle(engine, session, { change: found, report });
   const owned = stack.move();
@@ -297,41 +309,16 @@ export async function place(
   { placement, report }: { readonly placement: Placement } & Pick<WorkOptions, 'report'>,
 ): Promise<void> {
   if (!engine.store.has('placed-session')) throw notUpgraded();
-  await settle(engine, held, { change: { placement, phase: 'placing' }, report });
+  await settle(engine, held, {
+    change: { placement, phase: 'placing', runsOn: undefined },
+    report,
+  });
 }
 
 export function notUpgraded(): SessionError {
   const what =
     'this store was made by an earlier release, without sessions that have a machine on a hypervisor';
   return new SessionError('UNSUPPORTED', `${what}: upgrade it with "holdfast store upgrade"`);
-}
-
-/** A session that cannot be recorded runs nevertheless: a recovery must not wait for the disk of the box. */
-async function settle(
-  { memory }: Engine,
-  session: HeldSession,
-  {
-    change,
-    report,
-  }: { readonly change: Partial<SessionRecord>; readonly report: WorkOptions['report'] },
-): Promise<void> {
-  const changed = (record: SessionRecord): SessionRecord => ({ ...record, ...change });
-  const orders = [sessionOrder(changed(session.record))];
-  let problem: SystemError | undefined;
-  const noted = async (work: Promise<void>): Promise<void> => {
-    try {
-      await work;
-    } catch (cause) {
-      if (!(cause instanceof SystemError)) throw cause;
-      problem = cause;
-    }
-  };
-  await noted(memory.remember(orders));
-  await session.change(changed);
-  if (!problem) await noted(memory.settle(orders));
-  if (!problem) return;
-  const message = `this box cannot record the session, which must be adopted before it is resumed: ${problem.message}`;
-  report({ event: 'notice', message });
 }
 
 function attachedHere({ exports, here: address }: ServedSession): AttachedDisk[] {

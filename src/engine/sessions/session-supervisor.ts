@@ -13,6 +13,7 @@ import { orAborted } from '../../lib/or-aborted.ts';
 import type { Engine, SecretSource, WorkOptions } from '../base/engine.ts';
 import type { Hypervisors } from '../hypervisors/hypervisors.ts';
 import { heldSessions, type Kept } from './held-sessions.ts';
+import { removeLeft } from './left-sessions.ts';
 import { unserve } from './own-served.ts';
 import { type Finished, type PlacedView, placedSessions, placedView } from './placed-sessions.ts';
 import { resumptionOf } from './resumption.ts';
@@ -130,6 +131,7 @@ export function sessionSupervisor(engine: Engine, options: SupervisorOptions): S
       ),
     traffic: () => held.traffic(),
     async resumeAll() {
+      await removeLeft(engine, onEvent);
       await resumption.resumeAll();
       placed.start();
     },

@@ -38,6 +38,10 @@ export interface NewSession {
   readonly tls: boolean;
   readonly nfs: NfsPlace | undefined;
   readonly whenFull: WhenFull;
+  /** The hypervisor on which a machine is to run from it. */
+  readonly runsOn?: string | undefined;
+  /** Before anything of it is made. */
+  readonly onRecord?: (record: SessionRecord) => Promise<void>;
 }
 
 const ID_RANDOM_LENGTH = 3;
@@ -46,7 +50,7 @@ const ID_RANDOM_LENGTH = 3;
 export async function startSession(
   store: Store,
   point: PointRecord,
-  { listen, sockets, tls, nfs, whenFull }: NewSession,
+  { listen, sockets, tls, nfs, whenFull, runsOn, onRecord }: NewSession,
 ): Promise<HeldSession> {
   const tail = Buffer.from(store.random.bytes(ID_RANDOM_LENGTH)).toString('hex');
   const id = `${point.machine}-${tail}`;
@@ -66,6 +70,7 @@ export async function startSession(
     keepAs: undefined,
     sealed: store.has('sealed-overlay') ? { begun: [], overPlain: false } : undefined,
     placement: undefined,
+    ...(runsOn !== undefined && { runsOn }),
   };
   // Its names become paths: before anything is made.
   journalOf(record);
@@ -73,6 +78,7 @@ export async function startSession(
     throw new SessionError('UNSUPPORTED', `${point.id} has no disks: there is nothing to run`);
   }
   await refuseLinks(store);
+  await onRecord?.(record);
   await store.files.makeDirectory(directory);
   const lock = await holdSession(store, id);
   try {
@@ -140,6 +146,21 @@ export async function discardHeld(store: Store, record: SessionRecord): Promise<
     await emptySession(store, record.id);
     await clean(store, record);
   }
+}
+
+/** Removes a directory that a crash left without a journal; answers whether there was one. Rejects RUNNING. */
+export async function sweepSession(store: Store, id: string): Promise<boolean> {
+  const directory = sessionDirectory(store, id);
+  const { files } = store;
+  if ((await files.stat(directory))?.kind !== 'directory') return false;
+  await refuseLinks(store);
+  await using _lock = await holdSession(store, id);
+  // Anything else has lost its journal, and is for people to look at.
+  const isLost = (name: string): boolean => name !== 'lock' && !name.endsWith('.tmp');
+  if ((await files.list(directory)).some(isLost)) return false;
+  await files.removeTree(directory);
+  await files.syncDirectory(join(store.directory, 'sessions'));
+  return true;
 }
 
 async function isJournalDamaged(store: Store, id: string): Promise<boolean> {

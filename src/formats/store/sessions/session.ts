@@ -28,6 +28,11 @@ export interface SessionRecord {
   readonly sealed: SealedOverlays | undefined;
   /** Undefined: people attach its disks to a machine themselves. */
   readonly placement: Placement | undefined;
+  /**
+   * The hypervisor on which a machine is to run from it, from its first record until there is a placement: nothing of
+   * it is there, and the next start of the service removes the session.
+   */
+  readonly runsOn?: string | undefined;
 }
 
 /** State of the sealed logs of its disks (overlay-log.md). */
@@ -134,6 +139,7 @@ function sessionOf(fields: Fields): SessionRecord {
     keepAs: fields.has('keepAs') ? idIn(fields, 'keepAs') : undefined,
     sealed: fields.has('sealed') ? decodeSealed(fields.object('sealed')) : undefined,
     placement: isPlaced ? decodePlacement(fields.object('placement'), DISKS_MAX) : undefined,
+    ...(fields.has('runsOn') && { runsOn: fields.text('runsOn') }),
   };
 }
 
