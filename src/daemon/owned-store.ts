@@ -52,6 +52,8 @@ export interface OwnedStore extends AsyncDisposable {
   readonly audit: Audit;
   readonly monitor: Monitor;
   readonly throughput: ThroughputRecorder;
+  /** A machine on a hypervisor is withdrawn before its session is kept. */
+  readonly keep: Handlers['session/keep'];
   /** Reads the TLS files of the NBD server of all sessions again; logs errors. */
   renewDisks(): Promise<void>;
 }
@@ -124,7 +126,8 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   if (disks) stack.use(disks);
   const engine: Engine = { ...opened, disks };
   const sessions = stack.use(openSessions(engine, { ...options, onEvent }));
-  const inWorker = withdrawnFirst(options.inWorker, { engine, sessions });
+  const keep = withdrawnFirst(options.inWorker['session/keep'], { engine, sessions });
+  const inWorker = { ...options.inWorker, 'session/keep': keep };
   const opening = () => openJobs(stack, engine, { ...options, inWorker, monitor, sessions });
   const early = met === 'first' ? await opening() : undefined;
   if (early) await noted(options.log, () => adoptOnce(engine, { jobs: early, monitor, audit }));
@@ -164,6 +167,7 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
     audit,
     monitor,
     throughput,
+    keep,
     async renewDisks() {
       if (!disks) return;
       try {
@@ -196,17 +200,13 @@ function openSessions(
   });
 }
 
-/** A machine on a hypervisor is withdrawn before its session is kept. */
 function withdrawnFirst(
-  inWorker: OwnOptions['inWorker'],
+  keep: OwnedStore['keep'],
   own: Pick<OwnedStore, 'engine' | 'sessions'>,
-): OwnOptions['inWorker'] {
-  return {
-    ...inWorker,
-    async 'session/keep'(request, work) {
-      const { keepThere } = await import('../engine/operations/placed.ts');
-      return (await keepThere(own, request, work)) ?? inWorker['session/keep'](request, work);
-    },
+): OwnedStore['keep'] {
+  return async (request, work) => {
+    const { keepThere } = await import('../engine/operations/placed.ts');
+    return (await keepThere(own, request, work)) ?? keep(request, work);
   };
 }
 

@@ -283,6 +283,7 @@ function contextOn(
     audit: async () => (await owned()).audit,
     monitor: async () => (await owned()).monitor,
     throughput: async () => (await owned()).throughput,
+    keep: async (request, options) => (await owned()).keep(request, options),
     whyWaiting: (id) => place.found()?.sessions.whyWaiting(id),
     overlay: (id) => place.found()?.sessions.overlay(id),
     machine: (id) => place.found()?.sessions.machine(id),

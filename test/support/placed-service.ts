@@ -5,6 +5,7 @@ import type { Handlers } from '../../src/engine/base/call.ts';
 import { backupMachines } from '../../src/engine/hypervisors/machine-backup.ts';
 import { add } from '../../src/engine/hypervisors/managed.ts';
 import { serviceHandlers } from '../../src/engine/operations/service-handlers.ts';
+import { keepThere } from '../../src/engine/operations/placed.ts';
 import { keep } from '../../src/engine/sessions/run-session.ts';
 import type { JobService } from '../../src/engine/jobs/job-service.ts';
 import {
@@ -45,6 +46,8 @@ export interface PlacedHome {
   keeping: (work: () => Promise<KeptSession>) => Promise<KeptSession>;
   /** Before each change of the store's names and of the box's memory; what it throws is how it fails. */
   effect: (name: string) => void;
+  /** The longest pause. */
+  longestMs: number;
   /** The service, started; sessions are resumed. `onLog`: called with each line of a session's log. */
   service(onLog?: (message: string) => void): Promise<PlacedService>;
 }
@@ -89,8 +92,8 @@ class ServedHere extends Map<string, { bytes: ReturnType<typeof hostDisk>; isUp:
 }
 
 /** No pause is long. */
-function hurried(clock: Clock): Clock {
-  return { ...clock, sleep: (ms, until) => clock.sleep(Math.min(ms, 20), until) };
+function hurried(clock: Clock, longest: () => number): Clock {
+  return { ...clock, sleep: (ms, until) => clock.sleep(Math.min(ms, longest()), until) };
 }
 
 const CHANGES = ['makeDirectory', 'rename', 'unlink', 'removeTree'] as const;
@@ -121,11 +124,12 @@ export async function placedHome(machines: readonly string[] = ['web1']): Promis
   for (const name of machines) {
     await rig.machine({ name, disks: { vda: MIB, vdb: MIB }, isOff: true });
   }
-  const it: Pick<PlacedHome, 'opening' | 'mishap' | 'keeping' | 'effect'> = {
+  const it: Pick<PlacedHome, 'opening' | 'mishap' | 'keeping' | 'effect' | 'longestMs'> = {
     opening() {},
     mishap: () => undefined,
     keeping: (work) => work(),
     effect: () => {},
+    longestMs: 20,
   };
   const managed = managedHome((options) => {
     it.opening(options);
@@ -171,6 +175,12 @@ export async function placedHome(machines: readonly string[] = ['web1']): Promis
     set effect(next) {
       it.effect = next;
     },
+    get longestMs() {
+      return it.longestMs;
+    },
+    set longestMs(next) {
+      it.longestMs = next;
+    },
     async service(onLog = () => {}) {
       const opened = await openEngine(home.store);
       const { store } = opened;
@@ -181,7 +191,7 @@ export async function placedHome(machines: readonly string[] = ['web1']): Promis
         memory: noted(opened.memory, ['remember', 'settle', 'forget'], effect),
         store: {
           ...store,
-          clock: hurried(store.clock),
+          clock: hurried(store.clock, () => it.longestMs),
           files: noted(store.files, CHANGES, effect),
         },
       };
@@ -208,6 +218,8 @@ export async function placedHome(machines: readonly string[] = ['web1']): Promis
         engine: async () => engine,
         sessions: async () => sessions,
         jobs: async () => ({ schedules: { list: () => [] } }) as unknown as JobService,
+        keep: async (request: RequestOf<'session/keep'>, options: typeof work) =>
+          (await keepThere({ engine, sessions }, request, options)) ?? none(),
         whyWaiting: sessions.whyWaiting,
         overlay: sessions.overlay,
         machine: sessions.machine,

@@ -12,7 +12,7 @@ import { temporaryDirectory } from './temporary.ts';
 export function emptyService(none: () => Promise<never>): ServiceContext {
   return {
     ...{ engine: none, sessions: none, jobs: none, throughput: none, audit: none, monitor: none },
-    ...{ makeStore: none, show: none, support: none, tokens: none, follow: none },
+    ...{ makeStore: none, show: none, keep: none, support: none, tokens: none, follow: none },
     box: openBox(realWorld(), { directory: temporaryDirectory(), credentials: undefined }),
     passkeys: openPasskeys(systemClock()),
     whyWaiting: () => undefined,

@@ -2,6 +2,7 @@ import type { Report } from '../../operations/events.ts';
 import type { ResultOf } from '../../operations/operations.ts';
 import type { Box } from '../../box/box.ts';
 import type { IsSecret } from '../../ingest/source/image-source.ts';
+import type { Handlers } from '../base/call.ts';
 import type { Engine } from '../base/engine.ts';
 import type { Hypervisors } from '../hypervisors/hypervisors.ts';
 import type { Audit } from '../audit/audit.ts';
@@ -32,6 +33,8 @@ export interface ServiceContext extends ServiceFacts, RunningHere {
   sessions(): Promise<SessionSupervisor>;
   jobs(): Promise<JobService>;
   throughput(): Promise<ThroughputRecorder>;
+  /** A machine on a hypervisor is withdrawn first. */
+  readonly keep: Handlers['session/keep'];
   audit(): Promise<Audit>;
   monitor(): Promise<Monitor>;
   show(): Promise<ResultOf<'service/show'>>;

@@ -160,11 +160,7 @@ export function serviceHandlers(
     ...ownHandlers(service),
     ...host,
     ...files,
-    'session/keep': async (request, options) => {
-      const parts = { engine: await engine(), sessions: await service.sessions() };
-      const kept = await (await placed()).keepThere(parts, request, options);
-      return kept ?? inWorker['session/keep'](request, options);
-    },
+    'session/keep': (request, options) => service.keep(request, options),
     'verify/latest': async (request, options) => {
       const { verifyLatest } = await import('../verify/latest.ts');
       const boot = inWorker['verify/point'];

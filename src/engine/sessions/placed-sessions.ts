@@ -6,8 +6,10 @@ import type { KeptSession } from '../../operations/nouns/session.ts';
 import { isHost } from '../../sessions/placed/host-step.ts';
 import type { PlacedRequest } from '../../sessions/placed/placed-requests.ts';
 import { placementOf } from '../../sessions/placed/placed-steps.ts';
+import { withMoved } from '../../sessions/placed/run-turn.ts';
+import { changeStopped } from '../../sessions/state/held-session.ts';
 import { sessionStatus } from '../../sessions/state/listed-sessions.ts';
-import { readJournal } from '../../sessions/state/session-files.ts';
+import { readJournal, sessionIds } from '../../sessions/state/session-files.ts';
 import { SessionError } from '../../sessions/state/session-error.ts';
 import type { Engine, SecretSource, WorkOptions } from '../base/engine.ts';
 import type { Hypervisors } from '../hypervisors/hypervisors.ts';
@@ -117,6 +119,7 @@ export function placedSessions(engine: Engine, options: PlacedOptions): PlacedSe
         end = { ...kept, how: 'kept' };
       } else if (record.phase === 'cleaning') {
         end = { how: record.placement?.goal === 'move' ? 'moved' : 'discarded' };
+        if (end.how === 'moved') await noteMoved(store, options.kept(), record);
         await discard(engine, id, tell);
       } else {
         await unserve(engine, id, onEvent);
@@ -133,6 +136,20 @@ export function placedSessions(engine: Engine, options: PlacedOptions): PlacedSe
       await connections[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Machines that start after it may look only once its session is gone. Their journals are all that they go by. */
+async function noteMoved(
+  store: Engine['store'],
+  kept: ReadonlyMap<string, Kept>,
+  before: SessionRecord,
+): Promise<void> {
+  if (!before.placement?.run) return;
+  const note = (it: SessionRecord): SessionRecord => withMoved(it, before, store.clock.now());
+  for (const { running } of kept.values()) await running.parts.held.change(note);
+  for (const id of await sessionIds(store)) {
+    if (!kept.has(id) && id !== before.id) await changeStopped(store, id, note);
+  }
 }
 
 const hypervisorOf = ({ record }: DrivenSession): string => placementOf(record).hypervisor;

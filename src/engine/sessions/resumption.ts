@@ -7,7 +7,7 @@ import { firstFailure, kindOfFailure } from '../base/failures.ts';
 import type { HeldSessions } from './held-sessions.ts';
 import { servedOrder } from './orders.ts';
 import { ownServed } from './own-served.ts';
-import type { PlacedSessions } from './placed-sessions.ts';
+import type { Finished, PlacedSessions } from './placed-sessions.ts';
 import type { OnEvent } from './session-events.ts';
 
 /** How soon a session that could not be resumed is tried again. */
@@ -19,18 +19,18 @@ interface ResumptionParts {
   readonly held: HeldSessions;
   readonly turn: ReturnType<typeof keyedTurns>;
   readonly placed: Pick<PlacedSessions, 'isEnding' | 'finish'>;
+  /** Ends of sessions that are under way, by session. Resolves with undefined if it was not done. */
+  readonly finishing: Map<string, Promise<Finished | undefined>>;
 }
 
 /** Resumes the sessions that ran before, ends those that were being ended, and keeps trying. */
 export function resumptionOf(
   engine: Engine,
-  { held: { kept, closing, run }, turn, placed }: ResumptionParts,
+  { held: { kept, closing, run }, turn, placed, finishing }: ResumptionParts,
   { secrets, onEvent }: { readonly secrets: SecretSource; readonly onEvent: OnEvent },
 ) {
   const { signal } = closing;
   const waiting = new Map<string, string>();
-  /** Ends of sessions that are under way. */
-  const finishing = new Map<string, Promise<void>>();
   let retrying: Promise<void> | undefined;
 
   /** Runs in its turn. */
@@ -58,17 +58,22 @@ export function resumptionOf(
   /** To keep one can take hours: neither other sessions nor the start of the service wait for it. */
   function finishLater(id: string): void {
     if (finishing.has(id)) return;
-    const work = turn(id, async () => {
-      if (signal.aborted || kept.has(id) || !(await isServed(engine.store, id))) return;
-      if (await isEnding(id)) await placed.finish(id);
+    finish(id, async () => {
+      if (signal.aborted || kept.has(id) || !(await isServed(engine.store, id))) return undefined;
+      const end = (await isEnding(id)) ? await placed.finish(id) : undefined;
       waiting.delete(id);
-    })
-      .catch((thrown: unknown) => {
+      return end;
+    });
+  }
+  /** In its turn; what fails is tried again. */
+  function finish(id: string, work: () => Promise<Finished | undefined>): void {
+    const done = turn(id, work)
+      .catch((thrown: unknown): undefined => {
         noteFailure(id, thrown);
         keepTrying();
       })
-      .finally(() => finishing.delete(id));
-    finishing.set(id, work);
+      .finally(() => finishing.get(id) === done && finishing.delete(id));
+    finishing.set(id, done);
   }
   function noteFailure(id: string, thrown: unknown): void {
     if (signal.aborted) return;
@@ -115,11 +120,7 @@ export function resumptionOf(
       await resumeAll();
       keepTrying();
     },
-    /** It is tried again. */
-    failed(id: string, thrown: unknown): undefined {
-      noteFailure(id, thrown);
-      keepTrying();
-    },
+    finish,
     async ended(): Promise<void> {
       await Promise.all([retrying, ...finishing.values()]);
     },

@@ -81,20 +81,17 @@ export function sessionSupervisor(engine: Engine, options: SupervisorOptions): S
     signal: () => held.closing.signal,
   });
   const held = heldSessions(engine, { onEvent, drive: placed.drive });
-  const resumption = resumptionOf(engine, { held, turn, placed }, { ...options, onEvent });
-  /** By session: what is done once nothing of it is on its hypervisor; undefined: it was not done. */
+  /** By session: what is done once nothing of it is on its hypervisor. */
   const finishing = new Map<string, Promise<Finished | undefined>>();
+  const parts = { held, turn, placed, finishing };
+  const resumption = resumptionOf(engine, parts, { ...options, onEvent });
   function onOver(it: Kept): void {
     const { session } = it.running.ready;
-    const finish = async (): Promise<Finished | undefined> => {
+    resumption.finish(session, async () => {
       if (held.closing.signal.aborted || held.kept.get(session) !== it) return undefined;
       await held.end(session);
       return placed.finish(session, it.secrets);
-    };
-    const work = turn(session, finish)
-      .catch((cause: unknown) => resumption.failed(session, cause))
-      .finally(() => finishing.delete(session));
-    finishing.set(session, work);
+    });
   }
   function runningHere(id: string): Kept {
     const it = held.kept.get(id);
@@ -169,7 +166,7 @@ export function sessionSupervisor(engine: Engine, options: SupervisorOptions): S
       await using _placed = placed;
       await using _held = held;
       held.closing.abort(stopping());
-      await Promise.all([resumption.ended(), ...finishing.values()]);
+      await resumption.ended();
     },
   };
 }

@@ -29,6 +29,18 @@ export function ranFrom(
   return firstHeartbeat ?? (goal === 'move' ? firstOn : undefined);
 }
 
+/**
+ * The session of a machine that waits for the one of `before`, which has moved, and whose session is about to be gone:
+ * it ran, however short that was, and whether or not it was looked at. Others as they are.
+ */
+export function withMoved(record: SessionRecord, before: SessionRecord, now: Date): SessionRecord {
+  const { placement } = record;
+  if (!placement?.run || placement.run.after !== before.id) return record;
+  const { run } = placement;
+  const ran = ranFrom(run, before) ?? before.placement?.firstOn ?? now.toISOString();
+  return { ...record, placement: { ...placement, run: { ...run, from: run.from ?? ran } } };
+}
+
 /** For one whose turn has not come yet. `before`: the session that `after` names; undefined: it is gone. */
 export function turnOf(
   { after, gap, from }: Omit<RunPart, 'isTurn'>,

@@ -123,6 +123,21 @@ export async function resumeSession(
   }
 }
 
+/** Changes the journal of a session; one that another process holds, or whose journal is damaged, stays as it is. */
+export async function changeStopped(
+  store: Store,
+  id: string,
+  step: (record: SessionRecord) => SessionRecord,
+): Promise<void> {
+  try {
+    const { record, lock } = await holdFound(store, id);
+    await using _lock = lock;
+    await sessionJournal(store, record).change(step);
+  } catch (cause) {
+    if (!(cause instanceof SessionError)) throw cause;
+  }
+}
+
 /** Deletes what the session wrote; works on a full disk and without its journal. Rejects RUNNING, NOT_FOUND. */
 export async function discardSession(store: Store, id: string): Promise<void> {
   if (await isJournalDamaged(store, id)) {

@@ -1,4 +1,4 @@
-import { deepEqual, match, rejects } from 'node:assert/strict';
+import { deepEqual, equal, match, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { placedHome, RUN } from '../../support/placed-service.ts';
 import { until } from '../../support/until.ts';
@@ -37,4 +37,27 @@ test('a delay and a heartbeat contradict each other, and without a point there i
   const both = { ...RUN, points: [home.point], delay: 5, heartbeat: 5 };
   await rejects(ask['session/run'](both, options), /give one of them/);
   await rejects(ask['session/run']({ ...RUN, points: [] }, options), /give a recovery point/);
+});
+
+test('a machine that a person has moved counts as having run, however soon its session is over', async () => {
+  const home = await placedHome(['web1', 'db1']);
+  await using service = await home.service();
+  const { ask, options, sessions } = service;
+  // No agent answers: the second machine waits.
+  home.mishap = () => {
+    for (const it of home.host.machines.values()) it.hasAgent = false;
+    return undefined;
+  };
+  home.longestMs = 3000;
+  const { sessions: made } = await ask['session/run'](
+    { ...RUN, points: home.points, heartbeat: 300 },
+    options,
+  );
+  const [first, second] = made.map(({ session }) => session);
+  equal(sessions.placed.of(second!)!.record.placement!.waits?.reason, 'turn');
+  const machine = await home.rig.made(sessions.placed.of(first!)!.record.placement!.machine!);
+  for (const disk of ['vda', 'vdb']) await machine.moveElsewhere(disk);
+  await sessions.placed.ask(first!, { kind: 'retry' });
+  await until('the first is over', () => sessions.placed.of(first!) === undefined);
+  await until('the second runs', () => sessions.placed.of(second!)?.record.phase === 'running');
 });
