@@ -9,7 +9,7 @@ import { SystemError } from '../../sys/base/system-error.ts';
 import type { Engine, WorkOptions } from '../base/engine.ts';
 import type { Finished } from '../sessions/placed-sessions.ts';
 import type { SessionSupervisor } from '../sessions/session-supervisor.ts';
-import type { ServiceContext } from './context.ts';
+import type { ServiceContext, StoreContext } from './context.ts';
 
 /* What people ask of sessions that have a machine on a hypervisor. The service carries them on by itself. */
 
@@ -38,7 +38,13 @@ export function answerOf({ placed }: SessionSupervisor, session: string): Placed
 }
 
 /** Whether a machine on a hypervisor may use its disks. Rejects NOT_FOUND; a damaged journal says nothing. */
-async function isThere({ store }: Engine, session: string): Promise<boolean> {
+async function isThere(
+  { store }: Engine,
+  { placed }: SessionSupervisor,
+  session: string,
+): Promise<boolean> {
+  // What it does is in memory too, and its next change writes the journal again.
+  if (placed.of(session)) return true;
   try {
     const { record } = await sessionStatus(store, session);
     return record.placement !== undefined && !isOwn(record.phase);
@@ -52,13 +58,14 @@ async function isThere({ store }: Engine, session: string): Promise<boolean> {
  * Undefined: it is an ordinary session. Resolves once it is gone, or waits. Rejects IMPOSSIBLE if it ended in another
  * way.
  */
-export async function discardThere(
+async function discardThere(
   service: ServiceContext | undefined,
   { session, stop = 'off' }: RequestOf<'session/discard'>,
   options: WorkOptions,
 ): Promise<ResultOf<'session/discard'> | undefined> {
-  if (!service || !(await isThere(await service.engine(), session))) return undefined;
+  if (!service) return undefined;
   const sessions = await service.sessions();
+  if (!(await isThere(await service.engine(), sessions, session))) return undefined;
   await sessions.placed.ask(session, { kind: 'discard', stop });
   const to = await sessions.placed.follow(session, options);
   if (to?.kind === 'waits') return { session, discarded: false, waits: to.waits.message };
@@ -66,14 +73,33 @@ export async function discardThere(
   return { session, discarded: true, waits: null };
 }
 
-/** The same; rejects IMPOSSIBLE if it waits: it is kept none the less, as soon as it can. */
+/** Also an ordinary one, and one whose journal is damaged. */
+export async function discardAny(
+  { engine, service }: Pick<StoreContext, 'engine' | 'service'>,
+  request: RequestOf<'session/discard'>,
+  options: WorkOptions,
+): Promise<ResultOf<'session/discard'>> {
+  const there = await discardThere(service, request, options);
+  if (there) return there;
+  const { session } = request;
+  const tell = (message: string): void => options.report({ event: 'notice', message });
+  const { discard } = await import('../sessions/run-session.ts');
+  await discard(await engine(), session, tell);
+  const sessions = await service?.sessions();
+  sessions?.ended(session, 'discarded');
+  sessions?.placed.collect();
+  return { session, discarded: true, waits: null };
+}
+
+/** As `discardThere`; rejects IMPOSSIBLE if it waits: it is kept none the less, as soon as it can. */
 export async function keepThere(
   { engine, sessions }: { readonly engine: Engine; readonly sessions: SessionSupervisor },
   { session, stop = 'shutdown' }: RequestOf<'session/keep'>,
   options: WorkOptions,
 ): Promise<ResultOf<'session/keep'> | undefined> {
-  if (!(await isThere(engine, session))) return undefined;
-  const { record } = await sessionStatus(engine.store, session);
+  if (!(await isThere(engine, sessions, session))) return undefined;
+  const record =
+    sessions.placed.of(session)?.record ?? (await sessionStatus(engine.store, session)).record;
   await sessions.placed.ask(session, {
     kind: 'keep',
     as: newPointId(engine.store, record.machine),

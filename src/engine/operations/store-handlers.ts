@@ -75,16 +75,8 @@ function otherHandlers(context: StoreContext): Handlers<OtherName> {
       (await shownSessions()).sessions(await engine(), service?.whyWaiting),
     'session/show': async ({ engine, service }, { session }) =>
       (await shownSessions()).showSession(await engine(), session, service),
-    'session/discard': async ({ engine, service }, request, options) => {
-      const { discardThere } = await import('./placed.ts');
-      const there = await discardThere(service, request, options);
-      if (there) return there;
-      const { session } = request;
-      const tell = (message: string): void => options.report({ event: 'notice', message });
-      await (await sessions()).discard(await engine(), session, tell);
-      if (service) (await service.sessions()).ended(session, 'discarded');
-      return { session, discarded: true, waits: null };
-    },
+    'session/discard': async (context, request, options) =>
+      (await import('./placed.ts')).discardAny(context, request, options),
     'hypervisor/identify': async ({ hypervisors }, request, options) =>
       (await managed()).identify(await hypervisors(), request, options),
     'hypervisor/add': async ({ hypervisors }, request, options) =>

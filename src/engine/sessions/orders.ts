@@ -39,10 +39,10 @@ export async function forgetSession(
   memory: StoreMemory,
   name: string,
   {
-    kinds = ['session', 'served'],
+    kinds = ['session', 'served', 'placed'],
     tell,
   }: {
-    readonly kinds?: readonly ('session' | 'served')[];
+    readonly kinds?: readonly ('session' | 'served' | 'placed')[];
     readonly tell: (message: string) => void;
   },
 ): Promise<void> {

@@ -29,6 +29,8 @@ import type { OnEvent } from './session-events.ts';
 export interface PlacedSessions extends AsyncDisposable {
   readonly connections: Connections;
   owed(): readonly Owed[];
+  /** Tries to collect what is owed now. */
+  collect(): void;
   drive(it: Kept): DrivenSession | undefined;
   /** Whether all that is left of it is to be kept, or removed. */
   isEnding(record: SessionRecord): boolean;
@@ -88,6 +90,7 @@ export function placedSessions(engine: Engine, options: PlacedOptions): PlacedSe
   return {
     ...{ connections, isEnding },
     owed: () => debts.owed(),
+    collect: () => debts.wake(),
     drive(it) {
       const { parts, ready } = it.running;
       const { session } = ready;
@@ -167,6 +170,8 @@ export interface PlacedView {
   /** Those that wait. */
   waits(): ReadonlyMap<string, PlacementWait>;
   owed(): readonly Owed[];
+  /** Tries to collect what is owed now. */
+  collect(): void;
   /** Rejects IMPOSSIBLE. */
   ask(id: string, request: PlacedRequest): Promise<void>;
   /** Rejects IMPOSSIBLE, HypervisorError. */
@@ -191,7 +196,7 @@ export interface FollowOptions {
 }
 
 export function placedView(
-  { connections, owed }: PlacedSessions,
+  { connections, owed, collect }: PlacedSessions,
   {
     kept,
     ended,
@@ -211,7 +216,7 @@ export function placedView(
     throw new SessionError('IMPOSSIBLE', `session ${id}: ${why}`);
   }
   return {
-    ...{ connections, owed, of },
+    ...{ connections, owed, collect, of },
     problem: (id) => of(id)?.problem() ?? waitOf(of(id))?.message,
     waits: () =>
       new Map(

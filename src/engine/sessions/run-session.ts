@@ -12,6 +12,7 @@ import type { ServedSession, ServeEvent } from '../../sessions/serve/serve-sessi
 import {
   discardSession,
   type HeldSession,
+  type NewSession,
   resumeSession,
   startSession,
 } from '../../sessions/state/held-session.ts';
@@ -21,7 +22,7 @@ import type { TryBootOptions } from '../../sessions/guest/try-boot.ts';
 import { realWorld } from '../../sys/world.ts';
 import { PAGE_LENGTH } from '../../formats/store/sessions/overlay-log.ts';
 import type { Placement } from '../../formats/store/sessions/placement.ts';
-import type { SessionRecord, WhenFull } from '../../formats/store/sessions/session.ts';
+import type { WhenFull } from '../../formats/store/sessions/session.ts';
 import { isOpenSocket } from '../../sessions/state/session-sockets.ts';
 import { clearSockets } from '../../sys/net/network.ts';
 import type { Store } from '../../store/directory/store.ts';
@@ -34,6 +35,7 @@ import { damageNotice } from '../base/damage-notice.ts';
 import { knownPoint, notePublished } from '../points/published-points.ts';
 import { forgetSession, requireOwnSession } from './orders.ts';
 import type { PlacedParts } from './placed/driven-session.ts';
+import { noteForLoss, oweLost } from './placed/lost-machine.ts';
 import { requireDriven } from './placed/require-driven.ts';
 import { announce, settle } from './recorded-session.ts';
 import {
@@ -170,7 +172,6 @@ async function run(
   if (request.what.kind === 'point') {
     ({ set, point } = await openPoint(engine, request.what.point, secrets));
     const { whenFull, place } = request.what;
-    const announced = (record: SessionRecord) => announce(engine, record, report);
     session = stack.use(
       await startSession(store, point, {
         listen: request.listen,
@@ -178,8 +179,7 @@ async function run(
         tls: tls !== undefined,
         nfs,
         whenFull,
-        // What a kill leaves of it is removed at the next start, if the box knows it.
-        ...(place && { runsOn: place.on, onRecord: announced }),
+        ...runOn(engine, place, report),
       }),
     );
     onNew(session.record.id);
@@ -231,8 +231,7 @@ async function run(
     listen: formatListenAddress(served.address),
     tls: tls !== undefined,
     nfs: place && files && { ...place, ports: files.ports },
-    // A person goes on with what a run has left: it is an ordinary session from now on.
-    ...(request.what.kind === 'resume' && { runsOn: undefined }),
+    ...(request.what.kind === 'resume' && ORDINARY),
   };
   await settle(engine, session, { change: found, report });
   const owned = stack.move();
@@ -251,6 +250,19 @@ async function run(
     boot: (options) => boot({ ...options, disks: attachedHere(served) }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** A person goes on with what a run has left: the next start does not remove it. */
+const ORDINARY = { runsOn: undefined };
+
+/** What a kill leaves of it is removed at the next start, if the box knows it. */
+function runOn(
+  engine: Engine,
+  place: PlaceWish | undefined,
+  report: WorkOptions['report'],
+): Pick<NewSession, 'runsOn' | 'onRecord'> {
+  if (!place) return {};
+  return { runsOn: place.on, onRecord: (record) => announce(engine, record, report) };
 }
 
 function figuresOf(overlays: readonly SealedOverlayStats[]): OverlayFigures | undefined {
@@ -309,6 +321,7 @@ export async function place(
   { placement, report }: { readonly placement: Placement } & Pick<WorkOptions, 'report'>,
 ): Promise<void> {
   if (!engine.store.has('placed-session')) throw notUpgraded();
+  await noteForLoss(engine, held.record.id, { placement, report });
   await settle(engine, held, {
     change: { placement, phase: 'placing', runsOn: undefined },
     report,
@@ -335,12 +348,12 @@ export async function clearSessionSockets(): Promise<readonly string[]> {
 }
 
 export async function discard(
-  { store, memory }: Engine,
+  engine: Engine,
   id: string,
   tell: (message: string) => void,
 ): Promise<void> {
-  await discardSession(store, id);
-  await forgetSession(memory, id, { tell });
+  await discardSession(engine.store, id, () => oweLost(engine, id, tell));
+  await forgetSession(engine.memory, id, { tell });
 }
 
 export async function keep(

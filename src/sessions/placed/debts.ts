@@ -6,7 +6,7 @@ import type { Look, RunDriver } from '../../hypervisors/base/run-driver.ts';
 import type { Store } from '../../store/directory/store.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { putDurably } from '../../sys/files/write-atomically.ts';
-import { isSessionId } from '../state/session-files.ts';
+import { isSessionId, sessionDirectory } from '../state/session-files.ts';
 
 /*
  * A session that was given up while its hypervisor was away has left its machine there. The debt remembers that, and
@@ -15,6 +15,30 @@ import { isSessionId } from '../state/session-files.ts';
 
 const DEBT_LENGTH_MAX = 64 * 1024;
 const END = '.json';
+
+const LOST = 'debt.json';
+
+/** What it would owe if its journal were lost: beside the journal, and gone with it. Durable once resolved. */
+export async function writeLost(store: Store, debt: PlacedDebt): Promise<void> {
+  await putDurably(
+    store.files,
+    join(sessionDirectory(store, debt.session), LOST),
+    encodeDebt(debt),
+  );
+}
+
+/** Undefined: there is none, or it is damaged too. */
+export async function readLost(store: Store, session: string): Promise<PlacedDebt | undefined> {
+  const path = join(sessionDirectory(store, session), LOST);
+  try {
+    if (!(await store.files.stat(path))) return undefined;
+    const debt = decodeDebt(await store.files.readFile(path, DEBT_LENGTH_MAX));
+    return debt.session === session ? debt : undefined;
+  } catch (cause) {
+    if (!(cause instanceof FormatError) && !(cause instanceof SystemError)) throw cause;
+    return undefined;
+  }
+}
 
 const directoryOf = (store: Store): string => join(store.directory, 'debts');
 
@@ -88,7 +112,8 @@ export async function collectDebt(
       isTaken ? driver.leaveAside(aside, session, signal) : driver.putBack(aside, session, signal),
     );
   }
-  if (!hasMoved) await driver.release(session, signal);
+  // Where that is not known, only a machine on disks of the session shows that it has none of its own.
+  if (!(hasMoved ?? found !== 'ours')) await driver.release(session, signal);
 }
 
 const NOT_THERE: Look = { isThere: false };

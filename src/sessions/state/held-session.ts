@@ -138,11 +138,19 @@ export async function changeStopped(
   }
 }
 
-/** Deletes what the session wrote; works on a full disk and without its journal. Rejects RUNNING, NOT_FOUND. */
-export async function discardSession(store: Store, id: string): Promise<void> {
+/**
+ * Deletes what the session wrote; works on a full disk and without its journal. Rejects RUNNING, NOT_FOUND. `onLost`:
+ * before anything is deleted of a session whose journal is damaged.
+ */
+export async function discardSession(
+  store: Store,
+  id: string,
+  onLost?: () => Promise<void>,
+): Promise<void> {
   if (await isJournalDamaged(store, id)) {
     await refuseLinks(store);
     await using _lock = await holdSession(store, id);
+    await onLost?.();
     return clean(store, { id });
   }
   const { record, lock } = await holdFound(store, id);

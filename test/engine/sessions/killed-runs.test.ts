@@ -65,7 +65,11 @@ test('a run whose service is killed before any of its effects is undone, or goes
     }
     deepEqual([filesIn(home, 'sessions'), filesIn(home, 'leases')], [[], []], where);
     deepEqual(await home.rig.sessionTraces(), [], where);
-    deepEqual([...home.host.machines.values()].map(({ name }) => name), ['web1'], where);
+    deepEqual(
+      [...home.host.machines.values()].map(({ name }) => name),
+      ['web1'],
+      where,
+    );
   }
   ok(came.undone >= 8, JSON.stringify(came));
 });
@@ -136,13 +140,19 @@ test('a session whose service is killed while it is removed is removed by the ne
     const { session } = made[0]!;
     dies = () => service.log.some((line) => line.endsWith('-> cleaning')) && --left <= 0;
     await sessions.placed.ask(session, { kind: 'discard', stop: 'off' });
-    await until('it is removed, or dead', () => left <= 0 || filesIn(home, 'sessions').length === 0);
+    await until(
+      'it is removed, or dead',
+      () => left <= 0 || filesIn(home, 'sessions').length === 0,
+    );
     isWhole = left > 0;
     await service[Symbol.asyncDispose]();
     revive(home);
     await using _next = await home.service();
     await until(`${count}`, () => filesIn(home, 'sessions').length === 0);
     deepEqual(filesIn(home, 'leases'), []);
-    deepEqual([...home.host.machines.values()].map(({ name }) => name), ['web1']);
+    deepEqual(
+      [...home.host.machines.values()].map(({ name }) => name),
+      ['web1'],
+    );
   }
 });

@@ -20,8 +20,8 @@ export interface PlacedDebt {
   readonly uuid: string;
   /** The machine that was renamed, and gets its name back unless the session's machine stays. */
   readonly aside: string | undefined;
-  /** Whether a disk was seen on the hypervisor itself: it is left there. */
-  readonly hasMoved: boolean;
+  /** Whether a disk was seen on the hypervisor itself: it is left there. Undefined: the session's journal is lost. */
+  readonly hasMoved: boolean | undefined;
 }
 
 const FORMAT = 'holdfast-debt';
@@ -45,7 +45,7 @@ function debtOf(fields: Fields): PlacedDebt {
     machine: fields.has('machine') ? text(fields, 'machine') : undefined,
     uuid: text(fields, 'uuid'),
     aside: fields.has('aside') ? text(fields, 'aside') : undefined,
-    hasMoved: fields.flag('hasMoved'),
+    hasMoved: fields.has('hasMoved') ? fields.flag('hasMoved') : undefined,
   };
 }
 
