@@ -176,9 +176,7 @@ async function run(
       await startSession(store, point, {
         listen: request.listen,
         sockets,
-        tls: tls !== undefined,
-        nfs,
-        whenFull,
+        ...{ tls: tls !== undefined, nfs, whenFull },
         ...runOn(engine, place, report),
       }),
     );

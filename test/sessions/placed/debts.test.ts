@@ -132,3 +132,17 @@ test('disks on which a machine has moved stay when its session ends, wherever th
   equal(await rest(place, newLife(place)), 'over');
   equal((await place.rig.poolDisks()).length, 2);
 });
+
+test('of a session whose journal is lost, reserved disks go only if its machine is seen on disks of the session', async () => {
+  for (const says of ['as it was', 'gone'] as const) {
+    const place = await givenUp();
+    await say(place, says);
+    const debt = { ...place.debts.get(recordOf(place).id)!, machine: undefined };
+    await using host = await place.rig.connect();
+    await collectDebt(runOf(host), { ...debt, hasMoved: undefined }, signal);
+    const volumes = (await place.rig.sessionTraces()).filter((it) => it.startsWith('volume '));
+    equal(volumes.length, says === 'gone' ? 2 : 0);
+    const names = [...place.host.machines.values()].map(({ name }) => name);
+    deepEqual(names, [placementIn(place).plan.name]);
+  }
+});
