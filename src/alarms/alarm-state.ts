@@ -43,6 +43,7 @@ const ENDS = {
   'pool-space': 'gone',
   'session-space': 'gone',
   'session-waits': 'gone',
+  'session-left': 'either',
   'schedule-late': 'gone',
   'job-waits': 'gone',
   settings: 'gone',

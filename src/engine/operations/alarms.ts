@@ -2,6 +2,7 @@ import type { AlarmBook } from '../../alarms/alarm-book.ts';
 import { stands } from '../../alarms/alarm-state.ts';
 import type { AlarmRecord } from '../../formats/store/service/alarm.ts';
 import type { AlarmSummary } from '../../operations/nouns/alarm.ts';
+import type { SessionSupervisor } from '../sessions/session-supervisor.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import { ownIds, type UnixPeer } from '../../sys/net/unix-peer.ts';
 
@@ -14,11 +15,17 @@ export function listAlarms(
   return { alarms: shown.map(summaryOf) };
 }
 
+/** What a session has left on a hypervisor stays there from then on, and is the administrator's. Rejects NOT_FOUND. */
 export async function acknowledge(
-  alarms: AlarmBook,
+  { alarms, sessions }: { readonly alarms: AlarmBook; readonly sessions: SessionSupervisor },
   id: string,
   who: UnixPeer | undefined,
 ): Promise<AlarmSummary> {
+  const found = alarms.list().find((it) => it.id === id && stands(it));
+  // First: else a crash in between would raise the alarm again.
+  if (found?.kind === 'session-left' && found.about !== undefined) {
+    await sessions.placed.forgive(found.about);
+  }
   return summaryOf(await alarms.acknowledge(id, (who ?? ownIds()).uid));
 }
 

@@ -56,7 +56,11 @@ function ownHandlers(context: ServiceContext): Handlers<OwnName> {
     'alarm/list': async (service, request) =>
       (await alarms()).listAlarms((await service.monitor()).alarms, request),
     'alarm/acknowledge': async (service, { alarm }, { who }) =>
-      (await alarms()).acknowledge((await service.monitor()).alarms, alarm, who),
+      (await alarms()).acknowledge(
+        { alarms: (await service.monitor()).alarms, sessions: await service.sessions() },
+        alarm,
+        who,
+      ),
     'lockdown/show': async (service) =>
       (await lockdown()).showLockdown((await service.monitor()).lockdown),
     'lockdown/on': async (service, _request, { who }) => {

@@ -31,6 +31,8 @@ export interface PlacedSessions extends AsyncDisposable {
   owed(): readonly Owed[];
   /** Tries to collect what is owed now. */
   collect(): void;
+  /** What the session has left on its hypervisor stays there. */
+  forgive(session: string): Promise<void>;
   drive(it: Kept): DrivenSession | undefined;
   /** Whether all that is left of it is to be kept, or removed. */
   isEnding(record: SessionRecord): boolean;
@@ -91,6 +93,7 @@ export function placedSessions(engine: Engine, options: PlacedOptions): PlacedSe
     ...{ connections, isEnding },
     owed: () => debts.owed(),
     collect: () => debts.wake(),
+    forgive: (session) => debts.forgive(session),
     drive(it) {
       const { parts, ready } = it.running;
       const { session } = ready;
@@ -172,6 +175,8 @@ export interface PlacedView {
   owed(): readonly Owed[];
   /** Tries to collect what is owed now. */
   collect(): void;
+  /** What the session has left on its hypervisor stays there. */
+  forgive(session: string): Promise<void>;
   /** Rejects IMPOSSIBLE. */
   ask(id: string, request: PlacedRequest): Promise<void>;
   /** Rejects IMPOSSIBLE, HypervisorError. */
@@ -196,7 +201,7 @@ export interface FollowOptions {
 }
 
 export function placedView(
-  { connections, owed, collect }: PlacedSessions,
+  { connections, owed, collect, forgive }: PlacedSessions,
   {
     kept,
     ended,
@@ -216,7 +221,7 @@ export function placedView(
     throw new SessionError('IMPOSSIBLE', `session ${id}: ${why}`);
   }
   return {
-    ...{ connections, owed, collect, of },
+    ...{ connections, owed, collect, forgive, of },
     problem: (id) => of(id)?.problem() ?? waitOf(of(id))?.message,
     waits: () =>
       new Map(

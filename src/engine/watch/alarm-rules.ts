@@ -47,6 +47,7 @@ export const SEEN_KINDS: readonly AlarmKind[] = [
   'pool-space',
   'session-space',
   'session-waits',
+  'session-left',
   'job-failed',
   'job-waits',
   'schedule-late',
@@ -109,13 +110,16 @@ function placedWaits({ now, placed }: Circumstances): Condition[] {
   });
 }
 
-function owedThere({ owed }: Circumstances): Condition[] {
+export function owedThere({ owed }: Pick<Circumstances, 'owed'>): Condition[] {
   return owed
     .filter(({ needsPerson }) => needsPerson)
     .map(({ debt: { session, hypervisor }, why }): Condition => {
       const what = `what session ${session}, which was abandoned, has left on hypervisor ${hypervisor}`;
-      const message = `${what} could not be removed there: ${why}`;
-      return { kind: 'session-waits', about: session, level: 'warning', message };
+      const about = session;
+      const leave = `holdfast alarm acknowledge session-left:${session}`;
+      const advice = `The service tries again each minute, and the alarm ends once nothing is left. To leave it there as it is: "${leave}"`;
+      const message = `${what} could not be removed there: ${why}. ${advice}`;
+      return { kind: 'session-left', about, level: 'warning', message };
     });
 }
 

@@ -74,6 +74,7 @@ export async function listDebts(
 
 export async function forgiveDebt(store: Store, session: string): Promise<void> {
   const directory = directoryOf(store);
+  if (!(await store.files.stat(directory))) return;
   const path = join(directory, `${session}${END}`);
   if (await store.files.stat(path)) await store.files.unlink(path);
   await store.files.syncDirectory(directory);

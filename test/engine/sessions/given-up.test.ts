@@ -1,7 +1,11 @@
-import { deepEqual, equal, match, rejects } from 'node:assert/strict';
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
+import { openAlarmBook } from '../../../src/alarms/alarm-book.ts';
+import { acknowledge } from '../../../src/engine/operations/alarms.ts';
+import { owedThere } from '../../../src/engine/watch/alarm-rules.ts';
+import type { AlarmRecord } from '../../../src/formats/store/service/alarm.ts';
 import { decodeDebt, encodeDebt } from '../../../src/formats/store/sessions/debt.ts';
 import {
   type PlacedHome,
@@ -97,4 +101,35 @@ test('a session is kept although its hypervisor is away, once it is abandoned', 
   await until('it is collected', () => filesIn(home, 'debts').length === 0);
   deepEqual(names(home), ['web1']);
   deepEqual(await home.rig.sessionTraces(), []);
+});
+
+test('what cannot be removed raises an alarm that says what to do, and stays there once that is acknowledged', async () => {
+  const home = await placedHome();
+  await using service = await home.service();
+  const { ask, options, sessions, engine } = service;
+  const session = await run(home, service);
+  const { machine } = sessions.placed.of(session)!.record.placement!;
+  await home.rig.setUp(false);
+  await ask['session/discard']({ session, stop: undefined }, options);
+  await ask['session/abandon']({ session, name: 'web1' }, options);
+  await until('it is over', () => filesIn(home, 'sessions').length === 0);
+  await home.rig.setUp(true);
+  await (await home.rig.made(machine!)).moveElsewhere('vda');
+  const owed = () => sessions.placed.owed();
+  await until('it was tried', () => owed()[0]?.needsPerson === true);
+  const alarms = await openAlarmBook({
+    ...{ world: engine.store, directory: home.store, checks: engine.store.checks },
+    ...{ onNews: async () => {}, onTrouble: () => {} },
+  });
+  const compare = () => alarms.compare(['session-left'], owedThere({ owed: owed() }));
+  await compare();
+  const [{ id, message }] = alarms.list() as [AlarmRecord];
+  equal(id, `session-left:${session}`);
+  match(message, /disks of machine web1 \(vda\) have moved .* Copy these disks there/);
+  match(message, new RegExp(`"holdfast alarm acknowledge ${id}"`));
+  await acknowledge({ alarms, sessions }, id, undefined);
+  deepEqual([owed(), filesIn(home, 'debts')], [[], []]);
+  await compare();
+  ok(alarms.list().every(({ ended }) => ended !== undefined));
+  deepEqual(names(home), ['web1', 'web1 (replaced)']);
 });

@@ -36,6 +36,8 @@ export interface Owed {
 export interface DebtCollector extends Ticker {
   /** As it was found last. */
   owed(): readonly Owed[];
+  /** What is left there stays. Does nothing if nothing is owed. */
+  forgive(session: string): Promise<void>;
 }
 
 const TRY_EVERY_MS = 60_000;
@@ -56,6 +58,8 @@ export function collectDebts(
 ): DebtCollector {
   let left: readonly Owed[] = [];
   const damaged = new Set<string>();
+  /** While they are tried once more, these are over. */
+  const forgiven = new Set<string>();
 
   /** Undefined: it is paid. */
   async function collect(debt: PlacedDebt): Promise<Owed | undefined> {
@@ -67,14 +71,17 @@ export function collectDebts(
         if (isAway(cause)) await connections.lost(connection);
         throw cause;
       }
-      await forgiveDebt(engine.store, debt.session);
-      await engine.memory.forget([{ kind: 'debt', name: debt.session }]);
+      await forgive(debt.session);
       return undefined;
     } catch (cause) {
       if (signal.aborted) return { debt, why: 'the service stops', needsPerson: false };
       if (kindOfFailure(cause) === undefined) throw cause;
       return { debt, why: asError(cause).message, needsPerson: !isAway(cause) };
     }
+  }
+  async function forgive(session: string): Promise<void> {
+    await forgiveDebt(engine.store, session);
+    await engine.memory.forget([{ kind: 'debt', name: session }]);
   }
   function onDamaged(session: string, why: string): void {
     if (damaged.has(session)) return;
@@ -90,7 +97,7 @@ export function collectDebts(
       const owed = await collect(debt);
       if (owed) found.push(owed);
     }
-    left = found;
+    left = found.filter(({ debt }) => !forgiven.has(debt.session));
     return left.length > 0 ? TRY_EVERY_MS : NOTHING_MS;
   }
   const ticks = ticker(engine.store.clock, async () => {
@@ -103,6 +110,11 @@ export function collectDebts(
   });
   return {
     owed: () => left,
+    async forgive(session) {
+      forgiven.add(session);
+      await forgive(session);
+      left = left.filter(({ debt }) => debt.session !== session);
+    },
     start: () => ticks.start(),
     wake: () => ticks.wake(),
     [Symbol.asyncDispose]: () => ticks[Symbol.asyncDispose](),

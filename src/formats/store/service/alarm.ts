@@ -16,6 +16,7 @@ export const ALARM_KINDS = [
   'pool-space',
   'session-space',
   'session-waits',
+  'session-left',
   'job-failed',
   'job-waits',
   'schedule-late',
