@@ -273,6 +273,6 @@ test('a session whose start was never answered leaves nothing in the memory of t
     { ...whole(), signal: leaving.signal },
   );
   await rejects(started, { code: 'UNREACHABLE' });
-  deepEqual(forgotten.sort(), ['served', 'served', 'session']);
+  deepEqual(forgotten.sort(), ['placed', 'served', 'served', 'session']);
   await supervisor[Symbol.asyncDispose]();
 });
