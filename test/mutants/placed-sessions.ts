@@ -5,6 +5,8 @@ const WAITING = 'test/sessions/placed/waiting.test.ts';
 const STRANGERS = 'test/sessions/placed/stranger.test.ts';
 const TURNS = 'test/sessions/placed/run-turn.test.ts';
 const DEBTS = 'test/sessions/placed/debts.test.ts';
+const KILLED = 'test/engine/sessions/killed-runs.test.ts';
+const GIVEN_UP = 'test/engine/sessions/given-up.test.ts';
 const SERVICE = 'test/engine/sessions/placed-sessions.test.ts';
 
 export const placedSessions: readonly Mutant[] = [
@@ -133,5 +135,40 @@ export const placedSessions: readonly Mutant[] = [
     text: '        refusePlaced(record);\n',
     to: '',
     tests: [SERVICE],
+  },
+  {
+    name: 'placed sessions: what a killed run has left is for a person to remove',
+    file: 'src/engine/sessions/session-supervisor.ts',
+    text: '      await removeLeft(engine, onEvent);\n',
+    to: '',
+    tests: [KILLED],
+  },
+  {
+    name: 'placed sessions: a planted record has a session removed',
+    file: 'src/engine/sessions/left-sessions.ts',
+    text: ' || !(await memory.look()).isOurs(sessionOrder(record))',
+    to: '',
+    tests: [KILLED],
+  },
+  {
+    name: 'placed sessions: a damaged journal owes what a planted record says',
+    file: 'src/engine/sessions/placed/lost-machine.ts',
+    text: 'if (debt && (await memory.look()).isOurs(lostOrder(debt))) {',
+    to: 'if (debt) {',
+    tests: [GIVEN_UP],
+  },
+  {
+    name: 'placed sessions: what is left there cannot be dismissed',
+    file: 'src/engine/operations/alarms.ts',
+    text: '    await sessions.placed.forgive(found.about);\n',
+    to: '',
+    tests: [GIVEN_UP],
+  },
+  {
+    name: 'placed sessions: a machine that was moved by hand has not run',
+    file: 'src/engine/sessions/placed-sessions.ts',
+    text: "if (end.how === 'moved') await noteMoved(store, options.kept(), record);",
+    to: '',
+    tests: ['test/engine/sessions/placed-runs.test.ts'],
   },
 ];
