@@ -10,5 +10,5 @@ test('kills while a machine runs from its recovery point lose nothing, and leave
   timeout: 900_000,
 }, async (t) => {
   const onRound = (message: string) => t.comment(message);
-  t.comment(await runsAreSurvived({ seed, kills: 6, inPart: 2, onRound }));
+  t.comment(await runsAreSurvived({ seed, kills: 10, inPart: 2, onRound }));
 });

@@ -8,6 +8,7 @@ import { libvirtHost } from '../support/libvirt.ts';
 import { libvirtWire } from '../support/libvirt-wire.ts';
 import { below, seeded } from '../support/random.ts';
 import { type KillKind, type RunKillers, runKillers } from '../support/run-killers.ts';
+import { phaseIn, type SeenPhase } from '../support/session-phase.ts';
 import { tracesOf } from '../support/run-traces.ts';
 import { serviceHome } from '../support/service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -23,17 +24,28 @@ const MIB = 2 ** 20;
 const ENDS = ['keep', 'migrate', 'discard'] as const;
 type End = (typeof ENDS)[number];
 
-/** When one comes, after the one before: at a call to libvirt, counted from 1, or after some time. */
+/**
+ * When one comes, after the one before: at a call to libvirt, counted from 1, after some time, or as soon as the journal
+ * has this phase.
+ */
 type Moment =
   | { readonly call: number; readonly when: 'before' | 'after' }
-  | { readonly ms: number };
+  | { readonly ms: number }
+  | { readonly phase: SeenPhase };
 interface Kill {
   readonly kind: KillKind;
   readonly moment: Moment;
 }
 const KINDS: readonly KillKind[] = ['service', 'libvirtd', 'libvirt', 'disks'];
-/** The state here of a session of which nothing is on a hypervisor. */
-const ORDINARY = 'ordinary';
+/** Phases of the three parts, in their order: each is aimed at in turn. */
+export const PHASES: Readonly<Record<'placing' | End, readonly SeenPhase[]>> = {
+  placing: ['unplaced', 'placing'],
+  keep: ['withdrawing', 'keeping', 'cleaning'],
+  migrate: ['copying', 'pivoting', 'settling', 'leaving', 'cleaning'],
+  discard: ['withdrawing', 'cleaning'],
+};
+/** In these, nothing but the service does anything. */
+const OWN: ReadonlySet<SeenPhase> = new Set(['unplaced', 'keeping', 'cleaning']);
 const CALLS_MAX = 60;
 const TIME_MAX_MS = 2500;
 
@@ -55,15 +67,16 @@ export interface KillsOptions {
   readonly onRound: (message: string) => void;
 }
 
-/** Resolves with how often each kill came in each state of a session: `service@copying`. */
+/** Resolves with how often each kill came in each phase of a session: `service@copying`, and `copying`. */
 export async function runsAreSurvived(options: KillsOptions): Promise<Record<string, number>> {
   const { seed, kills, inPart, onRound } = options;
   const random = seeded(seed);
   await using rig = await killedRuns();
   const counts: Record<string, number> = {};
+  const aim = aims(random);
   let survived = 0;
   for (let at = 0; survived < kills || at < ENDS.length; at++) {
-    const round = chosenRound(random, ENDS[at % ENDS.length]!, inPart);
+    const round = chosenRound(random, ENDS[at % ENDS.length]!, { inPart, aim });
     const came: string[] = [];
     try {
       await rig.round(round, came);
@@ -71,20 +84,53 @@ export async function runsAreSurvived(options: KillsOptions): Promise<Record<str
       const what = `SEED=${seed}, round ${at + 1}: ${JSON.stringify(round)}`;
       throw new Error(`${what}\ncame: ${came.join(', ')}\n${await rig.state()}`, { cause });
     }
-    for (const it of came) counts[it] = (counts[it] ?? 0) + 1;
+    for (const it of came.flatMap((one) => [one, one.replace(/^.*@/, '')])) {
+      counts[it] = (counts[it] ?? 0) + 1;
+    }
     survived += came.length;
     onRound(`round ${at + 1}, ${round.end}: ${came.join(', ')}`);
   }
   return counts;
 }
 
-function chosenRound(random: () => number, end: End, inPart: number): Round {
-  const some = (kinds: readonly KillKind[]): Kill[] =>
-    Array.from({ length: inPart }, () => chosenKill(random, kinds));
+interface Aim {
+  readonly phase: SeenPhase;
+  readonly at: number;
+}
+
+/** The phase of a part that was not aimed at for the longest time, beginning with any. */
+function aims(random: () => number): (part: keyof typeof PHASES) => Aim {
+  const next = new Map<string, number>();
+  return (part) => {
+    const phases = PHASES[part];
+    const at = (next.get(part) ?? below(random, phases.length)) % phases.length;
+    next.set(part, at + 1);
+    return { phase: phases[at]!, at };
+  };
+}
+
+function chosenRound(
+  random: () => number,
+  end: End,
+  { inPart, aim }: { readonly inPart: number; readonly aim: ReturnType<typeof aims> },
+): Round {
+  const some = (kinds: readonly KillKind[], count: number): Kill[] =>
+    Array.from({ length: count }, () => chosenKill(random, kinds));
+  /** One that is aimed, and in a part of three another, which comes in a later phase. */
+  function part(of: keyof typeof PHASES, kinds: readonly KillKind[]): Kill[] {
+    const aimed = Array.from({ length: Math.ceil(inPart / 2) }, () => aim(of));
+    const inOrder = aimed
+      .sort((one, other) => one.at - other.at)
+      .map(({ phase }) => ({
+        kind: OWN.has(phase) ? 'service' : KINDS[below(random, KINDS.length)]!,
+        moment: { phase },
+      }));
+    return [...inOrder, ...some(kinds, inPart - aimed.length)];
+  }
   const replaces = below(random, 2) === 0;
   // Nothing else is done by a worker.
-  const ending = some(end === 'keep' ? [...KINDS, 'worker', 'worker'] : KINDS);
-  return { end, replaces, placing: some(KINDS), running: some(KINDS), ending };
+  const ending = part(end, end === 'keep' ? [...KINDS, 'worker', 'worker'] : KINDS);
+  return { end, replaces, placing: part('placing', KINDS), running: some(KINDS, inPart), ending };
 }
 
 function chosenKill(random: () => number, kinds: readonly KillKind[]): Kill {
@@ -93,11 +139,6 @@ function chosenKill(random: () => number, kinds: readonly KillKind[]): Kill {
   const when = below(random, 2) === 0 ? 'before' : 'after';
   const ms = below(random, TIME_MAX_MS);
   return { kind, moment: below(random, 3) === 0 ? { ms } : { call, when } };
-}
-
-interface Listed {
-  readonly session: string;
-  readonly state: string;
 }
 
 async function killedRuns() {
@@ -139,27 +180,16 @@ async function killedRuns() {
     const { result } = await expectDone(holdfast('backup', 'list'));
     return (result['points'] as { point: string }[]).map(({ point }) => point);
   }
-  /** Undefined: the service did not answer. */
-  async function listed(): Promise<readonly Listed[] | undefined> {
+  /** IDs; undefined: the service did not answer. */
+  async function listed(): Promise<readonly string[] | undefined> {
     const { code, result } = await holdfast('session', 'list');
-    if (code !== 0) return undefined;
-    const all = result['sessions'] as readonly Listed[];
-    return Promise.all(
-      all.map(async ({ session, state: now }) => {
-        const { result: shown } = await holdfast('session', 'show', session);
-        const isOrdinary = shown['placed'] === null && ['ready', 'running'].includes(now);
-        return { session, state: isOrdinary ? ORDINARY : now };
-      }),
-    );
+    const all = result['sessions'] as readonly { readonly session: string }[];
+    return code === 0 ? all.map(({ session }) => session) : undefined;
   }
-  const stateNow = async (): Promise<string> => {
-    const all = await listed();
-    const it = all?.find(({ state: now }) => now !== ORDINARY) ?? all?.[0];
-    return all ? (it?.state ?? 'none') : 'unknown';
-  };
+  const phaseNow = (): SeenPhase => phaseIn(home.store);
   async function state(): Promise<string> {
     const [it] = (await listed()) ?? [];
-    const id = it?.session ?? '';
+    const id = it ?? '';
     const shown = [holdfast('session', 'show', id), holdfast('session', 'log', id)];
     const said = it ? await Promise.all(shown) : [];
     const machines = await host.virsh('list', '--all').catch(String);
@@ -183,33 +213,54 @@ async function killedRuns() {
   async function struck({ kind, moment }: Kill, over: AbortSignal, came: string[]): Promise<void> {
     const { promise: end, resolve: done, reject: failed } = Promise.withResolvers<void>();
     let hasBegun = false;
-    async function strike(seen: string): Promise<void> {
-      if (await killers.now(kind)) came.push(`${kind}@${seen}`);
+    async function strike(): Promise<void> {
+      const seen = phaseNow();
+      if (!(await killers.now(kind))) return;
+      // By the time that it is dead, it may have come further.
+      came.push(`${kind}@${kind === 'service' ? phaseNow() : seen}`);
+    }
+    function begin(): Promise<void> {
+      hasBegun = true;
+      return strike().then(done, failed);
     }
     function atTime(ms: number): void {
       void sleep(ms).then(async () => {
-        if (over.aborted) return;
-        hasBegun = true;
-        await strike(await stateNow()).then(done, failed);
+        if (!over.aborted) await begin();
       });
+    }
+    async function atPhase(phase: SeenPhase): Promise<void> {
+      while (!hasBegun && !over.aborted) {
+        if (phaseNow() === phase) return begin();
+        await sleep(1);
+      }
+    }
+    function cut(when: 'before' | 'after'): 'cut-before' | 'cut-after' {
+      // Only this connection: that of the events still works.
+      came.push(`${kind}@${phaseNow()}`);
+      done();
+      return `cut-${when}`;
     }
     if (kind === 'worker') {
       void whenAtWork(killers, over).then(() => atTime('ms' in moment ? moment.ms / 10 : 0));
     } else if ('ms' in moment) {
       atTime(moment.ms);
+    } else if ('phase' in moment) {
+      void atPhase(moment.phase);
+      // Most steps are calls: there it comes in the middle of one.
+      onCall = async () => {
+        if (hasBegun || phaseNow() !== moment.phase) return undefined;
+        hasBegun = true;
+        if (kind === 'libvirt') return cut('after');
+        void begin();
+        return undefined;
+      };
     } else {
       let left = moment.call;
       onCall = async () => {
         if (hasBegun || --left > 0) return undefined;
         hasBegun = true;
-        const seen = await stateNow();
-        if (kind === 'libvirt') {
-          // Only this connection: that of the events still works.
-          came.push(`${kind}@${seen}`);
-          done();
-          return `cut-${moment.when}`;
-        }
-        const striking = strike(seen).then(done, failed);
+        if (kind === 'libvirt') return cut(moment.when);
+        const striking = begin();
         if (moment.when === 'before') await striking;
         return undefined;
       };
@@ -239,25 +290,21 @@ async function killedRuns() {
       async () => said + (await state()),
     );
   }
-  const inState = (what: string, wanted: string): Promise<void> =>
-    until(what, async () => (await stateNow()) === wanted, state);
+  const inPhase = (what: string, wanted: SeenPhase): Promise<void> =>
+    until(what, () => phaseNow() === wanted, state);
 
   async function place(name: readonly string[]): Promise<void> {
-    const begun = async () => !['none', 'unknown', ORDINARY].includes(await stateNow());
+    const begun = async () => !['none', 'unplaced'].includes(phaseNow());
     const words = ['run', from.point, '--on', 'kvm1', '--pool', 'fast', '--power-on', ...name];
     await ask(begun, ...words);
-    await inState('it runs', 'running');
-    // A session whose service died before its machine was planned is an ordinary one, which a person removes.
-    for (const it of (await listed()) ?? []) {
-      if (it.state === ORDINARY) await holdfast('session', 'discard', it.session);
-    }
+    await inPhase('it runs', 'running');
   }
 
   async function end(how: End, session: string): Promise<void> {
     const words = how === 'keep' ? [session, '--stop', 'off'] : [session];
-    const heard = async () => !['running', 'unknown'].includes(await stateNow());
+    const heard = async () => phaseNow() !== 'running';
     await ask(heard, 'session', how, ...words);
-    await inState('the session ends', 'none');
+    await inPhase('the session ends', 'none');
   }
 
   /** What a person does with a machine that is not needed any longer, and with the one that it replaced. */
@@ -281,13 +328,13 @@ async function killedRuns() {
       expectSound(await web1.checked(2), from.durable);
       for (const { kind, moment } of round.running) {
         await sleep('ms' in moment ? moment.ms : 0);
-        const seen = await stateNow();
+        const seen = phaseNow();
         if (await killers.now(kind)) came.push(`${kind}@${seen}`);
         await killers.mended();
         await web1.durable(2);
       }
-      const [it] = (await listed())!;
-      await during(round.ending, end(round.end, it!.session), came);
+      const [session] = (await listed())!;
+      await during(round.ending, end(round.end, session!), came);
       if (round.end !== 'migrate') deepEqual(await traces(), before);
       // What it did not write cannot be missed: it was never started again.
       const said = web1.reports().filter((line) => /^(GUEST UP|ERROR)/.test(line));
