@@ -25,8 +25,8 @@ const ENDS = ['keep', 'migrate', 'discard'] as const;
 type End = (typeof ENDS)[number];
 
 /**
- * When one comes, after the one before: at a call to libvirt, counted from 1, after some time, or as soon as the journal
- * has this phase.
+ * When one comes, after the one before: at a call to libvirt, counted from 1, after some time, or as soon as the
+ * journal has this phase.
  */
 type Moment =
   | { readonly call: number; readonly when: 'before' | 'after' }

@@ -12,9 +12,9 @@ import { discard } from './run-session.ts';
 import type { OnEvent, SessionEnd } from './session-events.ts';
 
 /*
- * A killed service may leave sessions that nobody would ever end: one for which no machine was planned yet, one that was
- * almost removed, and a directory without a journal. The next start removes them. All others go on (resumption.ts), or
- * wait for people. The box must know the record as its own: else a planted one could have a session removed.
+ * A killed service may leave sessions that do not end by themselves: one for which no machine was planned yet, one that
+ * was almost removed, and a directory without a journal. The next start removes them. All others go on (resumption.ts),
+ * or wait for people. The box must know the record as its own: else a planted one could have a session removed.
  */
 export async function removeLeft(engine: Engine, onEvent: OnEvent): Promise<void> {
   const { store, memory } = engine;
@@ -55,8 +55,9 @@ async function leftOf({ store }: Engine, record: SessionRecord): Promise<Left | 
   const isUnplaced = phase === 'preparing' || phase === 'ready' || phase === 'cleaning';
   if (runsOn !== undefined && isUnplaced) {
     const what = `the service ended before the machine of this session was planned on hypervisor ${runsOn}`;
-    const message = `${what}: nothing of it was made there, and the session was removed. To run it: "holdfast run ${point} --on ${runsOn}"`;
-    return { how: 'discarded', message };
+    const done = 'nothing of it was made there, and the session was removed';
+    const advice = `To run it: "holdfast run ${point} --on ${runsOn}"`;
+    return { how: 'discarded', message: `${what}: ${done}. ${advice}` };
   }
   // Otherwise it is resumed, and ends then.
   if (!placement || phase !== 'cleaning' || (await isServed(store, id))) return undefined;

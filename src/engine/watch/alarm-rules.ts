@@ -117,8 +117,8 @@ export function owedThere({ owed }: Pick<Circumstances, 'owed'>): Condition[] {
       const what = `what session ${session}, which was abandoned, has left on hypervisor ${hypervisor}`;
       const about = session;
       const leave = `holdfast alarm acknowledge session-left:${session}`;
-      const advice = `The service tries again each minute, and the alarm ends once nothing is left. To leave it there as it is: "${leave}"`;
-      const message = `${what} could not be removed there: ${why}. ${advice}`;
+      const advice = 'The service tries again each minute, and the alarm ends once nothing is left';
+      const message = `${what} could not be removed there: ${why}. ${advice}. To leave it there as it is: "${leave}"`;
       return { kind: 'session-left', about, level: 'warning', message };
     });
 }

@@ -103,7 +103,7 @@ test('a session is kept although its hypervisor is away, once it is abandoned', 
   deepEqual(await home.rig.sessionTraces(), []);
 });
 
-test('what cannot be removed raises an alarm that says what to do, and stays there once that is acknowledged', async () => {
+test('what cannot be removed raises an alarm with advice, and stays once that is acknowledged', async () => {
   const home = await placedHome();
   await using service = await home.service();
   const { ask, options, sessions, engine } = service;

@@ -133,7 +133,7 @@ test('disks on which a machine has moved stay when its session ends, wherever th
   equal((await place.rig.poolDisks()).length, 2);
 });
 
-test('of a session whose journal is lost, reserved disks go only if its machine is seen on disks of the session', async () => {
+test('where a journal is lost, reserved disks go only if the machine is seen on disks of the session', async () => {
   for (const says of ['as it was', 'gone'] as const) {
     const place = await givenUp();
     await say(place, says);
