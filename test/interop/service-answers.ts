@@ -31,11 +31,13 @@ export function serviceAnswers(
     }
     const restore = (to: string) =>
       tryRun('holdfast', 'restore', 'disk', 'vm@latest', 'vda', '--to', to);
-    for (const to of ['/root/out.raw', '/images.raw', '/srv/out.raw']) {
+    for (const to of ['/root/out.raw', '/tmp/out.raw', '/images.raw', '/srv/out.raw']) {
       const { code, stderr } = await restore(to);
       ok(code === 8 || code === 5, to);
       match(stderr, /the service (cannot see|may not write).*\/srv\/holdfast-disks/, to);
     }
+    const images = ['restore', 'images', 'vm@latest', '--to', '/srv/holdfast-disks/none'];
+    match((await tryRun('holdfast', ...images)).stderr, /make it \(install -d -o holdfast/);
     const done = await restore('/srv/holdfast-disks/out.raw');
     equal(done.code, 0, done.stderr);
     await run('cmp', '/srv/disk.raw', '/srv/holdfast-disks/out.raw');

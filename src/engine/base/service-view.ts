@@ -1,6 +1,7 @@
 import { dirname } from 'node:path/posix';
 import { hostFilesIn } from '../../operations/base/host-files.ts';
 import { OPERATIONS, type OperationName, type RequestOf } from '../../operations/operations.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
 import { hiddenDirectory, mayWrite } from '../../sys/files/file-view.ts';
 import type { FailureKind } from '../../operations/base/failure.ts';
 
@@ -31,9 +32,24 @@ export async function asSeenHere(
   // Devices are not created.
   const created = targets.filter((it) => it.startsWith('/') && !it.startsWith('/dev/'));
   for (const to of created) {
+    if (message.endsWith(': there is no such directory')) {
+      const make = `install -d -o holdfast -g holdfast ${dirname(to)}`;
+      return `${message}; make it (${make}), or mount its disk`;
+    }
     if (!(await mayWrite(dirname(to)))) return `${message}; ${await writeAdvice(dirname(to))}`;
   }
   return message;
+}
+
+/**
+ * Rejects DENIED where a disk would be written into a /tmp of the service's own: no other process would find it, and
+ * it would be gone when the service ends.
+ */
+export async function refuseHiddenTargets(name: OperationName, request: object): Promise<void> {
+  for (const file of writtenBy(name, request)) {
+    if ((await hiddenDirectory(file)) === undefined) continue;
+    throw new SystemError('DENIED', `${file} is not written`);
+  }
 }
 
 /** `unix:PATH` of an address. */

@@ -19,7 +19,7 @@ import type { Audit, AuditEnd } from '../audit/audit.ts';
 import { breaksInvariant, firstFailure, kindOfFailure } from '../base/failures.ts';
 import { METRICS_TYPE } from '../operations/metrics.ts';
 import type { GivenSecret, SecretSource } from '../base/engine.ts';
-import { asSeenHere } from '../base/service-view.ts';
+import { asSeenHere, refuseHiddenTargets } from '../base/service-view.ts';
 import { type Handlers, perform } from '../base/call.ts';
 import type { Access } from '../base/access.ts';
 
@@ -211,6 +211,7 @@ async function answerCall(
     checkAllowed(name, request);
     // Not before: a client without access must learn nothing about the files that a request names.
     asked = request;
+    await refuseHiddenTargets(name, request);
     const result = await perform(handlers, name, request, {
       ...{ given, who: 'token' in who ? undefined : who },
       signal: http.signal,
