@@ -85,7 +85,7 @@ test(
         await run('systemctl', 'restart', 'holdfastd.service');
         const [session = ''] = await sessions();
         await run('holdfast', 'session', 'migrate', session);
-        await run('holdfast', 'session', 'attend', session);
+        await until('the session ends', async () => (await sessions()).length === 0, journal);
         match(await run('virsh', 'domblklist', 'web1'), new RegExp(`${IMAGES}/holdfast-`));
         for (let n = 0; n < 2; n++) {
           await run('holdfast', 'backup', 'create', 'nightly', '--from', 'kvm1/web1');
@@ -134,7 +134,8 @@ test(
 
     await t.test('a recovery point is proven, with its screen', async () => {
       const words = ['--agent', '--http', '80/', '--timeout', '15m', '--queue'];
-      const { job } = await json('holdfast', 'verify', 'web1@latest', ...words);
+      const latest = ['latest', 'nightly', '--only', 'web1'];
+      const { job } = await json('holdfast', 'verify', ...latest, ...words);
       await until(
         'the proof',
         async () => !/running|waiting/.test(await run('holdfast', 'job', 'show', String(job))),
