@@ -84,7 +84,7 @@ test('one that does not answer is not kept', async () => {
   };
   const refused = await it.run('--on', 'fake:///spare', '--name', 'web2');
   equal(refused.code, 1);
-  match(refused.stderr, /^holdfast: nothing answers there\nOn the hypervisor, as root, once:\n/m);
+  match(refused.stderr, /^holdfast: nothing answers there\nOn this host, as root, once:\n/m);
   deepEqual(await it.names(), ['kvm1']);
 });
 
