@@ -72,6 +72,20 @@ export const managed: readonly Mutant[] = [
     tests: ['test/engine/hypervisors/connect.test.ts'],
   },
   {
+    name: 'hypervisors: one that was added for a run that was refused stays',
+    file: 'src/cli/options/another-host.ts',
+    text: 'added.authorizedKey !== null || !isOver',
+    to: 'true',
+    tests: ['test/cli/options/another-host.test.ts'],
+  },
+  {
+    name: 'hypervisors: another fingerprint is given for an address, and passed over',
+    file: 'src/cli/options/another-host.ts',
+    text: 'hostKey !== undefined && hostKey !== fingerprint',
+    to: 'false',
+    tests: ['test/cli/options/another-host.test.ts'],
+  },
+  {
     name: 'hypervisors: one that is away is asked without end by the console',
     file: 'src/console/pages/hypervisors.ts',
     text: '>= MACHINES_MS',

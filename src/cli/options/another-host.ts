@@ -80,6 +80,10 @@ async function runThere(command: Command, there: There): Promise<void> {
   // A mistake in another option comes to light before anybody is asked anything.
   const checked = naming(there, 'checked');
   await requestOf(operation, { args: input.args, input: checked, isJob }, context);
+  // Without a service it fails, and says why, before a person has prepared a host for nothing.
+  if (operation.runs === 'service' && (await context.service()) === undefined) {
+    return command.run(checked, context);
+  }
   const known = await knownAt(there);
   if (known !== undefined) {
     const shown = await context.call('hypervisor/show', { hypervisor: known });

@@ -24,6 +24,7 @@ import {
   type Task,
 } from '../state/model.ts';
 import { type Answer, type Failure, UNKNOWN } from '../state/service.ts';
+import { startTask } from '../state/tasks.ts';
 import { addedDialog, identifiedDialog, testedDialog } from '../pages/hypervisors.ts';
 import { withDisks } from '../pages/machine-forms.ts';
 import { proofDialog } from '../pages/proof.ts';
@@ -147,13 +148,22 @@ function taskDone(
   const isLast = answer.name === 'host/finish-set-up' && model.leaving.key === 'l';
   const isEnding = model.isEnding || isLast;
   const [next, effects] = changedBy({ ...done, dialog, screen, isEnding }, answer.name);
+  if (answer.name === 'hypervisor/add' && isReached(answer.result) && task.wanted) {
+    const [begun, more] = startTask(next, task.wanted);
+    return [{ ...begun, dialog: next.dialog }, [...effects, ...more]];
+  }
   return [task.from === 'setUp' ? stepOn(next) : next, effects];
+}
+
+/** Whether nothing has to be done there before it can be used. */
+function isReached({ authorizedKey }: ResultOf<'hypervisor/add'>): boolean {
+  return authorizedKey === null;
 }
 
 /** Results that must be seen; a recovery key even while the user is typing. */
 function shownAfter(answer: Answer, dialog: Dialog | undefined, task: Task): Dialog | undefined {
   const { name, request, result } = answer;
-  const { form } = task;
+  const { form, wanted } = task;
   if (name === 'set/create' && result.recoveryKey !== null) {
     return recoveryKeyDialog({ set: request.set, recoveryKey: result.recoveryKey }, dialog);
   }
@@ -177,9 +187,11 @@ function shownAfter(answer: Answer, dialog: Dialog | undefined, task: Task): Dia
     return first && more.length === 0 ? following('session', first.session) : undefined;
   }
   if (name === 'verify/show' || name === 'verify/point') return proofDialog(result);
-  if (name === 'hypervisor/add') return addedDialog(result);
+  if (name === 'hypervisor/add') {
+    return isReached(result) && wanted ? undefined : addedDialog(result, wanted);
+  }
   if (name === 'hypervisor/machines') return form && withDisks(form, result.machines[0]!);
-  if (name === 'hypervisor/identify') return form && identifiedDialog(result, form.values);
+  if (name === 'hypervisor/identify') return form && identifiedDialog(result, form.values, wanted);
   if (name === 'hypervisor/test') return testedDialog(result);
   if (name !== 'host/factory-reset' || result.failed.length === 0) return undefined;
   return textDialog('Not everything could be reset', result.failed.join('\n'), true);

@@ -1,7 +1,7 @@
 import type { ShownHypervisor } from '../../operations/nouns/hypervisor.ts';
 import type { ResultOf } from '../../operations/operations.ts';
 import { stepsTitle } from '../../client/steps-title.ts';
-import type { Dialog, FormDialog, FormValues, TextDialog } from '../state/dialog.ts';
+import type { Dialog, FollowingWork, FormDialog, FormValues, TextDialog } from '../state/dialog.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
 import type { HostedMachines, Model, Query } from '../state/model.ts';
 import { COSTLY_MS, whole } from '../state/queries.ts';
@@ -193,8 +193,9 @@ const FILES = ['ed25519', 'ecdsa', 'rsa'];
 export function identifiedDialog(
   { uri, keys }: ResultOf<'hypervisor/identify'>,
   values: FormValues,
+  wanted?: FollowingWork,
 ): Dialog {
-  const { hypervisor = '' } = values;
+  const hypervisor = (wanted ? wanted.form.values['on'] : values['hypervisor']) ?? '';
   const given = (name: string) => values[name] || undefined;
   const [shown] = keys;
   if (!shown) {
@@ -218,6 +219,7 @@ export function identifiedDialog(
     title: `Is this ${hypervisor}?`,
     question: question.join('\n'),
     word: 'yes',
+    wanted,
     call: {
       name: 'hypervisor/add',
       request: {
@@ -230,12 +232,22 @@ export function identifiedDialog(
 }
 
 /** What is left to do there. */
-export function addedDialog({ hypervisor, uri, steps }: ResultOf<'hypervisor/add'>): TextDialog {
+export function addedDialog(
+  { hypervisor, uri, steps }: ResultOf<'hypervisor/add'>,
+  wanted?: FollowingWork,
+): TextDialog {
   const todo =
     steps.length === 0
       ? ['Press t to see whether backups can begin.']
-      : [stepsTitle(uri), '', ...steps, '', 'Then press t here.'];
-  return textDialog(`Hypervisor ${hypervisor} is added`, todo.join('\n'));
+      : [
+          stepsTitle(uri),
+          '',
+          ...steps,
+          '',
+          wanted ? `Then press Enter: ${wanted.title}.` : 'Then press t here.',
+        ];
+  const it = textDialog(`Hypervisor ${hypervisor} is added`, todo.join('\n'));
+  return wanted ? { ...it, next: { does: wanted.form.form.does, work: wanted } } : it;
 }
 
 export function testedDialog({

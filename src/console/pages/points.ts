@@ -1,13 +1,13 @@
 import { briefProof } from '../../client/proof-text.ts';
 import type { PointSummary } from '../../operations/nouns/backup.ts';
 import { formatSize } from '../../lib/sizes.ts';
-import type { Dialog, FormDialog, FormValues } from '../state/dialog.ts';
+import type { Dialog, FormDialog } from '../state/dialog.ts';
 import { chosenIn } from '../state/lists.ts';
 import { type Model, noPoints } from '../state/model.ts';
+import { valueOf } from '../state/service.ts';
 import { COSTLY_MS, paged } from '../state/queries.ts';
 import { columns, type Line } from '../terminal/screen.ts';
 import { utc } from '../terminal/times.ts';
-import { offeredNetworks, offeredPools } from '../widgets/learned.ts';
 import { pagedBody } from '../widgets/list-body.ts';
 import { operationForm } from '../widgets/operation-form.ts';
 import { type DialogKind, key, keysFor, type Page } from '../widgets/page.ts';
@@ -17,8 +17,9 @@ import { HYPERVISORS } from './hypervisors.ts';
 import { jobForm } from './jobs.ts';
 import { showProof, verifyForm } from './proof.ts';
 import { restoreForm } from './restore-forms.ts';
+import { runOnForm } from './run-form.ts';
 
-/* All recovery points, a search among them, and the forms that run one: on any host, or on a hypervisor. */
+/* All recovery points, a search among them, and the form that recovers one. */
 
 const POINTS = paged('points', {
   call({ points: { filter } }, window) {
@@ -41,7 +42,9 @@ export const pointsPage: Page = {
   title: 'Points',
   keys: [
     onPoint('enter', 'recover', (it) => runForm(nameOf(it))),
-    onPoint('h', 'run', (it, model) => runOnForm(it, model)),
+    onPoint('h', 'run', (it, { hypervisors }) =>
+      runOnForm({ ...it, point: nameOf(it) }, valueOf(hypervisors)?.hypervisors),
+    ),
     onPoint('r', 'restore', (it, model) => {
       const disks = it.disks.map(({ name }) => name);
       return restoreForm(model, { point: nameOf(it), disks });
@@ -123,52 +126,5 @@ function runForm(point: string): FormDialog {
     ],
     given: { point },
     task: () => `recover ${point}`,
-  });
-}
-
-/** The other values are those of the field that it begins with. */
-const ITS_BACKUP = 'all of its backup';
-
-/** With the only hypervisor filled in, Enter is enough. */
-function runOnForm(it: PointSummary, { hypervisors }: Model): FormDialog {
-  const point = nameOf(it);
-  const known = hypervisors.kind === 'known' ? hypervisors.value.hypervisors : [];
-  const names = known.map(({ hypervisor }) => hypervisor);
-  const isOne = (values: FormValues): boolean =>
-    values['also'] === '' && values['all'] !== ITS_BACKUP;
-  const areSeveral = (values: FormValues): boolean => !isOne(values);
-  return operationForm('session/run', {
-    title: `Run ${point} on a hypervisor`,
-    does: 'run',
-    asks: [
-      ...['on', 'powerOn', ...(it.run === undefined ? [] : ['all']), 'also', 'delay', 'heartbeat'],
-      ...['name', 'replace', 'pool', 'networks', 'isolated', 'migrate'],
-    ],
-    given: { points: [point] },
-    values: { on: names[0] ?? '', powerOn: 'yes', all: 'this one' },
-    fields: {
-      ...(names.length === 0 ? {} : { on: { choices: names } }),
-      all: {
-        ...{ label: 'Machines', choices: ['this one', ITS_BACKUP] },
-        note: 'whether the other machines of the backup that made this point run, too: this one starts first',
-      },
-      also: {
-        label: 'Then',
-        note: 'further recovery points with spaces between them, which start after it: web1@latest db1@latest',
-      },
-      delay: { matters: areSeveral },
-      heartbeat: { matters: areSeveral },
-      name: { matters: isOne },
-      pool: { offers: offeredPools },
-      networks: { offers: offeredNetworks },
-    },
-    meanings: { replace: { no: undefined, keep: 'keep', delete: 'delete' } },
-    about: ({ on = '' }) => ({ hypervisor: on, point }),
-    made: (request, { also = '', all }) => ({
-      ...request,
-      points: [point, ...also.split(/[\s,]+/).filter((other) => other !== '')],
-      ...(all === ITS_BACKUP && { run: it.run }),
-    }),
-    task: ({ on }) => `run ${point} on ${on}`,
   });
 }

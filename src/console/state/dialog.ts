@@ -18,6 +18,14 @@ export type Dialog =
   | { readonly kind: 'filter'; readonly typed: string }
   | { readonly kind: 'leave' };
 
+/** What the user wanted in the first place, and the form with it: it follows once something else is done. */
+export type FollowingWork = Work & { readonly form: FormDialog };
+/** `form`: shown again if the work fails. */
+export type StartedWork = Work & {
+  readonly form?: FormDialog;
+  readonly wanted?: FollowingWork | undefined;
+};
+
 export interface TextDialog {
   readonly kind: 'text';
   readonly title: string;
@@ -25,7 +33,7 @@ export interface TextDialog {
   readonly isFailure: boolean;
   readonly top: number;
   /** What Enter does, if the text is about something that has not begun: `start it`. */
-  readonly next?: { readonly does: string; readonly work: Work };
+  readonly next?: { readonly does: string; readonly work: StartedWork };
   /** The form that is shown again after it. */
   readonly back?: FormDialog;
 }
@@ -68,7 +76,7 @@ export interface Form {
   /** What Enter does, for the bottom line. */
   readonly does: string;
   /** A request to the service, a question to the user first, or an error. */
-  submit(values: FormValues): Work | Dialog | string;
+  submit(values: FormValues): StartedWork | Dialog | string;
   /** Another form in its place, once the field of that name has another value. */
   turned?(values: FormValues, name: string): FormDialog | undefined;
   /** The hypervisor and the recovery point that it is about: what is known of them is offered as values. */
@@ -97,6 +105,7 @@ export interface ConfirmDialog {
   readonly typed: string;
   readonly title: string;
   readonly call: Call;
+  readonly wanted?: FollowingWork | undefined;
 }
 
 export interface PassphraseDialog {

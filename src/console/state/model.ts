@@ -9,7 +9,7 @@ import type { SessionSummary } from '../../operations/nouns/session.ts';
 import type { SetSummary } from '../../operations/nouns/set.ts';
 import type { StoreUsage } from '../../operations/nouns/store.ts';
 import type { ResultOf } from '../../operations/operations.ts';
-import type { Dialog, FormDialog } from './dialog.ts';
+import type { Dialog, FollowingWork, FormDialog } from './dialog.ts';
 import type { Key } from '../terminal/keys.ts';
 import type { Size } from '../terminal/screen.ts';
 import {
@@ -203,6 +203,8 @@ export interface Task {
   readonly from: ScreenName;
   /** The form with the request: after an error the user can correct it. */
   readonly form: FormDialog | undefined;
+  /** What is started once it is done. */
+  readonly wanted: FollowingWork | undefined;
   /** Its secrets, in case that it is repeated with one more. */
   readonly given: Pick<Work, 'secret' | 'passkey'>;
 }

@@ -1,13 +1,12 @@
-import type { FormDialog } from './dialog.ts';
+import type { StartedWork } from './dialog.ts';
 import type { Model, Next } from './model.ts';
-import type { Work } from './service.ts';
 
 /** Tasks under way at once; further ones are refused. */
 const TASKS_MAX = 16;
 
 export function startTask(
   model: Model,
-  { title, call, secret, passkey, form }: Work & { readonly form?: FormDialog },
+  { title, call, secret, passkey, form, wanted }: StartedWork,
 ): Next {
   if (model.isEnding) {
     const hint = 'The set-up is finished: this screen closes as soon as all tasks have ended.';
@@ -25,7 +24,7 @@ export function startTask(
   }
   const id = model.nextId;
   const given = { secret, passkey };
-  const task = { id, call, title, progress: '', from: model.screen, form, given };
+  const task = { id, call, title, progress: '', from: model.screen, form, wanted, given };
   const tasks = [...model.tasks, task];
   return [
     { ...model, tasks, dialog: undefined, nextId: id + 1 },

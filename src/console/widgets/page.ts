@@ -1,7 +1,6 @@
-import type { Dialog, FormDialog } from '../state/dialog.ts';
+import type { Dialog, StartedWork } from '../state/dialog.ts';
 import type { PageList } from '../state/lists.ts';
 import { type Model, type Next, type Query, withDialog, withHint } from '../state/model.ts';
-import type { Work } from '../state/service.ts';
 import { startTask } from '../state/tasks.ts';
 import type { Key } from '../terminal/keys.ts';
 import type { Line } from '../terminal/screen.ts';
@@ -46,7 +45,7 @@ export interface PageKey {
  * The outcome of a key: the reason why it does nothing, a dialog, a request to the service (with the form to show again
  * if that fails), or the next model.
  */
-export type Outcome = string | Dialog | (Work & { readonly form?: FormDialog }) | Next;
+export type Outcome = string | Dialog | StartedWork | Next;
 
 export function key(
   names: string | readonly string[],

@@ -45,15 +45,15 @@ export function input(typed: string, model: Model): Line[] {
 
 /** Asks the user to type a word before something that cannot be undone. */
 export function confirmation(
-  of: Pick<ConfirmDialog, 'title' | 'question' | 'word' | 'call'>,
+  of: Pick<ConfirmDialog, 'title' | 'question' | 'word' | 'call' | 'wanted'>,
 ): ConfirmDialog {
   return { kind: 'confirm', typed: '', ...of };
 }
 
 export const confirmKind: DialogKind<ConfirmDialog> = {
-  keys: ({ typed, word, title, call }) => [
+  keys: ({ typed, word, title, call, wanted }) => [
     key('enter', 'continue', () =>
-      typed === word ? { title, call } : `Type ${word}, or press Esc.`,
+      typed === word ? { title, call, wanted } : `Type ${word}, or press Esc.`,
     ),
     escape('back'),
   ],

@@ -5,6 +5,7 @@ import { test } from 'tap';
 import { hypervisorNameFor } from '../../../src/client/hypervisor-name.ts';
 import { HypervisorError } from '../../../src/hypervisors/base/hypervisor-error.ts';
 import { expectDone, runCli } from '../../support/cli.ts';
+import { engineIn } from '../../support/engine.ts';
 import { hostKey } from '../../support/hypervisors.ts';
 import { placedHome } from '../../support/placed-service.ts';
 import { without } from '../../support/programs.ts';
@@ -161,6 +162,15 @@ test('options that mean nothing are refused', async () => {
     equal(code, 2);
     match(stderr, message);
   }
+});
+
+test('without a service a run asks nothing, and adds nothing', async () => {
+  const { store } = await engineIn(temporaryDirectory());
+  const { code, stderr } = await runCli(['run', 'web1@latest', '--on', SPARE, '--store', store]);
+  equal(code, 9);
+  match(stderr, /no service answers/);
+  const { result } = await expectDone(runCli(['hypervisor', 'list', '--json', '--store', store]));
+  deepEqual(result['hypervisors'], []);
 });
 
 test('a dry run of a restore adds nothing', async () => {
