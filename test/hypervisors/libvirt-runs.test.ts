@@ -12,6 +12,7 @@ import type { Test } from './rig.ts';
 import { COPY, journal, PLACE, prepare, runOf, STAY, walk } from './running.ts';
 import { restoresConformAlone } from './restores.ts';
 import { runsConformAlone } from './runs.ts';
+import { walksThereConform } from './runs-there.ts';
 import { endless, failureOf } from './taking.ts';
 
 // A real libvirtd. What happens at each call takes too long for each commit: libvirt-runs.long.ts.
@@ -27,6 +28,7 @@ test('libvirt runs machines, and gets them back, as any', {
   const each: Test = (name, body) => tests.push(t.test(name, body));
   const open = () => libvirtRunHost(host, saved);
   runsConformAlone(each, open);
+  walksThereConform(each, open, [1]);
   restoresConformAlone(each, open);
 
   each('a machine that was backed up is set aside with its checkpoints, and put back', async () => {

@@ -9,6 +9,7 @@ import type {
   RunDriver,
   RunPlan,
   ShownDisk,
+  WritesTo,
 } from '../../src/hypervisors/base/run-driver.ts';
 import { noise } from '../support/random.ts';
 import { until } from '../support/until.ts';
@@ -29,7 +30,11 @@ export interface Prepared {
 let plans = 0;
 
 /** A session of a machine with two disks. */
-export async function prepare(rig: RunTestHost, session = 'session1'): Promise<Prepared> {
+export async function prepare(
+  rig: RunTestHost,
+  session = 'session1',
+  writes: WritesTo = 'here',
+): Promise<Prepared> {
   const count = ++plans;
   const disks = { vda: noise(SIZE, count), vdb: noise(SIZE, count + 1) };
   const served = await rig.serve(session, disks);
@@ -43,7 +48,7 @@ export async function prepare(rig: RunTestHost, session = 'session1'): Promise<P
       ...(rig.definition ? [definitionFile(rig.definition(Object.keys(disks), MAC))] : []),
     ],
     ...{ disks: served.disks, networks: { [MAC]: rig.network } },
-    ...{ pool: rig.pool, autostart: true },
+    ...{ pool: rig.pool, autostart: true, writes },
   };
   return { plan, served, old };
 }
@@ -102,7 +107,7 @@ export const PLACE: readonly Step[] = [
 
 export const COPY: readonly Step[] = [
   async (run, prepared, noted) => run.move(placed(noted, prepared), noted.reserved, signal),
-  async (run, prepared, noted) => untilReady(run, placed(noted, prepared)),
+  async (run, prepared, noted) => untilReady(run, placed(noted, prepared), noted),
 ];
 
 export const STAY: readonly Step[] = [
@@ -121,12 +126,17 @@ export const WITHDRAW: readonly Step[] = [
   async (run, { plan, old }) => run.putBack(old.id, plan.session, signal),
 ];
 
-async function untilReady(run: RunDriver, machine: PlacedMachine): Promise<void> {
+async function untilReady(
+  run: RunDriver,
+  machine: PlacedMachine,
+  { reserved }: Journal,
+): Promise<void> {
   await until('all copies are ready', async () => {
     const moves = Object.values(await run.moving(machine, signal));
     for (const it of moves) {
       if (it.state === 'source') throw new Error(`a copy is not under way: ${it.failure}`);
     }
+    if (moves.some(({ state }) => state === 'waiting')) await run.move(machine, reserved, signal);
     return moves.every(({ state }) => state === 'ready' || state === 'target');
   });
 }

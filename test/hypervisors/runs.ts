@@ -7,6 +7,7 @@ import type { SuiteOptions, Test } from './rig.ts';
 import { lookingConforms } from './looking.ts';
 import { runInterruptionsConform } from './run-interruptions.ts';
 import type { RunTestHost } from './run-rig.ts';
+import { runsThereConform } from './runs-there.ts';
 import {
   COPY,
   journal,
@@ -30,6 +31,7 @@ export function runsConform(
   options: SuiteOptions = {},
 ): void {
   runsConformAlone(test, open);
+  runsThereConform(test, open);
   runInterruptionsConform(test, open, options);
 }
 

@@ -44,7 +44,7 @@ export async function runThroughSsh({ host, ssh, account, image }: There): Promi
     ...{ session, name: 'web1-2', uuid: '0b2ff0e5-3a3c-4c5e-9d6d-00000000000f', machine },
     files: [{ name: 'definition', kind: 'definition', bytes: await definition.read(signal) }],
     disks: [{ name: 'vda', size: size!, urls: [run.exports.urlOf({ session, socket }, 'vda')] }],
-    ...{ networks: {}, pool: undefined, autostart: false },
+    ...{ networks: {}, pool: undefined, autostart: false, writes: 'here' },
   };
   const running = (await there.machines(signal)).find((it) => it.id === id)!;
   if (running.power !== 'off') await host.virsh('destroy', 'web1');

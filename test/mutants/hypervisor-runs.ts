@@ -3,6 +3,7 @@ import type { Mutant } from './mutant.ts';
 /* As hypervisors.ts: of the part of the conformance suite that is about running machines. */
 
 const RUN = 'test/support/fake-hypervisor/run.ts';
+const RESERVED = 'test/support/fake-hypervisor/reserved.ts';
 
 export const hypervisorRuns: readonly Mutant[] = [
   changed('look sees only the layer on top', {
@@ -22,12 +23,22 @@ export const hypervisorRuns: readonly Mutant[] = [
     to: 'if (found === "") return found;',
   }),
   changed('disks that were reserved are reserved again', {
+    file: RESERVED,
     text: 'if (!found) await',
     to: 'await',
   }),
   changed('reserved disks are removed while they are used', {
+    file: RESERVED,
     text: 'it.session === session && !isUsed(host, source)',
     to: 'it.session === session && source !== ""',
+  }),
+  changed('a machine whose guest writes there is defined on what is served', {
+    text: "plan.writes === 'here' ? served :",
+    to: 'plan.writes !== undefined ? served :',
+  }),
+  changed('a disk is taken to be whole while another one is', {
+    text: "if (!copy && isPulled && copyFailure === undefined) return { state: 'waiting' };",
+    to: "if (!copy && isPulled && copyFailure === undefined) return { state: 'target' };",
   }),
   changed('a settled machine loses its mark before all is done', {
     text: "  await wire.call('keep files',",
@@ -77,7 +88,10 @@ export const hypervisorRuns: readonly Mutant[] = [
   }),
 ];
 
-function changed(promise: string, { text, to }: Pick<Mutant, 'text' | 'to'>): Mutant {
+function changed(
+  promise: string,
+  { file = RUN, text, to }: Pick<Mutant, 'text' | 'to'> & Partial<Pick<Mutant, 'file'>>,
+): Mutant {
   const tests = ['test/hypervisors/fake.test.ts'];
-  return { name: `hypervisors run: ${promise}`, file: RUN, text, to, tests };
+  return { name: `hypervisors run: ${promise}`, file, text, to, tests };
 }

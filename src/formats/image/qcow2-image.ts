@@ -1,4 +1,5 @@
 import { QCOW2_HEAD_LENGTH } from './qcow2.ts';
+import { assert } from '../../lib/assert.ts';
 import { bytesView } from './bytes.ts';
 
 /*
@@ -21,7 +22,7 @@ export interface NewQcow2 {
 export interface Qcow2Tables {
   readonly parts: readonly FilePart[];
   /** Written after them; `claimed`: as the disk's size, from that up to `claimMax`. */
-  header(claimed: number): FilePart;
+  header(claimed: number, backing?: string): FilePart;
 }
 
 export interface FoundRange {
@@ -81,6 +82,12 @@ export function newQcow2(size: number, from: number): NewQcow2 {
     find: (offset, length) => ranges({ offset, length, cluster }, entryOf),
     tables: () => tablesOf({ claimMax, bits, first, end: next, maps }),
   };
+}
+
+/** A whole file: a disk that nothing was written to yet, over the raw disk that `backing` names. */
+export function emptyQcow2(size: number, backing: string): readonly FilePart[] {
+  const { parts, header } = newQcow2(size, 0).tables();
+  return [...parts, header(size, backing)];
 }
 
 /** What such a file has, at most, besides the data of its disk. */
@@ -149,9 +156,9 @@ function tablesOf({ claimMax, bits, first, end, maps }: Written): Qcow2Tables {
   parts.push({ at: l1At, bytes: l1 });
   next += Math.ceil(l1.length / cluster);
   const counts = refcountsOf({ cluster, first, next });
-  const header = (size: number): FilePart => ({
+  const header = (size: number, backing?: string): FilePart => ({
     at: 0,
-    bytes: headerOf({ size, bits, l1At, entries, ...counts }),
+    bytes: headerOf({ size, bits, l1At, entries, backing, ...counts }),
   });
   return { parts: [...parts, ...counts.parts], header };
 }
@@ -212,9 +219,17 @@ interface Heading {
   readonly entries: number;
   readonly tableAt: number;
   readonly tables: number;
+  readonly backing: string | undefined;
 }
 
-function headerOf({ size, bits, l1At, entries, tableAt, tables }: Heading): Uint8Array {
+const BACKING_FORMAT = 0xe2792aca;
+const RAW = 'raw';
+/** Behind the header's two extensions. */
+const BACKING_AT = HEADER_LENGTH + 24;
+/** QEMU takes no longer name (block/qcow2.c). */
+const BACKING_LENGTH_MAX = 1023;
+
+function headerOf({ size, bits, l1At, entries, tableAt, tables, backing }: Heading): Uint8Array {
   // With what followed an older header: it must not be taken for an extension of this one.
   const bytes = new Uint8Array(2 ** bits);
   const view = bytesView(bytes);
@@ -228,5 +243,18 @@ function headerOf({ size, bits, l1At, entries, tableAt, tables }: Heading): Uint
   view.setUint32(56, tables);
   view.setUint32(96, REFCOUNT_ORDER);
   view.setUint32(100, HEADER_LENGTH);
+  if (backing === undefined) return bytes;
+  // An extension that says that it is raw, the empty one that ends them, and its name.
+  view.setUint32(HEADER_LENGTH, BACKING_FORMAT);
+  view.setUint32(HEADER_LENGTH + 4, RAW.length);
+  bytes.set(Buffer.from(RAW, 'latin1'), HEADER_LENGTH + 8);
+  const name = Buffer.from(backing, 'utf8');
+  assert(
+    name.length <= BACKING_LENGTH_MAX,
+    `a qcow2 image names no backing of ${name.length} bytes`,
+  );
+  bytes.set(name, BACKING_AT);
+  view.setBigUint64(8, BigInt(BACKING_AT));
+  view.setUint32(16, name.length);
   return bytes;
 }

@@ -49,6 +49,8 @@ const AUTH_COUNT_MAX = 20;
 const JOB_COUNT_MAX = 64;
 const GUEST_COUNT_MAX = 2048;
 const MOUNT_COUNT_MAX = 256;
+/** REMOTE_DOMAIN_DISK_ERRORS_MAX. */
+const DISK_COUNT_MAX = 256;
 
 const DOMAINS = struct({ domains: list(DOMAIN, LIST_COUNT_MAX), count: U32 });
 const ALL_NAMED = struct({ all: list(NAMED, LIST_COUNT_MAX), count: I32 });
@@ -91,6 +93,7 @@ const OF_POOL = struct({ pool: POOL });
 const OF_POOL_FLAGS = struct({ pool: POOL, flags: U32 });
 const POOL_INFO = struct({ state: U32, capacity: U64, allocation: U64, available: U64 });
 const NETWORK = struct({ name: TEXT, uuid: UUID_TEXT });
+const DISK_ERROR = struct({ disk: TEXT, kind: word(['none', 'unspecified', 'no-space']) });
 const BLOCK_JOB = struct({ found: I32, type: I32, bandwidth: U64, done: U64, total: U64 });
 const VOLUME_INFO = struct({ type: word(VOLUMES), capacity: U64, allocation: U64 });
 
@@ -190,6 +193,20 @@ export const LIBVIRT_CALLS = {
       ...{ parameters: list(TYPED_PARAMETER, JOB_COUNT_MAX), flags: U32 },
     }),
     NOTHING,
+  ),
+  /** Begins to copy into a disk's uppermost layer all that it has from those below, which it then no longer has. */
+  pullDisk: procedure(
+    'pull-disk',
+    240,
+    struct({ domain: DOMAIN, disk: TEXT, bandwidth: U64, flags: U32 }),
+    NOTHING,
+  ),
+  /** Of a machine that stopped: its disks that had an error. */
+  diskErrors: procedure(
+    'disk-errors',
+    263,
+    struct({ domain: DOMAIN, max: I32, flags: U32 }),
+    struct({ errors: list(DISK_ERROR, DISK_COUNT_MAX), count: I32 }),
   ),
   diskJob: procedure(
     'disk-job',

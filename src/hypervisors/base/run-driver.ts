@@ -18,11 +18,17 @@ export interface RunDriver {
   places(signal: AbortSignal): Promise<Places>;
   /** What stands in the way of a run; has no effects. */
   check(plan: RunPlan, signal: AbortSignal): Promise<readonly Finding[]>;
-  /** Empty disks of exactly the final sizes, in the plan's pool. Rejects NO_SPACE. */
+  /**
+   * Empty disks of exactly the final sizes, in the plan's pool; for writes there, over what the session serves. Rejects
+   * NO_SPACE.
+   */
   reserve(plan: RunPlan, signal: AbortSignal): Promise<readonly ReservedDisk[]>;
   /** Removes of the reserved disks those that no machine uses. */
   release(session: string, signal: AbortSignal): Promise<void>;
-  /** Makes what Holdfast serves known to the host (a datastore, a storage; for some nothing). */
+  /**
+   * Makes what Holdfast serves known to the host (a datastore, a storage; for some nothing). Returns what the machine
+   * will be defined on: for writes there the reserved disks. Rejects NOT_FOUND if one of these is missing.
+   */
   show(plan: RunPlan, signal: AbortSignal): Promise<readonly ShownDisk[]>;
   /** Ends `show`. Rejects BUSY while a machine uses it. What another session shows stays. */
   hide(session: string, signal: AbortSignal): Promise<void>;
@@ -51,8 +57,9 @@ export interface RunDriver {
   stop(placed: PlacedMachine, how: 'shutdown' | 'off', signal: AbortSignal): Promise<void>;
   look(placed: PlacedMachine, signal: AbortSignal): Promise<Look>;
   /**
-   * Begins to copy each disk to its reserved one, the machine runs on. Rejects UNSUPPORTED if it is off, CONFLICT if a
-   * size differs.
+   * Begins to copy each disk to its reserved one, the machine runs on. A disk that is on its reserved one, over ours,
+   * takes from ours all that it lacks, and is at its target as soon as it has that; where one of them waits for
+   * another, this is called again. Rejects UNSUPPORTED if the machine is off, CONFLICT if a size differs.
    */
   move(placed: PlacedMachine, to: readonly ReservedDisk[], signal: AbortSignal): Promise<void>;
   /** By disk. */
@@ -110,9 +117,16 @@ export interface SettledPlan extends Pick<MachinePlan, 'name'> {
 
 export interface RunPlan extends MachinePlan {
   readonly disks: readonly ServedDisk[];
-  /** The pool to move to; undefined: the machine does not move. */
+  /** The pool to move to; undefined: the machine does not move. With writes there, there is one. */
   readonly pool: string | undefined;
+  readonly writes: WritesTo;
 }
+
+/**
+ * Where what a guest writes is kept. `here`: by Holdfast, with what it serves. `there`: in the plan's pool, on disks
+ * over what Holdfast serves, which is only read.
+ */
+export type WritesTo = 'here' | 'there';
 
 /** A file of the recovery point that the machine needs on the host. */
 export interface PlannedFile {
@@ -175,8 +189,18 @@ interface PresentMachine {
   readonly heartbeat: boolean;
 }
 
-/** `paused-io`: the host stopped it because a disk did not answer. `paused`: a person did. */
-export type RunPower = 'on' | 'off' | 'paused-io' | 'paused' | 'suspended' | 'unknown';
+/**
+ * `paused-io`: the host stopped it because a disk did not answer. `paused-space`: because a disk of the host's own has
+ * no space left. `paused`: a person did.
+ */
+export type RunPower =
+  | 'on'
+  | 'off'
+  | 'paused-io'
+  | 'paused-space'
+  | 'paused'
+  | 'suspended'
+  | 'unknown';
 
 /**
  * `ours`: any layer of it, however deep, is what Holdfast serves. `target`: it is on its reserved disk, and on nothing
@@ -187,6 +211,8 @@ export type DiskPlace = 'ours' | 'target' | 'elsewhere';
 export type DiskMove =
   /** No copy is under way; `failure`: the last one ended with that. */
   | { readonly state: 'source'; readonly failure: string | undefined }
+  /** No copy is under way: it begins with the next `move` after another disk's has ended. */
+  | { readonly state: 'waiting' }
   /** In bytes; both grow while the guest writes. */
   | { readonly state: 'copying'; readonly done: number; readonly total: number }
   /** The copy has all, and follows each write. */

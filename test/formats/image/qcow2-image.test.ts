@@ -3,6 +3,7 @@ import { test } from 'tap';
 import { decodeQcow2Header } from '../../../src/formats/image/qcow2.ts';
 import { bytesView } from '../../../src/formats/image/bytes.ts';
 import {
+  emptyQcow2,
   type NewQcow2,
   newQcow2,
   qcow2TablesLength,
@@ -49,6 +50,26 @@ test('the header comes last, and no table lies over data or what was there befor
     const entries = bytesView(claimed).getUint32(36);
     ok(image.claimMax / 2 ** bitsOf(image) / (2 ** bitsOf(image) / 8) <= entries);
   }
+});
+
+test('an empty layer names the raw disk below it, and its header comes last', async () => {
+  const source = `nbd+unix:///web1-vda?socket=/run/${'é'.repeat(40)}/web1.sock`;
+  for (const size of [2 ** 20, 2 ** 40]) {
+    const parts = emptyQcow2(size, source);
+    const last = parts.at(-1)!;
+    equal(last.at, 0);
+    deepEqual(decodeQcow2Header(last.bytes), {
+      ...{ version: 3, size, isEncrypted: false, dataFile: undefined },
+      ...{ backing: source, backingFormat: 'raw' },
+    });
+    ok(parts.slice(0, -1).every(({ at }) => at >= last.bytes.length));
+  }
+  const without = decodeQcow2Header(
+    newQcow2(2 ** 20, 0)
+      .tables()
+      .header(2 ** 20).bytes,
+  );
+  deepEqual([without?.backing, without?.backingFormat], [undefined, undefined]);
 });
 
 test('what a file needs besides its data is known before', async () => {

@@ -37,6 +37,7 @@ const MACHINE: MachineDescription = {
 const PLAN: RunPlan = {
   ...{ session: 's1', name: 'web1', uuid: '0b2ff0e5-3a3c-4c5e-9d6d-000000000001' },
   ...{ machine: MACHINE, files: [], disks: [], networks: {}, pool: undefined, autostart: true },
+  writes: 'here',
 };
 const SHOWN = [
   { name: 'scsi0:0', source: 'nbd://10.0.0.5:10810/s1-a' },
@@ -109,7 +110,7 @@ test('of its own definition all stays that the host can have', async () => {
   match(xml, /<backend type="emulator" version="2.0"\/>/);
   doesNotMatch(xml, /emulator>|hostdev|passthrough|images|iso|sdx|session="other"/);
   deepEqual(markIn(defined), {
-    ...{ kind: 'made', session: 's1', isMoving: false },
+    ...{ kind: 'made', session: 's1', isMoving: false, pulled: undefined, writes: 'here' },
     disks: [
       {
         ...{ name: 'vda', target: 'vda', served: 's1-vda' },

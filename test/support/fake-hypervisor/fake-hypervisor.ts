@@ -34,7 +34,14 @@ function madeMachine(
   const machine: FakeMachine = {
     ...{ id, name, power: isOff ? 'off' : 'on', hasAgent, frozenBy: undefined },
     ...{ disks: new Map(), files: new Map(), tokens: new Map(), internalSnapshots: [] },
-    ...{ session: undefined, aside: undefined, hasIoError: false, autostart: false },
+    ...{
+      session: undefined,
+      aside: undefined,
+      hasIoError: false,
+      isFull: false,
+      isPulled: false,
+      autostart: false,
+    },
     ...{ job: undefined, guest: fakeGuest() },
   };
   machine.files.set('definition', Buffer.from(`<domain id="${id}"/>`));

@@ -64,11 +64,30 @@ function requireFree(host: FakeHost, name: string, but?: FakeMachine): void {
 
 export function define(host: FakeHost, plan: RunPlan, shown: readonly ShownDisk[]): void {
   const disks = shown.map(({ name, source }) => {
-    const served = host.served.get(source);
-    if (!served) throw new HypervisorError('NOT_FOUND', `${source} does not answer`);
+    const url = plan.writes === 'here' ? source : servedAt(plan, name);
+    const served = host.served.get(url);
+    if (!served) throw new HypervisorError('NOT_FOUND', `${url} does not answer`);
+    if (plan.writes === 'there') return [name, diskOver(host, source, url)] as const;
     return [name, { ...diskOn(source, served.bytes), isRaw: true }] as const;
   });
   addMachine(host, plan, { session: plan.session, disks: new Map(disks) });
+}
+
+function servedAt({ disks }: RunPlan, name: string): string {
+  return disks.find((it) => it.name === name)!.urls[0]!;
+}
+
+/** The guest reads through it: what is below is the same until it is taken from there. */
+function diskOver(host: FakeHost, source: string, url: string): FakeDisk {
+  const disk = onVolume(host, source);
+  copyAll(host.served.get(url)!.bytes, disk.bytes);
+  return { ...disk, layers: [source, url] };
+}
+
+function copyAll(from: HostDisk, to: HostDisk): void {
+  const all = new Uint8Array(from.size);
+  from.read(all, 0);
+  to.write(all, 0);
 }
 
 /** On volumes, and of no session. */
@@ -117,7 +136,15 @@ function addMachine(
   if (host.machines.has(id)) throw new HypervisorError('EXISTS', `machine ${id} exists`);
   host.machines.set(id, {
     ...{ id, name, session, autostart: false, power: 'off', hasAgent: true },
-    ...{ aside: undefined, hasIoError: false, frozenBy: undefined, disks, job: undefined },
+    ...{
+      aside: undefined,
+      hasIoError: false,
+      isFull: false,
+      isPulled: false,
+      frozenBy: undefined,
+      disks,
+      job: undefined,
+    },
     ...{ files: new Map(), tokens: new Map(), internalSnapshots: [], guest: fakeGuest() },
   });
   announce(host, { kind: 'machine', id });
@@ -138,6 +165,7 @@ export function setPower(host: FakeHost, id: string, isOn: boolean): void {
   }
   machine.power = isOn ? 'on' : 'off';
   machine.hasIoError = false;
+  machine.isFull = false;
   if (!isOn) for (const disk of machine.disks.values()) disk.copy = undefined;
   announce(host, { kind: 'machine', id });
 }
@@ -159,6 +187,19 @@ export function beginCopy(host: FakeHost, id: string, name: string, to: string):
   if (volume.size >= disk.bytes.size) disk.copy = { to, done: 0, total: disk.bytes.size };
 }
 
+/** The layers below its volume are read until it has all. */
+export function beginPull(host: FakeHost, id: string, name: string, to: string): void {
+  const machine = machineOf(host, id);
+  const disk = machine.disks.get(name)!;
+  if (machine.power !== 'on') throw new HypervisorError('FAILED', `${machine.name} is off`);
+  if (disk.copy) throw new HypervisorError('BUSY', `disk ${name}: already in active block job`);
+  machine.isPulled = true;
+  Object.assign(disk, {
+    copyFailure: undefined,
+    copy: { to, done: 0, total: disk.bytes.size, isPull: true },
+  });
+}
+
 /** Time passes: a copy goes on, and ends where its source does not answer. */
 export function advance(host: FakeHost, id: string, name: string): void {
   const disk = machineOf(host, id).disks.get(name)!;
@@ -166,6 +207,10 @@ export function advance(host: FakeHost, id: string, name: string): void {
   if (answers(host, disk)) {
     const { done, total } = disk.copy;
     disk.copy.done = Math.min(total, done + Math.ceil(total / PARTS));
+    if (disk.copy.done < total || !disk.copy.isPull) return;
+    // What it is on has all: nothing is below it.
+    Object.assign(disk, { layers: [disk.layers[0]!], copy: undefined });
+    announce(host, { kind: 'machine', id });
     return;
   }
   disk.copy = undefined;
@@ -178,9 +223,7 @@ export function pivotDisk(host: FakeHost, id: string, name: string): void {
   if (!copy) throw new HypervisorError('FAILED', `disk ${name}: no active block job`);
   if (copy.done < copy.total) throw new HypervisorError('BUSY', `disk ${name}: not ready yet`);
   const { bytes } = host.volumes.get(copy.to)!;
-  const all = new Uint8Array(disk.bytes.size);
-  disk.bytes.read(all, 0);
-  bytes.write(all, 0);
+  copyAll(disk.bytes, bytes);
   Object.assign(disk, { bytes, layers: [copy.to], copy: undefined });
   announce(host, { kind: 'machine', id });
 }

@@ -21,6 +21,10 @@ export interface FakeMachine {
   aside: { readonly session: string; readonly name: string } | undefined;
   /** It stopped because a disk did not answer. */
   hasIoError: boolean;
+  /** It stopped, as its pool has no space left. */
+  isFull: boolean;
+  /** Its disks take what they lack, one after the other. */
+  isPulled: boolean;
   autostart: boolean;
   hasAgent: boolean;
   /** What its agent sees. */
@@ -54,6 +58,8 @@ interface Copy {
   readonly to: string;
   done: number;
   readonly total: number;
+  /** Into the uppermost layer, from those below it. */
+  readonly isPull?: boolean;
 }
 
 interface Token {

@@ -8,7 +8,7 @@ import type { ReservedDisk } from '../../../src/hypervisors/base/run-driver.ts';
 import type { Link } from './describe.ts';
 import { machineOf } from './host.ts';
 import { attachVolume, defineStored, isUsed, setPower } from './host-run.ts';
-import { release, reserve } from './run.ts';
+import { release, reserve } from './reserved.ts';
 import { placeFindings, spaceFindings } from './run-check.ts';
 
 export function restoreDriver(open: () => Link): RestoreDriver {

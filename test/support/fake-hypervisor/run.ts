@@ -8,7 +8,6 @@ import type {
   PlacedMachine,
   ReservedDisk,
   RunDriver,
-  RunPlan,
   RunPower,
   SettledPlan,
 } from '../../../src/hypervisors/base/run-driver.ts';
@@ -17,15 +16,16 @@ import { type FakeDisk, type FakeHost, type FakeMachine, machineOf } from './hos
 import {
   advance,
   beginCopy,
+  beginPull,
   define,
   isUsed,
-  makeVolume,
   pivotDisk,
   rename,
   setPower,
   undefine,
   usedOf,
 } from './host-run.ts';
+import { release, reserve } from './reserved.ts';
 import { checkRun } from './run-check.ts';
 
 export function runDriver(open: () => Link): RunDriver {
@@ -40,10 +40,10 @@ export function runDriver(open: () => Link): RunDriver {
     release: async (session, signal) => release(open(), session, signal),
     async show(plan, signal) {
       const { host, wire } = open();
-      const disks = plan.disks.map(({ name, urls }) => ({ name, source: urls[0]! }));
-      const sources = disks.map(({ source }) => source);
+      const served = plan.disks.map(({ name, urls }) => ({ name, source: urls[0]! }));
+      const sources = served.map(({ source }) => source);
       await wire.call('show', () => void host.shown.set(plan.session, sources), signal);
-      return disks;
+      return plan.writes === 'here' ? served : reserve(open(), plan, signal);
     },
     hide: async (session, signal) => hide(open(), session, signal),
     setAside: async (id, session, signal) => setAside(open(), { id, session }, signal),
@@ -88,46 +88,6 @@ function placesOf(host: FakeHost) {
     directory: `/fake/pools/${name}`,
   }));
   return { pools, networks: [...host.networks] };
-}
-
-interface Reserving extends Pick<RunPlan, 'session' | 'pool'> {
-  readonly disks: readonly { readonly name: string; readonly size: number }[];
-}
-
-export async function reserve(
-  { host, wire }: Link,
-  { pool, disks, session }: Reserving,
-  signal: AbortSignal,
-): Promise<readonly ReservedDisk[]> {
-  if (pool === undefined) return [];
-  const reserved: ReservedDisk[] = [];
-  for (const { name, size } of disks) {
-    const source = `${pool}/${session}-${name}`;
-    const found = await wire.call('look for volume', () => host.volumes.get(source), signal);
-    if (found && (found.session !== session || found.size !== size)) {
-      throw new HypervisorError('CONFLICT', `volume ${source} is there, and not what was reserved`);
-    }
-    const make = () => makeVolume(host, source, { pool, size, session });
-    if (!found) await wire.call('make volume', make, signal);
-    reserved.push({ name, size, source });
-  }
-  return reserved;
-}
-
-export async function release(
-  { host, wire }: Link,
-  session: string,
-  signal: AbortSignal,
-): Promise<void> {
-  const unused = await wire.call(
-    'list volumes',
-    () =>
-      [...host.volumes].filter(([source, it]) => it.session === session && !isUsed(host, source)),
-    signal,
-  );
-  for (const [source] of unused) {
-    await wire.call('remove volume', () => void host.volumes.delete(source), signal);
-  }
 }
 
 async function hide({ host, wire }: Link, session: string, signal: AbortSignal): Promise<void> {
@@ -228,7 +188,8 @@ function lookAt(host: FakeHost, id: string): Look {
   };
 }
 
-function powerOf({ power, hasIoError }: FakeMachine): RunPower {
+function powerOf({ power, hasIoError, isFull }: FakeMachine): RunPower {
+  if (isFull) return 'paused-space';
   return hasIoError ? 'paused-io' : power;
 }
 
@@ -261,7 +222,8 @@ async function move(
   for (const { name, size, source } of to) {
     const look = () => {
       const disk = machineOf(host, placed.id).disks.get(name);
-      return disk && { size: disk.bytes.size, isCopied: disk.copy !== undefined };
+      const [isCopied, isOver] = [disk?.copy !== undefined, disk?.layers.includes(source)];
+      return disk && { size: disk.bytes.size, isCopied, isOver };
     };
     const disk = await wire.call('look at disk', look, signal);
     if (disk?.size !== size) {
@@ -269,21 +231,31 @@ async function move(
       throw new HypervisorError('CONFLICT', message);
     }
     if (disk.isCopied || seen.disks[name] === 'target') continue;
-    await wire.call('copy', () => beginCopy(host, placed.id, name, source), signal);
+    if (disk.isOver && (await isPulling(link, placed, signal))) return;
+    const begin = disk.isOver ? beginPull : beginCopy;
+    await wire.call('copy', () => begin(host, placed.id, name, source), signal);
   }
+}
+
+async function isPulling({ host, wire }: Link, { id }: PlacedMachine, signal: AbortSignal) {
+  const look = () => [...machineOf(host, id).disks.values()].some(({ copy }) => copy?.isPull);
+  return wire.call('look for pulls', look, signal);
 }
 
 async function moving(link: Link, placed: PlacedMachine, signal: AbortSignal) {
   const { host, wire } = link;
   const { disks } = await ours(link, placed, signal);
   const moves: Record<string, DiskMove> = {};
-  for (const [name, place] of Object.entries(disks)) {
+  for (const name of Object.keys(disks)) {
     moves[name] = await wire.call(
       'look at copy',
       (): DiskMove => {
         advance(host, placed.id, name);
-        const { copy, copyFailure } = machineOf(host, placed.id).disks.get(name)!;
-        if (place === 'target') return { state: 'target' };
+        const disk = machineOf(host, placed.id).disks.get(name)!;
+        const { copy, copyFailure } = disk;
+        if (placeOf(host, disk) === 'target') return { state: 'target' };
+        const { isPulled } = machineOf(host, placed.id);
+        if (!copy && isPulled && copyFailure === undefined) return { state: 'waiting' };
         if (!copy) return { state: 'source', failure: copyFailure };
         const { done, total } = copy;
         return done < total ? { state: 'copying', done, total } : { state: 'ready' };
@@ -297,7 +269,11 @@ async function moving(link: Link, placed: PlacedMachine, signal: AbortSignal) {
 async function cancelMove(link: Link, placed: PlacedMachine, signal: AbortSignal): Promise<void> {
   const { disks } = await ours(link, placed, signal);
   for (const name of Object.keys(disks)) {
-    const end = () => void (machineOf(link.host, placed.id).disks.get(name)!.copy = undefined);
+    const end = () => {
+      const machine = machineOf(link.host, placed.id);
+      machine.isPulled = false;
+      machine.disks.get(name)!.copy = undefined;
+    };
     await link.wire.call('end copy', end, signal);
   }
 }

@@ -3,6 +3,7 @@ import { BlockError } from '../../../block/block-error.ts';
 import { SystemError } from '../../../sys/base/system-error.ts';
 import { LIBVIRT_CALLS } from '../../../formats/wire/libvirt-calls.ts';
 import type { LibvirtDomain } from '../../../formats/wire/libvirt.ts';
+import { formatSize, MiB } from '../../../lib/sizes.ts';
 import { HypervisorError } from '../../base/hypervisor-error.ts';
 import type { Finding } from '../../base/finding.ts';
 import type { DisksPlan } from '../../base/restore-driver.ts';
@@ -10,9 +11,10 @@ import type { MachinePlan, Places, RunPlan, ServedDisk } from '../../base/run-dr
 import { all, attribute, first, parseXml } from '../../base/xml.ts';
 import { bridgeIn, kindOf, networkOf, passedThrough } from './definition.ts';
 import { fitOf, type HostFit } from './host-fit.ts';
+import { noFiles } from './layer-volumes.ts';
 import { findMade } from './placed.ts';
 import { placesOf } from './places.ts';
-import { fullDisks, neededIn } from './reserved.ts';
+import { fullDisks, hasFiles, neededIn, poolOf } from './reserved.ts';
 import type { RunHost } from './run-host.ts';
 import { sourceFor } from './served-disk.ts';
 
@@ -31,7 +33,31 @@ export async function checkRun(
     ...(pool === undefined
       ? []
       : await checkDisks(host, { session, pool, disks }, { places, signal })),
+    ...(await writesFindings(host, plan, { places, signal })),
   ];
+}
+
+/** What a guest that boots, and applies its journals, may write at the least. */
+const WRITES_LEAST = 64 * MiB;
+
+/** Whether the pool takes what the guest writes. */
+async function writesFindings(
+  host: RunHost,
+  { writes, pool: name }: RunPlan,
+  { places: { pools }, signal }: { readonly places: Places; readonly signal: AbortSignal },
+): Promise<readonly Finding[]> {
+  const pool = pools.find((it) => it.name === name);
+  if (writes === 'here' || !pool) return [];
+  const remedy =
+    'choose another pool (--pool), or keep the writes of its guest here: --writes here';
+  if (!(await hasFiles(host, await poolOf(host, pool.name, signal), signal))) {
+    return [{ level: 'blocker', code: 'disk-format', message: noFiles(pool.name), remedy }];
+  }
+  if (pool.free >= WRITES_LEAST) return [];
+  const message =
+    `the pool "${pool.name}" has ${formatSize(pool.free)} free for what its guest writes, and needs ` +
+    `${formatSize(WRITES_LEAST)} at the least`;
+  return [{ level: 'blocker', code: 'overlay-space', message, remedy }];
 }
 
 /** A machine, and the disks that it will have. */

@@ -4,7 +4,7 @@ import { HypervisorError } from '../../base/hypervisor-error.ts';
 import { all, attribute, element, first, parseXml, type XmlElement } from '../../base/xml.ts';
 import type { HostFit } from './host-fit.ts';
 import { isMark, type MarkedDisk, markElement } from './mark.ts';
-import { exportOf, servedDisk } from './served-disk.ts';
+import { diskOver, exportOf, servedDisk, sourceFor } from './served-disk.ts';
 import { storedDisk } from './stored-disk.ts';
 import { plainMachine, plainType } from './plain-machine.ts';
 import { variablesPath } from './placed-files.ts';
@@ -22,17 +22,33 @@ export interface Defining {
   readonly fit: HostFit;
 }
 
-/** On what a session serves, with its mark. Throws HypervisorError FAILED if the point's own one cannot be read. */
+/**
+ * On what a session serves, or on disks of the host over it, with the session's mark. Throws HypervisorError FAILED if
+ * the point's own one cannot be read.
+ */
 export function definitionOf({ plan, shown, fit }: Defining): XmlElement {
+  const { session, writes } = plan;
+  const served = new Map(
+    writes === 'here'
+      ? shown.map(({ source }) => [source, source])
+      : shown.map(({ name, source }) => [source, servedBelow(plan, name)]),
+  );
   return defined(plan, fit, {
     disks: shown,
-    diskOf: servedDisk,
+    diskOf: (before, path) =>
+      writes === 'here'
+        ? servedDisk(before, path)
+        : diskOver(before, { path, source: served.get(path)! }),
     markOf: (targets) =>
       markElement({
-        ...{ kind: 'made', session: plan.session, isMoving: false },
-        disks: targets.map(markedDisk),
+        ...{ kind: 'made', session, isMoving: false, pulled: undefined, writes },
+        disks: targets.map((it) => markedDisk(it, served.get(it.source)!)),
       }),
   });
+}
+
+function servedBelow({ disks }: RunPlan, name: string): string {
+  return sourceFor(disks.find((it) => it.name === name)!);
 }
 
 /** On disks of the host, as it stays. Throws as `definitionOf`. */
@@ -94,10 +110,10 @@ function defined(plan: MachinePlan, fit: HostFit, on: OnDisks): XmlElement {
   };
 }
 
-function markedDisk({ name, source, disk }: Target): MarkedDisk {
+function markedDisk({ name, disk }: Target, served: string): MarkedDisk {
   const driver = first(disk, 'driver');
   return {
-    ...{ name, target: targetOf(disk), served: exportOf(source).name },
+    ...{ name, target: targetOf(disk), served: exportOf(served).name },
     errorPolicy: attribute(driver, 'error_policy'),
     readErrorPolicy: attribute(driver, 'rerror_policy'),
   };

@@ -82,7 +82,9 @@ async function layersOf(
   if (isWhole || !top || top.kind === 'nbd' || format === 'raw') return layers;
   // A volume that its pool names, or one on another protocol: what is below is not known.
   if (top.kind === 'other') return [...layers, unknownLayer(looking)];
-  if (isReservedFor(looking.session, basename(top.path))) return layers;
+  // Nothing of ours was ever below it, unless it was made over ours: then it says itself whether that is still so.
+  const isCopy = looking.mark?.writes === 'here';
+  if (isCopy && isReservedFor(looking.session, basename(top.path))) return layers;
   return [...layers, ...(await hiddenLayers(host, top.path, looking))];
 }
 

@@ -9,6 +9,7 @@ import {
   writeXml,
   type XmlElement,
 } from '../../base/xml.ts';
+import type { WritesTo } from '../../base/run-driver.ts';
 import type { LibvirtHost } from '../libvirt-host.ts';
 
 /*
@@ -24,6 +25,9 @@ export interface MadeMark {
   readonly session: string;
   /** Whether its disks were begun to be copied: one that has no copy then has lost it. */
   readonly isMoving: boolean;
+  /** The disk that was begun last to take all that it lacks; undefined: none. */
+  readonly pulled: string | undefined;
+  readonly writes: WritesTo;
   readonly disks: readonly MarkedDisk[];
 }
 
@@ -31,7 +35,7 @@ export interface MarkedDisk {
   readonly name: string;
   /** Where the guest sees it: `vda`. */
   readonly target: string;
-  /** The export that it began on. */
+  /** The export that it began on, or over. */
   readonly served: string;
   /** What the definition said about errors before; undefined: nothing. */
   readonly errorPolicy: string | undefined;
@@ -71,7 +75,8 @@ function plainElement(mark: RunMark): XmlElement {
     const disks = mark.disks.map(({ errorPolicy, readErrorPolicy, ...it }) =>
       element('disk', { ...it, error: errorPolicy, read: readErrorPolicy }),
     );
-    return element(kind, { session, moving }, ...disks);
+    const writes = mark.writes === 'there' ? mark.writes : undefined;
+    return element(kind, { session, moving, writes, pulled: mark.pulled }, ...disks);
   }
   const autostart = mark.autostart ? 'yes' : undefined;
   const saved = mark.checkpoints.map((it) => element('checkpoint', {}, it));
@@ -103,7 +108,9 @@ function madeIn(mark: XmlElement, session: string): MadeMark {
     errorPolicy: attribute(it, 'error'),
     readErrorPolicy: attribute(it, 'read'),
   }));
-  return { kind: 'made', session, isMoving: attribute(mark, 'moving') === 'yes', disks };
+  const isMoving = attribute(mark, 'moving') === 'yes';
+  const writes = attribute(mark, 'writes') === 'there' ? 'there' : 'here';
+  return { kind: 'made', session, isMoving, writes, pulled: attribute(mark, 'pulled'), disks };
 }
 
 /** libvirt gives all parts of an element the prefix of the whole, if it is set by a call of its own. */

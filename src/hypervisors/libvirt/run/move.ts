@@ -8,11 +8,13 @@ import type { LibvirtHost } from '../libvirt-host.ts';
 import type { PlacedDisk } from './layers.ts';
 import { setMark } from './mark.ts';
 import { disksOf, seenOurs, type SeenOurs } from './placed.ts';
+import { beginPull, cancelPulls, pulling } from './pull.ts';
 import { volumeDisk } from './stored-disk.ts';
 
 /*
  * A machine that runs moves by a copy of each disk, which then follows all that the guest writes, until the disk goes
- * on on it. libvirt says nothing of a copy that ended by itself: the mark knows that there was one.
+ * on on it. libvirt says nothing of a copy that ended by itself: the mark knows that there was one. Where its guest
+ * writes to disks of the host already, these are completed instead (pull.ts).
  */
 
 export async function move(
@@ -26,7 +28,9 @@ export async function move(
     const message = `the machine ${domain.name} is off: its disks can be moved only while it runs. Start it`;
     throw new HypervisorError('UNSUPPORTED', message);
   }
-  const disks = await disksOf(host, machine, { session: placed.session, signal });
+  const { session } = placed;
+  if (mark.writes === 'there') return beginPull(host, machine, { session, to, signal });
+  const disks = await disksOf(host, machine, { session, signal });
   const copies = copiesOf(machine);
   const begin: { readonly disk: PlacedDisk; readonly xml: string }[] = [];
   for (const it of to) {
@@ -92,6 +96,7 @@ export async function moving(
   signal: AbortSignal,
 ): Promise<Readonly<Record<string, DiskMove>>> {
   const machine = await seenOurs(host, placed, signal);
+  if (machine.mark.writes === 'there') return pulling(host, placed, signal);
   return movesOf(
     host,
     machine,
@@ -146,6 +151,7 @@ export async function cancelMove(
 ): Promise<void> {
   const machine = await seenOurs(host, placed, signal);
   const { domain, power, mark } = machine;
+  if (mark.writes === 'there') await cancelPulls(host, machine, signal);
   for (const disk of copiesOf(machine).keys()) {
     try {
       await host.link.call(LIBVIRT_CALLS.endDiskJob, { domain, disk, flags: 0 }, signal);
@@ -156,7 +162,7 @@ export async function cancelMove(
     }
   }
   if (!mark.isMoving) return;
-  const changed = { ...mark, isMoving: false };
+  const changed = { ...mark, isMoving: false, pulled: undefined };
   await setMark(host, domain, { mark: changed, isOn: power !== 'off', signal });
 }
 
@@ -167,7 +173,10 @@ export async function pivot(
 ): Promise<void> {
   const machine = await seenOurs(host, placed, signal);
   const disks = await disksOf(host, machine, { session: placed.session, signal });
-  const moves = await movesOf(host, machine, disks, signal);
+  const isPulled = machine.mark.writes === 'there';
+  const moves = isPulled
+    ? await pulling(host, placed, signal)
+    : await movesOf(host, machine, disks, signal);
   const waiting = Object.entries(moves).filter(([, { state }]) => !/ready|target/.test(state));
   if (waiting.length > 0) {
     const names = waiting.map(([name, { state }]) => `${name} (${state})`).join(', ');

@@ -39,9 +39,31 @@ export async function seen(
       signal,
     );
     const xml = parseXml(text, 'domain');
-    return { ...{ domain, xml, text, mark: markIn(xml) }, power: powerOf(state, reason) };
+    const found = powerOf(state, reason);
+    const isFull = found === 'paused-io' && (await lacksSpace(link, domain, signal));
+    return { ...{ domain, xml, text, mark: markIn(xml) }, power: isFull ? 'paused-space' : found };
   } catch (cause) {
     if (isNumber(cause, LIBVIRT_ERRORS.noDomain)) return undefined;
+    throw cause;
+  }
+}
+
+/** More than a machine has. */
+const DISKS_MAX = 256;
+
+/** Whether a disk of a machine that stopped has no space left. */
+async function lacksSpace(
+  link: LibvirtHost['link'],
+  domain: LibvirtDomain,
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    const asked = { domain, max: DISKS_MAX, flags: 0 };
+    const { errors } = await link.call(LIBVIRT_CALLS.diskErrors, asked, signal);
+    return errors.some(({ kind }) => kind === 'no-space');
+  } catch (cause) {
+    // It is off in the meantime.
+    if (isNumber(cause, LIBVIRT_ERRORS.operationInvalid)) return false;
     throw cause;
   }
 }

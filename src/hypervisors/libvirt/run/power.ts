@@ -24,6 +24,10 @@ export async function start(
       await link.call(LIBVIRT_CALLS.createDomain, { domain, flags: 0 }, signal);
       return;
     }
+    if (power === 'paused-space' && tries > 0) {
+      const message = `the machine ${domain.name} is paused: a disk of it on the hypervisor has no space left`;
+      throw new HypervisorError('NO_SPACE', `${message}. Make space there`);
+    }
     if (tries === RESUMES) {
       const message = `the machine ${domain.name} stops again each time it is resumed: a disk of it does not answer`;
       throw new HypervisorError('FAILED', message);

@@ -49,7 +49,7 @@ export async function reserve(
 }
 
 /** A volume's key is its path only in pools of files. */
-async function pathOf(
+export async function pathOf(
   { link }: LibvirtHost,
   volume: LibvirtVolume,
   signal: AbortSignal,
@@ -60,7 +60,8 @@ async function pathOf(
   throw new HypervisorError('FAILED', `libvirt does not say where the volume ${volume.name} is`);
 }
 
-async function hasFiles(
+/** Whether its volumes are files. */
+export async function hasFiles(
   { link }: LibvirtHost,
   pool: LibvirtPool,
   signal: AbortSignal,
@@ -100,7 +101,7 @@ async function reservations(
 }
 
 /** Files grow as they are written, and have tables beside their data; other volumes take their space when made. */
-function lengthIn({ data, size }: RestoredDisk, isFile: boolean): number {
+export function lengthIn({ data, size }: RestoredDisk, isFile: boolean): number {
   return isFile ? data + qcow2TablesLength(size, data) : size;
 }
 
@@ -124,7 +125,8 @@ export function fullDisks(disks: readonly Pick<RestoredDisk, 'name' | 'size'>[])
   return disks.map(({ name, size }) => ({ name, size, data: size }));
 }
 
-async function poolOf(
+/** Rejects NOT_FOUND. */
+export async function poolOf(
   { link, name: host }: LibvirtHost,
   name: string,
   signal: AbortSignal,
@@ -140,8 +142,8 @@ async function poolOf(
   }
 }
 
-/** Images of files take no space when they are made: what they will need is compared before. */
-async function requireSpace(
+/** Images of files take no space when they are made: what they will need is compared before. Rejects NO_SPACE. */
+export async function requireSpace(
   { link }: LibvirtHost,
   pool: LibvirtPool,
   { needed, signal }: { readonly needed: number; readonly signal: AbortSignal },
@@ -153,7 +155,8 @@ async function requireSpace(
   throw new HypervisorError('NO_SPACE', `${message}: choose another one, or make space in it`);
 }
 
-async function makeVolume(
+/** An empty one: a file is a qcow2 image. */
+export async function makeVolume(
   { link }: LibvirtHost,
   pool: LibvirtPool,
   {
@@ -218,7 +221,10 @@ export async function release(
 }
 
 /** Definitions of all machines, as they run and as they start the next time. */
-async function definitions({ link }: LibvirtHost, signal: AbortSignal): Promise<readonly string[]> {
+export async function definitions(
+  { link }: LibvirtHost,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
   const { domains } = await link.call(LIBVIRT_CALLS.listDomains, { wanted: 1, flags: 0 }, signal);
   const { inactive } = LIBVIRT_FLAGS.domainXml;
   const texts = await Promise.all(

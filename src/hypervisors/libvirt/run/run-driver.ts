@@ -3,6 +3,7 @@ import { HypervisorError } from '../../base/hypervisor-error.ts';
 import { leaveAside, putBack, removeAside, setAside } from './aside.ts';
 import { checkRun } from './check-run.ts';
 import { eventsOf } from './events.ts';
+import { reserveOver, shownOver } from './layer-volumes.ts';
 import { cancelMove, move, moving, pivot } from './move.ts';
 import { findMade, lookAt } from './placed.ts';
 import { placesOf } from './places.ts';
@@ -24,7 +25,8 @@ export function libvirtRuns(host: RunHost): RunDriver {
     // A machine's definition says itself where its disks are: nothing else is made known to the host.
     async show(plan, signal) {
       signal.throwIfAborted();
-      return shownOf(plan);
+      const over = overOf(plan);
+      return over ? shownOver(host, over, signal) : shownOf(plan);
     },
     hide: (session, signal) => hide(host, session, signal),
     setAside: (id, session, signal) => setAside(host, { id, session, signal }),
@@ -48,11 +50,22 @@ export function libvirtRuns(host: RunHost): RunDriver {
 
 async function reserveAll(
   host: RunHost,
-  { session, pool, disks }: RunPlan,
+  plan: RunPlan,
   signal: AbortSignal,
 ): Promise<readonly ReservedDisk[]> {
+  const { session, pool, disks } = plan;
+  const over = overOf(plan);
+  if (over) return reserveOver(host, over, signal);
   if (pool === undefined) return [];
   return reserve(host, { session, pool, disks: fullDisks(disks) }, signal);
+}
+
+/** Undefined: its guest does not write to disks of the host. */
+function overOf({ writes, pool, ...plan }: RunPlan): (RunPlan & { pool: string }) | undefined {
+  if (writes === 'here') return undefined;
+  if (pool !== undefined) return { ...plan, writes, pool };
+  const message = `no pool was chosen for what the guest of ${plan.name} writes: choose one`;
+  throw new HypervisorError('NOT_FOUND', message);
 }
 
 function shownOf({ disks }: RunPlan): readonly ShownDisk[] {

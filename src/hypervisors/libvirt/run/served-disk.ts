@@ -29,29 +29,61 @@ export function exportOf(source: string) {
   return parseNbdUri(source);
 }
 
+/** A volume of the host's over what is served at `source`. */
+export interface VolumeOver {
+  readonly path: string;
+  readonly source: string;
+}
+
 /** `before`: as the disk was; its bus, address, serial and the rest stay. */
 export function servedDisk(before: XmlElement, source: string): XmlElement {
+  return element(
+    'disk',
+    { type: 'network', device: 'disk' },
+    driverOf(before, 'raw'),
+    sourceAt(source),
+    ...keptOf(before),
+  );
+}
+
+/** The same. All of its layers are named: nothing is looked for in images, which a guest may have written. */
+export function diskOver(before: XmlElement, { path, source }: VolumeOver): XmlElement {
+  return element(
+    'disk',
+    { type: 'file', device: 'disk' },
+    driverOf(before, 'qcow2'),
+    element('source', { file: path }),
+    element(
+      'backingStore',
+      { type: 'network' },
+      element('format', { type: 'raw' }),
+      sourceAt(source),
+      element('backingStore', {}),
+    ),
+    ...keptOf(before),
+  );
+}
+
+/** A machine whose disk has an error stops, and its guest does not learn of it. */
+function driverOf(before: XmlElement, type: 'raw' | 'qcow2'): XmlElement {
+  const driver = first(before, 'driver')?.attributes ?? {};
+  const policies = { error_policy: 'stop', rerror_policy: 'stop' };
+  return element('driver', { ...driver, ...{ name: 'qemu', type }, ...policies });
+}
+
+function sourceAt(source: string): XmlElement {
   const { name, address } = exportOf(source);
   const place =
     address.kind === 'unix'
       ? { transport: 'unix', socket: address.path }
       : { name: address.host, port: String(address.port) };
-  const driver = first(before, 'driver')?.attributes ?? {};
-  return {
-    name: 'disk',
-    attributes: { type: 'network', device: 'disk' },
-    children: [
-      element('driver', {
-        ...driver,
-        ...{ name: 'qemu', type: 'raw', error_policy: 'stop', rerror_policy: 'stop' },
-      }),
-      element(
-        'source',
-        { protocol: 'nbd', name },
-        element('host', place),
-        element('reconnect', { delay: RECONNECT_SECONDS }),
-      ),
-      ...before.children.filter((it) => typeof it === 'string' || !OUTSIDE.includes(it.name)),
-    ],
-  };
+  return element(
+    'source',
+    { protocol: 'nbd', name },
+    element('host', place),
+    element('reconnect', { delay: RECONNECT_SECONDS }),
+  );
 }
+
+const keptOf = ({ children }: XmlElement): XmlElement['children'] =>
+  children.filter((it) => typeof it === 'string' || !OUTSIDE.includes(it.name));

@@ -11,7 +11,7 @@ async function placeOf(disk: string): Promise<string | undefined> {
   const xml = `<domain><devices>${disk}</devices></domain>`;
   const found = await placedDisks({} as LibvirtHost, [parseXml(xml, 'domain')], {
     mark: {
-      ...{ kind: 'made', session: 'web1-1', isMoving: false },
+      ...{ kind: 'made', session: 'web1-1', isMoving: false, pulled: undefined, writes: 'here' },
       disks: [{ name: 'vda', target: 'vda', served: 'web1-vda', ...policies }],
     },
     ...{ session: 'web1-1', machine: 'uuid', signal },
