@@ -11,8 +11,8 @@ import { temporaryDirectory } from '../support/temporary.ts';
 import { until } from '../support/until.ts';
 
 // A machine of a real libvirt runs from its recovery points, with a guest that writes and checks what it wrote: it is
-// kept, run from what was kept, moves to the hypervisor while the service dies, and starts from there; another one is
-// discarded, and nothing is left of it.
+// kept, run from what was kept, moves to the hypervisor while the service dies, and starts from there; one writes to the
+// hypervisor from the beginning; others are discarded, and nothing is left of them.
 
 const MIB = 2 ** 20;
 
@@ -76,6 +76,14 @@ test('a machine runs on its hypervisor from the backup, and goes on there', {
   async function shown(session: string): Promise<Shown> {
     return (await expectDone(holdfast('session', 'show', session))).result as unknown as Shown;
   }
+  const listed = async () => (await expectDone(holdfast('session', 'list'))).result['sessions'];
+  async function untilEnded(): Promise<void> {
+    await until(
+      'the session ends',
+      async () => ((await listed()) as readonly unknown[]).length === 0,
+      async () => JSON.stringify(await listed()) + service.log(),
+    );
+  }
   const before = await left();
   let kept = '';
 
@@ -100,12 +108,7 @@ test('a machine runs on its hypervisor from the backup, and goes on there', {
     await expectDone(holdfast('session', 'migrate', session));
     await service.stop('SIGKILL');
     service = await home.run({ environment });
-    const listed = async () => (await expectDone(holdfast('session', 'list'))).result['sessions'];
-    await until(
-      'the session ends',
-      async () => ((await listed()) as readonly unknown[]).length === 0,
-      async () => JSON.stringify(await listed()) + service.log(),
-    );
+    await untilEnded();
     const durable = await web1.durable(2);
     const xml = await host.virsh('dumpxml', 'web1');
     ok(!/nbd|holdfast-run/.test(xml), xml);
@@ -119,10 +122,34 @@ test('a machine runs on its hypervisor from the backup, and goes on there', {
     match(await program('qemu-img', 'info', image), /^ +compat: 1\.1$/m);
   });
 
+  await t.test(
+    'one whose guest writes to its hypervisor takes what it lacks, and stays',
+    async () => {
+      const session = await run('web1@latest', '--name', 'web4', '--writes', 'there');
+      await web1.durable(2);
+      const refused = await holdfast('session', 'keep', session, '--stop', 'off');
+      equal(refused.code, 1);
+      match(refused.stdout + refused.stderr, /nothing of it is here to be kept/);
+      await service.stop('SIGKILL');
+      service = await home.run({ environment });
+      await web1.durable(2);
+      await expectDone(holdfast('session', 'migrate', session));
+      await untilEnded();
+      const durable = await web1.durable(2);
+      ok(!/nbd|holdfast-run/.test(await host.virsh('dumpxml', 'web4')));
+      await host.virsh('destroy', 'web4');
+      await host.virsh('start', 'web4');
+      expectSound(await web1.checked(2), durable);
+      await host.virsh('destroy', 'web4');
+    },
+  );
+
   await t.test('one that is discarded leaves nothing', async () => {
     const now = await left();
-    const session = await run('web1@latest', '--name', 'web3');
-    await expectDone(holdfast('session', 'discard', session));
-    deepEqual(await left(), now);
+    for (const writes of ['here', 'there']) {
+      const session = await run('web1@latest', '--name', 'web3', '--writes', writes);
+      await expectDone(holdfast('session', 'discard', session));
+      deepEqual(await left(), now);
+    }
   });
 });

@@ -7,6 +7,7 @@ const TURNS = 'test/sessions/placed/run-turn.test.ts';
 const DEBTS = 'test/sessions/placed/debts.test.ts';
 const KILLED = 'test/engine/sessions/killed-runs.test.ts';
 const GIVEN_UP = 'test/engine/sessions/given-up.test.ts';
+const THERE = 'test/engine/sessions/writes-there.test.ts';
 const SERVICE = 'test/engine/sessions/placed-sessions.test.ts';
 
 export const placedSessions: readonly Mutant[] = [
@@ -86,6 +87,41 @@ export const placedSessions: readonly Mutant[] = [
     text: "look.power !== 'paused-io') return false;",
     to: 'true) return false;',
     tests: [WAITING],
+  },
+  {
+    name: 'placed sessions: what is only on the hypervisor is kept here',
+    file: 'src/sessions/placed/placed-state.ts',
+    text: "if (event === 'keep' && writes === 'there')",
+    to: "if (event === 'keep' && (writes as string) === '')",
+    tests: [THERE],
+  },
+  {
+    name: 'placed sessions: a machine without space is resumed all the time',
+    file: 'src/sessions/placed/placed-steps.ts',
+    text: '    requirePause(world, memory);\n',
+    to: '',
+    tests: [THERE],
+  },
+  {
+    name: 'placed sessions: the disks on which a guest writes are moved to another pool',
+    file: 'src/sessions/placed/placed-requests.ts',
+    text: "if (plan.writes === 'there') {",
+    to: "if ((plan.writes as string) === '') {",
+    tests: [THERE],
+  },
+  {
+    name: 'placed sessions: a machine whose guest writes there is placed without its pool',
+    file: 'src/sessions/placed/placed-steps.ts',
+    text: "isLater && writes === 'here' ?",
+    to: 'isLater ?',
+    tests: [THERE],
+  },
+  {
+    name: 'placed sessions: the next disk is never begun',
+    file: 'src/sessions/placed/placed-steps.ts',
+    text: 'if (!lost && !isNext) return',
+    to: 'if (!lost) return',
+    tests: [THERE],
   },
   {
     name: 'placed sessions: the end of a session releases the disks on which its machine has moved',

@@ -67,6 +67,7 @@ const { signal } = new AbortController();
 /** What any run of it asks for. */
 export const RUN: Omit<RequestOf<'session/run'>, 'points'> = {
   ...{ on: 'kvm1', name: undefined, pool: 'fast', networks: [], isolated: false, powerOn: true },
+  writes: 'here',
   ...{ migrate: 'later', migrateAfter: undefined, replace: 'keep', run: undefined },
   ...{ delay: undefined, heartbeat: undefined },
 };

@@ -14,7 +14,13 @@ export function placedRecord(
       hypervisor: 'kvm1',
       plan: {
         ...{ name: 'web1', uuid: 'uuid-web1', networks: {} },
-        ...{ autostart: false, powerOn: true, replaces: undefined, moves: { kind: 'asked' } },
+        ...{
+          autostart: false,
+          powerOn: true,
+          replaces: undefined,
+          moves: { kind: 'asked' },
+          writes: 'here',
+        },
       },
       ...{ pool: undefined, goal: 'run', stop: 'off', machine: undefined, aside: undefined },
       ...{ disks: [], lostCopies: 0, waits: undefined, run: undefined },

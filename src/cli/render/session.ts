@@ -81,7 +81,8 @@ function runText({ run, sessions, findings }: ResultOf<'session/run'>): string {
 }
 
 function placedText(placed: PlacedMachine): readonly string[] {
-  const { hypervisor, machine, id, goal, power, heartbeat, pool, disks, waits, run } = placed;
+  const { hypervisor, machine, id, goal, power, heartbeat, pool, writes, disks, waits, run } =
+    placed;
   const agent = heartbeat === true ? ', its agent answers' : '';
   return [
     `machine  ${machine} on ${hypervisor}${id === null ? ', not there yet' : ` (${id})`}`,
@@ -90,6 +91,7 @@ function placedText(placed: PlacedMachine): readonly string[] {
       ? []
       : [`run      ${run.run}${run.after === null ? '' : `, after ${run.after}`}`]),
     `goal     ${goal}${pool === null ? '' : `; pool ${pool}`}`,
+    ...(writes === 'here' ? [] : [`writes   in the pool ${pool} of ${hypervisor}, and not here`]),
     ...disks.map((it) => `disk     ${it.disk}  ${placedDiskText(it)}`),
     ...(waits === null ? [] : [`since    ${waits.since} (${waits.reason})`]),
   ];

@@ -35,7 +35,7 @@ export function runOnForm(it: Subject, known: readonly Known[] | undefined): For
     asks: [
       ...['on', 'address', 'as', 'powerOn', ...(run === undefined ? [] : ['all'])],
       ...['also', 'delay', 'heartbeat'],
-      ...['name', 'replace', 'pool', 'networks', 'isolated', 'migrate'],
+      ...['name', 'replace', 'pool', 'writes', 'networks', 'isolated', 'migrate'],
     ],
     given: { points: [point] },
     values: {

@@ -167,9 +167,10 @@ function stateLines(state: string, rows: number, model: Model): Line[] {
   );
 }
 
-function machineText({ hypervisor, machine, power, heartbeat }: PlacedMachine): string {
+function machineText({ hypervisor, machine, power, heartbeat, writes, pool }: PlacedMachine) {
   const agent = heartbeat === true ? ', its agent answers' : '';
-  return `${machine} on ${hypervisor}: ${power ?? 'not known'}${agent}`;
+  const where = writes === 'here' ? '' : `; its guest writes to the pool ${pool} there`;
+  return `${machine} on ${hypervisor}: ${power ?? 'not known'}${agent}${where}`;
 }
 
 /** Several share a line: the command "session show" says more of each. */

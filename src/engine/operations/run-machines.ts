@@ -246,10 +246,11 @@ async function started(
 }
 
 function wishOf(request: Request): RunWish {
-  const { name, pool, networks, isolated, powerOn, migrate, migrateAfter, replace } = request;
+  const { name, pool, networks, isolated, powerOn, writes, ...when } = request;
+  const { migrate, migrateAfter, replace } = when;
   return {
     ...{ name, pool, networks: chosenNetworks(networks), isIsolated: isolated },
-    ...{ powerOn, migrate, migrateAfter, replace },
+    ...{ powerOn, writes, migrate, migrateAfter, replace },
   };
 }
 

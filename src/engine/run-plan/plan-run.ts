@@ -99,7 +99,10 @@ export function decideRun(
   const { autostart } = facts.machine;
   const placement: Placement = {
     hypervisor: facts.hypervisor,
-    plan: { name, uuid, networks, autostart, powerOn: wish.powerOn, replaces, moves },
+    plan: {
+      ...{ name, uuid, networks, autostart, powerOn: wish.powerOn, replaces, moves },
+      writes: wish.writes,
+    },
     ...{ pool, goal: 'run', stop: 'shutdown', machine: undefined, aside: undefined },
     disks: facts.disks.map((disk) => ({
       ...{ name: disk, shown: undefined, reserved: undefined, place: undefined, pivoted: false },

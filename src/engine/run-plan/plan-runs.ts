@@ -61,7 +61,8 @@ export async function planRuns(
   }
   const findings = [
     ...run.exports.findings,
-    ...(await ownFindings(store, points.length)),
+    // Where guests write to the hypervisor's storage, nothing of it is here.
+    ...(await ownFindings(store, wish.writes === 'here' ? points.length : 0)),
     ...(points.length > 1 && wish.name !== undefined ? [oneName] : []),
     ...unknownNetworks(runs, Object.keys(wish.networks)),
     ...(points.length > 1 ? roomFindings(points, { runs, pools: places.pools }) : []),

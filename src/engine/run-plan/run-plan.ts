@@ -12,6 +12,7 @@ export function runPlanOf(
   },
 ): RunPlan {
   if (!placement) throw new Error(`session ${id} has no machine on a hypervisor`);
-  const { name, uuid, networks, autostart } = placement.plan;
-  return { session: id, name, uuid, networks, autostart, pool: placement.pool, ...parts };
+  const { name, uuid, networks, autostart, writes } = placement.plan;
+  const { pool } = placement;
+  return { session: id, name, uuid, networks, autostart, pool, writes, ...parts };
 }

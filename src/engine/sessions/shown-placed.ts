@@ -13,7 +13,7 @@ export function shownPlaced(
   const look = driven?.look();
   const isKnown = look?.isThere === true;
   return {
-    ...{ hypervisor, machine: plan.name, id: machine, goal, pool },
+    ...{ hypervisor, machine: plan.name, id: machine, goal, pool, writes: plan.writes },
     run: run ? { run: run.id, after: run.after ?? null } : null,
     power: isKnown ? look.power : null,
     heartbeat: isKnown ? look.heartbeat : null,

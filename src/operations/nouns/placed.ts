@@ -39,11 +39,17 @@ const wish = {
   }),
   pool: field(
     optional(name),
-    'pool of the hypervisor to which its disks migrate; default: where they were',
+    'pool of the hypervisor to which its disks migrate, and in which its guest writes with "there"; default: where ' +
+      'they were',
     { placeholder: 'POOL' },
   ),
   ...cards,
   powerOn: field(withDefault(flag(), false), 'start the machine'),
+  writes: field(
+    withDefault(oneOf('here', 'there'), 'here'),
+    'where what its guest writes is kept: here: on this host; there: in the pool of the hypervisor, on disks that read ' +
+      'from this host what they lack; such a session can migrate or be discarded, and cannot be kept',
+  ),
   migrate: field(
     withDefault(oneOf('auto', 'heartbeat', 'later', 'none'), 'later'),
     'when its disks migrate to the hypervisor: auto: once it runs; heartbeat: once the agent of its guest answers; ' +
@@ -73,7 +79,8 @@ const started = object({
 const run = mutation('session/run', {
   summary: 'Run machines on a hypervisor from recovery points',
   description:
-    'Defines each machine on the hypervisor, on disks that this host serves; what its guest writes is kept here. ' +
+    'Defines each machine on the hypervisor, on disks that this host serves; what its guest writes is kept here, or ' +
+    'in a pool of the hypervisor. ' +
     'Several machines start one after the other, in the order of the points; one that does not start stops those ' +
     'after it. Everything is checked first: if a condition is not met, nothing is changed. The session continues in ' +
     'the service, also if the command is interrupted.',
@@ -129,6 +136,7 @@ const run = mutation('session/run', {
       'run web1@latest --on kvm1 --power-on',
       'run web1@latest --on kvm1 --name web1-test --isolated --power-on',
       'run web1@latest --on kvm1 --replace keep --power-on --migrate heartbeat',
+      'run web1@latest --on kvm1 --power-on --writes there --pool fast',
       'run db1@latest web1@latest --on kvm1 --power-on --heartbeat 5m',
     ],
   },
@@ -222,11 +230,16 @@ export const placedMachine = object({
   id: field(nullable(word), 'the ID that the hypervisor uses for it; null: it is not there yet'),
   goal: field(oneOf('run', 'move', 'keep', 'discard'), 'what the session works towards'),
   power: field(
-    nullable(oneOf('on', 'off', 'paused-io', 'paused', 'suspended', 'unknown')),
-    'its state; paused-io: a disk did not answer, and the machine is resumed automatically; null: not known',
+    nullable(oneOf('on', 'off', 'paused-io', 'paused-space', 'paused', 'suspended', 'unknown')),
+    'its state; paused-io: a disk did not answer; paused-space: the hypervisor has no space for what its guest writes; ' +
+      'after both the machine is resumed automatically; null: not known',
   ),
   heartbeat: field(nullable(flag()), 'whether the agent of its guest answers; null: not known'),
   pool: field(nullable(word), 'the pool to which it migrates; null: none was chosen'),
+  writes: field(
+    oneOf('here', 'there'),
+    'where what its guest writes is kept: here: on this host; there: in the pool of the hypervisor',
+  ),
   run: field(
     nullable(
       object({

@@ -87,7 +87,7 @@ export function progressOf(world: PlacedWorld): Progress {
 }
 
 export function stateOf(record: SessionRecord): PlacedState {
-  const { goal, disks, waits } = placementOf(record);
+  const { goal, disks, waits, plan } = placementOf(record);
   if (record.phase === 'ready') {
     throw new SessionError('IMPOSSIBLE', `session ${record.id} has no machine any longer`);
   }
@@ -95,5 +95,6 @@ export function stateOf(record: SessionRecord): PlacedState {
     ...{ phase: record.phase, goal },
     isForward: disks.some(({ pivoted }) => pivoted),
     isWaiting: waits !== undefined,
+    writes: plan.writes,
   };
 }

@@ -80,12 +80,16 @@ const stopOf = ({ stop }: { readonly stop?: StopHow }): Partial<Placement> =>
   stop ? { stop } : {};
 
 function poolFor(record: SessionRecord, asked: string | undefined): Partial<Placement> {
-  const { pool, disks } = placementOf(record);
+  const { pool, disks, plan } = placementOf(record);
   if (asked === undefined && pool === undefined) {
     const what = 'no pool was chosen for its disks: give one (--pool)';
     throw new SessionError('IMPOSSIBLE', `session ${record.id}: ${what}`);
   }
   if (asked === undefined || asked === pool) return {};
+  if (plan.writes === 'there') {
+    const what = `its disks are in the pool "${pool}", where its guest writes, and stay there: omit --pool`;
+    throw new SessionError('IMPOSSIBLE', `session ${record.id}: ${what}`);
+  }
   if (disks.some(({ reserved }) => reserved !== undefined)) {
     const what = `its disks are already reserved in the pool "${pool}": omit --pool`;
     throw new SessionError('IMPOSSIBLE', `session ${record.id}: ${what}`);

@@ -1,4 +1,8 @@
-import type { PlacementGoal, WaitReason } from '../../formats/store/sessions/placement.ts';
+import type {
+  PlacementGoal,
+  WaitReason,
+  WritesTo,
+} from '../../formats/store/sessions/placement.ts';
 import type { PlacedPhase } from '../../formats/store/sessions/session.ts';
 
 /*
@@ -17,6 +21,8 @@ export interface PlacedState {
   /** Whether a disk was ever seen on its reserved one. */
   readonly isForward: boolean;
   readonly isWaiting: boolean;
+  /** Where what the guest writes is kept. */
+  readonly writes: WritesTo;
 }
 
 export const PLACED_EVENTS = [
@@ -72,6 +78,9 @@ const MOVED =
   'its machine has begun to move to disks of the hypervisor, and the move can only be completed';
 const WITHDRAWN = 'its machine is being withdrawn';
 const ENDING = 'it is being ended';
+const WRITES_THERE =
+  'what its guest writes is on the hypervisor, and nothing of it is here to be kept. Migrate it ("session migrate"), and ' +
+  'back the machine up there; or discard it';
 const STAYS = 'its machine stays where it is, and is no longer part of the session';
 
 /** What was written is kept also where the machine is given up. */
@@ -142,7 +151,8 @@ const TABLE = {
 
 /** The state after `event`, or why it cannot be. */
 export function afterEvent(state: PlacedState, event: PlacedEvent): Next {
-  const { phase, goal, isForward, isWaiting } = state;
+  const { phase, goal, isForward, isWaiting, writes } = state;
+  if (event === 'keep' && writes === 'there') return { kind: 'refused', why: WRITES_THERE };
   if (isForward && isBack(event) && canGoBack(phase)) {
     return { kind: 'refused', why: MOVED };
   }
@@ -170,6 +180,20 @@ const GONE = {
   why:
     'the hypervisor no longer has its machine. What the machine wrote is safe here: keep the session, or discard it. ' +
     'If the machine is put back there, the session continues',
+} as const;
+/** The same where nothing of what the guest wrote is here. */
+const GONE_THERE = {
+  reason: 'machine-gone',
+  why:
+    'the hypervisor no longer has its machine. What the machine wrote is in the pool there, and not here: put the ' +
+    'machine back, and the session continues; or discard the session, which removes that too',
+} as const;
+const STRANGER_THERE = {
+  reason: 'person',
+  why:
+    "a machine with its UUID is there on other disks, and nothing marks it as the session's: what the session's " +
+    "machine wrote is in the pool there. If a person has moved the session's machine, abandon the session; if it is " +
+    'another one, remove it there, and let the session try again',
 } as const;
 const FOREIGN = {
   reason: 'person',
@@ -234,13 +258,15 @@ const SEEN = {
 } as const satisfies Record<PlacedPhase, Record<Seen, SeenCell>>;
 
 /** What follows from what the hypervisor says, before the step of the phase is taken. */
-export function afterLook({ phase, isForward }: PlacedState, seen: Seen): NextSeen {
+export function afterLook({ phase, isForward, writes }: PlacedState, seen: Seen): NextSeen {
   const cell: SeenCell = SEEN[phase][seen];
   if (cell === 'continue') return { kind: 'continue' };
   // What it wrote since it began to move was there only.
   if (cell === GONE && isForward) return { kind: 'wait', ...LOST };
   // It is on disks that were reserved for it, or was: only its mark was lost.
   if (cell === STRANGER && isForward) return { kind: 'next', phase: 'settling', goal: 'move' };
+  if (writes === 'there' && cell === GONE) return { kind: 'wait', ...GONE_THERE };
+  if (writes === 'there' && cell === STRANGER) return { kind: 'wait', ...STRANGER_THERE };
   if ('reason' in cell) return { kind: 'wait', ...cell };
   if (phase === 'settling' && isForward && seen === 'ours') return { kind: 'wait', ...MOVED_BACK };
   return { kind: 'next', phase: cell.to as PlacedPhase, goal: cell.goal! };

@@ -1,5 +1,6 @@
 import type { PlacedDisk, Placement } from '../../formats/store/sessions/placement.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
+import type { FindingCode } from '../../hypervisors/base/finding.ts';
 import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
 import type {
   DiskMove,
@@ -32,6 +33,8 @@ export interface PhaseMemory {
   hasBegunCopy?: boolean;
   hasCancelled?: boolean;
   askedToStopMs?: number;
+  lostMs?: number;
+  resumedMs?: number;
 }
 
 /** How often the hypervisor is asked where nothing is under way; events come sooner. */
@@ -40,6 +43,10 @@ const BUSY_POLL_MS = 2000;
 /** A guest may not have heard the first time. */
 const ASK_AGAIN_MS = 60_000;
 const LOST_COPIES_MAX = 3;
+/** QEMU asks a server that was away again after at most 16 seconds: until then each copy is lost at once. */
+const LOST_PAUSE_MS = 10_000;
+/** A machine that had no space is not resumed more often. */
+const FULL_PAUSE_MS = 30_000;
 
 const DONE: StepResult = { kind: 'done' };
 const AGAIN: StepResult = { kind: 'again' };
@@ -78,14 +85,15 @@ async function prepareToPlace({
   driver,
   signal,
 }: StepContext): Promise<StepResult | undefined> {
-  const { replaces, moves } = placementOf(world.journal.record).plan;
+  const { replaces, moves, writes } = placementOf(world.journal.record).plan;
   const planned = await world.plan(world.journal.record, signal);
   // It may never move: what it would need then is neither asked for nor taken before.
-  const plan = moves.kind === 'asked' ? { ...planned, pool: undefined } : planned;
+  const isLater = moves.kind === 'asked';
+  const plan = isLater && writes === 'here' ? { ...planned, pool: undefined } : planned;
   const findings = await driver.check(plan, signal);
-  const blockers = findings.filter(
-    ({ level, code }) => level === 'blocker' && !(code === 'name' && replaces !== undefined),
-  );
+  const isPassed = (code: FindingCode): boolean =>
+    (code === 'name' && replaces !== undefined) || (code === 'target-space' && isLater);
+  const blockers = findings.filter(({ level, code }) => level === 'blocker' && !isPassed(code));
   if (blockers.length > 0) {
     const message = blockers.map((it) => `${it.message}: ${it.remedy}`).join('; ');
     return { kind: 'wait', reason: 'person', message, ms: IDLE_POLL_MS };
@@ -134,12 +142,35 @@ export async function isWoken({
   driver,
   machine,
   look,
+  memory,
   signal,
 }: StepContext): Promise<boolean> {
-  if (!machine || !look.isThere || look.power !== 'paused-io') return false;
+  if (!machine || !look.isThere) return false;
+  if (look.power === 'paused-space') {
+    requirePause(world, memory);
+    await driver.start(machine, signal);
+    world.shown.log('resumed its machine, which was paused because the hypervisor had no space');
+    return true;
+  }
+  if (look.power !== 'paused-io') return false;
   await driver.start(machine, signal);
   world.shown.log('resumed its machine, which was paused because its disks did not answer');
   return true;
+}
+
+/** It would pause again at its next write. Rejects NO_SPACE if it was resumed a moment ago. */
+function requirePause({ clock, journal }: PlacedWorld, memory: PhaseMemory): void {
+  const now = clock.monotonicMs();
+  const { resumedMs } = memory;
+  if (resumedMs === undefined || now - resumedMs >= FULL_PAUSE_MS) {
+    memory.resumedMs = now;
+    return;
+  }
+  const { pool } = placementOf(journal.record);
+  const message =
+    `its machine is paused, and has lost nothing: the hypervisor has no space left for what its guest writes. ` +
+    `Make space in the pool "${pool}": then it is resumed`;
+  throw new HypervisorError('NO_SPACE', message);
 }
 
 async function endCopies({ world, driver, machine, look, signal }: StepContext): Promise<boolean> {
@@ -171,7 +202,9 @@ export async function copy(context: StepContext): Promise<StepResult> {
   const moves = Object.values(moving);
   if (moves.every(isThere)) return DONE;
   const lost = moves.find((it) => it.state === 'source');
-  if (!lost) return { kind: 'later', ms: BUSY_POLL_MS };
+  const isUnderWay = moves.some(({ state }) => state === 'copying');
+  const isNext = !isUnderWay && moves.some(({ state }) => state === 'waiting');
+  if (!lost && !isNext) return { kind: 'later', ms: BUSY_POLL_MS };
   // Pools are searched for them, and what else goes on in a pool may prevent that: only where it has to be.
   const reserved = await reserveDisks(context);
   if (reserved.length === 0) {
@@ -179,13 +212,17 @@ export async function copy(context: StepContext): Promise<StepResult> {
       'no pool was chosen for its disks: give one, "holdfast session migrate SESSION --pool POOL"';
     return { kind: 'wait', reason: 'person', message, ms: IDLE_POLL_MS };
   }
-  if (lost.failure !== undefined || memory.hasBegunCopy) {
+  if (lost && (lost.failure !== undefined || memory.hasBegunCopy)) {
+    const now = world.clock.monotonicMs();
+    const left = (memory.lostMs ?? -Infinity) + LOST_PAUSE_MS - now;
+    if (left > 0) return { kind: 'later', ms: left };
+    memory.lostMs = now;
     const tooOften = await countLost(world, lost.failure ?? 'the hypervisor gave no reason');
     if (tooOften) return tooOften;
   }
   await driver.move(machine, reserved, signal);
   memory.hasBegunCopy = true;
-  world.shown.log('began to copy its disks');
+  if (lost) world.shown.log('began to copy its disks');
   return { kind: 'later', ms: BUSY_POLL_MS };
 }
 

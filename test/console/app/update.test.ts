@@ -303,6 +303,7 @@ test('a session whose machine is on a hypervisor is seen with its power, and how
   const placed = {
     ...{ hypervisor: 'kvm1', machine: 'web1', id: 'uuid', goal: 'move' as const, run: null },
     ...{ power: 'on' as const, heartbeat: true, pool: 'fast', disks: [disk], waits: null },
+    writes: 'here' as const,
   };
   driven.answer('session/show', { ...session(), placed, attach: null, overlay: null });
   match(driven.text(), /There +web1 on kvm1: on, its agent answers/);

@@ -5,7 +5,7 @@ import { type Driven, onSessions, session, TIME } from '../../support/console.ts
 
 const MACHINE: PlacedMachine = {
   ...{ hypervisor: 'kvm1', machine: 'web-recovered', id: 'u-1', goal: 'move', power: 'on' },
-  ...{ heartbeat: true, pool: 'fast', waits: null, run: null },
+  ...{ heartbeat: true, pool: 'fast', writes: 'here', waits: null, run: null },
   disks: [
     { disk: 'vda', place: 'ours', done: 512, total: 1024, rate: 2 ** 20 },
     { disk: 'vdb', place: 'target', done: 7, total: 7, rate: null },

@@ -46,6 +46,7 @@ const FACTS: RunFacts = {
 
 const WISH: RunWish = {
   ...{ name: undefined, pool: undefined, networks: {}, isIsolated: false, powerOn: true },
+  writes: 'here',
   ...{ migrate: 'later', migrateAfter: undefined, replace: undefined },
 };
 
@@ -64,7 +65,7 @@ test('on a host where the original is gone, nothing stands in the way, and it is
   deepEqual(plan, {
     ...{ name: 'web1', uuid: OLD, autostart: true, powerOn: true },
     networks: { '52:54:00:00:00:01': 'lan', '52:54:00:00:00:02': 'bridge:br0' },
-    ...{ replaces: undefined, moves: { kind: 'asked' } },
+    ...{ replaces: undefined, moves: { kind: 'asked' }, writes: 'here' },
   });
   equal(pool, 'slow');
 });
@@ -200,6 +201,19 @@ test('when it moves follows from the options, and contradictions are found', asy
   deepEqual(decided({ migrate: 'auto', powerOn: false }).words, ['note move']);
   const machine = { ...MACHINE, guest: undefined };
   deepEqual(decided({ migrate: 'heartbeat' }, { machine }).words, ['warning agent']);
+});
+
+test('where its guest writes to the hypervisor, a pool is needed from the beginning', async () => {
+  const there = decided({ writes: 'there' });
+  deepEqual([there.pool, there.plan.writes, there.words], ['slow', 'there', ['note move']]);
+  match(there.findings[0]!.message, /kept in the pool "slow" of kvm1, and not here/);
+  const never = decided({ writes: 'there', migrate: 'none', pool: 'tapes' });
+  deepEqual([never.pool, never.words], ['tapes', ['note move']]);
+  const machine = { ...MACHINE, disks: MACHINE.disks.map((it) => ({ ...it, source: '/else' })) };
+  for (const migrate of ['none', 'later', 'auto'] as const) {
+    const none = decided({ writes: 'there', migrate }, { machine });
+    deepEqual([none.pool, none.words], [undefined, ['blocker target-space']]);
+  }
 });
 
 test('several findings are all there, each with what to do', async () => {

@@ -22,6 +22,7 @@ import { temporaryDirectory } from '../../support/temporary.ts';
 
 const WISH: RunWish = {
   ...{ name: undefined, pool: 'fast', networks: {}, isIsolated: false, powerOn: true },
+  writes: 'here',
   ...{ migrate: 'later', migrateAfter: undefined, replace: undefined },
 };
 const { signal } = new AbortController();

@@ -68,6 +68,7 @@ const PLACED: SessionRecord = {
     plan: {
       ...{ name: 'vm1', uuid: 'uuid-1', networks: { '52:54:00:00:00:01': 'lan' } },
       ...{ autostart: true, powerOn: false, moves: { kind: 'after', seconds: 60 } },
+      writes: 'there',
       replaces: { machine: 'uuid-0', afterwards: 'delete' },
     },
     ...{ pool: 'fast', goal: 'move', stop: 'off', machine: 'uuid-1', aside: 'uuid-0' },

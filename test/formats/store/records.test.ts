@@ -136,7 +136,7 @@ test('a session with a placement is of version 2, and only that one has its phas
     hypervisor: 'kvm1',
     plan: {
       ...{ name: 'vm1', uuid: 'u', networks: {}, autostart: false },
-      ...{ powerOn: true, replaces: undefined, moves: { kind: 'asked' } },
+      ...{ powerOn: true, replaces: undefined, moves: { kind: 'asked' }, writes: 'here' },
     },
     ...{ pool: undefined, goal: 'run', stop: 'shutdown', machine: undefined, aside: undefined },
     ...{ disks: [{ ...disk, pivoted: false }], lostCopies: 0, waits: undefined, run: undefined },

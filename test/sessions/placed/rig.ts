@@ -1,6 +1,10 @@
 import { ok } from 'node:assert/strict';
 import type { PlacedDebt } from '../../../src/formats/store/sessions/debt.ts';
-import type { MoveWhen, Placement } from '../../../src/formats/store/sessions/placement.ts';
+import type {
+  MoveWhen,
+  Placement,
+  WritesTo,
+} from '../../../src/formats/store/sessions/placement.ts';
 import {
   decodeSession,
   encodeSession,
@@ -60,17 +64,18 @@ export interface Life {
 export async function newPlace(
   more: Partial<Placement> = {},
   moves: MoveWhen = { kind: 'after', seconds: 86_400 },
+  writes: WritesTo = 'here',
 ): Promise<Place> {
   const rig = fakeRunHost();
   const { host } = rig as unknown as { host: FakeHost };
-  const prepared = await prepare(rig, placedRecord('preparing').id);
+  const prepared = await prepare(rig, placedRecord('preparing').id, writes);
   const { plan, old } = prepared;
   const { placement: initial, ...record } = placedRecord('preparing');
   const placement: Placement = {
     ...initial,
     plan: {
       ...{ name: plan.name, uuid: plan.uuid, networks: plan.networks, autostart: true },
-      moves,
+      ...{ moves, writes: plan.writes },
       ...{ powerOn: true, replaces: { machine: old.id, afterwards: 'keep' } },
     },
     pool: plan.pool,

@@ -66,7 +66,9 @@ test('a copy that ends again and again is given up, the machine runs on, and a p
   const life = newLife(place);
   for (let n = 0; recordOf(place).phase === 'copying'; n++) {
     ok(n < 20);
-    await step(life);
+    const pause = await step(life);
+    // It is begun again after a while, not at once.
+    if (pause.kind === 'later') await place.clock.advance(pause.ms);
     const disks = [...machineIn(place)!.disks.values()];
     for (const disk of disks) Object.assign(disk, { copy: undefined, copyFailure: 'no space' });
   }

@@ -46,13 +46,14 @@ const turn = fc.oneof(
     }),
   },
 );
+const turns = fc.array(turn, { maxLength: 25 });
 
 test('whatever comes in whatever order, what was promised of sessions on hypervisors holds', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(turn, { maxLength: 25 }), async (turns) => {
-      const place = await newPlace();
+    fc.asyncProperty(fc.constantFrom('here', 'there'), turns, async (writes, walked) => {
+      const place = await newPlace({}, undefined, writes);
       let life = newLife(place);
-      for (const it of turns) {
+      for (const it of walked) {
         if (place.isCleaned || recordOf(place).phase === 'ready') break;
         switch (it.do) {
           case 'steps':

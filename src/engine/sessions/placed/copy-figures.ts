@@ -26,7 +26,7 @@ export function copyFigures(clock: Pick<Clock, 'monotonicMs'>) {
     seen(moves: Readonly<Record<string, DiskMove>>): void {
       const atMs = clock.monotonicMs();
       for (const [disk, move] of Object.entries(moves)) {
-        if (move.state === 'source') {
+        if (move.state === 'source' || move.state === 'waiting') {
           samples.delete(disk);
           continue;
         }

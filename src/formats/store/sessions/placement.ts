@@ -11,7 +11,7 @@ export interface Placement {
   /** The name of the hypervisor in Holdfast. */
   readonly hypervisor: string;
   readonly plan: PlacementPlan;
-  /** The pool to move to; undefined: none was chosen yet. */
+  /** The pool to move to, and of the writes that are kept there; undefined: none was chosen yet. */
   readonly pool: string | undefined;
   readonly goal: PlacementGoal;
   /** How the machine is stopped when it is withdrawn. */
@@ -70,7 +70,12 @@ export interface PlacementPlan {
   /** The machine whose place it takes, and what becomes of that once its own has moved. */
   readonly replaces: { readonly machine: string; readonly afterwards: OldMachine } | undefined;
   readonly moves: MoveWhen;
+  readonly writes: WritesTo;
 }
+
+const WRITES = ['here', 'there'] as const;
+/** Where what the guest writes is kept: in the session, or in the pool, on disks over what the session serves. */
+export type WritesTo = (typeof WRITES)[number];
 
 const OLD_MACHINES = ['keep', 'delete'] as const;
 /** `keep`: under another name. `delete`: its definition goes; its disks stay where they are. */
@@ -88,7 +93,7 @@ export interface PlacedDisk {
   readonly name: string;
   /** As the hypervisor names what Holdfast shows; undefined: not shown yet. */
   readonly shown: string | undefined;
-  /** As it names the disk in the pool; undefined: not reserved yet. */
+  /** As it names the disk in the pool, which with writes there is what is shown; undefined: not reserved yet. */
   readonly reserved: string | undefined;
   /** Where the hypervisor said last that it is; undefined: it was not asked yet. */
   readonly place: DiskPlace | undefined;
@@ -198,6 +203,7 @@ function decodePlan(fields: Fields): PlacementPlan {
     powerOn: fields.flag('powerOn'),
     replaces: fields.has('replaces') ? decodeReplaced(fields.object('replaces')) : undefined,
     moves: decodeMoves(fields.object('moves')),
+    writes: fields.oneOf('writes', WRITES),
   };
 }
 
