@@ -75,7 +75,7 @@ interface Interrupting {
   readonly writes?: WritesTo;
 }
 
-/** Of machines whose guests write to the host's own storage. */
+/** What is promised of machines whose guests write to the host's own storage. */
 function thereConforms(
   test: Test,
   open: () => Promise<RunTestHost>,

@@ -104,7 +104,7 @@ function placesThereConform(test: Test, open: () => Promise<RunTestHost>): void 
     equal((await rig.poolDisks()).length, 2);
   });
 
-  test('what a guest wrote to its host is not made anew by a reservation that is repeated', async () => {
+  test('what a guest wrote to its host stays where a reservation is repeated', async () => {
     await using rig = await open();
     const it = await prepared(rig);
     await using host = await rig.connect();

@@ -11,8 +11,8 @@ import { temporaryDirectory } from '../support/temporary.ts';
 import { until } from '../support/until.ts';
 
 // A machine of a real libvirt runs from its recovery points, with a guest that writes and checks what it wrote: it is
-// kept, run from what was kept, moves to the hypervisor while the service dies, and starts from there; one writes to the
-// hypervisor from the beginning; others are discarded, and nothing is left of them.
+// kept, run from what was kept, moves to the hypervisor while the service dies, and starts from there; one writes to
+// the hypervisor from the beginning; others are discarded, and nothing is left of them.
 
 const MIB = 2 ** 20;
 

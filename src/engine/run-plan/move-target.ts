@@ -77,8 +77,8 @@ function writesFindings(
 ): readonly Finding[] {
   if (writes === 'here' || pool === undefined) return [];
   const message =
-    `what its guest writes is kept in the pool "${pool}" of ${hypervisor}, and not here: the machine can migrate or be ` +
-    'discarded, and cannot be kept as a recovery point';
+    `what its guest writes is kept in the pool "${pool}" of ${hypervisor}, and not here: the machine can migrate or ` +
+    'be discarded, and cannot be kept as a recovery point';
   const remedy = 'to be able to keep it: --writes here';
   return [{ level: 'note', code: 'move', message, remedy }];
 }

@@ -201,7 +201,7 @@ export const LIBVIRT_CALLS = {
     struct({ domain: DOMAIN, disk: TEXT, bandwidth: U64, flags: U32 }),
     NOTHING,
   ),
-  /** Of a machine that stopped: its disks that had an error. */
+  /** The disks that had an error, of a machine that stopped. */
   diskErrors: procedure(
     'disk-errors',
     263,

@@ -47,8 +47,8 @@ const wish = {
   powerOn: field(withDefault(flag(), false), 'start the machine'),
   writes: field(
     withDefault(oneOf('here', 'there'), 'here'),
-    'where what its guest writes is kept: here: on this host; there: in the pool of the hypervisor, on disks that read ' +
-      'from this host what they lack; such a session can migrate or be discarded, and cannot be kept',
+    'where what its guest writes is kept: here: on this host; there: in the pool of the hypervisor, on disks that ' +
+      'read from this host what they lack; such a session can migrate or be discarded, and cannot be kept',
   ),
   migrate: field(
     withDefault(oneOf('auto', 'heartbeat', 'later', 'none'), 'later'),
@@ -231,8 +231,8 @@ export const placedMachine = object({
   goal: field(oneOf('run', 'move', 'keep', 'discard'), 'what the session works towards'),
   power: field(
     nullable(oneOf('on', 'off', 'paused-io', 'paused-space', 'paused', 'suspended', 'unknown')),
-    'its state; paused-io: a disk did not answer; paused-space: the hypervisor has no space for what its guest writes; ' +
-      'after both the machine is resumed automatically; null: not known',
+    'its state; paused-io: a disk did not answer; paused-space: the hypervisor has no space for what its guest ' +
+      'writes; after both the machine is resumed automatically; null: not known',
   ),
   heartbeat: field(nullable(flag()), 'whether the agent of its guest answers; null: not known'),
   pool: field(nullable(word), 'the pool to which it migrates; null: none was chosen'),

@@ -79,8 +79,8 @@ const MOVED =
 const WITHDRAWN = 'its machine is being withdrawn';
 const ENDING = 'it is being ended';
 const WRITES_THERE =
-  'what its guest writes is on the hypervisor, and nothing of it is here to be kept. Migrate it ("session migrate"), and ' +
-  'back the machine up there; or discard it';
+  'what its guest writes is on the hypervisor, and nothing of it is here to be kept. Migrate it ("session migrate"), ' +
+  'and back the machine up there; or discard it';
 const STAYS = 'its machine stays where it is, and is no longer part of the session';
 
 /** What was written is kept also where the machine is given up. */
