@@ -110,7 +110,7 @@ function machineForm(subject: Subject): FormDialog {
   return operationForm('restore/machine', {
     ...rest,
     does: 'check',
-    asks: ask('to', 'name', 'pool', 'writes', 'networks', 'isolated', 'replace', 'powerOn'),
+    asks: ask('to', 'name', 'pool', 'networks', 'isolated', 'replace', 'powerOn'),
     given: { ...given, dryRun: true },
     fields: {
       ...fields,
