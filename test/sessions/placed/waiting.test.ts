@@ -76,7 +76,7 @@ test('a copy that ends again and again is given up, the machine runs on, and a p
   await rest(place, life);
   const { waits, goal } = placementIn(place);
   deepEqual([waits?.reason, goal, machineIn(place)?.power], ['person', 'run', 'on']);
-  match(waits!.message, /4 times: no space/);
+  match(waits!.message, /attempt 4: no space/);
   await life.session.ask({ kind: 'move' });
   equal(await rest(place, life), 'over');
 });
