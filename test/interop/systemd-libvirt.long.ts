@@ -138,7 +138,7 @@ test(
       const { job } = await json('holdfast', 'verify', ...latest, ...words);
       await until(
         'the proof',
-        async () => !/running|waiting/.test(await run('holdfast', 'job', 'show', String(job))),
+        async () => (await json('holdfast', 'job', 'show', String(job)))['state'] === 'done',
         journal,
       );
       const shown = ['verify', 'show', 'web1@latest', '--screenshot', '/root/web1.png'];
