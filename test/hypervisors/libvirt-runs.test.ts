@@ -63,6 +63,21 @@ test('libvirt runs machines, and gets them back, as any', {
     deepEqual(await rig.sessionTraces(), []);
   });
 
+  each('a machine with a saved state keeps its disks: it would start on the old ones', async () => {
+    await using rig = await open();
+    const prepared = await prepare(rig);
+    await using driver = await rig.connect();
+    const noted = journal();
+    await walk(driver, prepared, { steps: PLACE, noted });
+    const machine = { id: noted.id!, session: prepared.plan.session };
+    await host.virsh('managedsave', noted.id!);
+    const refused = await failureOf(runOf(driver).switchDisks(machine, [], endless()));
+    equal(refused?.code, 'CONFLICT');
+    match(refused?.message ?? '', /has a saved state: start it and shut it down/);
+    await host.virsh('managedsave-remove', noted.id!);
+    await runOf(driver).switchDisks(machine, [], endless());
+  });
+
   each('once it stays, its definition is as it was in the recovery point', async () => {
     await using rig = await open();
     const prepared = await prepare(rig);

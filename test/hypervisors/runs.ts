@@ -271,6 +271,53 @@ function movingConforms(test: Test, open: () => Promise<RunTestHost>): void {
     equal((await failureOf(moving))?.code, 'UNSUPPORTED');
   });
 
+  test('a machine that is off gets the disks that we wrote, all at once, and starts from them', async () => {
+    await using rig = await open();
+    const prepared = await prepare(rig);
+    const { plan, served } = prepared;
+    await using host = await rig.connect();
+    const noted = journal();
+    await walk(host, prepared, { steps: PLACE.slice(0, -1), noted });
+    const [run, machine] = [runOf(host), placed(noted, prepared)];
+    for (const it of noted.reserved) {
+      await using disk = await host.restore!.open(it, endless());
+      await disk.write(await served.contents(it.name), 0, 'cached');
+      await disk.flush();
+    }
+    // Nothing to switch: only whether it could be.
+    await run.switchDisks(machine, [], endless());
+    const wrong = noted.reserved.map((it) => ({ ...it, size: it.size - 512 }));
+    equal((await failureOf(run.switchDisks(machine, wrong, endless())))?.code, 'CONFLICT');
+    const before = await run.look(machine, endless());
+    deepEqual(before.isThere && before.disks, { vda: 'ours', vdb: 'ours' });
+    for (let n = 0; n < 2; n++) await run.switchDisks(machine, noted.reserved, endless());
+    const after = await run.look(machine, endless());
+    deepEqual(after.isThere && after.disks, { vda: 'target', vdb: 'target' });
+    await served.setUp(false);
+    await run.start(machine, endless());
+    // Its definition has them already, whether it runs or not.
+    await run.switchDisks(machine, noted.reserved, endless());
+    await run.settle(machine, plan, endless());
+    const guest = await rig.made(noted.id!);
+    deepEqual(await guest.contents('vda'), await served.contents('vda'));
+    await guest.write('vda', 0, noise(512, 9));
+    deepEqual((await guest.contents('vda')).subarray(0, 512), noise(512, 9));
+  });
+
+  test('a machine that runs keeps its disks: BUSY', async () => {
+    await using rig = await open();
+    const prepared = await prepare(rig);
+    await using host = await rig.connect();
+    const noted = journal();
+    await walk(host, prepared, { steps: PLACE, noted });
+    const [run, machine] = [runOf(host), placed(noted, prepared)];
+    for (const to of [[], noted.reserved]) {
+      equal((await failureOf(run.switchDisks(machine, to, endless())))?.code, 'BUSY');
+    }
+    const look = await run.look(machine, endless());
+    deepEqual(look.isThere && look.disks, { vda: 'ours', vdb: 'ours' });
+  });
+
   test('before all copies are ready, pivot is BUSY and changes nothing', async () => {
     await using rig = await open();
     const prepared = await prepare(rig);

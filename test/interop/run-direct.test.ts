@@ -144,6 +144,40 @@ test('a machine runs on its hypervisor from the backup, and goes on there', {
     },
   );
 
+  await t.test(
+    'one that is off moves as it is, while the service dies, and starts again',
+    async () => {
+      const listed = async () => (await expectDone(holdfast('session', 'list'))).result['sessions'];
+      await host.virsh('undefine', 'web1', '--nvram', '--checkpoints-metadata');
+      const session = await run(kept, '--name', 'web1');
+      const durable = await web1.durable(2);
+      await web1.shutDown();
+      await until(
+        'it is seen to be off',
+        async () => (await shown(session)).placed?.power === 'off',
+      );
+      const refused = await holdfast('session', 'migrate', session);
+      match(refused.stderr, /its machine is off: start it[^]*--offline/);
+      const told = await expectDone(holdfast('session', 'migrate', session, '--offline'));
+      match(JSON.stringify(told.result['downtime']), /"measured":false,"power":"off"/);
+      equal((await shown(session)).state, 'running');
+      const words = ['--offline', '--start', '--yes'];
+      await expectDone(holdfast('session', 'migrate', session, ...words));
+      await service.stop('SIGKILL');
+      service = await home.run({ environment });
+      await until(
+        'the session ends',
+        async () => ((await listed()) as readonly unknown[]).length === 0,
+        async () => JSON.stringify(await listed()) + service.log(),
+      );
+      const xml = await host.virsh('dumpxml', 'web1');
+      ok(!/nbd|holdfast-run|error_policy/.test(xml), xml);
+      expectSound(await web1.checked(2), durable);
+      await web1.durable(2);
+      await web1.destroy();
+    },
+  );
+
   await t.test('one that is discarded leaves nothing', async () => {
     const now = await left();
     for (const writes of ['here', 'there']) {

@@ -2,6 +2,7 @@ import type { Mutant } from './mutant.ts';
 
 const EVERY_CASE = 'test/sessions/placed/placed-session.test.ts';
 const WAITING = 'test/sessions/placed/waiting.test.ts';
+const OFFLINE = 'test/sessions/placed/offline.test.ts';
 const STRANGERS = 'test/sessions/placed/stranger.test.ts';
 const TURNS = 'test/sessions/placed/run-turn.test.ts';
 const DEBTS = 'test/sessions/placed/debts.test.ts';
@@ -52,6 +53,20 @@ export const placedSessions: readonly Mutant[] = [
     text: 'if (lostCopies < LOST_COPIES_MAX) {',
     to: 'if (lostCopies < 900) {',
     tests: [WAITING],
+  },
+  {
+    name: 'placed sessions: while its disks are written, a machine that a person starts can write, too',
+    file: 'src/sessions/placed/offline-steps.ts',
+    text: '  await own.setFence(true);\n  memory.isWriting = true;\n',
+    to: '  memory.isWriting = true;\n',
+    tests: [OFFLINE],
+  },
+  {
+    name: 'placed sessions: what was begun to be written is taken for a disk',
+    file: 'src/sessions/placed/placed-steps.ts',
+    text: '    await driver.release(plan.session, signal);\n  }\n  const reserved',
+    to: '  }\n  const reserved',
+    tests: [OFFLINE],
   },
   {
     name: 'placed sessions: what a person has to decide is tried again and again',

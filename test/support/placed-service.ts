@@ -26,6 +26,7 @@ import type { FakeHost } from './fake-hypervisor/host.ts';
 import { hostDisk } from './fake-hypervisor/host-disk.ts';
 import { type ManagedHome, managedHome, NO_FILES } from './hypervisors.ts';
 import { emptyService } from './service-context.ts';
+import { noise } from './random.ts';
 import { temporaryDirectory } from './temporary.ts';
 
 /** A store with a recovery point of a machine "web1" of a fake hypervisor "kvm1", and a service that can run it. */
@@ -70,6 +71,12 @@ export const RUN: Omit<RequestOf<'session/run'>, 'points'> = {
   writes: 'here',
   ...{ migrate: 'later', migrateAfter: undefined, replace: 'keep', run: undefined },
   ...{ delay: undefined, heartbeat: undefined },
+};
+
+/** What any migration of it asks for. */
+export const MIGRATE: Omit<RequestOf<'session/migrate'>, 'session'> = {
+  ...{ pool: undefined, cancel: false, offline: false, stop: undefined },
+  ...{ start: false, confirmed: false },
 };
 
 /** Disks that this process serves on sockets, as a host finds them: what is in them does not matter here. */
@@ -124,6 +131,9 @@ export async function placedHome(machines: readonly string[] = ['web1']): Promis
   Object.assign(host, { served: new ServedHere() });
   for (const name of machines) {
     await rig.machine({ name, disks: { vda: MIB, vdb: MIB }, isOff: true });
+  }
+  for (const { disks } of host.machines.values()) {
+    for (const { bytes } of disks.values()) bytes.write(noise(10_000, disks.size), 40_000);
   }
   const it: Pick<PlacedHome, 'opening' | 'mishap' | 'keeping' | 'effect' | 'longestMs'> = {
     opening() {},

@@ -23,7 +23,7 @@ export function placedRecord(
         },
       },
       ...{ pool: undefined, goal: 'run', stop: 'off', machine: undefined, aside: undefined },
-      ...{ disks: [], lostCopies: 0, waits: undefined, run: undefined },
+      ...{ disks: [], offline: undefined, lostCopies: 0, waits: undefined, run: undefined },
       ...{ firstOn: undefined, firstHeartbeat: undefined, wasToMove: false },
       ...placement,
     },

@@ -1,4 +1,5 @@
 import { sessionState } from '../../client/session-state.ts';
+import { downtimeText } from '../../client/downtime-text.ts';
 import { placedDiskText } from '../../client/placed-text.ts';
 import { attachText, readyText } from '../../client/ready-text.ts';
 import { formatSize } from '../../lib/sizes.ts';
@@ -28,10 +29,12 @@ export const render = {
   },
   'session/show': sessionText,
   'session/run': runText,
-  'session/migrate': (answer, { cancel }) =>
-    cancel
-      ? `The migration is canceled. ${stateText(answer)}`
-      : `The disks migrate; then the session ends by itself. ${stateText(answer)}`,
+  'session/migrate'(answer, { cancel, offline }) {
+    if (cancel) return `The migration is canceled. ${stateText(answer)}`;
+    if (answer.downtime) return downtimeText(answer.session, answer.downtime);
+    const how = offline ? ' while the machine is off' : '';
+    return `The disks migrate${how}; then the session ends by itself. ${stateText(answer)}`;
+  },
   'session/power': stateText,
   'session/retry': stateText,
   'session/abandon': ({ session }) =>

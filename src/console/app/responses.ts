@@ -1,6 +1,7 @@
 import type { Progress } from '../../operations/events.ts';
 import type { CopiedFiles } from '../../operations/nouns/files.ts';
 import type { ResultOf } from '../../operations/operations.ts';
+import { downtimeFacts } from '../../client/downtime-text.ts';
 import { readyText } from '../../client/ready-text.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import {
@@ -193,6 +194,9 @@ function shownAfter(answer: Answer, dialog: Dialog | undefined, task: Task): Dia
   if (name === 'hypervisor/machines') return form && withDisks(form, result.machines[0]!);
   if (name === 'hypervisor/identify') return form && identifiedDialog(result, form.values, wanted);
   if (name === 'hypervisor/test') return testedDialog(result);
+  if (name === 'session/migrate' && result.downtime) {
+    return textDialog('How long it would be off', downtimeFacts(result.downtime).join('\n'));
+  }
   if (name !== 'host/factory-reset' || result.failed.length === 0) return undefined;
   return textDialog('Not everything could be reset', result.failed.join('\n'), true);
 }

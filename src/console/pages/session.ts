@@ -80,9 +80,11 @@ interface Placed {
 }
 
 /** While its disks move, the same key ends that. */
-function migrate({ session, placed: { goal, hypervisor, pool } }: Placed): Outcome {
+function migrate({ session, placed }: Placed): Outcome {
+  const { goal, hypervisor, pool, power: state } = placed;
   const isMoving = goal === 'move';
-  const request = { session, pool: undefined, cancel: isMoving };
+  if (!isMoving && state === 'off') return offlineForm({ session, placed });
+  const request = { ...MIGRATE, session, cancel: isMoving };
   const call = { name: 'session/migrate', request } as const;
   if (isMoving) return { title: `cancel the migration of ${session}`, call };
   return confirmation({
@@ -98,6 +100,30 @@ function migrate({ session, placed: { goal, hypervisor, pool } }: Placed): Outco
 /** Once the cause of its wait is gone. */
 function retry({ session }: Placed): Outcome {
   return { title: `try ${session} again`, call: { name: 'session/retry', request: { session } } };
+}
+
+const MIGRATE = {
+  ...{ pool: undefined, cancel: false, offline: false, stop: undefined },
+  ...{ start: false, confirmed: false },
+} as const;
+
+/** Its answer says how long it takes. */
+function offlineForm({ session, placed: { hypervisor } }: Placed): FormDialog {
+  return operationForm('session/migrate', {
+    title: `Migrate ${session} to ${hypervisor} while its machine is off`,
+    does: 'continue',
+    given: { session, offline: true },
+    asks: ['confirmed', 'start', 'pool'],
+    fields: {
+      confirmed: {
+        label: 'Begin now',
+        note: 'no: only report how long the machine is off; yes: write the disks, and end the session',
+      },
+      start: { label: 'Start it then' },
+    },
+    task: ({ confirmed }) =>
+      confirmed ? `migrate ${session} while it is off` : `how long ${session} would be off`,
+  });
 }
 
 function power({ session, placed }: Placed): Outcome {

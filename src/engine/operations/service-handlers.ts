@@ -107,12 +107,8 @@ function ownHandlers(context: ServiceContext): Handlers<OwnName> {
     'session/attend': attendSession,
     'session/run': async (service, request, options) =>
       (await import('./run-machines.ts')).runOn(service, request, options),
-    'session/migrate': async (service, { session, pool, cancel }) =>
-      (await placed()).askPlaced(
-        service,
-        session,
-        cancel ? { kind: 'cancel-move' } : { kind: 'move', ...(pool !== undefined && { pool }) },
-      ),
+    'session/migrate': async (service, request, { signal }) =>
+      (await import('./migrate.ts')).migrate(service, request, signal),
     'session/power': async (service, request) => (await placed()).setPower(service, request),
     'session/retry': async (service, { session }) =>
       (await placed()).askPlaced(service, session, { kind: 'retry' }),

@@ -1,9 +1,8 @@
 import type { BlockDevice } from '../../block/block-device.ts';
-import { BlockError } from '../../block/block-error.ts';
 import { openPointDisks } from '../../catalog/point-disks.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
-import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
+import { asHost } from '../../hypervisors/base/host-failure.ts';
 import type { RestoredDisk } from '../../hypervisors/base/restore-driver.ts';
 import type { ReservedDisk } from '../../hypervisors/base/run-driver.ts';
 import { dataIn } from '../../ingest/restore/restore-limits.ts';
@@ -65,17 +64,4 @@ interface Progress {
   readonly phase: string;
   readonly position: number;
   readonly total: number;
-}
-
-/** The host's own word, of a disk that fails because its host is gone or full. */
-async function asHost<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (cause) {
-    if (cause instanceof BlockError && cause.cause instanceof HypervisorError) {
-      if (cause.code !== 'NO_SPACE') throw cause.cause;
-      throw new HypervisorError('NO_SPACE', cause.message, { cause });
-    }
-    throw cause;
-  }
 }

@@ -107,7 +107,7 @@ export function decideRun(
     disks: facts.disks.map((disk) => ({
       ...{ name: disk, shown: undefined, reserved: undefined, place: undefined, pivoted: false },
     })),
-    ...{ lostCopies: 0, wasToMove: false, waits: undefined, run: undefined },
+    ...{ offline: undefined, lostCopies: 0, wasToMove: false, waits: undefined, run: undefined },
     ...{ firstOn: undefined, firstHeartbeat: undefined },
   };
   return { placement, unknown, findings: [...named, ...connected, ...moved] };

@@ -17,6 +17,7 @@ import type { Kept } from './held-sessions.ts';
 import { unserve } from './own-served.ts';
 import { orAborted } from '../../lib/or-aborted.ts';
 import { type Connections, openConnections } from './placed/connections.ts';
+import { writeRates } from './placed/downtime.ts';
 import { collectDebts, type Owed, owe } from './placed/owed.ts';
 import { type DrivenSession, driveSession } from './placed/driven-session.ts';
 import { discard } from './run-session.ts';
@@ -76,6 +77,7 @@ export function placedSessions(engine: Engine, options: PlacedOptions): PlacedSe
       }
     },
   });
+  const rates = writeRates();
   const debts = collectDebts(engine, {
     connections,
     signal: closing.signal,
@@ -104,7 +106,7 @@ export function placedSessions(engine: Engine, options: PlacedOptions): PlacedSe
         onEvent({ kind: 'notice', session, message });
       };
       return driveSession(parts, {
-        ...{ clock: store.clock, connections, onLog: notice },
+        ...{ clock: store.clock, connections, rates, onLog: notice },
         async owe(debt: PlacedDebt) {
           await owe(engine, debt);
           debts.wake();

@@ -206,6 +206,7 @@ async function run(
       tls,
       nfs: place && { place, server: await engine.nfs() },
       listen: listen ?? parseListenAddress(record.listen),
+      isFenced: record.phase === 'pivoting' && record.placement?.offline !== undefined,
       admits: (peer) => mayOpenDisks(peer),
       admitsUser: userMayOpenDisks,
       begin: (disk) => session.begin(disk),
@@ -236,12 +237,7 @@ async function run(
   return {
     ready: await attachments({ ...record, ...found }, tls?.kind, machine),
     machine,
-    parts: {
-      held: session,
-      opened: { set, point },
-      plan: plansOf(store, { set, point }),
-      endExports: async () => served[Symbol.asyncDispose](),
-    },
+    parts: partsOf(store, session, { opened: { set, point }, served }),
     exports: served.shown,
     damage,
     overlay: () => figuresOf(served.overlays()),
@@ -301,6 +297,19 @@ function noticeOf(event: ServeEvent): string {
     default:
       return event satisfies never;
   }
+}
+
+function partsOf(
+  store: Store,
+  held: HeldSession,
+  { opened, served }: Pick<PlacedParts, 'opened'> & { readonly served: ServedSession },
+): PlacedParts {
+  return {
+    ...{ held, opened, plan: plansOf(store, opened) },
+    disk: (name) => served.disk(name),
+    setFence: (isUp) => served.setFence(isUp),
+    endExports: async () => served[Symbol.asyncDispose](),
+  };
 }
 
 /** Loaded on demand, as few sessions need it. */

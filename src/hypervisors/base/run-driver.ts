@@ -72,6 +72,16 @@ export interface RunDriver {
    */
   pivot(placed: PlacedMachine, signal: AbortSignal): Promise<void>;
   /**
+   * Lets a machine that is off have its reserved disks instead of those of ours, all by one effect. What was written to
+   * them is all that its disks have; one that is not ours (any longer) stays. Without any, only checks whether that is
+   * possible. Rejects BUSY if it runs, CONFLICT if a saved state of it needs the old ones.
+   */
+  switchDisks(
+    placed: PlacedMachine,
+    to: readonly ReservedDisk[],
+    signal: AbortSignal,
+  ): Promise<void>;
+  /**
    * The definition as it stays: name, start with the host, without our mark. Rejects CONFLICT while a disk still needs
    * what Holdfast serves.
    */

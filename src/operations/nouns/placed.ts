@@ -142,18 +142,36 @@ const run = mutation('session/run', {
   },
 });
 
-const answer = object({
+const answerFields = {
   session: field(word, 'ID of the session'),
   state: field(word, 'how far it is'),
   waits: field(nullable(prose), 'what it waits for; null: nothing'),
-});
+};
+const answer = object(answerFields);
 export type PlacedAnswer = Of<typeof answer>;
 
+/** How long a machine is off while its disks move. */
+const downtime = object({
+  bytes: field(count, 'bytes to write to the hypervisor, and to read back'),
+  seconds: field(
+    count,
+    'how long its machine is off, without the time that its guest takes to shut down',
+  ),
+  rate: field(count, 'the bytes per second with which this was calculated'),
+  measured: field(
+    flag(),
+    'true: disks were written to the hypervisor at that rate; false: it is assumed',
+  ),
+  power: field(nullable(word), 'the state of the machine, which has to be off; null: not known'),
+});
+export type Downtime = Of<typeof downtime>;
+
 const migrate = mutation('session/migrate', {
-  summary: "Move the disks of a session's machine to its hypervisor, while it runs",
+  summary: "Move the disks of a session's machine to its hypervisor",
   description:
     'The session ends by itself once the hypervisor says that no disk of the machine is served from here any longer. ' +
-    'Once a disk has moved, the move can only be completed.',
+    'Once a disk has moved, the move can only be completed. The machine runs in the meantime; or, with --offline, it ' +
+    'is off: its disks are written to the hypervisor, read back and compared, and then it gets these.',
   runs: 'service',
   changes: ['session'],
   lockdown: 'allowed',
@@ -164,13 +182,44 @@ const migrate = mutation('session/migrate', {
     }),
     cancel: field(
       withDefault(flag(), false),
-      'cancel the migration instead; the machine continues to run',
+      'cancel the migration instead; the machine continues to run, or stays off',
+    ),
+    offline: field(
+      withDefault(flag(), false),
+      'while the machine is off; without "yes", only report how long that takes',
+    ),
+    stop: field(
+      optional(oneOf('shutdown', 'off')),
+      'with "offline", if the machine runs: shutdown: its guest is asked to shut down first; off: it is powered off',
+    ),
+    start: field(
+      withDefault(flag(), false),
+      'with "offline": start the machine once its disks have moved, also if it was off before',
+    ),
+    confirmed: field(
+      withDefault(flag(), false),
+      'with "offline": accept that the machine is off for so long',
     ),
   }),
-  result: answer,
+  result: object({
+    ...answerFields,
+    downtime: field(
+      nullable(downtime),
+      'with "offline": how long the machine is off; null: it moves while it runs, or it has to be confirmed no longer',
+    ),
+  }),
   cli: {
     args: ['session'],
-    examples: ['session migrate web1-3f9c2a --pool fast', 'session migrate web1-3f9c2a --cancel'],
+    options: { confirmed: { name: 'yes' } },
+    notes:
+      'With --offline, a machine that ran is started again once its disks have moved; one that was off stays off, ' +
+      'unless --start is given.',
+    examples: [
+      'session migrate web1-3f9c2a --pool fast',
+      'session migrate web1-3f9c2a --offline',
+      'session migrate web1-3f9c2a --offline --stop shutdown --yes',
+      'session migrate web1-3f9c2a --cancel',
+    ],
   },
 });
 

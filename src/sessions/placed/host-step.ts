@@ -3,6 +3,7 @@ import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
 import type { Look, PlacedMachine, RunDriver } from '../../hypervisors/base/run-driver.ts';
 import { firstSeen, placedDisks, seenOf } from './placed-look.ts';
 import { AWAY_FIRST_MS, type Progress, stateOf } from './placed-progress.ts';
+import { copyOffline, switchOver } from './offline-steps.ts';
 import { afterLook } from './placed-state.ts';
 import {
   changePlacement,
@@ -31,6 +32,9 @@ const STEPS = {
   leaving: leave,
   withdrawing: withdraw,
 } as const satisfies Record<HostPhase, (context: StepContext) => Promise<StepResult>>;
+
+/** Those of a move while the machine is off. */
+const OFFLINE_STEPS: Partial<typeof STEPS> = { copying: copyOffline, pivoting: switchOver };
 
 /** Without a connection no event says that it is back. */
 const AWAY_LONGEST_MS = 60_000;
@@ -71,7 +75,11 @@ export async function stepThere(
     return AT_ONCE;
   }
   const { memory } = progress;
-  const result = await STEPS[phase]({ world, driver, machine, look, memory, signal });
+  const { offline } = placementOf(world.journal.record);
+  // A machine that stays, or shuts down, writes to its disks.
+  if (offline === undefined) await world.own.setFence(false);
+  const step = (offline && OFFLINE_STEPS[phase]) ?? STEPS[phase];
+  const result = await step({ world, driver, machine, look, memory, signal });
   progress.failures = 0;
   return afterStep(progress, phase, result);
 }
@@ -137,7 +145,9 @@ async function afterStep(progress: Progress, phase: HostPhase, result: StepResul
     world.shown.log(result.why);
     const since = world.clock.now().toISOString();
     const waits = { reason: 'person', since, message: result.why } as const;
-    await progress.apply('undone', phase === 'copying' ? { waits } : {});
+    const { offline } = placementOf(world.journal.record);
+    const isStay = phase === 'copying' || offline !== undefined;
+    await progress.apply('undone', isStay ? { waits } : {});
   }
   return AT_ONCE;
 }

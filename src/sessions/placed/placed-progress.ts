@@ -24,6 +24,9 @@ export interface Progress {
   endWait(): Promise<void>;
 }
 
+/** In all others a move while the machine is off is over, or given up. */
+const OFFLINE: ReadonlySet<string> = new Set(['copying', 'pivoting', 'settling']);
+
 export const AWAY_FIRST_MS = 30_000;
 
 export function progressOf(world: PlacedWorld): Progress {
@@ -45,7 +48,9 @@ export function progressOf(world: PlacedWorld): Progress {
   ): Promise<void> {
     const before = journal.record.phase;
     await journal.change((record) => {
-      const placement = { ...placementOf(record), waits: undefined, ...change };
+      const before = placementOf(record);
+      const offline = OFFLINE.has(phase) ? before.offline : undefined;
+      const placement = { ...before, offline, waits: undefined, ...change };
       const isKept = placement.goal === 'keep';
       const wasToMove = placement.wasToMove || placement.goal === 'move';
       return {
@@ -87,7 +92,7 @@ export function progressOf(world: PlacedWorld): Progress {
 }
 
 export function stateOf(record: SessionRecord): PlacedState {
-  const { goal, disks, waits, plan } = placementOf(record);
+  const { goal, disks, waits, plan, offline } = placementOf(record);
   if (record.phase === 'ready') {
     throw new SessionError('IMPOSSIBLE', `session ${record.id} has no machine any longer`);
   }
@@ -96,5 +101,6 @@ export function stateOf(record: SessionRecord): PlacedState {
     isForward: disks.some(({ pivoted }) => pivoted),
     isWaiting: waits !== undefined,
     writes: plan.writes,
+    isOffline: offline !== undefined,
   };
 }

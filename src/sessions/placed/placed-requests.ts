@@ -1,4 +1,4 @@
-import type { Placement, StopHow } from '../../formats/store/sessions/placement.ts';
+import type { OfflineMove, Placement, StopHow } from '../../formats/store/sessions/placement.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import { SessionError } from '../state/session-error.ts';
 import { type Progress, stateOf } from './placed-progress.ts';
@@ -10,7 +10,12 @@ export type PlacedRequest =
   | { readonly kind: 'discard'; readonly stop?: StopHow }
   | { readonly kind: 'keep'; readonly as: string; readonly stop?: StopHow }
   /** `pool`: undefined: the one that was chosen. */
-  | { readonly kind: 'move'; readonly pool?: string }
+  | {
+      readonly kind: 'move';
+      readonly pool?: string;
+      /** While it is off. */
+      readonly offline?: OfflineMove;
+    }
   | { readonly kind: 'cancel-move' }
   /** `name`: typed by the person: the machine's. */
   | { readonly kind: 'abandon'; readonly name: string }
@@ -20,7 +25,7 @@ export type PlacedRequest =
 export async function request(progress: Progress, asked: PlacedRequest): Promise<void> {
   const { record } = progress.world.journal;
   const state = stateOf(record);
-  const next = afterEvent(state, asked.kind);
+  const next = afterEvent(state, isOffline(asked) ? 'move-offline' : asked.kind);
   if (next.kind === 'refused' || next.phase === 'gone') {
     const why = next.kind === 'refused' ? next.why : 'it is over';
     throw new SessionError('IMPOSSIBLE', `session ${record.id}: ${why}`);
@@ -35,6 +40,7 @@ export async function request(progress: Progress, asked: PlacedRequest): Promise
       return progress.enter(next.phase, {
         ...change,
         ...poolFor(record, asked.pool),
+        ...(asked.offline && offlineOf(record, asked.offline)),
         lostCopies: 0,
       });
     case 'cancel-move':
@@ -47,6 +53,17 @@ export async function request(progress: Progress, asked: PlacedRequest): Promise
       await abandon(progress.world, record, asked.name);
       return progress.enter(next.phase, change);
   }
+}
+
+const isOffline = (asked: PlacedRequest): boolean =>
+  asked.kind === 'move' && asked.offline !== undefined;
+
+/** Repeated, it may say how a guest that does not shut down is stopped; the machine was still one that ran. */
+function offlineOf(record: SessionRecord, { start, stop }: OfflineMove): Partial<Placement> {
+  const before = placementOf(record).offline;
+  return {
+    offline: { start: start || before?.start === true, stop: stop ?? before?.stop },
+  };
 }
 
 /** A person lets it go on, whatever has become of the machines before it. */

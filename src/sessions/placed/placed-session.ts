@@ -103,11 +103,14 @@ export function placedSession(world: PlacedWorld): PlacedSession {
       interrupt();
       return inTurn(() => request(progress, asked)).finally(wake);
     },
-    power: (how) =>
-      inTurn(async () => {
+    power: async (how) => {
+      // For hours, no step ends.
+      if (progress.memory.isWriting) throw isMoving(journal.record);
+      return inTurn(async () => {
         await setPower(world, how);
         wake();
-      }),
+      });
+    },
     step: (signal) => inTurn(() => takeStep(signal)),
     async run(signal) {
       for (;;) {
@@ -121,6 +124,14 @@ export function placedSession(world: PlacedWorld): PlacedSession {
   return session;
 }
 
+function isMoving({ id }: SessionRecord): SessionError {
+  const what = 'its disks move while its machine is off: cancel that first';
+  return new SessionError(
+    'IMPOSSIBLE',
+    `session ${id}: ${what} ("session migrate ${id} --cancel")`,
+  );
+}
+
 async function setPower(world: PlacedWorld, how: 'on' | StopHow): Promise<void> {
   const { signal } = new AbortController();
   const { record } = world.journal;
@@ -128,6 +139,8 @@ async function setPower(world: PlacedWorld, how: 'on' | StopHow): Promise<void> 
   if (next.kind === 'refused') {
     throw new SessionError('IMPOSSIBLE', `session ${record.id}: ${next.why}`);
   }
+  const { offline } = placementOf(record);
+  if (how === 'on' && offline && record.phase === 'copying') throw isMoving(record);
   try {
     const driver = await world.driver(signal);
     const machine = await findMachine(world, driver, signal);

@@ -23,6 +23,8 @@ export interface PlacedState {
   readonly isWaiting: boolean;
   /** Where what the guest writes is kept. */
   readonly writes: WritesTo;
+  /** Its disks move while the machine is off. */
+  readonly isOffline: boolean;
 }
 
 export const PLACED_EVENTS = [
@@ -33,6 +35,8 @@ export const PLACED_EVENTS = [
   'discard',
   'keep',
   'move',
+  /** The same, while the machine is off. */
+  'move-offline',
   'cancel-move',
   /** The machine is started or stopped. */
   'power',
@@ -69,18 +73,22 @@ interface To {
   readonly goal?: PlacementGoal;
 }
 /** A text refuses the event. */
-type Cell = To | string | ((goal: PlacementGoal) => To | string);
+type Cell = To | string | ((goal: PlacementGoal, isOffline: boolean) => To | string);
 
 const SAME: To = { to: 'same' };
 const NEVER = 'nothing of that kind was under way';
 const NOTHING = 'nothing of it is on the hypervisor: use "session discard"';
 const MOVED =
   'its machine has begun to move to disks of the hypervisor, and the move can only be completed';
+const NOT_THERE = 'its machine is not there yet';
+const SOON = 'its disks are moving at this moment: repeat the command in a minute';
 const WITHDRAWN = 'its machine is being withdrawn';
 const ENDING = 'it is being ended';
 const WRITES_THERE =
   'what its guest writes is on the hypervisor, and nothing of it is here to be kept. Migrate it ("session migrate"), ' +
   'and back the machine up there; or discard it';
+const RUNS_ONLY =
+  'what its guest writes is on the hypervisor: its disks can move only while it runs. Start it ("session power")';
 const STAYS = 'its machine stays where it is, and is no longer part of the session';
 
 /** What was written is kept also where the machine is given up. */
@@ -99,60 +107,70 @@ const TABLE = {
     discard: { to: 'cleaning', goal: 'discard' },
     keep: 'its machine has not run yet',
     ...{ move: { to: 'same', goal: 'move' }, 'cancel-move': { to: 'same', goal: 'run' } },
-    ...{ power: 'its machine is not there yet', abandon: NOTHING, retry: SAME },
+    ...{ 'move-offline': NOT_THERE, power: NOT_THERE, abandon: NOTHING, retry: SAME },
   },
   placing: {
     ...{ done: (goal) => ({ to: goal === 'move' ? 'copying' : 'running' }), undone: NEVER },
     discard: WITHDRAW.discard,
     keep: 'its machine has not run yet',
     ...{ move: { to: 'same', goal: 'move' }, 'cancel-move': { to: 'same', goal: 'run' } },
-    ...{ power: 'its machine is not there yet', abandon: abandoned, retry: SAME },
+    ...{ 'move-offline': NOT_THERE, power: NOT_THERE, abandon: abandoned, retry: SAME },
   },
   running: {
     ...{ done: NEVER, undone: NEVER, ...WITHDRAW },
     ...{ move: { to: 'copying', goal: 'move' }, 'cancel-move': { to: 'same', goal: 'run' } },
+    'move-offline': { to: 'copying', goal: 'move' },
     ...{ power: SAME, abandon: abandoned, retry: SAME },
   },
   copying: {
     ...{ done: { to: 'pivoting' }, undone: { to: 'running', goal: 'run' }, ...WITHDRAW },
-    ...{ move: SAME, 'cancel-move': { to: 'running', goal: 'run' } },
+    ...{ move: SAME, 'move-offline': SAME, 'cancel-move': { to: 'running', goal: 'run' } },
     ...{ power: SAME, abandon: abandoned, retry: SAME },
   },
   pivoting: {
-    ...{ done: { to: 'settling' }, undone: { to: 'copying' }, ...ONLY_FORWARD, move: SAME },
-    power: 'its disks are moving at this moment: repeat the command in a minute',
-    ...{ abandon: abandoned, retry: SAME },
+    ...{ done: { to: 'settling' }, ...ONLY_FORWARD, move: SAME },
+    // What was copied while it was off is thrown away: by then it may be older than what is here.
+    undone: (_, isOffline) =>
+      isOffline ? { to: 'running', goal: 'run' } : { to: 'copying', goal: 'move' },
+    'move-offline': (_, isOffline) => (isOffline ? SAME : SOON),
+    ...{ power: SOON, abandon: abandoned, retry: SAME },
   },
   settling: {
-    ...{ done: { to: 'leaving' }, undone: NEVER, ...ONLY_FORWARD, move: SAME },
+    ...{ done: { to: 'leaving' }, undone: NEVER, ...ONLY_FORWARD },
+    ...{ move: SAME, 'move-offline': SAME },
     ...{ power: SAME, abandon: abandoned, retry: SAME },
   },
   leaving: {
     ...{ done: { to: 'cleaning' }, undone: NEVER, discard: STAYS, keep: STAYS, move: SAME },
+    'move-offline': SAME,
     ...{ 'cancel-move': STAYS, power: STAYS, abandon: abandoned, retry: SAME },
   },
   withdrawing: {
     done: (goal) => ({ to: goal === 'keep' ? 'keeping' : 'cleaning' }),
     ...{ undone: NEVER, ...WITHDRAW, move: WITHDRAWN, 'cancel-move': WITHDRAWN },
+    'move-offline': WITHDRAWN,
     power: `${WITHDRAWN}: to power it off, repeat "session keep" or "session discard" with --stop off`,
     ...{ abandon: abandoned, retry: SAME },
   },
   keeping: {
     ...{ done: { to: 'cleaning' }, undone: { to: 'ready', goal: 'run' } },
     ...{ discard: { to: 'cleaning', goal: 'discard' }, keep: SAME, move: ENDING },
+    'move-offline': ENDING,
     ...{ 'cancel-move': ENDING, power: ENDING, abandon: NOTHING, retry: SAME },
   },
   cleaning: {
     ...{ done: { to: 'gone' }, undone: NEVER, discard: SAME },
     keep: (goal) => (goal === 'keep' ? SAME : 'it is being discarded, or has moved'),
-    ...{ move: ENDING, 'cancel-move': ENDING, power: ENDING, abandon: NOTHING, retry: SAME },
+    ...{ move: ENDING, 'move-offline': ENDING, 'cancel-move': ENDING },
+    ...{ power: ENDING, abandon: NOTHING, retry: SAME },
   },
 } as const satisfies Record<PlacedPhase, Record<PlacedEvent, Cell>>;
 
 /** The state after `event`, or why it cannot be. */
 export function afterEvent(state: PlacedState, event: PlacedEvent): Next {
-  const { phase, goal, isForward, isWaiting, writes } = state;
+  const { phase, goal, isForward, isWaiting, isOffline, writes } = state;
   if (event === 'keep' && writes === 'there') return { kind: 'refused', why: WRITES_THERE };
+  if (event === 'move-offline' && writes === 'there') return { kind: 'refused', why: RUNS_ONLY };
   if (isForward && isBack(event) && canGoBack(phase)) {
     return { kind: 'refused', why: MOVED };
   }
@@ -161,7 +179,7 @@ export function afterEvent(state: PlacedState, event: PlacedEvent): Next {
     return { kind: 'refused', why };
   }
   const cell: Cell = TABLE[phase][event];
-  const found = typeof cell === 'function' ? cell(goal) : cell;
+  const found = typeof cell === 'function' ? cell(goal, isOffline) : cell;
   if (typeof found === 'string') return { kind: 'refused', why: found };
   const to = found.to === 'same' ? phase : found.to;
   return { kind: 'next', phase: to, goal: found.goal ?? goal };

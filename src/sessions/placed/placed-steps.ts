@@ -1,4 +1,4 @@
-import type { PlacedDisk, Placement } from '../../formats/store/sessions/placement.ts';
+import type { PlacedDisk, Placement, StopHow } from '../../formats/store/sessions/placement.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import type { FindingCode } from '../../hypervisors/base/finding.ts';
 import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
@@ -32,6 +32,8 @@ export interface StepContext {
 export interface PhaseMemory {
   hasBegunCopy?: boolean;
   hasCancelled?: boolean;
+  /** Its disks are being written, which may take hours. */
+  isWriting?: boolean;
   askedToStopMs?: number;
   lostMs?: number;
   resumedMs?: number;
@@ -114,6 +116,11 @@ async function reserveDisks({
 }: Pick<StepContext, 'world' | 'driver' | 'signal'>): Promise<readonly ReservedDisk[]> {
   const plan = await world.plan(world.journal.record, signal);
   if (plan.pool === undefined) return [];
+  const { wasToMove, disks } = placementOf(world.journal.record);
+  // What we have begun to write is no disk yet: a copy needs an empty one, or a whole one.
+  if (wasToMove && disks.some(({ reserved }) => reserved === undefined)) {
+    await driver.release(plan.session, signal);
+  }
   const reserved = await driver.reserve(plan, signal);
   await changeDisks(world, (disk) => ({
     ...disk,
@@ -173,7 +180,13 @@ function requirePause({ clock, journal }: PlacedWorld, memory: PhaseMemory): voi
   throw new HypervisorError('NO_SPACE', message);
 }
 
-async function endCopies({ world, driver, machine, look, signal }: StepContext): Promise<boolean> {
+export async function endCopies({
+  world,
+  driver,
+  machine,
+  look,
+  signal,
+}: StepContext): Promise<boolean> {
   const { disks } = placementOf(world.journal.record);
   if (!machine || !look.isThere || disks.every(({ reserved }) => reserved === undefined)) {
     return false;
@@ -194,7 +207,8 @@ export async function copy(context: StepContext): Promise<StepResult> {
   if (await isWoken(context)) return AGAIN;
   if (look.power === 'off' || look.power === 'suspended') {
     const message =
-      'its machine is off, and can migrate only while it runs. Start it ("session power"), or cancel the migration';
+      'its machine is off. Start it ("session power"), let its disks move while it is off ("session migrate SESSION ' +
+      '--offline"), or cancel the migration';
     return { kind: 'wait', reason: 'machine-off', message, ms: BUSY_POLL_MS };
   }
   const moving = await driver.moving(machine, signal);
@@ -263,9 +277,28 @@ export async function settle(context: StepContext): Promise<StepResult> {
   const { world, driver, machine, look, signal } = context;
   // Its mark is removed last: nothing is left to do.
   if (look.isThere && look.session === undefined) return DONE;
-  await driver.settle(machine!, placementOf(world.journal.record).plan, signal);
+  const { plan, offline } = placementOf(world.journal.record);
+  if (offline?.start === true && look.isThere && look.power === 'off') {
+    await startAgain(context);
+    return AGAIN;
+  }
+  await driver.settle(machine!, plan, signal);
   world.shown.log('its machine now belongs to the hypervisor alone');
   return AGAIN;
+}
+
+/** Its disks moved while it was off. That it cannot be started keeps nothing from its end. */
+async function startAgain({ world, driver, machine, signal }: StepContext): Promise<void> {
+  try {
+    await driver.start(machine!, signal);
+    world.shown.log('started its machine');
+  } catch (cause) {
+    const mayPass =
+      cause instanceof HypervisorError && (cause.code === 'UNREACHABLE' || cause.code === 'BUSY');
+    if (mayPass || !(cause instanceof HypervisorError)) throw cause;
+    world.shown.log(`its machine is not started: ${cause.message}. Start it on the hypervisor`);
+  }
+  await changePlacement(world, { offline: { start: false, stop: undefined } });
 }
 
 /** Nothing on the hypervisor is the session's any longer. */
@@ -323,7 +356,7 @@ export async function withdraw(context: StepContext): Promise<StepResult> {
   const { record } = world.journal;
   const { id } = record;
   if (await endCopies(context)) return AGAIN;
-  if (look.isThere && look.power !== 'off') return stop(context);
+  if (look.isThere && look.power !== 'off') return stop(context, placementOf(record).stop);
   if (look.isThere) {
     await driver.unregister(machine!, signal);
     world.shown.log('removed its machine from the hypervisor');
@@ -349,9 +382,8 @@ async function removeFiles({ world, driver, machine, signal }: StepContext): Pro
   }
 }
 
-async function stop(context: StepContext): Promise<StepResult> {
+export async function stop(context: StepContext, how: StopHow): Promise<StepResult> {
   const { world, driver, machine, look, memory, signal } = context;
-  const how = placementOf(world.journal.record).stop;
   if (how === 'off') {
     await driver.stop(machine!, how, signal);
     world.shown.log('powered its machine off');
@@ -382,7 +414,7 @@ export async function changePlacement(
   }));
 }
 
-async function changeDisks(
+export async function changeDisks(
   world: PlacedWorld,
   change: (disk: PlacedDisk) => PlacedDisk,
 ): Promise<void> {

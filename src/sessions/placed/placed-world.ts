@@ -1,7 +1,14 @@
 import type { PlacedDebt } from '../../formats/store/sessions/debt.ts';
 import type { PlacementWait } from '../../formats/store/sessions/placement.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
-import type { DiskMove, Look, RunDriver, RunPlan } from '../../hypervisors/base/run-driver.ts';
+import type { BlockDevice, WritableBlockDevice } from '../../block/block-device.ts';
+import type {
+  DiskMove,
+  Look,
+  ReservedDisk,
+  RunDriver,
+  RunPlan,
+} from '../../hypervisors/base/run-driver.ts';
 import type { Clock } from '../../sys/base/clock.ts';
 
 /** All that a placed session needs, and who does it. */
@@ -14,6 +21,11 @@ export interface PlacedWorld {
   };
   /** A connection that works as far as is known. Rejects HypervisorError. */
   driver(signal: AbortSignal): Promise<RunDriver>;
+  /**
+   * A disk that was reserved there and never written, to be written by us: as RestoreDriver.open. Rejects
+   * HypervisorError.
+   */
+  openReserved(disk: ReservedDisk, signal: AbortSignal): Promise<WritableBlockDevice>;
   /** The connection does not work any longer: the next one is another. */
   lost(): Promise<void>;
   /** What the journal plans, with what the recovery point and the exports say. */
@@ -28,6 +40,13 @@ export interface PlacedWorld {
 export interface OwnWork {
   /** Ends what serves the session's disks. */
   endExports(): Promise<void>;
+  /** A disk of the session as its machine left it: lent. */
+  disk(name: string): BlockDevice;
+  /**
+   * From then on its machine can write nothing; resolves once all that it wrote before is in `disk`. A process that
+   * finds the phase `pivoting` of a move while the machine is off begins so.
+   */
+  setFence(isUp: boolean): Promise<void>;
   /** Records durably what is left on a hypervisor. */
   owe(debt: PlacedDebt): Promise<void>;
 }
@@ -38,6 +57,8 @@ export interface ShownWork {
   log(message: string): void;
   /** What the hypervisor has just said. */
   look(look: Look): void;
+  /** So much was written there and read back, in that time. */
+  wrote(bytes: number, ms: number): void;
   /** How far its copies are; empty: none is under way. */
   moves(moves: Readonly<Record<string, DiskMove>>): void;
 }

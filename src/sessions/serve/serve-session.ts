@@ -1,3 +1,5 @@
+import { type WriteFence, writeFence } from '../../block/write-fence.ts';
+import type { BlockDevice, WritableBlockDevice } from '../../block/block-device.ts';
 import type { SessionOverlay } from '../state/session-overlays.ts';
 import type { SealedOverlayStats } from '../../block/sealed/sealed-overlay.ts';
 import { loadProfile } from '../../catalog/profiles.ts';
@@ -30,6 +32,10 @@ export interface ServedSession extends AsyncDisposable {
   readonly files: ServedFiles | undefined;
   /** All its exports, over any protocol. */
   readonly shown: readonly Export[];
+  /** A disk as guests see it: lent. */
+  disk(name: string): BlockDevice;
+  /** From then on nothing is written to the disks, over any protocol; resolves once writes under way have ended. */
+  setFence(isUp: boolean): Promise<void>;
   /** Statistics of the sealed overlay of each disk. */
   overlays(): readonly SealedOverlayStats[];
 }
@@ -61,6 +67,8 @@ export interface ServeOptions {
   readonly reader: BlockReader;
   /** Records in the session's journal that the sealed log of this disk has begun. */
   readonly begin: (disk: string) => Promise<void>;
+  /** Whether nothing may be written at first. */
+  readonly isFenced?: boolean;
   readonly onEvent: (event: ServeEvent) => void;
 }
 
@@ -88,6 +96,7 @@ export async function serveSession(
   });
   const bases = new Map<string, ManifestDisk>();
   const overlays: SessionOverlay[] = [];
+  const fences = new Map<string, WriteFence>();
   for (const disk of point.disks) {
     const name = `${point.id}/${disk.name}`;
     const base = stack.use(manifestDisk(reader, { name, root: disk, keys: set.keys }));
@@ -97,8 +106,11 @@ export async function serveSession(
       base: toldReads(base, (what) => onEvent({ kind: 'lost', what })),
       onDamage: (where: string, what: string) => onEvent({ kind: 'damaged', where, what }),
     };
-    overlays.push(stack.use(await overlayOf(store, session, parts)));
+    const overlay = stack.use(await overlayOf(store, session, parts));
+    overlays.push(overlay);
+    fences.set(disk.name, writeFence(overlay, options.isFenced));
   }
+  const devices = [...fences.values()].map(({ device }) => device);
   // Once no client is answered any longer, writes that wait for space stop waiting: they were never answered.
   stack.defer(() => ending.abort());
   const target = stack.use(
@@ -111,13 +123,13 @@ export async function serveSession(
       tls: tls && { mode: 'require', credentials: tls },
     }),
   );
-  const exported = exportAll(target, point, overlays);
+  const exported = exportAll(target, point, devices);
   for (const { export: it } of exported) stack.use(it);
   const together = shared?.shows({ tls: tls !== undefined })
-    ? exportAll(shared.target, point, overlays, `${session.id}/`).map((it) => stack.use(it.export))
+    ? exportAll(shared.target, point, devices, `${session.id}/`).map((it) => stack.use(it.export))
     : [];
-  const here = await exportHere(stack, store, session, { options, overlays, own: target.address });
-  const disks = new Map(point.disks.map(({ name }, index) => [name, overlays[index]!]));
+  const here = await exportHere(stack, store, session, { options, devices, own: target.address });
+  const disks = new Map(point.disks.map(({ name }, index) => [name, devices[index]!]));
   // Loaded only where it is needed, for a quick start.
   const files =
     nfs &&
@@ -134,6 +146,10 @@ export async function serveSession(
     address: target.address,
     here: here.address,
     files,
+    disk: (name) => fences.get(name)!.device,
+    async setFence(isUp) {
+      await Promise.all([...fences.values()].map((it) => it.set(isUp)));
+    },
     overlays: () => overlays.flatMap(({ stats }) => stats ?? []),
     shown: [
       ...exported.map((it) => it.export),
@@ -147,7 +163,7 @@ export async function serveSession(
 
 interface HereParts {
   readonly options: ServeOptions;
-  readonly overlays: readonly SessionOverlay[];
+  readonly devices: readonly WritableBlockDevice[];
   /** The address for guests. */
   readonly own: Address;
 }
@@ -157,7 +173,7 @@ async function exportHere(
   stack: AsyncDisposableStack,
   store: Store,
   session: SessionRecord,
-  { options, overlays, own }: HereParts,
+  { options, devices, own }: HereParts,
 ): Promise<{ readonly address: Address; readonly exports: readonly Export[] }> {
   const { point, listen, tls, memory } = options;
   if (listen.kind === 'unix' && !tls) return { address: own, exports: [] };
@@ -165,19 +181,19 @@ async function exportHere(
   const target = stack.use(
     await openNbdTarget({ clock: store.clock, listen: here, memory, tls: undefined }),
   );
-  const exports = exportAll(target, point, overlays).map((it) => stack.use(it.export));
+  const exports = exportAll(target, point, devices).map((it) => stack.use(it.export));
   return { address: here, exports };
 }
 
 function exportAll(
   target: NbdTarget,
   point: PointRecord,
-  overlays: readonly SessionOverlay[],
+  devices: readonly WritableBlockDevice[],
   before = '',
 ): { readonly export: Export; readonly served: ServedDisk }[] {
   return point.disks.map(({ name, size, sectorSize }, index) => {
     const description = `${point.machine} ${name}, ${point.created}`;
-    const made = target.export(`${before}${name}`, overlays[index]!, {
+    const made = target.export(`${before}${name}`, devices[index]!, {
       description,
       readOnly: false,
       ...(sectorSize && { sectorSize }),

@@ -67,11 +67,31 @@ test('a migration is begun by a word, and ended by a key', async () => {
   match(waits.text(), /migrate to kvm1, pool fast, while its machine runs/);
   equal(requestOf(waits, 'session/migrate'), undefined);
   waits.type('migrate\r');
-  const request = { session: 'web-1a2b3c', pool: undefined };
+  const request = {
+    ...{ session: 'web-1a2b3c', pool: undefined, offline: false, stop: undefined },
+    ...{ start: false, confirmed: false },
+  };
   deepEqual(requestOf(waits, 'session/migrate'), { ...request, cancel: false });
   const moves = onSession(MACHINE);
   moves.type('m');
   deepEqual(requestOf(moves, 'session/migrate'), { ...request, cancel: true });
+});
+
+test('a machine that is off migrates by a form, which first says how long that takes', async () => {
+  const off = onSession({ ...MACHINE, goal: 'run', power: 'off' });
+  off.type('m');
+  match(off.text(), /Migrate web-1a2b3c to kvm1 while its machine is off/);
+  off.type('\r');
+  const asked = requestOf(off, 'session/migrate') as { offline: boolean; confirmed: boolean };
+  deepEqual([asked.offline, asked.confirmed], [true, false]);
+  const downtime = {
+    ...{ bytes: 2 ** 30, seconds: 26, rate: 40 * 2 ** 20, measured: false, power: 'off' },
+  };
+  off.answer('session/migrate', {
+    ...{ session: 'web-1a2b3c', state: 'running', waits: null },
+    downtime,
+  });
+  match(off.text(), /off: about 26 seconds, at 40.0 MiB\/s[^]*assumed/);
 });
 
 test('its machine is started by a key, and shut down by a word', async () => {

@@ -9,6 +9,7 @@ import { SystemError } from '../../../src/sys/base/system-error.ts';
 import { KEY } from '../../support/engine.ts';
 import { NO_FILES } from '../../support/hypervisors.ts';
 import {
+  MIGRATE,
   type PlacedHome,
   placedHome,
   type PlacedService,
@@ -95,7 +96,7 @@ test('the service may end in each phase, and the machine moves to its hypervisor
   {
     await using first = await home.service(onLog);
     const { session } = await run(home, first);
-    await first.ask['session/migrate']({ session, pool: undefined, cancel: false }, first.options);
+    await first.ask['session/migrate']({ ...MIGRATE, session }, first.options);
   }
   let services = 1;
   while (filesIn(home, 'sessions').length > 0) {

@@ -1,6 +1,7 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import {
+  MIGRATE,
   type PlacedHome,
   placedHome,
   type PlacedService,
@@ -41,12 +42,12 @@ test('what a guest writes is on its hypervisor alone: it is not kept, and migrat
   deepEqual([placed?.writes, placed?.pool, overlay?.writtenBytes], ['there', 'fast', 0]);
   const keep = ask['session/keep']({ session, stop: undefined }, options);
   await rejects(keep, /is on the hypervisor, and nothing of it is here to be kept\. Migrate it/);
-  const other = ask['session/migrate']({ session, pool: 'full', cancel: false }, options);
+  const other = ask['session/migrate']({ ...MIGRATE, session, pool: 'full' }, options);
   await rejects(other, /its disks are in the pool "fast".*omit --pool/);
   const state = async () => (await ask['session/show']({ session }, options)).state;
   equal(await state(), 'running');
   const written = await guest.contents();
-  await ask['session/migrate']({ session, pool: undefined, cancel: false }, options);
+  await ask['session/migrate']({ ...MIGRATE, session }, options);
   await until('the session is gone', async () => {
     const listed = await ask['session/list']({}, options);
     return listed.sessions.length === 0;

@@ -78,6 +78,7 @@ const PLACED: SessionRecord = {
         ...{ place: 'target', pivoted: true },
       },
     ],
+    offline: { start: true, stop: 'off' },
     ...{ lostCopies: 1, firstOn: POINT.created, firstHeartbeat: POINT.created, wasToMove: true },
     waits: { reason: 'away', since: POINT.created, message: 'no route' },
     run: {

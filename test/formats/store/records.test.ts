@@ -139,6 +139,7 @@ test('a session with a placement is of version 2, and only that one has its phas
       ...{ powerOn: true, replaces: undefined, moves: { kind: 'asked' }, writes: 'here' },
     },
     ...{ pool: undefined, goal: 'run', stop: 'shutdown', machine: undefined, aside: undefined },
+    offline: undefined,
     ...{ disks: [{ ...disk, pivoted: false }], lostCopies: 0, waits: undefined, run: undefined },
     ...{ firstOn: undefined, firstHeartbeat: undefined, wasToMove: false },
   };

@@ -32,13 +32,15 @@ export interface Case {
   readonly event: PlacedEvent;
   readonly says: Says;
   readonly crashAt: CrashAt | undefined;
+  /** Its disks move while it is off. */
+  readonly isOffline?: boolean;
 }
 
 export const SAYS = ['as it was', 'gone', 'partly', 'moved', 'away'] as const;
 type Says = (typeof SAYS)[number];
 
 /** Carries a new session so far. */
-export async function broughtTo(phase: PlacedPhase): Promise<Place> {
+export async function broughtTo(phase: PlacedPhase, isOffline = false): Promise<Place> {
   const place = await newPlace();
   const life = newLife(place);
   const isThere = (): boolean => recordOf(place).phase === phase;
@@ -55,11 +57,14 @@ export async function broughtTo(phase: PlacedPhase): Promise<Place> {
   if (phase === 'withdrawing' || phase === 'keeping') {
     await life.session.ask({ kind: 'keep', as: 'p1', stop: 'off' });
   } else {
-    await life.session.ask({ kind: 'move' });
+    await life.session.ask({ kind: 'move', ...(isOffline && { offline: OFFLINE }) });
   }
   await until(isThere);
   return place;
 }
+
+/** As a person asks for it, while the machine runs. */
+const OFFLINE = { start: true, stop: 'off' } as const;
 
 /** A write that the guest saw acknowledged is in what `acknowledged` returns from then on. */
 const written = new WeakMap<Place, Record<string, Uint8Array>>();
@@ -123,6 +128,8 @@ export async function raise(place: Place, life: Life, event: PlacedEvent): Promi
       return session.ask({ kind: 'abandon', name: placementIn(place).plan.name });
     case 'power':
       return session.power('off');
+    case 'move-offline':
+      return session.ask({ kind: 'move', offline: OFFLINE });
     case 'move':
     case 'cancel-move':
     case 'retry':
@@ -145,8 +152,9 @@ export async function survives(work: () => Promise<unknown>): Promise<boolean> {
 }
 
 /** Returns how many effects the first process had. */
-export async function judge({ phase, event, says, crashAt }: Case): Promise<number> {
-  const place = await broughtTo(phase);
+export async function judge(it: Case): Promise<number> {
+  const { phase, event, says, crashAt, isOffline } = it;
+  const place = await broughtTo(phase, isOffline);
   await say(place, says);
   const first = newLife(place, crashAt);
   await survives(async () => {

@@ -22,8 +22,14 @@ function* few(ordinal: number): Generator<number> {
   for (let seed = 0; seed < SEEDS; seed++) yield 1 + ((ordinal * 7 + seed * 5) % 24);
 }
 
-for (const phase of PHASES) {
-  test(`${phase}: whatever is asked for, whatever the hypervisor says, and wherever the process dies`, async () => {
+const CASES = [
+  ...PHASES.map((phase) => ({ phase, isOffline: false })),
+  ...(['copying', 'pivoting', 'settling'] as const).map((phase) => ({ phase, isOffline: true })),
+];
+
+for (const { phase, isOffline } of CASES) {
+  const name = isOffline ? `${phase}, while it is off` : phase;
+  test(`${name}: whatever is asked for, whatever the hypervisor says, and wherever the process dies`, async () => {
     let cases = 0;
     for (const event of PLACED_EVENTS) {
       for (const says of SAYS) {
@@ -32,7 +38,7 @@ for (const phase of PHASES) {
           for (const count of effects(cases)) {
             const crashAt = { count, when };
             try {
-              if ((await judge({ phase, event, says, crashAt })) < count) break;
+              if ((await judge({ phase, isOffline, event, says, crashAt })) < count) break;
             } catch (cause) {
               throw new Error(`${event}, ${says}, crash ${when} effect ${count}`, { cause });
             }
@@ -40,6 +46,6 @@ for (const phase of PHASES) {
         }
       }
     }
-    ok(cases === 90, `${cases} cases`);
+    ok(cases === 100, `${cases} cases`);
   });
 }

@@ -1,4 +1,6 @@
 import { ok } from 'node:assert/strict';
+import type { BlockDevice } from '../../../src/block/block-device.ts';
+import { readLayer } from '../../../src/block/layer.ts';
 import type { PlacedDebt } from '../../../src/formats/store/sessions/debt.ts';
 import type {
   MoveWhen,
@@ -115,6 +117,8 @@ export function newLife(
   const effects: string[] = [];
   let isDead = false;
   if (!place.isCleaned) void place.prepared.served.setUp(isServing(place));
+  const { phase, placement } = recordOf(place);
+  setFence(place, phase === 'pivoting' && placement?.offline !== undefined);
   function die(): Crash {
     isDead = true;
     return new Crash(effects.at(-1));
@@ -151,6 +155,8 @@ export function newLife(
         }),
     },
     driver: async () => runOf(await place.rig.connect({ onCall })),
+    openReserved: async (disk, signal) =>
+      (await place.rig.connect({ onCall })).restore!.open(disk, signal),
     other: async (session) => place.others.get(session),
     plan: async (record) => planOf(place, record),
     lost: async () => {},
@@ -160,9 +166,11 @@ export function newLife(
           place.areExportsUp = false;
           await place.prepared.served.setUp(false);
         }),
+      disk: (name) => diskHere(place, name),
+      setFence: async (isUp) => setFence(place, isUp),
       owe: (debt) => effect('owe', async () => void place.debts.set(debt.session, debt)),
     },
-    shown: { log: (message) => void place.log.push(message), look() {}, moves() {} },
+    shown: { log: (message) => void place.log.push(message), look() {}, wrote() {}, moves() {} },
   };
   const session = placedSession(world);
   /** As ordinary sessions go on: with nothing on the hypervisor. */
@@ -217,6 +225,22 @@ async function ownEvent(record: SessionRecord, steps: Steps): Promise<SessionEve
 function isServing(place: Place): boolean {
   place.areExportsUp = !['keeping', 'cleaning', 'ready'].includes(recordOf(place).phase);
   return place.areExportsUp;
+}
+
+function setFence({ host, prepared }: Place, isFenced: boolean): void {
+  for (const url of prepared.plan.disks.flatMap(({ urls }) => urls)) {
+    host.served.get(url)!.isFenced = isFenced;
+  }
+}
+
+/** What the session holds. */
+function diskHere({ host, prepared }: Place, name: string): BlockDevice {
+  const { bytes } = host.served.get(prepared.plan.disks.find((it) => it.name === name)!.urls[0]!)!;
+  return readLayer(
+    name,
+    { size: bytes.size, blockSize: 4096 },
+    { read: async (into, offset) => bytes.read(into, offset) },
+  );
 }
 
 function planOf({ prepared }: Place, { placement }: SessionRecord): RunPlan {

@@ -72,7 +72,8 @@ function madeMachine(host: FakeHost, id: string) {
   return {
     async write(name: string, offset: number, bytes: Uint8Array) {
       if (machine.power !== 'on') throw new Error(`${machine.name} is ${machine.power}`);
-      if (answers(host, diskOf(name))) diskOf(name).bytes.write(bytes, offset);
+      const isFenced = diskOf(name).layers.some((it) => host.served.get(it)?.isFenced);
+      if (!isFenced && answers(host, diskOf(name))) diskOf(name).bytes.write(bytes, offset);
       else Object.assign(machine, { hasIoError: true });
       changed();
     },

@@ -217,6 +217,18 @@ export function advance(host: FakeHost, id: string, name: string): void {
   disk.copyFailure = `${disk.layers.join(' over ')} does not answer`;
 }
 
+/** To volumes that hold all that it has. */
+export function switchTo(host: FakeHost, id: string, to: readonly ReservedDisk[]): void {
+  const machine = machineOf(host, id);
+  if (machine.power !== 'off') throw new HypervisorError('BUSY', `machine ${machine.name} runs`);
+  for (const { name, source } of to) {
+    const volume = host.volumes.get(source);
+    if (!volume) throw new HypervisorError('NOT_FOUND', `there is no volume ${source}`);
+    Object.assign(machine.disks.get(name)!, { bytes: volume.bytes, layers: [source] });
+  }
+  announce(host, { kind: 'machine', id });
+}
+
 export function pivotDisk(host: FakeHost, id: string, name: string): void {
   const disk = machineOf(host, id).disks.get(name)!;
   const { copy } = disk;
@@ -226,4 +238,11 @@ export function pivotDisk(host: FakeHost, id: string, name: string): void {
   copyAll(disk.bytes, bytes);
   Object.assign(disk, { bytes, layers: [copy.to], copy: undefined });
   announce(host, { kind: 'machine', id });
+}
+
+/** They are the machine's from now on. */
+export function keepFiles(host: FakeHost, session: string): void {
+  for (const [path, file] of host.placedFiles) {
+    if (file.session === session) host.placedFiles.set(path, { ...file, session: '' });
+  }
 }

@@ -82,6 +82,13 @@ export interface JobDisk {
 
 type Changes = readonly { readonly offset: number; readonly length: number }[];
 
+interface ServedDisk {
+  readonly bytes: HostDisk;
+  isUp: boolean;
+  /** It is read, and writes to it are refused. */
+  isFenced?: boolean;
+}
+
 export interface FakeHost {
   readonly machines: Map<string, FakeMachine>;
   isUp: boolean;
@@ -98,7 +105,7 @@ export interface FakeHost {
   /** What sessions have made known, each with its disks' sources. */
   readonly shown: Map<string, readonly string[]>;
   /** What answers, by URL: not the host's, but what it can reach. */
-  readonly served: Map<string, { readonly bytes: HostDisk; isUp: boolean }>;
+  readonly served: Map<string, ServedDisk>;
   readonly watchers: Set<(event: HypervisorEvent) => void>;
 }
 

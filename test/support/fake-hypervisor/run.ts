@@ -19,6 +19,7 @@ import {
   beginPull,
   define,
   isUsed,
+  keepFiles,
   pivotDisk,
   rename,
   setPower,
@@ -27,6 +28,7 @@ import {
 } from './host-run.ts';
 import { release, reserve } from './reserved.ts';
 import { checkRun } from './run-check.ts';
+import { switchDisks } from './switch-disks.ts';
 
 export function runDriver(open: () => Link): RunDriver {
   return {
@@ -75,6 +77,8 @@ export function runDriver(open: () => Link): RunDriver {
     moving: async (placed, signal) => moving(open(), placed, signal),
     cancelMove: async (placed, signal) => cancelMove(open(), placed, signal),
     pivot: async (placed, signal) => pivot(open(), placed, signal),
+    switchDisks: async (placed, to, signal) =>
+      switchDisks(open(), placed.id, { seen: await ours(open(), placed, signal), to, signal }),
     settle: async (placed, plan, signal) => settle(open(), placed, { plan, signal }),
     unregister: async (placed, signal) => unregister(open(), placed, signal),
     events: (signal) => eventsOf(open().host, signal),
@@ -320,13 +324,6 @@ async function settle(
     },
     signal,
   );
-}
-
-/** They are the machine's from now on. */
-function keepFiles(host: FakeHost, session: string): void {
-  for (const [path, file] of host.placedFiles) {
-    if (file.session === session) host.placedFiles.set(path, { ...file, session: '' });
-  }
 }
 
 async function unregister(link: Link, placed: PlacedMachine, signal: AbortSignal): Promise<void> {

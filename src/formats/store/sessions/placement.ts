@@ -21,6 +21,8 @@ export interface Placement {
   /** The machine that is renamed for the session, from before that until it was given its name back, or left. */
   readonly aside: string | undefined;
   readonly disks: readonly PlacedDisk[];
+  /** Undefined: its disks move while it runs, or do not move. */
+  readonly offline: OfflineMove | undefined;
   /** How many copies in a row have ended before they were complete. */
   readonly lostCopies: number;
   /** ISO 8601, UTC: when the hypervisor said first that the machine runs. */
@@ -76,6 +78,14 @@ export interface PlacementPlan {
 const WRITES = ['here', 'there'] as const;
 /** Where what the guest writes is kept: in the session, or in the pool, on disks over what the session serves. */
 export type WritesTo = (typeof WRITES)[number];
+
+/** Its disks move while it is off. */
+export interface OfflineMove {
+  /** Whether it is started once they have. */
+  readonly start: boolean;
+  /** How it is stopped if it runs; undefined: it is not, and nothing moves before it is off. */
+  readonly stop: StopHow | undefined;
+}
 
 const OLD_MACHINES = ['keep', 'delete'] as const;
 /** `keep`: under another name. `delete`: its definition goes; its disks stay where they are. */
@@ -160,6 +170,7 @@ export function decodePlacement(fields: Fields, disksMax: number): Placement {
     machine: optional(fields, 'machine'),
     aside: optional(fields, 'aside'),
     disks: requireDistinct(fields.list('disks', disksMax, decodeDisk), 'placed disks'),
+    offline: fields.has('offline') ? decodeOffline(fields.object('offline')) : undefined,
     lostCopies: fields.integer('lostCopies', 0, LOST_COPIES_MAX),
     firstOn: optional(fields, 'firstOn'),
     firstHeartbeat: optional(fields, 'firstHeartbeat'),
@@ -167,6 +178,11 @@ export function decodePlacement(fields: Fields, disksMax: number): Placement {
     waits: fields.has('waits') ? decodeWait(fields.object('waits')) : undefined,
     run: fields.has('run') ? decodeRun(fields.object('run')) : undefined,
   };
+}
+
+function decodeOffline(fields: Fields): OfflineMove {
+  const stop = fields.has('stop') ? fields.oneOf('stop', STOPS) : undefined;
+  return { start: fields.flag('start'), stop };
 }
 
 function decodeRun(fields: Fields): RunPart {

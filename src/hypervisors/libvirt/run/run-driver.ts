@@ -13,6 +13,7 @@ import { fullDisks, release, reserve } from './reserved.ts';
 import type { RunHost } from './run-host.ts';
 import { sourceFor } from './served-disk.ts';
 import { settle, unregister } from './settle.ts';
+import { switchDisks } from './switch-disks.ts';
 
 /** Machines of sessions under libvirt: their disks come over NBD, and move by a copy of QEMU's. */
 export function libvirtRuns(host: RunHost): RunDriver {
@@ -42,6 +43,7 @@ export function libvirtRuns(host: RunHost): RunDriver {
     moving: (placed, signal) => moving(host, placed, signal),
     cancelMove: (placed, signal) => cancelMove(host, placed, signal),
     pivot: (placed, signal) => pivot(host, placed, signal),
+    switchDisks: (placed, to, signal) => switchDisks(host, placed, { to, signal }),
     settle: (placed, plan, signal) => settle(host, placed, { plan, signal }),
     unregister: (placed, signal) => unregister(host, placed, signal),
     events: (signal) => eventsOf(host, signal),

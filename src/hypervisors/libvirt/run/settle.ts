@@ -56,7 +56,8 @@ function asBefore(domain: XmlElement, mark: MadeMark): XmlElement {
   });
 }
 
-function withPolicies(
+/** As the definition said before what happens when a disk has an error. */
+export function withPolicies(
   driver: XmlElement,
   { errorPolicy, readErrorPolicy }: MadeMark['disks'][number],
 ): XmlElement {
@@ -68,7 +69,7 @@ function withPolicies(
 }
 
 /** With other children, by their name. */
-function changed(
+export function changed(
   parent: XmlElement,
   by: Readonly<Record<string, (it: XmlElement) => XmlElement>>,
 ): XmlElement {

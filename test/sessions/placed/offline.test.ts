@@ -1,0 +1,164 @@
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
+import { test } from 'tap';
+import type { Mishap } from '../../hypervisors/rig.ts';
+import { noise } from '../../support/random.ts';
+import { broughtTo, writeAsGuest } from './every-case.ts';
+import {
+  contentsHere,
+  type Life,
+  machineIn,
+  newLife,
+  placementIn,
+  type Place,
+  recordOf,
+  rest,
+  step,
+} from './rig.ts';
+
+/* A machine moves while it is off. */
+
+async function off(): Promise<Place> {
+  const place = await broughtTo('running');
+  machineIn(place)!.power = 'off';
+  return place;
+}
+
+const asked = (start: boolean, stop?: 'shutdown' | 'off') =>
+  ({ kind: 'move', offline: { start, stop } }) as const;
+
+async function contentsThere(place: Place): Promise<Record<string, Uint8Array>> {
+  const guest = await place.rig.made(machineIn(place)!.id);
+  return { vda: await guest.contents('vda'), vdb: await guest.contents('vdb') };
+}
+
+/** What happens as soon as the hypervisor is asked for that. */
+function when(place: Place, call: string, happens: (place: Place) => unknown): Life {
+  let isOver = false;
+  return newLife(place, undefined, (_, name): Mishap | undefined => {
+    if (name !== call || isOver) return undefined;
+    isOver = true;
+    void happens(place);
+    return undefined;
+  });
+}
+
+/** A person starts it, and its guest writes. Returns whether that was acknowledged. */
+async function startsAndWrites(place: Place): Promise<boolean> {
+  const machine = machineIn(place)!;
+  machine.power = 'on';
+  const guest = await place.rig.made(machine.id);
+  await guest.write('vda', 0, noise(512, 77));
+  return !machine.hasIoError;
+}
+
+for (const start of [false, true]) {
+  test(`a machine that is off moves as it is, and ${start ? 'is started' : 'stays off'}`, async () => {
+    const place = await off();
+    const before = await contentsHere(place);
+    const life = newLife(place);
+    await life.session.ask(asked(start));
+    equal(await rest(place, life), 'over');
+    deepEqual(await contentsThere(place), before);
+    deepEqual(
+      [machineIn(place)!.power, machineIn(place)!.session],
+      [start ? 'on' : 'off', undefined],
+    );
+    deepEqual(place.phases.slice(-5), ['copying', 'pivoting', 'settling', 'leaving', 'cleaning']);
+    ok(place.isCleaned);
+  });
+}
+
+test('a machine that runs is stopped only where that was asked for', async () => {
+  const place = await broughtTo('running');
+  const life = newLife(place);
+  await life.session.ask(asked(true));
+  equal(await rest(place, life), 'waits');
+  match(placementIn(place).waits!.message, /not off: its disks move once it is/);
+  equal(machineIn(place)!.power, 'on');
+  await writeAsGuest(place, 5);
+  ok(!machineIn(place)!.hasIoError, 'it writes as before');
+  await life.session.ask(asked(false, 'shutdown'));
+  const before = await contentsHere(place);
+  equal(await rest(place, life), 'over');
+  deepEqual(await contentsThere(place), before);
+  // As was asked for first, when it ran.
+  equal(machineIn(place)!.power, 'on');
+});
+
+test('a guest that is started in the middle writes nothing that the copy lacks', async () => {
+  const place = await off();
+  let acknowledged: Promise<boolean> | undefined;
+  const life = when(place, 'flush', () => (acknowledged = startsAndWrites(place)));
+  await life.session.ask(asked(false));
+  equal(await rest(place, life), 'waits');
+  equal(await acknowledged, false);
+  match(placementIn(place).waits!.message, /not off/);
+  equal(recordOf(place).phase, 'copying');
+  // It runs on, as any other machine, and what it writes from now on moves too.
+  await (await place.rig.made(machineIn(place)!.id)).write('vda', 0, noise(512, 78));
+  ok(!machineIn(place)!.hasIoError);
+  machineIn(place)!.power = 'off';
+  const before = await contentsHere(place);
+  equal(await rest(place, life), 'over');
+  deepEqual(await contentsThere(place), before);
+});
+
+test('a process that finds the copy whole lets nothing be written either, and goes on', async () => {
+  const place = await off();
+  const first = newLife(place);
+  await first.session.ask(asked(true));
+  while (recordOf(place).phase !== 'pivoting') await step(first);
+  const before = await contentsHere(place);
+  const second = newLife(place);
+  equal(await startsAndWrites(place), false);
+  equal(await rest(place, second), 'over');
+  deepEqual(await contentsThere(place), before);
+  match(place.log.join('\n'), /powered its machine off, which was started while its disks moved/);
+});
+
+test('a canceled move leaves the machine where it was, and what was written there is no disk of it', async () => {
+  const place = await off();
+  let life: Life;
+  let canceled: Promise<void> | undefined;
+  life = when(place, 'write', () => (canceled = life.session.ask({ kind: 'cancel-move' })));
+  await life.session.ask(asked(false));
+  await step(life);
+  await canceled;
+  equal(recordOf(place).phase, 'running');
+  equal(await rest(place, life), 'waits');
+  await life.session.power('on');
+  await writeAsGuest(place, 6);
+  ok(!machineIn(place)!.hasIoError);
+  const before = await contentsHere(place);
+  const next = newLife(place);
+  await next.session.ask({ kind: 'move' });
+  equal(await rest(place, next), 'over');
+  ok(next.effects.indexOf('remove volume') < next.effects.indexOf('copy'), next.effects.join());
+  deepEqual(await contentsThere(place), before);
+});
+
+test('while its disks are written, its machine is not started from here', async () => {
+  const place = await off();
+  let refused: Promise<void> | undefined;
+  let life: Life;
+  life = when(place, 'write', () => {
+    refused = rejects(life.session.power('on'), /cancel that first/);
+  });
+  await life.session.ask(asked(false));
+  const stepping = step(life);
+  await stepping;
+  await refused;
+});
+
+test('where the hypervisor refuses the disks, the machine is as it was, and a person knows why', async () => {
+  const place = await off();
+  const failing = newLife(place, undefined, (_, name) =>
+    name === 'switch' ? 'DENIED' : undefined,
+  );
+  await failing.session.ask(asked(false));
+  equal(await rest(place, failing), 'waits');
+  deepEqual([recordOf(place).phase, placementIn(place).offline], ['running', undefined]);
+  equal(placementIn(place).waits?.reason, 'person');
+  match(placementIn(place).waits!.message, /its disks have not moved/);
+  equal(await startsAndWrites(place), true);
+});
