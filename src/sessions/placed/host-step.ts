@@ -13,11 +13,11 @@ import {
   pivot,
   place,
   placementOf,
-  settle,
   stay,
   type StepContext,
   withdraw,
 } from './placed-steps.ts';
+import { settle } from './settle-step.ts';
 import type { Pause, PlacedWorld, StepResult } from './placed-world.ts';
 import { ranFrom, turnOf } from './run-turn.ts';
 

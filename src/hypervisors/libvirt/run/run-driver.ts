@@ -12,8 +12,7 @@ import { register } from './register.ts';
 import { fullDisks, release, reserve } from './reserved.ts';
 import type { RunHost } from './run-host.ts';
 import { sourceFor } from './served-disk.ts';
-import { settle, unregister } from './settle.ts';
-import { switchDisks } from './switch-disks.ts';
+import { settle, switchDisks, unregister } from './settle.ts';
 
 /** Machines of sessions under libvirt: their disks come over NBD, and move by a copy of QEMU's. */
 export function libvirtRuns(host: RunHost): RunDriver {
