@@ -27,6 +27,24 @@ export async function reserve(
   return reserved;
 }
 
+/** Of a plan whose guest writes there. Rejects NOT_FOUND if one of them was not reserved. */
+export async function reservedOf(
+  { host, wire }: Link,
+  { pool, disks, session }: Reserving,
+  signal: AbortSignal,
+): Promise<readonly { readonly name: string; readonly source: string }[]> {
+  return wire.call(
+    'look for volumes',
+    () =>
+      disks.map(({ name }) => {
+        const source = `${pool}/${session}-${name}`;
+        if (host.volumes.has(source)) return { name, source };
+        throw new HypervisorError('NOT_FOUND', `volume ${source} is not reserved yet`);
+      }),
+    signal,
+  );
+}
+
 export async function release(
   { host, wire }: Link,
   session: string,

@@ -26,7 +26,7 @@ import {
   undefine,
   usedOf,
 } from './host-run.ts';
-import { release, reserve } from './reserved.ts';
+import { release, reserve, reservedOf } from './reserved.ts';
 import { checkRun } from './run-check.ts';
 import { switchDisks } from './switch-disks.ts';
 
@@ -45,7 +45,7 @@ export function runDriver(open: () => Link): RunDriver {
       const served = plan.disks.map(({ name, urls }) => ({ name, source: urls[0]! }));
       const sources = served.map(({ source }) => source);
       await wire.call('show', () => void host.shown.set(plan.session, sources), signal);
-      return plan.writes === 'here' ? served : reserve(open(), plan, signal);
+      return plan.writes === 'here' ? served : reservedOf(open(), plan, signal);
     },
     hide: async (session, signal) => hide(open(), session, signal),
     setAside: async (id, session, signal) => setAside(open(), { id, session }, signal),
