@@ -27,7 +27,7 @@ export async function reserve(
   return reserved;
 }
 
-/** Of a plan whose guest writes there. Rejects NOT_FOUND if one of them was not reserved. */
+/** The reserved disks of a plan whose guest writes there. Rejects NOT_FOUND if one of them was not reserved. */
 export async function reservedOf(
   { host, wire }: Link,
   { pool, disks, session }: Reserving,
