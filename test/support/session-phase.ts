@@ -4,7 +4,7 @@ import { decodeSession, type PlacedPhase } from '../../src/formats/store/session
 
 /**
  * `unplaced`: a machine is to run from it, and none was planned yet. `ordinary`: nothing of it is on a hypervisor.
- * `none`: there is no session.
+ * `none`: the session does not exist.
  */
 export type SeenPhase = Exclude<PlacedPhase, 'preparing'> | 'unplaced' | 'ordinary' | 'none';
 

@@ -66,7 +66,7 @@ export interface RecoverRequest {
 export interface PlaceWish {
   /** The hypervisor's name in Holdfast. */
   readonly on: string;
-  /** Once its disks are served. Rejects if no machine can be placed: then there is no session. */
+  /** Once its disks are served. Rejects if no machine can be placed: then the session is removed. */
   readonly plan: (parts: PlacedParts, options: WorkOptions) => Promise<Placement>;
 }
 

@@ -43,7 +43,7 @@ const OUTPUT_MAX = 4096;
 const BEGUN = /^the script begins$/m;
 const RESULT = /^Finished with result: (\S+)$/m;
 
-/** Rejects as `checkScript` does; FAILED if there is no sandbox; with the signal's reason. */
+/** Rejects as `checkScript` does; FAILED if no sandbox can be made; with the signal's reason. */
 export async function runScript(
   { files, random }: Pick<World, 'files' | 'random'>,
   { script, sockets, environment, seconds, signal }: ScriptRun,

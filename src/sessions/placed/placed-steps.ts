@@ -117,7 +117,7 @@ async function reserveDisks({
   const plan = await world.plan(world.journal.record, signal);
   if (plan.pool === undefined) return [];
   const { wasToMove, disks } = placementOf(world.journal.record);
-  // What we have begun to write is no disk yet: a copy needs an empty one, or a whole one.
+  // A disk that was only partly written cannot be used: a copy needs an empty one, or a whole one.
   if (wasToMove && disks.some(({ reserved }) => reserved === undefined)) {
     await driver.release(plan.session, signal);
   }

@@ -43,7 +43,7 @@ export interface ScriptOptions {
 }
 
 export interface ScriptChecks {
-  /** Begins them if it is time. Throws why there is no sandbox. */
+  /** Begins them if it is time. Throws the reason if no sandbox can be made. */
   look(isUp: boolean): void;
   /** Resolves once none runs. */
   ended(): Promise<void>;

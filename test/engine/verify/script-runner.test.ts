@@ -25,7 +25,7 @@ test('a script that is not there is named before anything is booted', async () =
   });
 });
 
-test('a name that is a path is no script', async () => {
+test('a path is refused where the name of a script is expected', async () => {
   for (const name of ['../../bin/sh', '.hidden', '']) {
     throws(
       () => parse(OPERATIONS['verify/point'].request, { point: 'x', script: [name] }),

@@ -116,7 +116,7 @@ test('a process that finds the copy whole lets nothing be written either, and go
   match(place.log.join('\n'), /powered its machine off, which was started while its disks moved/);
 });
 
-test('a canceled move leaves the machine where it was, and what was written there is no disk of it', async () => {
+test('a canceled move leaves the machine where it was, and does not use what was written there', async () => {
   const place = await off();
   let life: Life;
   let canceled: Promise<void> | undefined;
