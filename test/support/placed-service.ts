@@ -158,41 +158,12 @@ export async function placedHome(machines: readonly string[] = ['web1']): Promis
     },
     { hypervisors, secrets: KEY, signal, report() {} },
   );
-  return {
+  // One object: what a test changes later is what the service sees.
+  return Object.assign(it, {
     ...{ store: home.store, rig, host, point: points[0]!.point },
     points: points.map(({ point }) => point),
     managed,
-    get opening() {
-      return it.opening;
-    },
-    set opening(next) {
-      it.opening = next;
-    },
-    get mishap() {
-      return it.mishap;
-    },
-    set mishap(next) {
-      it.mishap = next;
-    },
-    get keeping() {
-      return it.keeping;
-    },
-    set keeping(next) {
-      it.keeping = next;
-    },
-    get effect() {
-      return it.effect;
-    },
-    set effect(next) {
-      it.effect = next;
-    },
-    get longestMs() {
-      return it.longestMs;
-    },
-    set longestMs(next) {
-      it.longestMs = next;
-    },
-    async service(onLog = () => {}) {
+    async service(onLog: (message: string) => void = () => {}) {
       const opened = await openEngine(home.store);
       const { store } = opened;
       // A service that was killed stays dead, whatever the next one does.
@@ -252,5 +223,5 @@ export async function placedHome(machines: readonly string[] = ['web1']): Promis
         },
       };
     },
-  };
+  });
 }
