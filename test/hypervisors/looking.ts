@@ -32,9 +32,11 @@ export function lookingConforms(test: Test, open: () => Promise<RunTestHost>): v
     const [run, machine] = [runOf(host), placed(noted, prepared)];
     const guest = await rig.made(machine.id);
     deepEqual(await disksOf(run, machine), { vda: 'ours', vdb: 'ours' });
+    deepEqual(await coveredOf(run, machine), []);
     await guest.addLayer('vda');
     await guest.addLayer('vda');
     deepEqual(await disksOf(run, machine), { vda: 'ours', vdb: 'ours' });
+    deepEqual(await coveredOf(run, machine), ['vda']);
     await guest.moveElsewhere('vda');
     deepEqual(await disksOf(run, machine), { vda: 'elsewhere', vdb: 'ours' });
     await guest.moveElsewhere('vdb');
@@ -52,7 +54,13 @@ export function lookingConforms(test: Test, open: () => Promise<RunTestHost>): v
     await guest.addLayer('vda');
     await guest.shutDown();
     deepEqual(await disksOf(run, machine), { vda: 'ours', vdb: 'ours' });
+    deepEqual(await coveredOf(run, machine), ['vda']);
     equal((await failureOf(run.hide(prepared.plan.session, endless())))?.code, 'BUSY');
+    // What it wrote since then would be lost.
+    for (const to of [[], noted.reserved]) {
+      equal((await failureOf(run.switchDisks(machine, to, endless())))?.code, 'CONFLICT');
+    }
+    deepEqual(await disksOf(run, machine), { vda: 'ours', vdb: 'ours' });
   });
 
   test('look says that a disk is at its target once it is, and not before', async () => {
@@ -192,6 +200,12 @@ async function disksOf(run: RunDriver, machine: PlacedMachine) {
   const look = await run.look(machine, endless());
   ok(look.isThere);
   return look.disks;
+}
+
+async function coveredOf(run: RunDriver, machine: PlacedMachine) {
+  const look = await run.look(machine, endless());
+  ok(look.isThere);
+  return look.covered;
 }
 
 async function powerOf(run: RunDriver, machine: PlacedMachine) {

@@ -95,8 +95,14 @@ function placesThereConform(test: Test, open: () => Promise<RunTestHost>): void 
     deepEqual(await disksOf(run, machine), ours);
     await run.start(machine, endless());
     deepEqual(await guest.contents('vdb'), written);
+    const covered = async () => {
+      const look = await run.look(machine, endless());
+      return look.isThere && look.covered;
+    };
+    deepEqual(await covered(), []);
     await guest.addLayer('vda');
     deepEqual(await disksOf(run, machine), ours);
+    deepEqual(await covered(), ['vda']);
     await guest.shutDown();
     deepEqual(await disksOf(run, machine), ours);
     equal((await failureOf(run.hide(it.plan.session, endless())))?.code, 'BUSY');

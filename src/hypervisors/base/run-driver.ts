@@ -74,7 +74,7 @@ export interface RunDriver {
   /**
    * Lets a machine that is off have its reserved disks instead of those of ours, all by one effect. What was written to
    * them is all that its disks have; one that is not ours (any longer) stays. Without any, only checks whether that is
-   * possible. Rejects BUSY if it runs, CONFLICT if a saved state of it needs the old ones.
+   * possible. Rejects BUSY if it runs, CONFLICT if a saved state of it needs the old ones or one of them is covered.
    */
   switchDisks(
     placed: PlacedMachine,
@@ -195,6 +195,11 @@ interface PresentMachine {
   readonly power: RunPower;
   /** By disk: the only thing that decides whether what a session holds may be thrown away. */
   readonly disks: Readonly<Record<string, DiskPlace>>;
+  /**
+   * Disks of these that are ours under a layer which is neither ours nor reserved: a snapshot that somebody has made
+   * there. What the guest writes since then is in that layer, and not here.
+   */
+  readonly covered: readonly string[];
   /** The guest's agent answers. */
   readonly heartbeat: boolean;
 }

@@ -327,6 +327,9 @@ export async function withdraw(context: StepContext): Promise<StepResult> {
   const { record } = world.journal;
   const { id } = record;
   if (await endCopies(context)) return AGAIN;
+  if (look.isThere && look.covered.length > 0 && placementOf(record).goal === 'keep') {
+    return { kind: 'wait', reason: 'person', message: notHere(look), ms: IDLE_POLL_MS };
+  }
   if (look.isThere && look.power !== 'off') return stop(context, placementOf(record).stop);
   if (look.isThere) {
     await driver.unregister(machine!, signal);
@@ -339,6 +342,15 @@ export async function withdraw(context: StepContext): Promise<StepResult> {
   await driver.release(id, signal);
   await world.own.endExports();
   return DONE;
+}
+
+/** A snapshot that was made there takes all that is written from then on. */
+function notHere({ name, covered }: Extract<Look, { isThere: true }>): string {
+  return (
+    `its machine ${name} has a snapshot over its disk ${covered.join(', ')}, and what it has written since then is on ` +
+    'the hypervisor alone: commit the snapshot there ("virsh blockcommit MACHINE DISK --active --pivot", while the ' +
+    'machine runs), then "holdfast session retry"; or discard the session'
+  );
 }
 
 /** Files that were placed for a machine that is gone, or was never defined. */

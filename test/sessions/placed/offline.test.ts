@@ -163,3 +163,25 @@ test('where the hypervisor refuses the disks, the machine is as it was, and a pe
   match(placementIn(place).waits!.message, /its disks have not moved/);
   equal(await startsAndWrites(place), true);
 });
+
+test('what a guest writes over a snapshot that was made there is neither thrown away nor left out', async () => {
+  const place = await broughtTo('running');
+  const guest = await place.rig.made(machineIn(place)!.id);
+  await guest.addLayer('vda');
+  const keeping = newLife(place);
+  await keeping.session.ask({ kind: 'keep', as: 'kept', stop: 'off' });
+  equal(await rest(place, keeping), 'waits');
+  match(
+    placementIn(place).waits!.message,
+    /has a snapshot over its disk vda, .*commit the snapshot/,
+  );
+  equal(machineIn(place)!.power, 'on');
+
+  const other = await off();
+  const covered = await other.rig.made(machineIn(other)!.id);
+  await covered.addLayer('vda');
+  const moving = newLife(other);
+  await moving.session.ask(asked(false));
+  equal(await rest(other, moving), 'waits');
+  match(placementIn(other).waits!.message, /its disks have not moved: .*a snapshot over/);
+});

@@ -188,6 +188,7 @@ function lookAt(host: FakeHost, id: string): Look {
   return {
     ...{ isThere: true, session, name, power: powerOf(machine) },
     disks: Object.fromEntries(disks),
+    covered: [...machine.disks].filter(([, it]) => isCovered(host, it)).map(([disk]) => disk),
     heartbeat: hasAgent && machine.power === 'on',
   };
 }
@@ -195,6 +196,13 @@ function lookAt(host: FakeHost, id: string): Look {
 function powerOf({ power, hasIoError, isFull }: FakeMachine): RunPower {
   if (isFull) return 'paused-space';
   return hasIoError ? 'paused-io' : power;
+}
+
+/** Under a layer of a person's. */
+function isCovered(host: FakeHost, disk: FakeDisk): boolean {
+  const [top = ''] = disk.layers;
+  const isOwn = host.served.has(top) || host.volumes.get(top)?.session !== undefined;
+  return placeOf(host, disk) === 'ours' && !isOwn;
 }
 
 /** All layers: what is on top may hide what is below. */

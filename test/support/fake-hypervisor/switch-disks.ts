@@ -7,7 +7,7 @@ export async function switchDisks(
   link: Link,
   id: string,
   {
-    seen: { name, power, disks },
+    seen: { name, power, disks, covered },
     to,
     signal,
   }: {
@@ -19,6 +19,9 @@ export async function switchDisks(
   const moving = to.filter((it) => disks[it.name] === 'ours');
   if (to.length > 0 && moving.length === 0) return;
   if (power !== 'off') throw new HypervisorError('BUSY', `machine ${name} runs: shut it down`);
+  if (covered.length > 0) {
+    throw new HypervisorError('CONFLICT', `machine ${name} has a snapshot over ${covered.join()}`);
+  }
   if (moving.length === 0) return;
   for (const it of moving) {
     const size = () => link.host.volumes.get(it.source)?.size;

@@ -21,6 +21,8 @@ export interface PlacedDisk {
   readonly name: string;
   readonly target: string;
   readonly place: DiskPlace;
+  /** Ours, under a layer that a person, or another program, has put on top. */
+  readonly isCovered: boolean;
 }
 
 interface Looking {
@@ -38,11 +40,14 @@ export async function placedDisks(
   looking: Looking,
 ): Promise<readonly PlacedDisk[]> {
   const places = new Map<string, DiskPlace>();
+  const covered = new Set<string>();
   for (const definition of definitions) {
     for (const disk of all(first(definition, 'devices'), 'disk')) {
       const target = attribute(first(disk, 'target'), 'dev') ?? '';
       if (/^(cdrom|floppy)$/.test(attribute(disk, 'device') ?? 'disk')) continue;
-      const place = placeOf(await layersOf(host, disk, looking), looking);
+      const layers = await layersOf(host, disk, looking);
+      const place = placeOf(layers, looking);
+      if (place === 'ours' && !isOwn(layers[0]!, looking)) covered.add(target);
       // Where it is now, and where it would be at its next start: as long as one of them is ours, it is needed.
       if (places.get(target) !== 'ours') places.set(target, place);
     }
@@ -50,17 +55,29 @@ export async function placedDisks(
   const named = new Map(looking.mark?.disks.map(({ target, name }) => [target, name]));
   return [...places]
     .filter(([target, place]) => !looking.mark || named.has(target) || place === 'ours')
-    .map(([target, place]) => ({ name: named.get(target) ?? target, target, place }));
+    .map(([target, place]) => {
+      const name = named.get(target) ?? target;
+      return { ...{ name, target, place }, isCovered: place === 'ours' && covered.has(target) };
+    });
 }
 
-function placeOf(layers: readonly Layer[], { mark, session }: Looking): DiskPlace {
-  const served = new Set(mark?.disks.map((it) => it.served));
-  const isOurs = (layer: Layer): boolean =>
-    layer.kind === 'nbd' && (!mark || served.has(layer.name));
-  if (layers.some(isOurs)) return 'ours';
-  const isTarget = (layer: Layer): boolean =>
-    layer.kind === 'path' && isReservedFor(session, basename(layer.path));
-  return layers.some(isTarget) ? 'target' : 'elsewhere';
+function placeOf(layers: readonly Layer[], looking: Looking): DiskPlace {
+  if (layers.some((it) => isServed(it, looking))) return 'ours';
+  return layers.some((it) => isTarget(it, looking)) ? 'target' : 'elsewhere';
+}
+
+function isServed(layer: Layer, { mark }: Looking): boolean {
+  if (layer.kind !== 'nbd') return false;
+  return !mark || mark.disks.some(({ served }) => served === layer.name);
+}
+
+function isTarget(layer: Layer, { session }: Looking): boolean {
+  return layer.kind === 'path' && isReservedFor(session, basename(layer.path));
+}
+
+/** Whether what a guest writes to it is where the session expects it. */
+function isOwn(layer: Layer, looking: Looking): boolean {
+  return looking.mark?.writes === 'there' ? isTarget(layer, looking) : isServed(layer, looking);
 }
 
 async function layersOf(

@@ -129,6 +129,7 @@ export async function lookAt(
     session: mark?.kind === 'made' ? mark.session : undefined,
     ...{ name: domain.name, power },
     disks: Object.fromEntries(disks.map(({ name, place }) => [name, place])),
+    covered: disks.filter(({ isCovered }) => isCovered).map(({ name }) => name),
     heartbeat: power === 'on' && readDomain(text).agent === 'connected',
   };
 }

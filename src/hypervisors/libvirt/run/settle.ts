@@ -4,6 +4,7 @@ import type { PlacedMachine, ReservedDisk, SettledPlan } from '../../base/run-dr
 import { attribute, first, parseXml, writeXml, type XmlElement } from '../../base/xml.ts';
 import type { LibvirtHost } from '../libvirt-host.ts';
 import { isSaved } from '../machines.ts';
+import type { PlacedDisk } from './layers.ts';
 import { isMark, type MadeMark, setMark } from './mark.ts';
 import { disksOf, seen, seenOurs } from './placed.ts';
 import { removeFiles } from './placed-files.ts';
@@ -123,6 +124,9 @@ export async function switchDisks(
   if (power !== 'off') {
     throw new HypervisorError('BUSY', `the machine ${domain.name} runs: shut it down`);
   }
+  // What was written since is in a layer of the hypervisor's own, and would go with it.
+  const covered = disks.filter(({ isCovered }) => isCovered);
+  if (covered.length > 0) throw coveredBy(domain.name, covered);
   // It would start with all that it was saved with, and on the disks of then.
   if (await isSaved(host, domain, signal)) {
     const advice = 'start it and shut it down, or remove that state (virsh managedsave-remove)';
@@ -142,6 +146,18 @@ export async function switchDisks(
   const kept = parseXml(await link.call(LIBVIRT_CALLS.domainXml, asked, signal), 'domain');
   const xml = writeXml(on(kept, mark, volumes));
   await link.call(LIBVIRT_CALLS.defineDomain, { xml, flags: 0 }, signal);
+}
+
+function coveredBy(machine: string, disks: readonly PlacedDisk[]): HypervisorError {
+  const names = disks.map(({ name }) => name).join(', ');
+  const advice = disks
+    .map(({ target }) => `virsh blockcommit ${machine} ${target} --active --pivot`)
+    .join('; ');
+  const message = `the machine ${machine} has a snapshot over its disk ${names}`;
+  return new HypervisorError(
+    'CONFLICT',
+    `${message}: start it and commit that (${advice}), or migrate it while it runs`,
+  );
 }
 
 /** Rejects CONFLICT if its size is another. */
