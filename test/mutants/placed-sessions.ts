@@ -28,14 +28,14 @@ export const placedSessions: readonly Mutant[] = [
   },
   {
     name: 'placed sessions: the old machine keeps the name that it was given',
-    file: 'src/sessions/placed/placed-steps.ts',
+    file: 'src/sessions/placed/withdraw-step.ts',
     text: '(aside) => driver.putBack(aside, id, signal)',
     to: '(aside) => driver.leaveAside(aside, id, signal)',
     tests: [EVERY_CASE],
   },
   {
     name: 'placed sessions: files of a machine that was never defined stay',
-    file: 'src/sessions/placed/placed-steps.ts',
+    file: 'src/sessions/placed/withdraw-step.ts',
     text: '  await removeFiles(context);\n',
     to: '',
     tests: [WAITING],
@@ -57,8 +57,8 @@ export const placedSessions: readonly Mutant[] = [
   {
     name: 'placed sessions: while its disks are written, a machine that a person starts can write, too',
     file: 'src/sessions/placed/offline-steps.ts',
-    text: '  await own.setFence(true);\n  memory.isWriting = true;\n',
-    to: '  memory.isWriting = true;\n',
+    text: '    if (!(await isFenced(context))) return HELD;\n    // What it has waited for',
+    to: '    // What it has waited for',
     tests: [OFFLINE],
   },
   {

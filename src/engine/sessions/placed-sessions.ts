@@ -234,7 +234,8 @@ export function placedView(
       ),
     async ask(id, request) {
       const it = mustBe(id);
-      if (request.kind === 'retry') await it.reconnect();
+      // Others use that connection, too.
+      if (request.kind === 'retry' && waitOf(it)) await it.reconnect();
       await it.ask(request);
     },
     power: async (id, how) => mustBe(id).power(how),

@@ -196,8 +196,8 @@ interface PresentMachine {
   /** By disk: the only thing that decides whether what a session holds may be thrown away. */
   readonly disks: Readonly<Record<string, DiskPlace>>;
   /**
-   * Disks of these that are ours under a layer which is neither ours nor reserved: a snapshot that somebody has made
-   * there. What the guest writes since then is in that layer, and not here.
+   * Disks of these that are ours under a layer which is neither ours nor reserved: a snapshot that a person, or a
+   * program, has made there. What the guest writes since then is in that layer, and not here.
    */
   readonly covered: readonly string[];
   /** The guest's agent answers. */

@@ -15,9 +15,9 @@ import {
   placementOf,
   stay,
   type StepContext,
-  withdraw,
 } from './placed-steps.ts';
 import { settle } from './settle-step.ts';
+import { withdraw } from './withdraw-step.ts';
 import type { Pause, PlacedWorld, StepResult } from './placed-world.ts';
 import { ranFrom, turnOf } from './run-turn.ts';
 

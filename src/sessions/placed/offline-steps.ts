@@ -4,9 +4,13 @@ import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
 import type { DiskMove, ReservedDisk } from '../../hypervisors/base/run-driver.ts';
 import { rewriteDisk } from '../../ingest/restore/rewrite-disk.ts';
 import { IngestError } from '../../ingest/source/ingest-error.ts';
+import { orAborted } from '../../lib/or-aborted.ts';
 import {
+  AGAIN,
   changeDisks,
+  changePlacement,
   endCopies,
+  endWait,
   isWoken,
   placementOf,
   type StepContext,
@@ -24,7 +28,6 @@ import type { StepResult } from './placed-world.ts';
  * that are made again.
  */
 
-const AGAIN: StepResult = { kind: 'again' };
 const PERSON_MS = 15_000;
 const NOT_OFF: StepResult = {
   ...{ kind: 'wait', reason: 'machine-off', ms: 2000 },
@@ -41,17 +44,20 @@ export async function copyOffline(context: StepContext): Promise<StepResult> {
   if (missing) return missing;
   if (look.power !== 'off') {
     await own.setFence(false);
-    if (await isWoken(context)) return AGAIN;
-    if (await endCopies(context)) return AGAIN;
     const how = placementOf(world.journal.record).offline?.stop;
+    // One that is powered off need not run on first, and perhaps cannot.
+    if (how !== 'off' && (await isWoken(context))) return AGAIN;
+    if (await endCopies(context)) return AGAIN;
     return how === undefined ? NOT_OFF : stop(context, how);
   }
   const refusal = await refused(() => driver.switchDisks(machine, [], signal));
   if (refusal) return refusal;
-  await own.setFence(true);
-  memory.isWriting = true;
   let isWhole = false;
   try {
+    if (!(await isFenced(context))) return HELD;
+    // What it has waited for is there, and this step may take hours.
+    await endWait(world);
+    memory.isWriting = true;
     const reserved = await reserveAgain(context);
     if (!reserved) {
       const message =
@@ -134,13 +140,37 @@ async function written(
   return undefined;
 }
 
+/** A write may wait for space in the store, even if the machine that sent it is gone. */
+const FENCE_MS = 10_000;
+const HELD: StepResult = {
+  ...{ kind: 'wait', reason: 'no-space', ms: 2000 },
+  message:
+    'writes of its guest are still held here, as the store has no space for them: free some; or discard the session',
+};
+
+/** False: writes are still under way after some time. */
+async function isFenced({ world, signal }: StepContext): Promise<boolean> {
+  const over = new AbortController();
+  const late = world.clock.sleep(FENCE_MS, AbortSignal.any([signal, over.signal]));
+  try {
+    return await Promise.race([
+      orAborted(world.own.setFence(true), signal).then(() => true),
+      late.then(() => false),
+    ]);
+  } finally {
+    over.abort();
+  }
+}
+
 /** Its definition has the written disks. That it does is seen by the look that follows. */
 export async function switchOver(context: StepContext): Promise<StepResult> {
   const { world, driver, machine, look, signal } = context;
-  await world.own.setFence(true);
+  if (!(await isFenced(context))) return HELD;
   if (!machine || !look.isThere) return AGAIN;
   if (look.power !== 'off') {
     // It was started by a person in the meantime, and none of its writes to disks of ours was acknowledged.
+    const { offline } = placementOf(world.journal.record);
+    await changePlacement(world, { offline: { stop: undefined, ...offline, start: true } });
     await driver.stop(machine, 'off', signal);
     world.shown.log('powered its machine off, which was started while its disks moved');
     return AGAIN;

@@ -6,7 +6,7 @@ import {
 import type { PlacedPhase, SessionRecord } from '../../formats/store/sessions/session.ts';
 import { SessionError } from '../state/session-error.ts';
 import { afterEvent, type PlacedEvent, type PlacedState } from './placed-state.ts';
-import { changePlacement, type PhaseMemory, placementOf } from './placed-steps.ts';
+import { changePlacement, endWait, type PhaseMemory, placementOf } from './placed-steps.ts';
 import type { Pause, PlacedWorld } from './placed-world.ts';
 
 /** How far a session is: durably in its journal, and what this process remembers. */
@@ -78,15 +78,9 @@ export function progressOf(world: PlacedWorld): Progress {
     return { kind: 'later', ms };
   }
 
-  /** What a person has to know stays until one has decided; the rest ends by itself. */
-  async function endWait(): Promise<void> {
-    const { waits } = placementOf(journal.record);
-    if (waits && waits.reason !== 'person') await changePlacement(world, { waits: undefined });
-  }
-
   const progress: Progress = {
     ...{ world, memory: {}, failures: 0, awayMs: AWAY_FIRST_MS },
-    ...{ apply, enter, wait, endWait },
+    ...{ apply, enter, wait, endWait: () => endWait(world) },
   };
   return progress;
 }

@@ -21,15 +21,22 @@ export type PlacedRequest =
   | { readonly kind: 'abandon'; readonly name: string }
   | { readonly kind: 'retry' };
 
-/** Journals what a person asks for. Rejects IMPOSSIBLE. */
-export async function request(progress: Progress, asked: PlacedRequest): Promise<void> {
-  const { record } = progress.world.journal;
-  const state = stateOf(record);
-  const next = afterEvent(state, isOffline(asked) ? 'move-offline' : asked.kind);
+/** What follows from it. Throws IMPOSSIBLE: then nothing that is under way ends for it. */
+export function judge(record: SessionRecord, asked: PlacedRequest) {
+  const next = afterEvent(stateOf(record), isOffline(asked) ? 'move-offline' : asked.kind);
   if (next.kind === 'refused' || next.phase === 'gone') {
     const why = next.kind === 'refused' ? next.why : 'it is over';
     throw new SessionError('IMPOSSIBLE', `session ${record.id}: ${why}`);
   }
+  if (asked.kind === 'abandon') requireName(record, asked.name);
+  if (asked.kind === 'move') poolFor(record, asked.pool);
+  return { phase: next.phase, goal: next.goal };
+}
+
+/** Journals what a person asks for. Rejects IMPOSSIBLE. */
+export async function request(progress: Progress, asked: PlacedRequest): Promise<void> {
+  const { record } = progress.world.journal;
+  const next = judge(record, asked);
   const change: Partial<Placement> = { goal: next.goal };
   switch (asked.kind) {
     case 'discard':
@@ -40,7 +47,7 @@ export async function request(progress: Progress, asked: PlacedRequest): Promise
       return progress.enter(next.phase, {
         ...change,
         ...poolFor(record, asked.pool),
-        ...(asked.offline && offlineOf(record, asked.offline)),
+        ...offlineOf(record, asked.offline),
         lostCopies: 0,
       });
     case 'cancel-move':
@@ -50,7 +57,7 @@ export async function request(progress: Progress, asked: PlacedRequest): Promise
     case 'retry':
       return progress.enter(next.phase, { ...change, lostCopies: 0, ...turnTaken(record) });
     case 'abandon':
-      await abandon(progress.world, record, asked.name);
+      await abandon(progress.world, record);
       return progress.enter(next.phase, change);
   }
 }
@@ -58,9 +65,14 @@ export async function request(progress: Progress, asked: PlacedRequest): Promise
 const isOffline = (asked: PlacedRequest): boolean =>
   asked.kind === 'move' && asked.offline !== undefined;
 
-/** Repeated, it may say how a guest that does not shut down is stopped; the machine was still one that ran. */
-function offlineOf(record: SessionRecord, { start, stop }: OfflineMove): Partial<Placement> {
+/**
+ * Repeated, it may say how a guest that does not shut down is stopped; the machine was still one that ran. Without it,
+ * the disks move while the machine runs, unless they have been written.
+ */
+function offlineOf(record: SessionRecord, asked: OfflineMove | undefined): Partial<Placement> {
   const before = placementOf(record).offline;
+  if (!asked) return record.phase === 'copying' ? { offline: undefined } : {};
+  const { start, stop } = asked;
   return {
     offline: { start: start || before?.start === true, stop: stop ?? before?.stop },
   };
@@ -75,22 +87,21 @@ function turnTaken(record: SessionRecord): Partial<Placement> {
 const MOVING: ReadonlySet<string> = new Set(['pivoting', 'settling', 'leaving']);
 
 /** What is left is remembered before anything here is given up. */
-async function abandon(
-  { clock, own }: PlacedWorld,
-  record: SessionRecord,
-  typed: string,
-): Promise<void> {
+async function abandon({ clock, own }: PlacedWorld, record: SessionRecord): Promise<void> {
   const { plan, hypervisor, machine, aside, disks } = placementOf(record);
-  if (typed !== plan.name) {
-    const what = `"${typed}" is not the name of its machine: to give it up, give the name "${plan.name}"`;
-    throw new SessionError('IMPOSSIBLE', `session ${record.id}: ${what}`);
-  }
   // While its disks move, one may be there that was not seen there yet.
   const hasMoved = MOVING.has(record.phase) || disks.some(({ pivoted }) => pivoted);
   const since = clock.now().toISOString();
   const { id: session } = record;
   await own.owe({ session, hypervisor, since, machine, uuid: plan.uuid, aside, hasMoved });
   await own.endExports();
+}
+
+function requireName(record: SessionRecord, typed: string): void {
+  const { name } = placementOf(record).plan;
+  if (typed === name) return;
+  const what = `"${typed}" is not the name of its machine: to give it up, give the name "${name}"`;
+  throw new SessionError('IMPOSSIBLE', `session ${record.id}: ${what}`);
 }
 
 const stopOf = ({ stop }: { readonly stop?: StopHow }): Partial<Placement> =>

@@ -14,7 +14,7 @@ import {
   stepThere,
 } from './host-step.ts';
 import { progressOf, stateOf } from './placed-progress.ts';
-import { type PlacedRequest, request } from './placed-requests.ts';
+import { judge, type PlacedRequest, request } from './placed-requests.ts';
 import { afterEvent } from './placed-state.ts';
 import { placementOf } from './placed-steps.ts';
 import type { Pause, PlacedWorld } from './placed-world.ts';
@@ -99,7 +99,13 @@ export function placedSession(world: PlacedWorld): PlacedSession {
     get record() {
       return journal.record;
     },
-    ask(asked) {
+    async ask(asked) {
+      const { phase } = judge(journal.record, asked);
+      const isLive = asked.kind === 'move' && asked.offline === undefined;
+      // What changes nothing of it does not have hours of writing begin again.
+      if (progress.memory.isWriting && phase === journal.record.phase && !isLive) {
+        return request(progress, asked);
+      }
       interrupt();
       return inTurn(() => request(progress, asked)).finally(wake);
     },

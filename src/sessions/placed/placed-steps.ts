@@ -40,7 +40,7 @@ export interface PhaseMemory {
 }
 
 /** How often the hypervisor is asked where nothing is under way; events come sooner. */
-const IDLE_POLL_MS = 15_000;
+export const IDLE_POLL_MS = 15_000;
 const BUSY_POLL_MS = 2000;
 /** A guest may not have heard the first time. */
 const ASK_AGAIN_MS = 60_000;
@@ -50,8 +50,8 @@ const LOST_PAUSE_MS = 10_000;
 /** A machine that had no space is not resumed more often. */
 const FULL_PAUSE_MS = 30_000;
 
-const DONE: StepResult = { kind: 'done' };
-const AGAIN: StepResult = { kind: 'again' };
+export const DONE: StepResult = { kind: 'done' };
+export const AGAIN: StepResult = { kind: 'again' };
 
 export function placementOf({ placement }: SessionRecord): Placement {
   if (placement) return placement;
@@ -306,7 +306,7 @@ async function endReplaced(
   await driver.leaveAside(aside, id, signal);
 }
 
-async function endAside(
+export async function endAside(
   { world }: Pick<StepContext, 'world' | 'driver' | 'signal'>,
   end: (aside: string) => Promise<void>,
 ): Promise<void> {
@@ -319,50 +319,6 @@ async function endAside(
     world.shown.log(`the machine that it replaced (${aside}) was removed in the meantime`);
   }
   await changePlacement(world, { aside: undefined });
-}
-
-/** The machine is gone, and the hypervisor as it was before. */
-export async function withdraw(context: StepContext): Promise<StepResult> {
-  const { world, driver, machine, look, signal } = context;
-  const { record } = world.journal;
-  const { id } = record;
-  if (await endCopies(context)) return AGAIN;
-  if (look.isThere && look.covered.length > 0 && placementOf(record).goal === 'keep') {
-    return { kind: 'wait', reason: 'person', message: notHere(look), ms: IDLE_POLL_MS };
-  }
-  if (look.isThere && look.power !== 'off') return stop(context, placementOf(record).stop);
-  if (look.isThere) {
-    await driver.unregister(machine!, signal);
-    world.shown.log('removed its machine from the hypervisor');
-    return AGAIN;
-  }
-  await removeFiles(context);
-  await driver.hide(id, signal);
-  await endAside(context, (aside) => driver.putBack(aside, id, signal));
-  await driver.release(id, signal);
-  await world.own.endExports();
-  return DONE;
-}
-
-/** A snapshot that was made there takes all that is written from then on. */
-function notHere({ name, covered }: Extract<Look, { isThere: true }>): string {
-  return (
-    `its machine ${name} has a snapshot over its disk ${covered.join(', ')}, and what it has written since then is on ` +
-    'the hypervisor alone: commit the snapshot there ("virsh blockcommit MACHINE DISK --active --pivot", while the ' +
-    'machine runs), then "holdfast session retry"; or discard the session'
-  );
-}
-
-/** Files that were placed for a machine that is gone, or was never defined. */
-async function removeFiles({ world, driver, machine, signal }: StepContext): Promise<void> {
-  const { id: session, ...record } = world.journal.record;
-  const { uuid } = placementOf({ id: session, ...record }).plan;
-  try {
-    await driver.unregister(machine ?? { id: uuid, session }, signal);
-  } catch (cause) {
-    // The machine that prevented ours from being defined.
-    if (machine || !(cause instanceof HypervisorError) || cause.code !== 'CONFLICT') throw cause;
-  }
 }
 
 export async function stop(context: StepContext, how: StopHow): Promise<StepResult> {
@@ -395,6 +351,12 @@ export async function changePlacement(
     ...record,
     placement: { ...placementOf(record), ...change },
   }));
+}
+
+/** What a person has to know stays until one has decided; the rest ends by itself. */
+export async function endWait(world: Pick<PlacedWorld, 'journal'>): Promise<void> {
+  const { waits } = placementOf(world.journal.record);
+  if (waits && waits.reason !== 'person') await changePlacement(world, { waits: undefined });
 }
 
 export async function changeDisks(

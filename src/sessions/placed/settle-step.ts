@@ -1,9 +1,6 @@
 import { HypervisorError } from '../../hypervisors/base/hypervisor-error.ts';
-import { changePlacement, placementOf, type StepContext } from './placed-steps.ts';
+import { AGAIN, changePlacement, DONE, placementOf, type StepContext } from './placed-steps.ts';
 import type { StepResult } from './placed-world.ts';
-
-const DONE: StepResult = { kind: 'done' };
-const AGAIN: StepResult = { kind: 'again' };
 
 /** The machine is the hypervisor's own. */
 export async function settle(context: StepContext): Promise<StepResult> {

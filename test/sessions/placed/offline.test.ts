@@ -138,6 +138,79 @@ test('a canceled move leaves the machine where it was, and does not use what was
   deepEqual(await contentsThere(place), before);
 });
 
+test('while its disks are written it waits for nothing, and what is asked in vain does not interrupt it', async () => {
+  const place = await broughtTo('running');
+  const seen: (string | undefined)[] = [];
+  const asks: Promise<unknown>[] = [];
+  let life: Life;
+  life = when(place, 'write', () => {
+    seen.push(placementIn(place).waits?.message);
+    const { session } = life;
+    asks.push(
+      rejects(session.ask({ kind: 'abandon', name: 'another' }), /it does not wait/),
+      session.ask({ kind: 'retry' }),
+      session.ask(asked(true)),
+    );
+  });
+  await life.session.ask(asked(false, 'shutdown'));
+  while (machineIn(place)!.power !== 'off') await step(life);
+  match(placementIn(place).waits!.message, /was asked to shut down/);
+  const before = life.effects.length;
+  equal(await rest(place, life), 'over');
+  await Promise.all(asks);
+  deepEqual(seen, [undefined]);
+  const made = life.effects.slice(before).filter((it) => it === 'make volume');
+  equal(made.length, 2, 'each disk was begun once');
+  equal(machineIn(place)!.power, 'on', 'the last wish counts');
+});
+
+test('a write that is held for space does not keep a session from being discarded', async () => {
+  const place = await off();
+  place.held = new Promise(() => {});
+  const life = newLife(place);
+  await life.session.ask(asked(false));
+  const stepping = step(life);
+  await place.clock.advance(10_000);
+  await stepping;
+  match(placementIn(place).waits!.message, /writes of its guest are still held here/);
+  const again = step(life);
+  await place.clock.advance(1);
+  await life.session.ask({ kind: 'discard' });
+  await again;
+  equal(await rest(place, life), 'over');
+  ok(place.isCleaned);
+});
+
+test('a machine that cannot be resumed is powered off where that was asked for', async () => {
+  const place = await broughtTo('running');
+  const machine = machineIn(place)!;
+  const life = newLife(place, undefined, (_, name) => (name === 'start' ? 'FAILED' : undefined));
+  machine.hasIoError = true;
+  await life.session.ask(asked(false, 'off'));
+  equal(await rest(place, life), 'over');
+});
+
+test('a machine that a person starts while its disks are switched is started again', async () => {
+  const place = await off();
+  const life = newLife(place);
+  await life.session.ask(asked(false));
+  while (recordOf(place).phase !== 'pivoting') await step(life);
+  machineIn(place)!.power = 'on';
+  equal(await rest(place, life), 'over');
+  equal(machineIn(place)!.power, 'on');
+});
+
+test('a person who would rather have it move while it runs cancels nothing first', async () => {
+  const place = await broughtTo('running');
+  const life = newLife(place);
+  await life.session.ask(asked(true));
+  equal(await rest(place, life), 'waits');
+  await life.session.ask({ kind: 'move' });
+  equal(placementIn(place).offline, undefined);
+  equal(await rest(place, life), 'over');
+  equal(machineIn(place)!.power, 'on');
+});
+
 test('while its disks are written, its machine is not started from here', async () => {
   const place = await off();
   let refused: Promise<void> | undefined;

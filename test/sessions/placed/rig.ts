@@ -50,6 +50,8 @@ export interface Place {
   readonly debts: Map<string, PlacedDebt>;
   /** Why a recovery point cannot be published. */
   refusal: string | undefined;
+  /** A guest's write that waits here for space. */
+  held: Promise<void> | undefined;
   readonly log: string[];
   /** Each phase that the journal had. */
   readonly phases: string[];
@@ -92,7 +94,7 @@ export async function newPlace(
     ...{ rig, host, prepared, journal: encodeSession({ ...record, disks, placement }) },
     ...{ isCleaned: false, areExportsUp: true, kept: new Map(), debts: new Map() },
     others: new Map(),
-    ...{ refusal: undefined, log: [], phases: ['preparing'] },
+    ...{ refusal: undefined, held: undefined, log: [], phases: ['preparing'] },
   };
 }
 
@@ -167,7 +169,10 @@ export function newLife(
           await place.prepared.served.setUp(false);
         }),
       disk: (name) => diskHere(place, name),
-      setFence: async (isUp) => setFence(place, isUp),
+      async setFence(isUp) {
+        setFence(place, isUp);
+        if (isUp) await place.held;
+      },
       owe: (debt) => effect('owe', async () => void place.debts.set(debt.session, debt)),
     },
     shown: { log: (message) => void place.log.push(message), look() {}, wrote() {}, moves() {} },

@@ -97,11 +97,12 @@ export function openConnections({ hypervisors, owner, onEvent }: ConnectionsOpti
     await it.host[Symbol.asyncDispose]();
   }
   async function release(hypervisor: string): Promise<void> {
+    // Another may open a new one in the meantime, which stays.
+    const it = opened.get(hypervisor);
     const events = listening.get(hypervisor);
     listening.delete(hypervisor);
     events?.over.abort();
     await events?.ended;
-    const it = opened.get(hypervisor);
     if (it) await lost(it);
   }
   return {
