@@ -5,18 +5,10 @@ import {
   type PointLink,
   type PointRecord,
 } from '../formats/store/catalog/point.ts';
-import { lockStore } from '../store/directory/store-lock.ts';
 import type { Store } from '../store/directory/store.ts';
 import { putDurably } from '../sys/files/write-atomically.ts';
 import { CatalogError } from './catalog-error.ts';
-import { leasesOf, leaseTurn } from './leases.ts';
-import {
-  linkToFile,
-  type MachineInSet,
-  machinesWithHead,
-  usableHead,
-  writeHead,
-} from './point-chain.ts';
+import { linkToFile, type MachineInSet, usableHead, writeHead } from './point-chain.ts';
 import {
   type DamagedPoint,
   mayBeOf,
@@ -25,11 +17,10 @@ import {
   readPointRecord,
   readWritten,
 } from './points.ts';
-import { dropProofs } from './proof-records.ts';
 import { byPublication } from './publication-order.ts';
 import { mendSetRecord } from './set-copies.ts';
-import { type OpenSet, setNames } from './sets.ts';
-import { type PointPlace, pointsDirectory } from './point-places.ts';
+import type { OpenSet } from './sets.ts';
+import { pointsDirectory } from './point-places.ts';
 
 /*
  * How recovery points are published and forgotten. An incremental backup has to know the last state of the machine
@@ -38,7 +29,7 @@ import { type PointPlace, pointsDirectory } from './point-places.ts';
  * (formats/store/catalog/head.md).
  */
 
-const FORGOTTEN = '.forgotten';
+export const FORGOTTEN = '.forgotten';
 
 export type PointDraft = Omit<PointRecord, 'set' | 'created' | 'sequence' | 'previous'>;
 
@@ -149,47 +140,6 @@ function mayBeNewer(
   // A damaged one is older than the point that names it.
   const after = points.find(({ previous }) => previous?.id === id);
   return !point || !after || byPublication(after, point) > 0;
-}
-
-/** Forgets a point; its blocks stay until a sweep. Rejects IN_USE while a session runs from it, NOT_FOUND. */
-export async function forgetPoint(store: Store, place: PointPlace): Promise<void> {
-  const { files } = store;
-  const holder = `backup forget ${place.id}`;
-  await using _lock = await lockStore(store, holder);
-  await using _turn = await leaseTurn(store, holder);
-  const holders = (await leasesOf(store)).filter(
-    ({ set, point }) => set === place.set && point === place.id,
-  );
-  if (holders.length > 0) {
-    const sessions = holders.map(({ holder }) => holder).join(', ');
-    throw new CatalogError('IN_USE', `${place.id} is in use by ${sessions}: discard or keep it`);
-  }
-  const path = pointPath(store, place);
-  const directory = pointsDirectory(store, place.set);
-  // Writes nothing new: this must be possible on a full disk. Reads nothing else: forgetting thousands of a machine's
-  // points would read all of them each time. The next publication removes what is no longer needed.
-  await files.rename(path, join(directory, place.id + FORGOTTEN));
-  await files.syncDirectory(directory);
-  await dropProofs(store, place);
-}
-
-/** Stops reporting a lost point that a head names as missing. Rejects NOT_FOUND. */
-export async function forgetLost(store: Store, query: string): Promise<PointPlace> {
-  const { files } = store;
-  await using _lock = await lockStore(store, `backup forget ${query}`);
-  for (const set of await setNames(store)) {
-    for (const machine of await machinesWithHead(store, set)) {
-      const head = await usableHead(store, { set, machine }, undefined);
-      const found = head?.points.find(({ id }) => query === id || query === `${set}/${id}`);
-      if (!found) continue;
-      const tombstone = join(pointsDirectory(store, set), found.id + FORGOTTEN);
-      const isThere = await files.stat(pointPath(store, { set, id: found.id }));
-      if (isThere || (await files.stat(tombstone))) continue;
-      await putDurably(files, tombstone, new Uint8Array(0));
-      return { set, id: found.id };
-    }
-  }
-  throw new CatalogError('NOT_FOUND', `no recovery point "${query}": see "backup list"`);
 }
 
 /**

@@ -9,7 +9,8 @@ import {
   pageOfPoints,
   readPoint,
 } from '../../src/catalog/points.ts';
-import { forgetPoint, newestBackup, publishPoint } from '../../src/catalog/publication.ts';
+import { newestBackup, publishPoint } from '../../src/catalog/publication.ts';
+import { forgetPoint } from '../../src/catalog/removal/forget-point.ts';
 import { loadProfile, saveProfile } from '../../src/catalog/profiles.ts';
 import { createSet, listSets, readSet, unlockSet } from '../../src/catalog/sets.ts';
 import type { PointOrigin } from '../../src/formats/store/catalog/point.ts';

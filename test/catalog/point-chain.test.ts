@@ -12,12 +12,8 @@ import { test } from 'tap';
 import { checkChain } from '../../src/catalog/check-chain.ts';
 import { usableHead } from '../../src/catalog/point-chain.ts';
 import { listPoints } from '../../src/catalog/points.ts';
-import {
-  forgetLost,
-  forgetPoint,
-  newestBackup,
-  publishPoint,
-} from '../../src/catalog/publication.ts';
+import { newestBackup, publishPoint } from '../../src/catalog/publication.ts';
+import { forgetLost, forgetPoint } from '../../src/catalog/removal/forget-point.ts';
 import type { PointOrigin } from '../../src/formats/store/catalog/point.ts';
 import { lockStore } from '../../src/store/directory/store-lock.ts';
 import { realWorld } from '../../src/sys/world.ts';

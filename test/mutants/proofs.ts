@@ -27,7 +27,7 @@ export const proofs: readonly Mutant[] = [
   },
   {
     name: 'proofs: those of a forgotten point stay',
-    file: 'src/catalog/publication.ts',
+    file: 'src/catalog/removal/forget-point.ts',
     text: '  await dropProofs(store, place);\n',
     to: '',
     tests: [KEPT],

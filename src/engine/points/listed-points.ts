@@ -1,7 +1,7 @@
 import { CatalogError } from '../../catalog/catalog-error.ts';
 import type { PointPlace } from '../../catalog/point-places.ts';
 import { findPoint, listPoints, type PageRequest, pageOfPoints } from '../../catalog/points.ts';
-import { forgetLost, forgetPoint } from '../../catalog/publication.ts';
+import { forgetLost, forgetPoint } from '../../catalog/removal/forget-point.ts';
 import type { DamagedPoint } from '../../operations/base/fields.ts';
 import type { PointSummary } from '../../operations/nouns/backup.ts';
 import type { Engine } from '../base/engine.ts';

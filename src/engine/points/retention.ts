@@ -1,7 +1,7 @@
 import { CatalogError } from '../../catalog/catalog-error.ts';
 import { listPoints } from '../../catalog/points.ts';
 import { byPublication } from '../../catalog/publication-order.ts';
-import { forgetPoint } from '../../catalog/publication.ts';
+import { forgetPoint } from '../../catalog/removal/forget-point.ts';
 import { expired, isOfTheFuture, keepsSomething, type Retention } from '../../catalog/retention.ts';
 import { SchemaError } from '../../lib/schema.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';

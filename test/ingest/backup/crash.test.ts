@@ -1,7 +1,8 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { findPoint, listPoints } from '../../../src/catalog/points.ts';
-import { forgetPoint, newestBackup } from '../../../src/catalog/publication.ts';
+import { newestBackup } from '../../../src/catalog/publication.ts';
+import { forgetPoint } from '../../../src/catalog/removal/forget-point.ts';
 import { createSet, type OpenSet } from '../../../src/catalog/sets.ts';
 import type { PointRecord } from '../../../src/formats/store/catalog/point.ts';
 import { openStore } from '../../../src/store/directory/store.ts';

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
 import { leasesOf } from '../../../src/catalog/leases.ts';
 import { listPoints } from '../../../src/catalog/points.ts';
-import { forgetPoint } from '../../../src/catalog/publication.ts';
+import { forgetPoint } from '../../../src/catalog/removal/forget-point.ts';
 import { startSession } from '../../../src/sessions/state/held-session.ts';
 import { openStore } from '../../../src/store/directory/store.ts';
 import type { FileSystem } from '../../../src/sys/files/file-system.ts';

@@ -1,0 +1,43 @@
+import type { Store } from '../../store/directory/store.ts';
+import { CatalogError } from '../catalog-error.ts';
+import { type Lease, leasesOf } from '../leases.ts';
+
+/*
+ * The one place that answers why a recovery point may not be removed. Whoever removes one asks here while it has
+ * `leaseTurn`; who only shows what would be removed asks without. A new reason is a new kind here, and holds for
+ * `backup forget`, `backup retain` and schedules alike.
+ */
+
+/** Why a recovery point stays. */
+export type Obstacle = {
+  readonly kind: 'used';
+  /** For people: `session vm1-k3x9`. */
+  readonly by: string;
+};
+
+/** Of the points of one set, as it was when this was asked for. */
+export interface Obstacles {
+  /** Empty: the point may be removed. */
+  of(id: string): Promise<readonly Obstacle[]>;
+}
+
+/** Reads what counts for all points once, so that thousands can be asked for. Rejects CORRUPT: then none may be removed. */
+export async function obstaclesIn(store: Store, set: string): Promise<Obstacles> {
+  const leases = Map.groupBy(await leasesOf(store), (lease) => keyOf(lease));
+  return {
+    async of(id) {
+      const found = leases.get(keyOf({ set, point: id })) ?? [];
+      return found.map(({ holder }) => ({ kind: 'used', by: holder }));
+    },
+  };
+}
+
+/** For the person who wants to remove the point. */
+export function removalRefused(id: string, obstacles: readonly Obstacle[]): CatalogError {
+  const users = obstacles.map(({ by }) => by).join(', ');
+  return new CatalogError('IN_USE', `${id} is in use by ${users}: discard or keep it`);
+}
+
+function keyOf({ set, point }: Pick<Lease, 'set' | 'point'>): string {
+  return `${set}/${point}`;
+}
