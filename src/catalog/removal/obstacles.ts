@@ -3,9 +3,9 @@ import { CatalogError } from '../catalog-error.ts';
 import { type Lease, leasesOf } from '../leases.ts';
 
 /*
- * The one place that answers why a recovery point may not be removed. Whoever removes one asks here while it has
- * `leaseTurn`; who only shows what would be removed asks without. A new reason is a new kind here, and holds for
- * `backup forget`, `backup retain` and schedules alike.
+ * The one place that answers why a recovery point may not be removed. A caller that removes one asks here while it has
+ * `leaseTurn`; a caller that only shows what it would remove needs no turn. A new reason is a new kind here, and holds
+ * for `backup forget`, `backup retain` and schedules alike.
  */
 
 /** Why a recovery point stays. */
@@ -15,13 +15,13 @@ export type Obstacle = {
   readonly by: string;
 };
 
-/** Of the points of one set, as it was when this was asked for. */
+/** What keeps the points of one set, as it was when `obstaclesIn` read it. */
 export interface Obstacles {
   /** Empty: the point may be removed. */
   of(id: string): Promise<readonly Obstacle[]>;
 }
 
-/** Reads what counts for all points once, so that thousands can be asked for. Rejects CORRUPT: then none may be removed. */
+/** Reads once what counts for all points. Rejects CORRUPT: then none of them may be removed. */
 export async function obstaclesIn(store: Store, set: string): Promise<Obstacles> {
   const leases = Map.groupBy(await leasesOf(store), (lease) => keyOf(lease));
   return {
