@@ -39,8 +39,8 @@ const wish = {
   }),
   pool: field(
     optional(name),
-    'pool of the hypervisor to which its disks migrate, and in which its guest writes with "there"; default: where ' +
-      'they were',
+    'pool of the hypervisor to which its disks migrate, and in which its guest writes with --writes there; default: ' +
+      'where they were',
     { placeholder: 'POOL' },
   ),
   ...cards,
@@ -186,26 +186,27 @@ const migrate = mutation('session/migrate', {
     ),
     offline: field(
       withDefault(flag(), false),
-      'while the machine is off; without "yes", only report how long that takes',
+      'move them while the machine is off; without --yes, only say how long that takes',
     ),
     stop: field(
       optional(oneOf('shutdown', 'off')),
-      'with "offline", if the machine runs: shutdown: its guest is asked to shut down first; off: it is powered off',
+      'with --offline, if the machine runs: shutdown: its guest is asked to shut down first; off: it is powered off',
     ),
     start: field(
       withDefault(flag(), false),
-      'with "offline": start the machine once its disks have moved, also if it was off before',
+      'with --offline: start the machine once its disks have moved, also if it was off before',
     ),
     confirmed: field(
       withDefault(flag(), false),
-      'with "offline": accept that the machine is off for so long',
+      'with --offline: begin; the machine is off for that long',
     ),
   }),
   result: object({
     ...answerFields,
     downtime: field(
       nullable(downtime),
-      'with "offline": how long the machine is off; null: it moves while it runs, or it has to be confirmed no longer',
+      'with --offline: how long the machine is off; null: it moves while it runs, or there is nothing left ' +
+        'to confirm',
     ),
   }),
   cli: {
