@@ -21,6 +21,7 @@ export async function migrate(
   request: Request,
   signal: AbortSignal,
 ): Promise<Result> {
+  requireMeant(request);
   const { session, pool, cancel, offline, confirmed } = request;
   const { placed } = await service.sessions();
   const it = placed.of(session);
@@ -44,6 +45,18 @@ export async function migrate(
 
 async function ask(service: ServiceContext, session: string, asked: PlacedRequest) {
   return { ...(await askPlaced(service, session, asked)), downtime: null };
+}
+
+/** Throws IMPOSSIBLE for options that would have no effect: a person who gave them expects one. */
+function requireMeant({ session, pool, cancel, offline, stop, start, confirmed }: Request): void {
+  const goWithOffline = stop !== undefined || start || confirmed;
+  const why =
+    cancel && (pool !== undefined || offline || goWithOffline)
+      ? '--cancel goes with no other option'
+      : goWithOffline && !offline
+        ? '--stop, --start and --yes go with --offline'
+        : undefined;
+  if (why !== undefined) throw new SessionError('IMPOSSIBLE', `session ${session}: ${why}`);
 }
 
 /** Undefined: not known. */

@@ -16,6 +16,12 @@ test('a machine that is off moves once it was said for how long, also where the 
     const migrate = (more: Partial<typeof MIGRATE>) =>
       ask['session/migrate']({ ...MIGRATE, ...more, session }, options);
     await until('it is seen to run', () => isPower(sessions, session, 'on'));
+    for (const idle of [{ stop: 'off' as const }, { start: true }, { confirmed: true }]) {
+      await rejects(migrate(idle), /--stop, --start and --yes go with --offline/);
+    }
+    for (const idle of [{ offline: true }, { pool: 'fast' }, { start: true }]) {
+      await rejects(migrate({ cancel: true, ...idle }), /--cancel goes with no other option/);
+    }
     const told = await migrate({ offline: true });
     deepEqual(
       [told.state, told.downtime?.power, told.downtime?.measured],
