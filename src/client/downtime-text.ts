@@ -1,32 +1,48 @@
 import type { Downtime } from '../operations/nouns/placed.ts';
+import { duration } from '../lib/duration.ts';
+import { shellWords } from '../lib/shell-words.ts';
 import { formatSize } from '../lib/sizes.ts';
+import type { RequestOf } from '../operations/operations.ts';
+
+type Asked = Pick<RequestOf<'session/migrate'>, 'session' | 'pool' | 'stop' | 'start'>;
 
 /** How long a machine is off while its disks move, and what to do; nothing has happened. */
-export function downtimeText(session: string, downtime: Downtime): string {
-  const stop = downtime.power === 'off' ? '' : ' --stop shutdown';
+export function downtimeText(asked: Asked, downtime: Downtime): string {
+  const { session, pool, start } = asked;
+  const stop = stopOf(asked, downtime);
+  const words = [
+    ...['holdfast', 'session', 'migrate', session, '--offline'],
+    ...(pool === undefined ? [] : ['--pool', pool]),
+    ...(stop === undefined ? [] : ['--stop', stop]),
+    ...(start ? ['--start'] : []),
+    '--yes',
+  ];
   return [
-    ...downtimeFacts(downtime),
-    `Nothing was changed. To begin: holdfast session migrate ${session} --offline${stop} --yes`,
+    ...downtimeFacts(asked, downtime),
+    `Nothing was changed. To begin: ${shellWords(words)}`,
   ].join('\n');
 }
 
-export function downtimeFacts({ bytes, seconds, rate, measured, power }: Downtime): string[] {
+export function downtimeFacts(asked: Pick<Asked, 'stop'>, downtime: Downtime): string[] {
+  const { bytes, seconds, rate, measured } = downtime;
   const known = measured
     ? 'measured when disks were written there last'
     : 'assumed: nothing was measured yet';
+  const stop = stopOf(asked, downtime);
   const off =
-    power === 'off'
+    stop === undefined
       ? 'the machine stays off'
-      : 'its guest shuts down first, and the machine is off';
+      : stop === 'off'
+        ? 'the machine is powered off first, and is off'
+        : 'its guest shuts down first, and the machine is off';
   return [
     `${formatSize(bytes)} are written to the hypervisor, read back and compared.`,
-    `In the meantime, ${off}: about ${spanText(seconds)}, at ${formatSize(rate)}/s (${known}).`,
+    // Also what takes no time at all to write takes the calls around it.
+    `In the meantime, ${off}: about ${duration(Math.max(1, seconds))}, at ${formatSize(rate)}/s (${known}).`,
   ];
 }
 
-/** In words: "40 seconds", "12 minutes". */
-function spanText(seconds: number): string {
-  if (seconds < 120) return `${seconds} seconds`;
-  const minutes = Math.ceil(seconds / 60);
-  return minutes < 120 ? `${minutes} minutes` : `${(minutes / 60).toFixed(1)} hours`;
+/** Undefined: it is off already. A machine that runs moves only if it is said how it is stopped. */
+function stopOf({ stop }: Pick<Asked, 'stop'>, { power }: Downtime): Asked['stop'] {
+  return power === 'off' ? undefined : (stop ?? 'shutdown');
 }

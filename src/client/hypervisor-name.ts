@@ -1,3 +1,5 @@
+import type { ShownHypervisor } from '../operations/nouns/hypervisor.ts';
+
 const LENGTH_MAX = 48;
 
 /** A name for the hypervisor at an address: its host, with a number if that is taken. */
@@ -9,4 +11,13 @@ export function hypervisorNameFor(uri: string, taken: readonly string[]): string
     const name = at === 1 ? plain : `${plain}-${at}`;
     if (!taken.includes(name)) return name;
   }
+}
+
+/** Why a new hypervisor cannot have the name; undefined: it can. Known before a person compares its host key. */
+export function takenName(
+  name: string,
+  known: readonly Pick<ShownHypervisor, 'hypervisor' | 'uri'>[],
+): string | undefined {
+  const other = known.find(({ hypervisor }) => hypervisor === name);
+  return other && `"${name}" is the hypervisor at ${other.uri}: choose another name`;
 }

@@ -7,13 +7,13 @@ import { test } from 'tap';
 import { memoryDevice } from '../../src/block/memory.ts';
 import { mayOpenDisks, userMayOpenDisks } from '../../src/engine/base/access.ts';
 import type { SessionRecord } from '../../src/formats/store/sessions/session.ts';
+import { shellWords } from '../../src/lib/shell-words.ts';
 import {
   type AttachedDisk,
   CERTIFICATES,
   libvirtXml,
   qemuArguments,
   SHARED_KEYS,
-  shellWords,
 } from '../../src/sessions/guest/guest-config.ts';
 import { machineFiles } from '../../src/sessions/guest/machine-files.ts';
 import { guestMemory } from '../../src/sessions/serve/guest-memory.ts';

@@ -1,3 +1,4 @@
+import { duration } from '../../lib/duration.ts';
 import { jsonText } from '../../lib/json-text.ts';
 import { printable, printableLines } from '../../lib/printable.ts';
 import { formatSize } from '../../lib/sizes.ts';
@@ -160,13 +161,6 @@ function progressText(
     parts.push(`${duration((seconds * (total - position)) / position)} left`);
   }
   return parts.join(', ');
-}
-
-/** How long something takes, in words. */
-export function duration(seconds: number): string {
-  if (seconds < 90) return `${Math.ceil(seconds)} s`;
-  const minutes = Math.ceil(seconds / 60);
-  return minutes < 90 ? `${minutes} min` : `${(minutes / 60).toFixed(1)} h`;
 }
 
 /** A line of facts: a word, and what it is. */

@@ -1,6 +1,10 @@
-import { hypervisorNameFor } from '../../client/hypervisor-name.ts';
+import { isThroughTls } from '../../client/hypervisor-address.ts';
+import { hypervisorNameFor, takenName } from '../../client/hypervisor-name.ts';
+import { shellWords } from '../../lib/shell-words.ts';
+import { parse, SchemaError } from '../../lib/schema.ts';
 import type { Operation } from '../../operations/base/operation.ts';
-import type { ResultOf } from '../../operations/operations.ts';
+import type { ShownFinding, ShownHypervisor } from '../../operations/nouns/hypervisor.ts';
+import { OPERATIONS, type ResultOf } from '../../operations/operations.ts';
 import { askOpenly } from '../../sys/terminal/terminal.ts';
 import { CheckFailed, UsageError } from '../base/command-errors.ts';
 import type { Command, Context, Input } from '../base/command.ts';
@@ -60,8 +64,8 @@ function about(place: string): string {
   return (
     `With an address (--${place} ${EXAMPLE}) the command first adds the hypervisor, as "hypervisor add" ` +
     'does: it shows the host key, asks whether it is the right one, and prints what root has to do there. If the ' +
-    'command is refused, the hypervisor is removed again; but one that is reached through SSH stays, because it was ' +
-    'prepared for its key.'
+    'command is refused, or is a dry run, the hypervisor is removed again; but one that is reached through SSH stays, ' +
+    'because it was prepared for its key.'
   );
 }
 
@@ -73,7 +77,7 @@ interface There extends AnotherHost {
 
 async function runThere(command: Command, there: There): Promise<void> {
   const { operation, isTlsUsed, uri, input, context } = there;
-  if (!isTlsUsed && uri.split(':')[0]!.endsWith('+tls')) {
+  if (!isTlsUsed && isThroughTls(uri)) {
     throw new UsageError(`machines cannot be run through TLS: give an address like ${EXAMPLE}`);
   }
   const isJob = operation.job !== undefined && input.flag('queue');
@@ -84,22 +88,25 @@ async function runThere(command: Command, there: There): Promise<void> {
   if (operation.runs === 'service' && (await context.service()) === undefined) {
     return command.run(checked, context);
   }
-  const known = await knownAt(there);
+  const { hypervisors } = await context.call('hypervisor/list', {});
+  const known = knownAt(there, hypervisors);
   if (known !== undefined) {
     const shown = await context.call('hypervisor/show', { hypervisor: known });
     await requireReached(shown, { ...there, isNew: false });
     return command.run(naming(there, known), context);
   }
-  const added = await addedFor(there);
+  const added = await addedFor(there, hypervisors);
   const { hypervisor } = added;
-  let isDone = false;
+  let [hasBegun, isDone] = [false, false];
   try {
     await requireReached(added, { ...there, isNew: true });
+    hasBegun = true;
     await command.run(naming(there, hypervisor), context);
     isDone = true;
   } finally {
     // A dry run changes nothing. What was interrupted may still need it, to leave nothing there.
-    const isOver = input.has('dry-run') || (!isDone && !context.signal.aborted);
+    const isNeeded = isDone || (hasBegun && context.signal.aborted);
+    const isOver = input.has('dry-run') || !isNeeded;
     const stays = added.authorizedKey !== null || !isOver;
     await (stays ? tellAdded(context, hypervisor) : removeAgain(context, hypervisor));
   }
@@ -111,8 +118,10 @@ function naming({ input, place }: There, name: string): Input {
 }
 
 /** The hypervisor that was added with this address. Throws UsageError if the command line says something else of it. */
-async function knownAt({ uri, input, context }: There): Promise<string | undefined> {
-  const { hypervisors } = await context.call('hypervisor/list', {});
+function knownAt(
+  { uri, input, isTlsUsed }: There,
+  hypervisors: readonly ShownHypervisor[],
+): string | undefined {
   const known = hypervisors.find((it) => it.uri === uri);
   if (!known) return undefined;
   const { hypervisor, fingerprint } = known;
@@ -125,18 +134,43 @@ async function knownAt({ uri, input, context }: There): Promise<string | undefin
         `holdfast hypervisor change ${hypervisor} --host-key ${hostKey}`,
     );
   }
+  const idle = isTlsUsed ? TLS_FILES.find(({ name }) => input.has(name)) : undefined;
+  if (idle) {
+    const words = ['hypervisor', 'change', hypervisor, `--${idle.name}`, input.text(idle.name)!];
+    throw new UsageError(
+      `${what}: leave out --${idle.name}. To change it there: holdfast ${shellWords(words)}`,
+    );
+  }
   return hypervisor;
 }
 
 type Added = ResultOf<'hypervisor/add'>;
 
-async function addedFor({ uri, input, context }: There): Promise<Added> {
-  const { hypervisors } = await context.call('hypervisor/list', {});
+async function addedFor(
+  { place, uri, input, context }: There,
+  hypervisors: readonly ShownHypervisor[],
+): Promise<Added> {
   const taken = hypervisors.map(({ hypervisor }) => hypervisor);
   const hypervisor = input.text('as') ?? hypervisorNameFor(uri, taken);
+  requirePossible({ hypervisor, uri, place }, hypervisors);
   const known = await recognition(uri, input, context);
   const own = { sockets: undefined, scratch: undefined };
   return context.call('hypervisor/add', { hypervisor, uri, ...own, ...known });
+}
+
+/** Throws UsageError for a name or an address that would be refused, before a person compares a host key for it. */
+function requirePossible(
+  { hypervisor, uri, place }: Pick<Added, 'hypervisor' | 'uri'> & { readonly place: string },
+  hypervisors: readonly ShownHypervisor[],
+): void {
+  const taken = takenName(hypervisor, hypervisors);
+  if (taken !== undefined) throw new UsageError(`--as: ${taken}`);
+  try {
+    parse(OPERATIONS['hypervisor/add'].request, { hypervisor, uri });
+  } catch (cause) {
+    if (!(cause instanceof SchemaError)) throw cause;
+    throw new UsageError(`--${cause.at[0] === 'uri' ? place : 'as'}: ${cause.reason}`, { cause });
+  }
 }
 
 interface Reaching extends There {
@@ -144,7 +178,7 @@ interface Reaching extends There {
   readonly isNew: boolean;
 }
 
-/** Waits for a person who prepares it, if there is one. Throws CheckFailed, Interrupted. */
+/** Waits for a person who lets our key in there, if there is one. Throws CheckFailed, Interrupted. */
 async function requireReached(
   it: Added,
   { place, uri, context: { output, call }, isNew }: Reaching,
@@ -152,18 +186,23 @@ async function requireReached(
   const { hypervisor, authorizedKey } = it;
   const todo = stepsText(it).join('\n').trim();
   const isKeyMissing = isNew && authorizedKey !== null;
-  let why = isKeyMissing ? `${uri} does not know our key yet` : await whyNotReached(it, call);
+  let why = isKeyMissing ? keyMissing(uri) : await whyNotReached(it, call);
   if (why === undefined) return;
-  if (authorizedKey === null) throw new CheckFailed(todo === '' ? why : `${why}\n${todo}`);
+  if (authorizedKey === null) {
+    throw new CheckFailed(todo === '' ? wordsOf(why) : `${wordsOf(why)}\n${todo}`);
+  }
   const next = `give the same command (--${place} ${uri}) again`;
-  output.say(todo);
+  if (why.code === 'rights') output.say(todo);
   while (why !== undefined) {
-    output.say(`\n${why}`);
+    // A host that is down, or is another one, is not helped by our key.
+    if (why.code !== 'rights') throw new CheckFailed(wordsOf(why));
+    const { message } = why;
+    output.say(`\n${message}`);
     const answer = output.json ? 'no terminal' : askOpenly('Press Enter once that is done: ');
     if (answer === 'interrupted') throw new Interrupted('interrupted');
     if (answer === 'no terminal') {
       throw new CheckFailed(
-        `${why}. Put this line into authorized_keys of the account there, and ${next}:\n${authorizedKey}\n` +
+        `${message}. Put this line into authorized_keys of the account there, and ${next}:\n${authorizedKey}\n` +
           `All steps: holdfast hypervisor show ${hypervisor}`,
       );
     }
@@ -171,14 +210,25 @@ async function requireReached(
   }
 }
 
+type Why = Pick<ShownFinding, 'code' | 'message' | 'remedy'>;
+
+const keyMissing = (uri: string): Why => ({
+  ...{ code: 'rights', message: `${uri} does not know our key yet`, remedy: null },
+});
+
 async function whyNotReached(
   { hypervisor }: Added,
   call: Context['call'],
-): Promise<string | undefined> {
+): Promise<Why | undefined> {
   const { findings } = await call('hypervisor/test', { hypervisor, machine: undefined });
   // What a backup lacks there does not matter here.
-  const [{ level, message } = { level: 'ok', message: '' }] = findings;
-  return level === 'blocker' ? message : undefined;
+  const [first] = findings;
+  return first?.level === 'blocker' ? first : undefined;
+}
+
+/** The remedy for missing rights are the steps, which are shown beside it. */
+function wordsOf({ code, message, remedy }: Why): string {
+  return remedy === null || code === 'rights' ? message : `${message}: ${remedy}`;
 }
 
 function tellAdded({ output }: Context, hypervisor: string, why = ''): void {

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path/posix';
+import { comparison } from '../../client/host-key.ts';
 import { askOpenly } from '../../sys/terminal/terminal.ts';
 import { UsageError } from '../base/command-errors.ts';
 import type { Context, Input } from '../base/command.ts';
@@ -60,27 +61,17 @@ async function confirmedKey(
   const [key] = keys;
   if (!key) return undefined;
   const shown = `${key.fingerprint} (${key.type})`;
-  const isCertificate = key.type === 'certificate';
-  const file = `/etc/ssh/ssh_host_${FILES[key.type] ?? '*'}_key.pub`;
-  const look = isCertificate
-    ? 'openssl x509 -noout -fingerprint -sha256 -in /etc/pki/libvirt/servercert.pem'
-    : `ssh-keygen -lf ${file}`;
-  const how = `on the hypervisor itself: ${look}`;
+  const { what, command } = comparison(key);
+  const how = `on the hypervisor itself: ${command}`;
   const answer = output.json
     ? 'no terminal'
-    : (output.say(`The host key there is ${shown}. To compare, ${how}`),
+    : (output.say(`The ${what} there is ${shown}. To compare, ${how}`),
       askOpenly('Is it the same? (yes/no) '));
   if (answer === 'interrupted') throw new Interrupted('interrupted');
   if (answer === 'no terminal') {
     const advice = `compare it (${how}), and give it with --host-key`;
-    throw new UsageError(`--host-key is missing: the host key there is ${shown}; ${advice}`);
+    throw new UsageError(`--host-key is missing: the ${what} there is ${shown}; ${advice}`);
   }
   if (Buffer.from(answer).toString('utf8').trim() === 'yes') return key.fingerprint;
-  throw new UsageError('nothing was added: the host key was not confirmed with "yes"');
+  throw new UsageError(`nothing was added: the ${what} was not confirmed with "yes"`);
 }
-
-const FILES: Readonly<Record<string, string>> = {
-  'ssh-ed25519': 'ed25519',
-  'ecdsa-sha2-nistp256': 'ecdsa',
-  'ssh-rsa': 'rsa',
-};

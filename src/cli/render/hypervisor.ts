@@ -1,3 +1,4 @@
+import { duration } from '../../lib/duration.ts';
 import { printable } from '../../lib/printable.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import { unmetConditions } from '../../lib/unmet-conditions.ts';
@@ -6,7 +7,7 @@ import type { ResultOf } from '../../operations/operations.ts';
 import { proofText } from '../../client/proof-text.ts';
 import { stepsTitle } from '../../client/steps-title.ts';
 import { CheckFailed } from '../base/command-errors.ts';
-import { duration, table } from '../base/output.ts';
+import { table } from '../base/output.ts';
 import type { Renders } from './render.ts';
 
 export const render = {

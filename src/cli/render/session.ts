@@ -29,9 +29,10 @@ export const render = {
   },
   'session/show': sessionText,
   'session/run': runText,
-  'session/migrate'(answer, { cancel, offline }) {
+  'session/migrate'(answer, request) {
+    const { cancel, offline } = request;
     if (cancel) return `The migration is canceled. ${stateText(answer)}`;
-    if (answer.downtime) return downtimeText(answer.session, answer.downtime);
+    if (answer.downtime) return downtimeText(request, answer.downtime);
     const how = offline ? ' while the machine is off' : '';
     return `The disks migrate${how}; then the session ends by itself. ${stateText(answer)}`;
   },

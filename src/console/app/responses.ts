@@ -1,7 +1,6 @@
 import type { Progress } from '../../operations/events.ts';
 import type { CopiedFiles } from '../../operations/nouns/files.ts';
 import type { ResultOf } from '../../operations/operations.ts';
-import { downtimeFacts } from '../../client/downtime-text.ts';
 import { readyText } from '../../client/ready-text.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import {
@@ -30,6 +29,7 @@ import { addedDialog, identifiedDialog, testedDialog } from '../pages/hypervisor
 import { withDisks } from '../pages/machine-forms.ts';
 import { proofDialog } from '../pages/proof.ts';
 import { checkedDialog, FOLLOWED_KINDS } from '../pages/restore-forms.ts';
+import { offlineDialog } from '../pages/session.ts';
 import { stepOn } from '../pages/set-up.ts';
 import { wrapped } from '../terminal/screen.ts';
 import { utc } from '../terminal/times.ts';
@@ -195,7 +195,7 @@ function shownAfter(answer: Answer, dialog: Dialog | undefined, task: Task): Dia
   if (name === 'hypervisor/identify') return form && identifiedDialog(result, form.values, wanted);
   if (name === 'hypervisor/test') return testedDialog(result);
   if (name === 'session/migrate' && result.downtime) {
-    return textDialog('How long it would be off', downtimeFacts(result.downtime).join('\n'));
+    return offlineDialog(answer, result.downtime, task);
   }
   if (name !== 'host/factory-reset' || result.failed.length === 0) return undefined;
   return textDialog('Not everything could be reset', result.failed.join('\n'), true);

@@ -1,5 +1,7 @@
 import type { ShownHypervisor } from '../../operations/nouns/hypervisor.ts';
 import type { ResultOf } from '../../operations/operations.ts';
+import { comparison } from '../../client/host-key.ts';
+import { isThroughSsh, isThroughTls } from '../../client/hypervisor-address.ts';
 import { stepsTitle } from '../../client/steps-title.ts';
 import type { Dialog, FollowingWork, FormDialog, FormValues, TextDialog } from '../state/dialog.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
@@ -169,8 +171,7 @@ function addForm(): FormDialog {
     asks: ['hypervisor', 'uri', 'sockets', 'scratch', 'ca', 'clientCertificate', 'clientKey'],
     task: titleOf,
     before: (request) =>
-      /^[a-z0-9]+\+ssh:/.test(request.uri) ||
-      (/^[a-z0-9]+\+tls:/.test(request.uri) && request.ca === undefined)
+      isThroughSsh(request.uri) || (isThroughTls(request.uri) && request.ca === undefined)
         ? {
             title: titleOf(request),
             call: { name: 'hypervisor/identify', request: { uri: request.uri } },
@@ -182,9 +183,6 @@ function addForm(): FormDialog {
 function titleOf({ hypervisor }: Pick<ShownHypervisor, 'hypervisor'>): string {
   return `hypervisor ${hypervisor}`;
 }
-
-/** As OpenSSH names files of host keys. */
-const FILES = ['ed25519', 'ecdsa', 'rsa'];
 
 /**
  * The host key or certificate that it shows, to be compared by the user: only then the hypervisor is added, and known
@@ -202,18 +200,15 @@ export function identifiedDialog(
     return textDialog('It shows no host key', `${uri} is reached without SSH and TLS.`, true);
   }
   const { fingerprint, type } = shown;
-  const isCertificate = type === 'certificate';
-  const file = FILES.find((it) => type.includes(it)) ?? '*';
+  const { what, command } = comparison(shown);
   const question = [
-    `What answers at ${uri} shows this ${isCertificate ? 'certificate' : 'host key'}:`,
+    `What answers at ${uri} shows this ${what}:`,
     '',
-    isCertificate ? fingerprint : `${fingerprint} (${type})`,
+    what === 'certificate' ? fingerprint : `${fingerprint} (${type})`,
     '',
     'Compare it with what the hypervisor prints on its own console:',
-    isCertificate
-      ? 'openssl x509 -noout -fingerprint -sha256 -in /etc/pki/libvirt/servercert.pem'
-      : `ssh-keygen -lf /etc/ssh/ssh_host_${file}_key.pub`,
-    `From then on, only a host with this ${isCertificate ? 'certificate' : 'key'} counts as this hypervisor.`,
+    command,
+    `From then on, only a host with this ${what} counts as this hypervisor.`,
   ];
   return confirmation({
     title: `Is this ${hypervisor}?`,

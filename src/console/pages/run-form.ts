@@ -1,4 +1,5 @@
-import { hypervisorNameFor } from '../../client/hypervisor-name.ts';
+import { isThroughSsh, isThroughTls } from '../../client/hypervisor-address.ts';
+import { hypervisorNameFor, takenName } from '../../client/hypervisor-name.ts';
 import { parse, SchemaError } from '../../lib/schema.ts';
 import type { ShownHypervisor } from '../../operations/nouns/hypervisor.ts';
 import { OPERATIONS } from '../../operations/operations.ts';
@@ -86,6 +87,8 @@ export function runOnForm(it: Subject, known: readonly Known[] | undefined): For
     if (!isAnother(values) || typeof work === 'string' || 'kind' in work) return work;
     const host = hostIn(values, known);
     if (known?.some(({ uri }) => uri === host.uri)) return work;
+    const taken = takenName(host.hypervisor, known ?? []);
+    if (taken !== undefined) return `Known as: ${taken}.`;
     // If the run is refused, the form is shown again, for a hypervisor that is there.
     const again = {
       ...runOnForm(it, [...(known ?? []), host]),
@@ -107,12 +110,12 @@ function hostIn(values: FormValues, known: readonly Known[] = []): Known {
 function added({ hypervisor, uri }: Known, wanted: FollowingWork): StartedWork | string {
   const title = `hypervisor ${hypervisor}`;
   if (uri === '') return 'Address is missing.';
-  if (/^[a-z0-9]+\+tls:/.test(uri)) {
+  if (isThroughTls(uri)) {
     return 'Machines cannot be run through TLS: give an address of SSH.';
   }
   try {
     const request = parse(OPERATIONS['hypervisor/add'].request, { hypervisor, uri });
-    return /^[a-z0-9]+\+ssh:/.test(uri)
+    return isThroughSsh(uri)
       ? { title, call: { name: 'hypervisor/identify', request: { uri } }, wanted }
       : { title, call: { name: 'hypervisor/add', request }, wanted };
   } catch (cause) {

@@ -1,17 +1,19 @@
-import type { PlacedMachine } from '../../operations/nouns/placed.ts';
+import type { Downtime, PlacedMachine } from '../../operations/nouns/placed.ts';
 import type { ShownSession } from '../../operations/nouns/session.ts';
+import { downtimeFacts } from '../../client/downtime-text.ts';
 import { placedDiskText } from '../../client/placed-text.ts';
 import { sessionState } from '../../client/session-state.ts';
 import { formatSize } from '../../lib/sizes.ts';
-import type { FormDialog, SessionDialog } from '../state/dialog.ts';
-import type { Model } from '../state/model.ts';
+import type { FormDialog, SessionDialog, TextDialog } from '../state/dialog.ts';
+import type { Model, Task } from '../state/model.ts';
 import { followedBy } from '../state/queries.ts';
+import type { AnswerOf } from '../state/service.ts';
 import { type Line, line, wrapped } from '../terminal/screen.ts';
 import { utc } from '../terminal/times.ts';
 import { fact, notKnown } from '../widgets/list-body.ts';
 import { operationForm } from '../widgets/operation-form.ts';
 import { type DialogKind, keysFor, type Outcome } from '../widgets/page.ts';
-import { logKeys, logLines } from '../widgets/scrolled.ts';
+import { logKeys, logLines, textDialog } from '../widgets/scrolled.ts';
 import { confirmation, textWidth } from '../widgets/typed.ts';
 import { EXPORTS } from './exports.ts';
 import { ACTIVE_JOBS, percentOf, stateText } from './jobs.ts';
@@ -113,17 +115,30 @@ function offlineForm({ session, placed: { hypervisor } }: Placed): FormDialog {
     title: `Migrate ${session} to ${hypervisor} while its machine is off`,
     does: 'continue',
     given: { session, offline: true },
-    asks: ['confirmed', 'start', 'pool'],
-    fields: {
-      confirmed: {
-        label: 'Begin now',
-        note: 'no: only report how long the machine is off; yes: write the disks, and end the session',
-      },
-      start: { label: 'Start it then' },
-    },
-    task: ({ confirmed }) =>
-      confirmed ? `migrate ${session} while it is off` : `how long ${session} would be off`,
+    asks: ['start', 'pool'],
+    fields: { start: { label: 'Start it then' } },
+    task: () => `how long ${session} would be off`,
   });
+}
+
+/** How long the machine would be off; then Enter begins. */
+export function offlineDialog(
+  { request }: Pick<AnswerOf<'session/migrate'>, 'request'>,
+  downtime: Downtime,
+  { form }: Pick<Task, 'form'>,
+): TextDialog {
+  const facts = [
+    ...downtimeFacts(request, downtime),
+    '',
+    'Nothing was changed yet. Once the disks are on the hypervisor, the session ends by itself.',
+  ];
+  const call = { name: 'session/migrate', request: { ...request, confirmed: true } } as const;
+  const work = { title: `migrate ${request.session} while it is off`, call };
+  return {
+    ...textDialog('How long it would be off', facts.join('\n')),
+    ...(form && { back: form }),
+    next: { does: 'begin', work: { ...work, ...(form && { form }) } },
+  };
 }
 
 function power({ session, placed }: Placed): Outcome {

@@ -91,7 +91,7 @@ export interface FormField {
   readonly choices?: readonly string[];
   /** Values that are offered for one that is typed. */
   readonly offers?: (values: FormValues, learned: Learned) => readonly string[];
-  /** Whether several values can be typed, separated by commas. */
+  /** Whether several values can be typed, separated by commas; each may have spaces in it. */
   readonly isList?: boolean;
   /** Whether this field is asked for, given the values of the others. */
   readonly matters?: (values: FormValues) => boolean;

@@ -63,7 +63,7 @@ function offeredTo({ values, learned = {} }: FormDialog, { offers }: FormField):
 
 /** What stays of a list when its last value is chosen, and that value. */
 function partsOf(text: string, { isList }: FormField): readonly [string, string] {
-  const at = isList ? text.search(/[^,\s]*$/) : 0;
+  const at = isList ? text.search(/(?:[^,\s][^,]*)?$/) : 0;
   return [text.slice(0, at), text.slice(at)];
 }
 

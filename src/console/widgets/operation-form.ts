@@ -201,7 +201,7 @@ function valueOf({ schema, isTag }: Place, path: readonly string[]): Value {
     const what = hintsOf(schema).placeholder ?? pair.join('=');
     if (pair.length === 0) {
       const several = '; several: with spaces between them';
-      return { first: '', read: listed, empty: [], several, isList: true };
+      return { first: '', read: listed, empty: [], several };
     }
     const read = (text: string): unknown =>
       text.split(/,\s*/).map((it) => pairOf(it, pair, { what, path }));

@@ -1,5 +1,6 @@
 import { diskIds } from '../../hypervisors/base/disk-ids.ts';
 import type { Address, TlsCredentials } from '../../sys/net/network.ts';
+export { shellWords } from '../../lib/shell-words.ts';
 import { type Bus, scsiController, type TargetDisk } from './libvirt-disks.ts';
 
 /*
@@ -91,13 +92,6 @@ function qemuServer(address: Address) {
     return { type: 'inet', host: address.host, port: String(address.port) };
   }
   return { type: 'fd', str: String(address.fd) };
-}
-
-/** Quotes such arguments for a shell. */
-export function shellWords(words: readonly string[]): string {
-  return words
-    .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`))
-    .join(' ');
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { DescribedNic, MachineDescription } from '../../formats/store/catalog/machine.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import { diskIds } from '../../hypervisors/base/disk-ids.ts';
-import { shellWords } from './guest-config.ts';
+import { shellWords } from '../../lib/shell-words.ts';
 import { modelOf } from './libvirt-disks.ts';
 import { cardModel, macOf } from './network-cards.ts';
 import { type PlacedDisk, placedDisks } from './session-machine.ts';

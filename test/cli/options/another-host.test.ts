@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { hypervisorNameFor } from '../../../src/client/hypervisor-name.ts';
 import { HypervisorError } from '../../../src/hypervisors/base/hypervisor-error.ts';
-import { expectDone, runCli } from '../../support/cli.ts';
+import { collectedFrom, expectDone, runCli, spawnCliIn } from '../../support/cli.ts';
 import { engineIn } from '../../support/engine.ts';
 import { hostKey } from '../../support/hypervisors.ts';
 import { placedHome } from '../../support/placed-service.ts';
@@ -85,7 +85,10 @@ test('one that does not answer is not kept', async () => {
   };
   const refused = await it.run('--on', 'fake:///spare', '--name', 'web2');
   equal(refused.code, 1);
-  match(refused.stderr, /^holdfast: nothing answers there\nOn this host, as root, once:\n/m);
+  match(
+    refused.stderr,
+    /^holdfast: nothing answers there: see whether it runs, .*\nOn this host, as root, once:\n/m,
+  );
   deepEqual(await it.names(), ['kvm1']);
 });
 
@@ -150,6 +153,54 @@ test('a person at a terminal compares the host key, puts the line there, and the
   equal(await screen.ended(), 0, screen.text());
   match(screen.text(), /machine web2 of \S+ is on 10\.0\.0\.7\./);
   match(screen.text(), /Hypervisor "10\.0\.0\.7" was added\. To remove it/);
+});
+
+test('one that was added and is away says so, and is not asked for our key', async () => {
+  await using it = await served();
+  const given = ['--on', SPARE, '--name', 'web2', '--json', '--host-key', it.fingerprint];
+  await it.run(...given);
+  it.home.opening = () => {
+    throw new HypervisorError('UNREACHABLE', 'nothing answers there');
+  };
+  const { code, stdout } = await it.run(...given);
+  equal(code, 1);
+  match(stdout, /nothing answers there: see whether it runs/);
+  doesNotMatch(stdout, /authorized_keys/);
+});
+
+test('a name that cannot be given is refused before the host key is asked for', async () => {
+  await using it = await served();
+  const named = (name: string) => it.run('--on', SPARE, '--as', name, '--json');
+  const taken = await named('kvm1');
+  equal(taken.code, 2);
+  match(
+    taken.stdout,
+    /--as: \\"kvm1\\" is the hypervisor at fake:\/\/\/system: choose another name/,
+  );
+  const wrong = await named('a b');
+  match(wrong.stdout, /--as: /);
+  doesNotMatch(taken.stdout + wrong.stdout, /host key/);
+});
+
+test('certificates do not change one that was added, and say what does', async () => {
+  await using it = await served();
+  const to = ['restore', 'machine', it.home.point, '--to', 'fake:///system', '--ca', '/x/ca.pem'];
+  const { code, stderr } = await it.holdfast(...to);
+  equal(code, 2);
+  match(stderr, /leave out --ca\. To change it there: .* hypervisor change kvm1 --ca \/x\/ca\.pem/);
+});
+
+test('one that was added is removed where its command is interrupted before it begins', async () => {
+  await using it = await served();
+  const child = spawnCliIn([], it.words('--on', 'fake:///spare', '--name', 'web2'));
+  const ended = collectedFrom(child);
+  it.home.mishap = async () => {
+    child.kill('SIGINT');
+    await ended;
+    return 'cut-before' as const;
+  };
+  match((await ended).stderr, /Hypervisor "local", .* is removed again\./);
+  deepEqual(await it.names(), ['kvm1']);
 });
 
 test('options that mean nothing are refused', async () => {

@@ -50,10 +50,10 @@ const SPACE = {
   ...{ message: 'the pool is full', remedy: 'choose another one' },
 } as const;
 
-/** What the hypervisor and the record of the point say, for a machine with a card in "old". */
-function learn(driven: Driven): void {
+/** What the hypervisor and the record of the point say, for a machine with a card in that network. */
+function learn(driven: Driven, network = 'old'): void {
   driven.answer('hypervisor/machines', THERE);
-  const nics = [{ mac: '52:54:00:00:00:01', model: 'virtio', network: 'old', connected: true }];
+  const nics = [{ mac: '52:54:00:00:00:01', model: 'virtio', network, connected: true }];
   driven.answer('backup/show', { ...pointAt(1), files: [], description: { nics } } as never);
 }
 
@@ -86,6 +86,16 @@ test('a machine is restored as a job, after its check has shown that nothing sta
   ]);
   driven.answer('job/create', job({ job: 'restore-1', kind: 'restore-machine' }));
   match(driven.text(), / Job restore-1/);
+});
+
+test('the network that is chosen takes the place of the one before it, also with a space in its name', async () => {
+  const driven = restoring(hypervisor());
+  learn(driven, 'VM Network');
+  driven.type('\t\t\t\tx=lan, ');
+  driven.type(RIGHT);
+  match(driven.text(), /Networks +\[ x=lan, VM Network=lan_ \]/);
+  driven.type(RIGHT);
+  match(driven.text(), /Networks +\[ x=lan, VM Network=test_ \]/);
 });
 
 test('what stands in the way is shown with what to do, and the form is there again', async () => {

@@ -62,6 +62,13 @@ test('this host needs no key: the machine runs there at once', async () => {
   doesNotMatch(driven.text(), /is added/);
 });
 
+test('a name that another hypervisor has is refused before its key is compared', async () => {
+  const driven = asked(hypervisor());
+  driven.type(`${RIGHT}\t${SPARE}\tkvm1\r`);
+  match(driven.text(), /Known as: "kvm1" is the hypervisor at /);
+  equal(driven.requestOf('hypervisor/identify'), undefined);
+});
+
 test('an address that was added is used as it is, and one of TLS is refused', async () => {
   const driven = asked(hypervisor({ uri: SPARE }));
   driven.type(`${RIGHT}\t${SPARE}\r`);

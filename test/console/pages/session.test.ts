@@ -1,7 +1,7 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
 import type { PlacedMachine } from '../../../src/operations/nouns/placed.ts';
-import { type Driven, onSessions, session, TIME } from '../../support/console.ts';
+import { type Driven, onSessions, refusal, session, TIME } from '../../support/console.ts';
 
 const MACHINE: PlacedMachine = {
   ...{ hypervisor: 'kvm1', machine: 'web-recovered', id: 'u-1', goal: 'move', power: 'on' },
@@ -91,7 +91,12 @@ test('a machine that is off migrates by a form, which first says how long that t
     ...{ session: 'web-1a2b3c', state: 'running', waits: null },
     downtime,
   });
-  match(off.text(), /off: about 26 seconds, at 40.0 MiB\/s[^]*assumed/);
+  match(off.text(), /off: about 26 s, at 40.0 MiB\/s[^]*assumed[^]*Enter begin {2}Esc back/);
+  off.type('\r');
+  const begun = off.asked.filter(({ call }) => call.name === 'session/migrate').at(-1)!;
+  deepEqual(begun.call.request, { ...asked, confirmed: true });
+  off.fail('session/migrate', refusal('the pool is full'));
+  match(off.text(), /Migrate web-1a2b3c to kvm1 while its machine is off\n[^]*the pool is full/);
 });
 
 test('its machine is started by a key, and shut down by a word', async () => {

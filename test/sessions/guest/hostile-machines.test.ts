@@ -7,7 +7,8 @@ import { decodeMachine, encodeMachine } from '../../../src/formats/store/catalog
 import type { SessionRecord } from '../../../src/formats/store/sessions/session.ts';
 import { all, first, parseXml, type XmlElement } from '../../../src/hypervisors/base/xml.ts';
 import { utf8 } from '../../../src/lib/bytes.ts';
-import { escapedXml, qemuArguments, shellWords } from '../../../src/sessions/guest/guest-config.ts';
+import { shellWords } from '../../../src/lib/shell-words.ts';
+import { escapedXml, qemuArguments } from '../../../src/sessions/guest/guest-config.ts';
 import { libvirtDomain } from '../../../src/sessions/guest/libvirt-domain.ts';
 import { machineFiles } from '../../../src/sessions/guest/machine-files.ts';
 import { cardModel, macOf } from '../../../src/sessions/guest/network-cards.ts';
