@@ -64,8 +64,8 @@ function about(place: string): string {
   return (
     `With an address (--${place} ${EXAMPLE}) the command first adds the hypervisor, as "hypervisor add" ` +
     'does: it shows the host key, asks whether it is the right one, and prints what root has to do there. If the ' +
-    'command is refused, or is a dry run, the hypervisor is removed again; but one that is reached through SSH stays, ' +
-    'because it was prepared for its key.'
+    'command is refused, or is a dry run, the hypervisor is removed again; but one that is reached through SSH ' +
+    'stays, because it was prepared for its key.'
   );
 }
 
