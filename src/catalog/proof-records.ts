@@ -58,15 +58,16 @@ export async function proofFiles(store: Store, set: string): Promise<ProofFiles>
   };
 }
 
-/** Removes the proofs of a point; needs no room on the disk. The caller has the turn of leases. */
-export async function dropProofs(store: Store, place: PointPlace): Promise<void> {
+/** Removes the proofs of points of a set; needs no room on the disk. The caller has the turn of leases. */
+export async function dropProofs(store: Store, set: string, ids: readonly string[]): Promise<void> {
   const { files } = store;
-  const { records, evidence } = await proofFiles(store, place.set);
-  const { record, evidence: pathOf } = proofPaths(store, place);
-  // First what refers to the rest.
-  if (records.has(place.id)) await files.unlink(record);
-  for (const { id, number } of evidence) {
-    if (id === place.id) await files.unlink(pathOf(number));
+  const { records, evidence } = await proofFiles(store, set);
+  const evidenceOf = Map.groupBy(evidence, ({ id }) => id);
+  for (const id of ids) {
+    const { record, evidence: pathOf } = proofPaths(store, { set, id });
+    // First what refers to the rest.
+    if (records.has(id)) await files.unlink(record);
+    for (const { number } of evidenceOf.get(id) ?? []) await files.unlink(pathOf(number));
   }
 }
 

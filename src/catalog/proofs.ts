@@ -166,5 +166,6 @@ async function dropUnnamed(store: Store, { set, point, proofs }: ProofRecord): P
     const isNamed = id === point ? proofs.some((it) => it.number === number) : ids.has(id);
     if (!isNamed) await store.files.unlink(proofPaths(store, { set, id }).evidence(number));
   }
-  for (const id of records) if (!ids.has(id)) await dropProofs(store, { set, id });
+  const gone = [...records].filter((id) => !ids.has(id));
+  await dropProofs(store, set, gone);
 }

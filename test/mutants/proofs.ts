@@ -28,7 +28,7 @@ export const proofs: readonly Mutant[] = [
   {
     name: 'proofs: those of a forgotten point stay',
     file: 'src/catalog/removal/forget-point.ts',
-    text: '  await dropProofs(store, place);\n',
+    text: '  await dropProofs(store, set, forgotten);\n',
     to: '',
     tests: [KEPT],
   },

@@ -70,15 +70,15 @@ export const store: readonly Mutant[] = [
   {
     name: 'forget: a point in use is forgotten',
     file: 'src/catalog/removal/forget-point.ts',
-    text: 'if (obstacles.length > 0) throw removalRefused(place.id, obstacles);',
-    to: '',
+    text: 'if (found.length === 0) free.push(id);',
+    to: 'if (found.length >= 0) free.push(id);',
     tests: [FORGET_RACE, DAMAGED],
   },
   {
     name: 'forget: that it was the newest is not remembered',
     file: 'src/catalog/removal/forget-point.ts',
-    text: 'await files.rename(path, join(directory, place.id + FORGOTTEN));',
-    to: 'await files.unlink(path);',
+    text: 'await files.rename(pointPath(store, { set, id }), join(directory, id + FORGOTTEN));',
+    to: 'await files.unlink(pointPath(store, { set, id }));',
     tests: [INGEST_CRASH],
   },
   {

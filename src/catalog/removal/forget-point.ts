@@ -2,6 +2,7 @@ import { join } from 'node:path/posix';
 import { lockStore } from '../../store/directory/store-lock.ts';
 import type { Store } from '../../store/directory/store.ts';
 import { putDurably } from '../../sys/files/write-atomically.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
 import { CatalogError } from '../catalog-error.ts';
 import { leaseTurn } from '../leases.ts';
 import { machinesWithHead, usableHead } from '../point-chain.ts';
@@ -10,23 +11,77 @@ import { pointPath } from '../points.ts';
 import { dropProofs } from '../proof-records.ts';
 import { FORGOTTEN } from '../publication.ts';
 import { setNames } from '../sets.ts';
-import { obstaclesIn, removalRefused } from './obstacles.ts';
+import { type Obstacle, obstaclesIn, removalRefused } from './obstacles.ts';
 
 /** Forgets a point; its blocks stay until a sweep. Rejects IN_USE while a session runs from it, NOT_FOUND. */
-export async function forgetPoint(store: Store, place: PointPlace): Promise<void> {
+export async function forgetPoint(store: Store, { set, id }: PointPlace): Promise<void> {
+  const { kept, lost } = await forgetPoints(store, set, [id]);
+  const [first] = kept;
+  if (first) throw removalRefused(id, first.obstacles);
+  if (lost[0]) throw lost[0];
+}
+
+export interface ForgottenPoints {
+  readonly forgotten: readonly string[];
+  readonly kept: readonly { readonly id: string; readonly obstacles: readonly Obstacle[] }[];
+  /** NOT_FOUND of each that was not there, or is forgotten already. */
+  readonly lost: readonly SystemError[];
+}
+
+/**
+ * Forgets points of one set with one lock, one look at what keeps points, and one sync. Whatever moment a power cut
+ * chooses, each of them is either whole or forgotten. Nobody can use the store in the meantime: the caller limits the
+ * number.
+ */
+export async function forgetPoints(
+  store: Store,
+  set: string,
+  ids: readonly string[],
+): Promise<ForgottenPoints> {
   const { files } = store;
-  const holder = `backup forget ${place.id}`;
+  const holder = ids.length === 1 ? `backup forget ${ids[0]}` : `backup retain ${set}`;
   await using _lock = await lockStore(store, holder);
   await using _turn = await leaseTurn(store, holder);
-  const obstacles = await (await obstaclesIn(store, place.set)).of(place.id);
-  if (obstacles.length > 0) throw removalRefused(place.id, obstacles);
-  const path = pointPath(store, place);
-  const directory = pointsDirectory(store, place.set);
-  // Writes nothing new: this must be possible on a full disk. Reads nothing else: forgetting thousands of a machine's
-  // points would read all of them each time. The next publication removes what is no longer needed.
-  await files.rename(path, join(directory, place.id + FORGOTTEN));
+  const { free, kept } = await sorted(store, set, ids);
+  const directory = pointsDirectory(store, set);
+  const forgotten: string[] = [];
+  const lost: SystemError[] = [];
+  for (const id of free) {
+    // Writes nothing new: this must be possible on a full disk. Reads nothing else: forgetting thousands of a machine's
+    // points would read all of them each time. The next publication removes what is no longer needed.
+    try {
+      await files.rename(pointPath(store, { set, id }), join(directory, id + FORGOTTEN));
+      forgotten.push(id);
+    } catch (cause) {
+      if (!(cause instanceof SystemError) || cause.code !== 'NOT_FOUND') throw cause;
+      lost.push(cause);
+    }
+  }
   await files.syncDirectory(directory);
-  await dropProofs(store, place);
+  await dropProofs(store, set, forgotten);
+  return { forgotten, kept, lost };
+}
+
+/** What `forgetPoints` would do now. */
+export async function wouldForget(
+  store: Store,
+  set: string,
+  ids: readonly string[],
+): Promise<Pick<ForgottenPoints, 'forgotten' | 'kept'>> {
+  const { free, kept } = await sorted(store, set, ids);
+  return { forgotten: free, kept };
+}
+
+async function sorted(store: Store, set: string, ids: readonly string[]) {
+  const obstacles = await obstaclesIn(store, set);
+  const free: string[] = [];
+  const kept: ForgottenPoints['kept'][number][] = [];
+  for (const id of ids) {
+    const found = await obstacles.of(id);
+    if (found.length === 0) free.push(id);
+    else kept.push({ id, obstacles: found });
+  }
+  return { free, kept };
 }
 
 /** Stops reporting a lost point that a head names as missing. Rejects NOT_FOUND. */

@@ -1,10 +1,10 @@
-import { CatalogError } from '../../catalog/catalog-error.ts';
 import { listPoints } from '../../catalog/points.ts';
 import { byPublication } from '../../catalog/publication-order.ts';
-import { forgetPoint } from '../../catalog/removal/forget-point.ts';
+import { forgetPoints, wouldForget } from '../../catalog/removal/forget-point.ts';
 import { expired, isOfTheFuture, keepsSomething, type Retention } from '../../catalog/retention.ts';
 import { SchemaError } from '../../lib/schema.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
+import type { Store } from '../../store/directory/store.ts';
 import { checkDeletions } from './deletions.ts';
 import { type Engine, readKnownSet } from '../base/engine.ts';
 
@@ -29,19 +29,34 @@ export async function retain(
   const gone = [...machines.values()].flatMap((all) =>
     expired(all.toSorted(byPublication), retention, now),
   );
-  const forgotten: string[] = [];
-  const inUse: string[] = [];
-  for (const { id } of gone) {
-    try {
-      if (!dryRun) await forgetPoint(store, { set, id });
-      forgotten.push(id);
-    } catch (cause) {
-      if (!(cause instanceof CatalogError) || cause.code !== 'IN_USE') throw cause;
-      inUse.push(id);
-    }
-  }
+  const ids = gone.map(({ id }) => id);
+  const { forgotten, inUse } = await forgetAll(store, set, { ids, dryRun });
   const future = counted.filter((point) => isOfTheFuture(point, now)).map(({ id }) => id);
   return { forgotten, inUse, kept: counted.length - gone.length, future };
+}
+
+/** So many are forgotten within a second: nobody else can use the store in the meantime. */
+const BATCH = 1000;
+
+interface Gone {
+  readonly ids: readonly string[];
+  readonly dryRun: boolean;
+}
+
+async function forgetAll(store: Store, set: string, { ids, dryRun }: Gone) {
+  const forgotten: string[] = [];
+  const inUse: string[] = [];
+  for (let at = 0; at < ids.length; at += BATCH) {
+    const batch = ids.slice(at, at + BATCH);
+    const { forgotten: gone, kept } = await (dryRun ? wouldForget : forgetPoints)(
+      store,
+      set,
+      batch,
+    );
+    forgotten.push(...gone);
+    inUse.push(...kept.map(({ id }) => id));
+  }
+  return { forgotten, inUse };
 }
 
 /** Throws SchemaError: only zeros are a mistake that would leave one recovery point. */
