@@ -30,7 +30,7 @@ export interface ForgottenPoints {
 
 /**
  * Forgets points of one set with one lock, one look at what keeps points, and one sync. Whatever moment a power cut
- * chooses, each of them is either whole or forgotten. Nobody can use the store in the meantime: the caller limits the
+ * chooses, each of them is either whole or forgotten. The store is locked in the meantime: the caller limits the
  * number.
  */
 export async function forgetPoints(

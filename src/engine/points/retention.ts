@@ -35,7 +35,7 @@ export async function retain(
   return { forgotten, inUse, kept: counted.length - gone.length, future };
 }
 
-/** So many are forgotten within a second: nobody else can use the store in the meantime. */
+/** So many are forgotten within a second; the store is locked in the meantime. */
 const BATCH = 1000;
 
 interface Gone {
