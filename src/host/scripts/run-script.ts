@@ -4,7 +4,7 @@ import { isMissing, startTool } from '../../sys/process/tool.ts';
 import { sandboxProgram } from '../../sys/sandbox/sandbox-program.ts';
 import { HostError } from '../base/host-error.ts';
 import { checkScript } from './script-file.ts';
-import { scriptUnit } from './script-unit.ts';
+import { type RootNames, scriptUnit } from './script-unit.ts';
 
 /* A script of the administrator's, run in a sandbox against the ports of a guest (script-unit.ts). Needs root. */
 
@@ -37,8 +37,8 @@ export function scriptEnvironment(about: {
 const ID_LENGTH = 8;
 /** systemd's own limit comes first; it also ends what this process has left behind. */
 const GRACE_MS = 5000;
-/** A page of text. */
-const OUTPUT_MAX = 4096;
+/** As bytes of JSON, of which a field of a proof may have 4096: the end is what says why, and must not be cut there. */
+const OUTPUT_MAX = 3072;
 /** What sandbox-main.ts says, and systemd-run of why the unit has ended. */
 const BEGUN = /^the script begins$/m;
 const RESULT = /^Finished with result: (\S+)$/m;
@@ -50,11 +50,10 @@ export async function runScript(
 ): Promise<ScriptEnd> {
   const path = checkScript(script);
   const id = Buffer.from(random.bytes(ID_LENGTH)).toString('hex');
-  const links = new Set(await files.links('/'));
   const unit = scriptUnit({
     ...{ unit: `holdfast-script-${id}.service`, path, sockets, environment, seconds },
     program: sandboxProgram(),
-    directories: (await files.list('/')).filter((it) => !links.has(it)),
+    root: await rootNames(files),
   });
   await using tool = await startTool('systemd-run', unit, {
     timeoutMs: seconds * 1000 + GRACE_MS,
@@ -86,11 +85,32 @@ function howOf(
   return `exit code ${code}`;
 }
 
-/** Lines side by side, as a detail is one. */
-function shown(output: string): string {
+/** The end of it, with lines side by side, as a detail is one. */
+export function shown(output: string): string {
   const lines = output.split('\n').map((it) => it.trim());
-  const text = lines.filter((it) => it !== '').join(' / ');
+  const signs = [...lines.filter((it) => it !== '').join(' / ')];
+  let bytes = 0;
+  const cut = signs.findLastIndex((it) => {
+    bytes += Buffer.byteLength(JSON.stringify(it)) - 2;
+    return bytes > OUTPUT_MAX;
+  });
+  const text = signs.slice(cut + 1).join('');
   return text === '' ? '' : `: ${text}`;
+}
+
+/** What a sandbox must hide of the root directory. */
+export async function rootNames(
+  files: Pick<World['files'], 'list' | 'links' | 'stat'>,
+): Promise<RootNames> {
+  const links = new Set(await files.links('/'));
+  const directories: string[] = [];
+  const others: string[] = [];
+  for (const name of await files.list('/')) {
+    if (links.has(name)) continue;
+    const found = await files.stat(`/${name}`);
+    if (found) (found.kind === 'directory' ? directories : others).push(name);
+  }
+  return { directories, others };
 }
 
 function noSandbox(why: string): HostError {

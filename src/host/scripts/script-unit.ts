@@ -15,10 +15,16 @@ export interface ScriptUnit {
   readonly sockets: string;
   readonly environment: Readonly<Record<string, string>>;
   readonly seconds: number;
-  /** The directories of the root, without links. */
-  readonly directories: readonly string[];
+  readonly root: RootNames;
   /** The first process. */
   readonly program: SandboxProgram;
+}
+
+/** Names in the root directory of this host, without links. */
+export interface RootNames {
+  readonly directories: readonly string[];
+  /** What is not a directory: a file to swap to, or a mark of a container. */
+  readonly others: readonly string[];
 }
 
 const MEMORY_BYTES = 512 * MiB;
@@ -37,8 +43,10 @@ const SETTINGS = [
 ];
 
 export function scriptUnit(options: ScriptUnit): readonly string[] {
-  const { unit, path, sockets, environment, seconds, directories, program } = options;
-  const hidden = directories.filter((it) => !SHOWN.has(it));
+  const { unit, path, sockets, environment, seconds, root, program } = options;
+  const hidden = root.directories.filter((it) => !SHOWN.has(it));
+  // TemporaryFileSystem= takes options after a colon, and makes directories only.
+  const [plain, odd] = [hidden.filter(isPlain), hidden.filter((it) => !isPlain(it))];
   const properties = [
     'DynamicUser=yes',
     'PrivateNetwork=yes',
@@ -47,7 +55,10 @@ export function scriptUnit(options: ScriptUnit): readonly string[] {
     'ProtectProc=invisible',
     'ProcSubset=pid',
     // Nothing of the store, of secrets or of sockets, wherever they are.
-    ...hidden.map((it) => `TemporaryFileSystem=/${it}:ro`),
+    ...plain.map((it) => `TemporaryFileSystem=/${it}:ro`),
+    ...[...odd, ...root.others].map((it) => `InaccessiblePaths=${quoted(`/${it}`)}`),
+    // PrivateDevices= leaves the one of this host there, for all to write to.
+    'InaccessiblePaths=/dev/shm',
     'ProtectHome=tmpfs',
     'TemporaryFileSystem=/var/tmp:ro',
     `TemporaryFileSystem=/tmp:mode=1777,size=${FILES_BYTES}`,
@@ -99,4 +110,14 @@ export function scriptUnit(options: ScriptUnit): readonly string[] {
     ...['--', '/usr/bin/env', `${INSIDE}/node`, `${INSIDE}/program/${program.name}`],
     ...[`${INSIDE}/script`, `${INSIDE}/ports`],
   ];
+}
+
+/** systemd reads it as one word, without quotes and escapes. */
+function isPlain(name: string): boolean {
+  return /^[\w.@+-]+$/.test(name);
+}
+
+/** A path as one word of systemd's: systemd.syntax(7), "Quoting". */
+function quoted(path: string): string {
+  return `"${path.replaceAll(/["\\]/g, '\\$&')}"`;
 }

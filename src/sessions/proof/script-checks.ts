@@ -49,6 +49,9 @@ export interface ScriptChecks {
   ended(): Promise<void>;
 }
 
+/** Between the end of a script that is killed and that of the boot, so that what it has printed is kept. */
+const MARGIN_MS = 3000;
+
 /** One runs after another; those after one that fails do not run. */
 export function scriptChecks(
   scripts: readonly string[],
@@ -66,7 +69,8 @@ export function scriptChecks(
     await using _forwarded = await forwardSockets(sockets, at);
     for (const state of own) {
       states.fail(state, 'it has not ended yet');
-      const seconds = Math.max(1, Math.ceil((timeoutMs - states.elapsed()) / 1000));
+      const leftMs = timeoutMs - states.elapsed() - MARGIN_MS;
+      const seconds = Math.max(1, Math.floor(leftMs / 1000));
       const asked = { script: state.what, proof: place.id, sockets, seconds, signal };
       const { isPassed, detail } = await run(asked);
       if (!isPassed) return states.fail(state, detail, true);

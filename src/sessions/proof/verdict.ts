@@ -120,6 +120,7 @@ function outOfTime(seen: Seen): Verdict | undefined {
 /** A check that will not be tried again has not passed. */
 function refused(seen: Seen): Verdict | undefined {
   if (!seen.asked.some(({ isOver, hasPassed }) => isOver && !hasPassed)) return undefined;
+  if (seen.lost !== undefined) return verdict('damaged', seen.lost);
   return unhealthy(upBecause(seen) ?? 'it answers', seen.asked);
 }
 

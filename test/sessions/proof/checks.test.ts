@@ -57,17 +57,18 @@ interface Scripted {
   readonly runScript: RunScript;
   readonly serial?: string;
   readonly texts?: readonly string[];
+  readonly clock?: ReturnType<typeof fakeClock>;
 }
 
 /** Checks with two scripts, of a guest with this serial line. */
-function scripted({ runScript, serial = LOGIN, texts = [] }: Scripted) {
+function scripted({ runScript, serial = LOGIN, texts = [], ...given }: Scripted) {
   const guest: Partial<RunningGuest> = {
     serial: { text: serial, length: serial.length, push() {} },
     ended: undefined,
   };
   const checks = watchChecks(
     { ...CHECKS, screen: false, texts, scripts: ['db', 'web'] },
-    { ...{ guest: guest as RunningGuest, ...around(temporaryDirectory()) }, runScript },
+    { ...{ guest: guest as RunningGuest, ...around(temporaryDirectory()) }, ...given, runScript },
   );
   const screen = { picture: undefined, seen: { isBlank: true }, quietMs: 0, look: async () => {} };
   return { checks, look: () => checks.look(screen) };
@@ -84,7 +85,7 @@ test('scripts run in order once the guest is up, and what they print is kept', a
   await using _ = checks;
   look();
   await until('both have run', () => look().every(({ hasPassed }) => hasPassed));
-  deepEqual(ran, ['db 0123456789abcdef 60', 'web 0123456789abcdef 60']);
+  deepEqual(ran, ['db 0123456789abcdef 57', 'web 0123456789abcdef 57']);
   deepEqual(
     checks.results().map(({ kind, what, outcome, detail }) => [kind, what, outcome, detail]),
     [
@@ -92,6 +93,23 @@ test('scripts run in order once the guest is up, and what they print is kept', a
       ['script', 'web', 'passed', 'exit code 0: web is whole'],
     ],
   );
+});
+
+test('a script that hangs is ended before the boot is, so that what it has printed is kept', async () => {
+  const clock = fakeClock('2026-11-30T02:00:00Z');
+  const left: number[] = [];
+  const { checks, look } = scripted({
+    clock,
+    async runScript({ seconds }) {
+      left.push(seconds);
+      await clock.advance(58_500);
+      return { isPassed: true, detail: '' };
+    },
+  });
+  await using _ = checks;
+  look();
+  await until('both have run', () => look().every(({ hasPassed }) => hasPassed));
+  deepEqual(left, [57, 1]);
 });
 
 test('a script that fails is the last word: the next one does not run', async () => {

@@ -27,6 +27,7 @@ const CASES: readonly (readonly [string, Partial<Seen>, string | undefined])[] =
   ['a check at the end', { ...LATE, agentAnswers: true, asked: [PORT] }, 'unhealthy'],
   ['a script that failed', { agentAnswers: true, asked: [SCRIPT] }, 'unhealthy'],
   ['a script that failed, without a sign', { asked: [SCRIPT] }, 'unhealthy'],
+  ['lost data, and a script fails', { lost: 'block 1', asked: [SCRIPT] }, 'damaged'],
   ['a login that was seen once', { ...LATE, wasUp: 'login:', asked: [PORT] }, 'unhealthy'],
   ['a panic on the screen', { screen: { isBlank: false, text: 'panic: x' } }, 'panic'],
   ['a panic that the device reports', { panicked: true }, 'panic'],

@@ -85,7 +85,7 @@ export interface ProofTimings {
   readonly totalMs: number;
 }
 
-export const PROOF_CHECKS_MAX = 64;
+export const PROOF_CHECKS_MAX = 96;
 export const PROOF_WITHOUT_MAX = 64;
 /** As many lines as a kernel's log of a panic. */
 export const PROOF_TEXT_MAX = 64 * 1024;
