@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { joinSockets } from './joined-sockets.ts';
+import { outputPipe } from './output-pipe.ts';
 
 /*
  * The first process of a sandbox that has no network: `sandbox-main.ts SCRIPT SOCKETS`. Each socket in the
@@ -22,16 +23,19 @@ for (const port of ports) environment[`HOLDFAST_PORT_${port}`] = String(await op
 environment['HOLDFAST_PORTS'] = ports.join(' ');
 environment['HOLDFAST_ADDRESS'] = '127.0.0.1';
 
+const output = outputPipe(process.stdout);
+
 // Until here whatever ends it is a fault of the sandbox, not the script's word.
 process.stderr.write('the script begins\n');
 // In the order in which the script writes: what it says of errors belongs to its other lines.
-const child = spawn(script, [], { stdio: ['ignore', 1, 1], env: environment });
-child.on('error', (cause) => {
-  process.stdout.write(`${cause.message}\n`, () => process.exit(NOT_STARTED));
+const child = spawn(script, [], {
+  stdio: ['ignore', output.writing, output.writing],
+  env: environment,
 });
+child.on('error', (cause) => output.end(`${cause.message}\n`, () => process.exit(NOT_STARTED)));
 child.on('exit', (code, signal) => {
-  if (code !== null) process.exit(code);
-  process.stdout.write(`${signal ?? 'a signal'} ended it\n`, () => process.exit(SIGNALED));
+  const words = code === null ? `${signal ?? 'a signal'} ended it\n` : '';
+  output.end(words, () => process.exit(code ?? SIGNALED));
 });
 process.stdin.resume();
 process.stdin.on('close', () => process.exit(LEFT_ALONE));
