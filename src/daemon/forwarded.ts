@@ -1,7 +1,10 @@
-import { askService } from '../client/service-client.ts';
+import {
+  askRootService,
+  FILES_SERVICE,
+  HOST_SERVICE,
+  type RootService,
+} from '../client/root-services.ts';
 import { sentSecret } from '../client/sent-secret.ts';
-import { FILES_SOCKET, HOST_SOCKET } from '../client/service-socket.ts';
-import { OperationFailure } from '../operations/base/failure.ts';
 import {
   type FilesOperationName,
   type HostOperationName,
@@ -10,7 +13,6 @@ import {
   type RequestOf,
   type ResultOf,
 } from '../operations/operations.ts';
-import { SystemError } from '../sys/base/system-error.ts';
 import { type CallOptions, type Handlers, handlersFor } from '../engine/base/call.ts';
 
 /*
@@ -19,29 +21,20 @@ import { type CallOptions, type Handlers, handlersFor } from '../engine/base/cal
  */
 export const forwardedHost: Handlers<HostOperationName> = handlersFor(
   namesOf('hostd'),
-  (...asked) => forward({ socket: HOST_SOCKET, unit: 'holdfast-hostd.socket' }, ...asked),
+  (...asked) => forward(HOST_SERVICE, ...asked),
 );
 
 export const forwardedFiles: Handlers<FilesOperationName> = handlersFor(
   namesOf('filesd'),
-  (...asked) => forward({ socket: FILES_SOCKET, unit: 'holdfast-filesd.socket' }, ...asked),
+  (...asked) => forward(FILES_SERVICE, ...asked),
 );
 
 async function forward<N extends OperationName>(
-  { socket, unit }: { readonly socket: string; readonly unit: string },
+  service: RootService,
   name: N,
   request: RequestOf<N>,
   { given, report, signal }: CallOptions,
 ): Promise<ResultOf<N>> {
   const secret = given && sentSecret(given);
-  try {
-    const options = { secret, report, signal };
-    return await askService(socket, name, request, options);
-  } catch (cause) {
-    if (!(cause instanceof SystemError)) throw cause;
-    throw new OperationFailure(
-      'unreachable',
-      `the service with root's rights does not answer: systemctl start ${unit} (${cause.message})`,
-    );
-  }
+  return await askRootService(service, name, request, { secret, report, signal });
 }

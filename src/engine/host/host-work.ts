@@ -19,6 +19,7 @@ import {
   OPERATIONS,
   type ResultOf,
 } from '../../operations/operations.ts';
+import { bootSockets } from '../../sys/net/socket-directory.ts';
 import type { World } from '../../sys/world.ts';
 import { bound, type Handlers, handlersFor, type HandlersOn } from '../base/call.ts';
 
@@ -27,9 +28,6 @@ import { bound, type Handlers, handlersFor, type HandlersOn } from '../base/call
 interface Host extends World {
   readonly run: RunProgram;
 }
-
-/** Where the service has what belongs to a boot: RuntimeDirectory= of its unit. */
-const PROOFS = '/run/holdfast-nbd';
 
 const network = (host: Host) => openNetwork({ ...host, places: NETWORK_PLACES });
 
@@ -86,7 +84,7 @@ const HANDLERS: HandlersOn<Host, HostOperationName> = {
   'pool/create': (host, request) => createPool(host, request),
   'verify/script': (host, { script, proof, seconds, ...about }, { signal }) =>
     runScript(host, {
-      ...{ script, seconds, signal, sockets: `${PROOFS}/verify-${proof}.ports/guest` },
+      ...{ script, seconds, signal, sockets: bootSockets(proof).guest },
       environment: scriptEnvironment(about),
     }),
 };

@@ -1,11 +1,12 @@
-import { askService } from '../../client/service-client.ts';
-import { HOST_SOCKET } from '../../client/service-socket.ts';
+import { askRootService, HOST_SERVICE } from '../../client/root-services.ts';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import { HostError } from '../../host/base/host-error.ts';
 import { runScript, scriptEnvironment } from '../../host/scripts/run-script.ts';
 import { checkScript } from '../../host/scripts/script-file.ts';
 import type { RunScript } from '../../sessions/proof/script-checks.ts';
 import type { Store } from '../../store/directory/store.ts';
+import { mayWrite } from '../../sys/files/file-view.ts';
+import { SERVICE_SOCKETS, socketDirectory } from '../../sys/net/socket-directory.ts';
 import { isSuperuser } from '../../sys/process/run.ts';
 
 /*
@@ -23,10 +24,17 @@ export async function checkScripts({ files }: Store, scripts: readonly string[])
   if (!(await files.stat(SYSTEMD))) {
     throw new HostError('REFUSED', `${WHY}, and systemd does not run on this host`);
   }
-  if (isSuperuser() || (await files.stat(HOST_SOCKET))) return;
-  const advice = 'run the command as root, or install the service, which has a helper for it';
-  throw new HostError('REFUSED', `${WHY}, which only root may ask for one: ${advice}`);
+  if (!isSuperuser()) await checkHelper();
 }
+
+/** That the helper of the service answers this process, and finds its sockets. */
+export async function checkHelper(helper = HOST_SERVICE.socket): Promise<void> {
+  if (socketDirectory() === SERVICE_SOCKETS && (await mayWrite(helper))) return;
+  const advice =
+    'run the command as root, or let the service do it, which has a helper for it (no --store)';
+  throw new HostError('REFUSED', `${WHY}, and only root and the service get one: ${advice}`);
+}
+
 const WHY = 'a script runs in a sandbox that systemd makes';
 
 export function scriptRunner(
@@ -40,7 +48,7 @@ export function scriptRunner(
       return runScript(store, { script, sockets, environment, seconds, signal });
     }
     const request = { script, proof, seconds, ...about };
-    return askService(HOST_SOCKET, 'verify/script', request, {
+    return askRootService(HOST_SERVICE, 'verify/script', request, {
       ...{ secret: undefined, signal, report() {} },
     });
   };

@@ -42,7 +42,7 @@ const REST_MS = 30_000;
 
 export interface CheckOptions {
   readonly guest: RunningGuest;
-  readonly place: Pick<ProofPlace, 'id' | 'sockets' | 'ports'>;
+  readonly place: Pick<ProofPlace, 'id' | 'sockets' | 'guest'>;
   readonly clock: Clock;
   readonly timeoutMs: number;
   readonly runScript: RunScript;

@@ -2,7 +2,7 @@ import { join } from 'node:path/posix';
 import { refuseLinks } from '../../store/directory/own-directories.ts';
 import type { Store } from '../../store/directory/store.ts';
 import { giveTo, type GuestUser } from '../../sys/process/guest-user.ts';
-import { socketDirectory } from '../../sys/net/socket-directory.ts';
+import { type BootSockets, bootSockets, socketDirectory } from '../../sys/net/socket-directory.ts';
 import { temporaryParent } from '../../sys/files/private-directory.ts';
 
 /*
@@ -16,8 +16,8 @@ export interface ProofPlace extends AsyncDisposable {
   readonly overlays: string;
   /** Only the user of QEMU may enter. */
   readonly sockets: string;
-  /** For sockets that lead to ports of the guest; only this user may enter. */
-  readonly ports: string;
+  /** Not made yet: for sockets that lead to ports of the guest. Only this user may enter the directory around it. */
+  readonly guest: string;
 }
 
 const PARENT = 'verify';
@@ -36,13 +36,12 @@ export async function proofPlace(store: Store, user: GuestUser | undefined): Pro
   stack.defer(() => remove(store, id));
   const overlays = join(parent, id);
   await files.makeDirectory(overlays);
-  const sockets = socketsPath(id);
+  const { own: sockets, ports, guest } = socketsOf(id);
   await files.makeDirectory(sockets, 'private');
   if (user) giveTo(user, sockets);
-  const ports = portsPath(id);
   await files.makeDirectory(ports, 'private');
   const owned = stack.move();
-  return { id, overlays, sockets, ports, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { id, overlays, sockets, guest, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 /** Removes what killed processes have left; returns of how many boots that was. */
@@ -72,8 +71,9 @@ async function isYoung({ files, clock }: Store, path: string): Promise<boolean> 
 
 async function remove(store: Store, id: string): Promise<void> {
   const { files } = store;
-  await files.removeTree(socketsPath(id));
-  await files.removeTree(portsPath(id));
+  const { own, ports } = socketsOf(id);
+  await files.removeTree(own);
+  await files.removeTree(ports);
   await files.removeTree(join(store.directory, PARENT, id));
   // Last: it names the rest.
   if (await files.stat(lockPath(store, id))) await files.unlink(lockPath(store, id));
@@ -83,11 +83,6 @@ function lockPath({ directory }: Store, id: string): string {
   return join(directory, PARENT, `${id}.lock`);
 }
 
-function socketsPath(id: string): string {
-  return join(socketDirectory() ?? temporaryParent(), `verify-${id}`);
-}
-
-/** Not in the other one, where the user of QEMU could replace it. */
-function portsPath(id: string): string {
-  return `${socketsPath(id)}.ports`;
+function socketsOf(id: string): BootSockets {
+  return bootSockets(id, socketDirectory() ?? temporaryParent());
 }

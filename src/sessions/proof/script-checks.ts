@@ -1,4 +1,3 @@
-import { join } from 'node:path/posix';
 import { asError } from '../../lib/as-error.ts';
 import { forwardSockets } from '../../sys/net/forwarded-socket.ts';
 import type { CheckStates } from './check-states.ts';
@@ -34,7 +33,7 @@ export interface ScriptOptions {
   /** To which those of all other checks have been added. */
   readonly states: CheckStates;
   readonly run: RunScript;
-  readonly place: Pick<ProofPlace, 'id' | 'ports'>;
+  readonly place: Pick<ProofPlace, 'id' | 'guest'>;
   readonly ports: readonly number[];
   readonly net: GuestPorts;
   /** From the guest's start. */
@@ -65,13 +64,13 @@ export function scriptChecks(
   async function runAll(): Promise<void> {
     const at = new Map<string, number>();
     for (const port of ports) at.set(String(port), await net.at(port, signal));
-    const sockets = join(place.ports, 'guest');
+    const { id: proof, guest: sockets } = place;
     await using _forwarded = await forwardSockets(sockets, at);
     for (const state of own) {
       states.fail(state, 'it has not ended yet');
       const leftMs = timeoutMs - states.elapsed() - MARGIN_MS;
       const seconds = Math.max(1, Math.floor(leftMs / 1000));
-      const asked = { script: state.what, proof: place.id, sockets, seconds, signal };
+      const asked = { script: state.what, proof, sockets, seconds, signal };
       const { isPassed, detail } = await run(asked);
       if (!isPassed) return states.fail(state, detail, true);
       states.pass(state, detail);

@@ -1,8 +1,9 @@
 import { chmodSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path/posix';
 import { systemError } from '../base/system-error.ts';
 
 /** The directory that systemd makes for the service (RuntimeDirectory=). */
-const OF_ROOT = '/run/holdfast-nbd';
+export const SERVICE_SOCKETS = '/run/holdfast-nbd';
 /** All users may enter: the servers of the sockets in it check which user connects. */
 const MODE = 0o755;
 
@@ -16,9 +17,26 @@ export function socketDirectory(): string | undefined {
   if (process.getuid?.() !== 0) return undefined;
   try {
     // The umask of this process may hide it from others.
-    if (mkdirSync(OF_ROOT, { recursive: true }) !== undefined) chmodSync(OF_ROOT, MODE);
+    if (mkdirSync(SERVICE_SOCKETS, { recursive: true }) !== undefined)
+      chmodSync(SERVICE_SOCKETS, MODE);
   } catch (cause) {
-    throw systemError(cause, `create ${OF_ROOT}`);
+    throw systemError(cause, `create ${SERVICE_SOCKETS}`);
   }
-  return OF_ROOT;
+  return SERVICE_SOCKETS;
+}
+
+export interface BootSockets {
+  /** Of QEMU. */
+  readonly own: string;
+  /** Not in the other one, where the user of QEMU could replace it. */
+  readonly ports: string;
+  /** In that one: what a script's sandbox shows. */
+  readonly guest: string;
+}
+
+/** Directories of a boot that proves a point. What makes the sandbox is another process, which is given only the ID. */
+export function bootSockets(id: string, directory = SERVICE_SOCKETS): BootSockets {
+  const own = join(directory, `verify-${id}`);
+  const ports = `${own}.ports`;
+  return { own, ports, guest: join(ports, 'guest') };
 }

@@ -1,4 +1,5 @@
 import { deepEqual, equal, match } from 'node:assert/strict';
+import { join } from 'node:path';
 import { test } from 'tap';
 import { watchChecks } from '../../../src/sessions/proof/checks.ts';
 import type { RunningGuest } from '../../../src/sessions/proof/running-guest.ts';
@@ -13,7 +14,7 @@ const CHECKS = { agent: false, texts: [], screen: true, ports: [], http: [], scr
 function around(directory: string) {
   return {
     clock: fakeClock('2026-11-30T02:00:00Z'),
-    place: { id: '0123456789abcdef', sockets: directory, ports: directory },
+    place: { id: '0123456789abcdef', sockets: directory, guest: join(directory, 'guest') },
     timeoutMs: 60_000,
     runScript: () => Promise.reject(new Error('no script is asked for')),
   };
