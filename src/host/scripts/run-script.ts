@@ -88,7 +88,7 @@ function howOf(
 /** The end of it, with lines side by side, as a detail is one. */
 export function shown(output: string): string {
   const lines = output.split('\n').map((it) => it.trim());
-  const signs = [...lines.filter((it) => it !== '').join(' / ')];
+  const signs = Array.from(lines.filter((it) => it !== '').join(' / '));
   let bytes = 0;
   const cut = signs.findLastIndex((it) => {
     bytes += Buffer.byteLength(JSON.stringify(it)) - 2;
