@@ -26,7 +26,7 @@ export function socketDirectory(): string | undefined {
 }
 
 export interface BootSockets {
-  /** Of QEMU. */
+  /** The directory that the user of QEMU may enter. */
   readonly own: string;
   /** Not in the other one, where the user of QEMU could replace it. */
   readonly ports: string;
