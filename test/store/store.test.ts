@@ -8,7 +8,8 @@ import { frameCodec, NONCE_LENGTH, FRAME_LENGTH_MAX } from '../../src/formats/st
 import { publicKeys } from '../../src/formats/store/catalog/key-slot.ts';
 import { copyDisk } from '../../src/ingest/backup/copy-disk.ts';
 import { openBlockReader } from '../../src/store/read/block-reader.ts';
-import { checkPacks, type Problem } from '../../src/store/check/check.ts';
+import { checkPacks } from '../../src/store/check/check.ts';
+import type { Problem } from '../../src/store/check/problem.ts';
 import { CUTTING_DEFAULT } from '../../src/store/write/chunker.ts';
 import { openDiskWriter } from '../../src/store/write/disk-writer.ts';
 import { encoderPool } from '../../src/store/write/encoder.ts';

@@ -20,7 +20,7 @@ import { isServed, readServed } from '../../sessions/state/served-sessions.ts';
 import { sessionDamage } from '../../sessions/check/session-check.ts';
 import { SessionError } from '../../sessions/state/session-error.ts';
 import { readJournal, sessionIds } from '../../sessions/state/session-files.ts';
-import type { Problem } from '../../store/check/check.ts';
+import type { Problem } from '../../store/check/problem.ts';
 import { linkProblems } from '../../store/directory/own-directories.ts';
 import { STORE_DIRECTORIES } from '../../store/directory/store.ts';
 import { readStoreRecord } from '../../store/directory/store-record.ts';

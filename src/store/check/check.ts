@@ -1,31 +1,14 @@
-import { FormatError } from '../../formats/format-error.ts';
-import {
-  checkFrame,
-  type DomainKeys,
-  FRAME_HEADER_LENGTH,
-  FRAME_LENGTH_MAX,
-  type FrameCodec,
-  frameCodec,
-  parseFrameHeader,
-  PLAIN_LENGTH_MAX,
-} from '../../formats/store/packs/frame.ts';
+import { type DomainKeys, frameCodec } from '../../formats/store/packs/frame.ts';
 import { type Node, type Reference, rootLevel } from '../../formats/store/packs/node.ts';
-import { BlockError } from '../../block/block-error.ts';
-import { SystemError } from '../../sys/base/system-error.ts';
 import { digestKey } from '../../formats/store/base/digest.ts';
 import type { DiskRoot } from '../nodes/disk-root.ts';
 import { type NodeReader, nodeReader } from '../nodes/node-reader.ts';
-import type { PackEntry } from '../../formats/store/packs/pack.ts';
+import type { PackEntry, PackHeader } from '../../formats/store/packs/pack.ts';
 import { placesOf } from '../packs/moved-frames.ts';
 import type { PackStore } from '../packs/pack-store.ts';
-import type { Place } from '../packs/trust.ts';
-import { StoreError } from '../packs/store-error.ts';
-
-/** A defect; `where` is a file, or a disk of a recovery point. */
-export interface Problem {
-  readonly where: string;
-  readonly what: string;
-}
+import { frameChecker, type PlacedFrame } from './frame-checker.ts';
+import { markedPlaces } from './marked-places.ts';
+import { type Problem, reason } from './problem.ts';
 
 export interface PackCheckOptions {
   /** Every frame is read and checked, not only headers and footers. */
@@ -35,6 +18,20 @@ export interface PackCheckOptions {
   readonly signal: AbortSignal | undefined;
   readonly onProgress: (done: number, total: number, bytes: number) => void;
   readonly onProblem: (problem: Problem) => void;
+  /** Only packs from this number on. */
+  readonly from?: number;
+  /** Awaited before each piece of some MiB is read. */
+  readonly pause?: (() => Promise<void>) | undefined;
+  /** Called after each pack; false: no more packs are checked. */
+  readonly onPack?: (pack: CheckedPack) => Promise<boolean>;
+}
+
+export interface CheckedPack {
+  readonly pack: number;
+  /** Undefined: its header is damaged, or it cannot be read. */
+  readonly header: PackHeader | undefined;
+  readonly frames: number;
+  readonly bytes: number;
 }
 
 export interface PackCheck {
@@ -45,8 +42,9 @@ export interface PackCheck {
 
 /** Goes through all packs in order, and through the frames that are marked as damaged. */
 export async function checkPacks(packs: PackStore, options: PackCheckOptions): Promise<PackCheck> {
-  const { readData, keysOf, signal, onProgress, onProblem } = options;
-  const numbers = await packs.list();
+  const { readData, keysOf, signal, onProgress, onProblem, from = 0, onPack } = options;
+  const all = await packs.list();
+  const numbers = all.filter((pack) => pack >= from);
   const marks = await marksOf(packs);
   const frames = frameChecker(packs, options, marks);
   let count = 0;
@@ -54,12 +52,14 @@ export async function checkPacks(packs: PackStore, options: PackCheckOptions): P
   for (const [done, pack] of numbers.entries()) {
     signal?.throwIfAborted();
     const where = packs.path(pack);
+    let checked: CheckedPack = { pack, header: undefined, frames: 0, bytes: 0 };
     try {
       const { size, header, entries, damage } = await packs.contents(pack);
       const says = header && header.number !== pack && `it says that it is pack ${header.number}`;
       for (const what of [damage, says]) if (what) onProblem({ where, what });
       count += entries.length;
       bytes += size;
+      checked = { pack, header, frames: entries.length, bytes: size };
       const keys = header && keysOf(header.domain);
       if (readData) await frames.check(pack, entries, keys);
       else await frames.check(pack, marks.get(pack) ?? [], keys);
@@ -67,9 +67,10 @@ export async function checkPacks(packs: PackStore, options: PackCheckOptions): P
       onProblem({ where, what: reason(cause) });
     }
     onProgress(done + 1, numbers.length, bytes);
+    if (onPack && !(await onPack(checked))) break;
   }
   // The walk through the manifests reports frames that were lost with their pack; here only their marks are settled.
-  const there = new Set(numbers);
+  const there = new Set(all);
   for (const [pack, of] of marks) if (!there.has(pack)) await frames.settle(pack, of);
   for (const problem of await packs.moved.problems()) onProblem(problem);
   return { packs: numbers.length, frames: count, bytes };
@@ -82,97 +83,6 @@ async function marksOf(packs: PackStore): Promise<ReadonlyMap<number, readonly P
   );
   const byPack = Map.groupBy(marks, ({ pack }) => pack);
   return new Map([...byPack].map(([pack, of]) => [pack, of.map(({ frame }) => frame)]));
-}
-
-/** `length` is absent where the frame is known only from a mark. */
-interface PlacedFrame {
-  readonly digest: Uint8Array;
-  readonly offset: number;
-  readonly length?: number;
-}
-
-const frameKey = ({ offset, digest }: PlacedFrame): string => `${offset} ${digestKey(digest)}`;
-
-/** Reads frames. Marks a damaged one, so that a backup stores it again; removes the mark of a sound one. */
-function frameChecker(
-  packs: PackStore,
-  { onProblem }: Pick<PackCheckOptions, 'onProblem'>,
-  marks: ReadonlyMap<number, readonly PlacedFrame[]>,
-) {
-  const memory = new Uint8Array(FRAME_LENGTH_MAX);
-  const plain = new Uint8Array(PLAIN_LENGTH_MAX);
-
-  /** Throws the defect. */
-  async function read(
-    pack: number,
-    { digest, offset, length }: PlacedFrame,
-    codec: FrameCodec | undefined,
-  ): Promise<void> {
-    const frame = memory.subarray(0, length ?? (await lengthAt(pack, offset)));
-    await packs.read(frame, pack, offset);
-    const header = checkFrame(frame);
-    if (digestKey(header.digest) !== digestKey(digest)) {
-      throw new FormatError('CORRUPT', 'frame has another digest than the footer says');
-    }
-    codec?.open(frame, plain.subarray(0, header.plainLength), digest);
-  }
-  async function lengthAt(pack: number, offset: number): Promise<number> {
-    const head = memory.subarray(0, FRAME_HEADER_LENGTH);
-    await packs.read(head, pack, offset);
-    return FRAME_HEADER_LENGTH + parseFrameHeader(head).storedLength;
-  }
-  /** Whether the frame was stored again. */
-  async function isElsewhere(
-    pack: number,
-    { digest, offset }: PlacedFrame,
-    codec: FrameCodec | undefined,
-  ): Promise<boolean> {
-    const first = await packs.moved.next({ pack, offset });
-    for await (const place of placesOf(packs.moved, first)) {
-      try {
-        await read(place.pack, { digest, ...place }, codec);
-        return true;
-      } catch (cause) {
-        reason(cause);
-      }
-    }
-    return false;
-  }
-  return {
-    /** Removes the marks of a lost pack whose frames have been stored again. */
-    async settle(pack: number, frames: readonly PlacedFrame[]): Promise<void> {
-      for (const frame of frames) {
-        if (await isElsewhere(pack, frame, undefined)) await packs.wanted.remove({ pack, frame });
-      }
-    },
-    async check(
-      pack: number,
-      frames: readonly PlacedFrame[],
-      keys: DomainKeys | undefined,
-    ): Promise<void> {
-      const codec = keys && frameCodec(keys);
-      const marked = new Map((marks.get(pack) ?? []).map((it) => [frameKey(it), it]));
-      for (const frame of frames) {
-        const { offset, digest, length } = frame;
-        const mark = marked.get(frameKey(frame));
-        try {
-          if (length !== undefined && length > FRAME_LENGTH_MAX) {
-            throw new FormatError('CORRUPT', `frame of ${length} bytes`);
-          }
-          await read(pack, frame, codec);
-          if (mark && codec) await packs.wanted.remove({ pack, frame: mark });
-        } catch (cause) {
-          const what = `at ${offset}: ${reason(cause)}`;
-          if (await isElsewhere(pack, frame, codec)) {
-            if (mark && codec) await packs.wanted.remove({ pack, frame: mark });
-            continue;
-          }
-          await packs.want({ pack, offset, digest });
-          onProblem({ where: packs.path(pack), what });
-        }
-      }
-    },
-  };
 }
 
 /**
@@ -189,7 +99,7 @@ export function manifestChecker(
   onProblem: (problem: Problem) => void,
 ): ManifestChecker {
   const nodes = nodeReader(packs, frameCodec(keys));
-  const seen = places();
+  const seen = markedPlaces();
   const holds = blockFinder(packs);
 
   async function walk(reference: Reference, level: number, where: string): Promise<void> {
@@ -229,38 +139,6 @@ export function manifestChecker(
   };
 }
 
-/** No two frames begin within so many bytes (a power of two): a header alone is longer. */
-const PLACE_SHIFT = 6;
-
-/** More levels than a tree has. */
-const LEVELS = 8;
-
-/**
- * Places in packs, as nodes of a level, at one bit for each 64 bytes of a pack that has any: a Map of numbers is
- * limited to 2^24 entries.
- */
-function places() {
-  const packs = new Map<number, Uint8Array>();
-  return {
-    has({ pack, offset }: Place, level: number): boolean {
-      const at = offset >>> PLACE_SHIFT;
-      return ((packs.get(pack * LEVELS + level)?.[at >>> 3] ?? 0) & (1 << (at & 7))) !== 0;
-    },
-    add({ pack, offset }: Place, level: number): void {
-      const at = offset >>> PLACE_SHIFT;
-      const key = pack * LEVELS + level;
-      let bits = packs.get(key) ?? new Uint8Array(0);
-      if (bits.length <= at >>> 3) {
-        const grown = new Uint8Array(2 * (at >>> 3) + 1);
-        grown.set(bits);
-        bits = grown;
-        packs.set(key, bits);
-      }
-      bits[at >>> 3]! |= 1 << (at & 7);
-    },
-  };
-}
-
 /** Packs whose entries are kept in memory: manifests mostly refer to packs in order. */
 const PACKS_MAX = 64;
 
@@ -294,11 +172,4 @@ function blockFinder(packs: PackStore): (reference: Reference) => Promise<boolea
     }
     return false;
   };
-}
-
-/** The message for bad data and bad media; any other error is our own bug, and is thrown. */
-function reason(cause: unknown): string {
-  const known = [FormatError, StoreError, BlockError, SystemError];
-  if (known.some((kind) => cause instanceof kind)) return (cause as Error).message;
-  throw cause;
 }

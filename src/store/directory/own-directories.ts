@@ -1,6 +1,6 @@
 import { join } from 'node:path/posix';
 import type { FileSystem } from '../../sys/files/file-system.ts';
-import type { Problem } from '../check/check.ts';
+import type { Problem } from '../check/problem.ts';
 import type { Store } from './store.ts';
 import { StoreError } from '../packs/store-error.ts';
 

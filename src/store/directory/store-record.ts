@@ -10,7 +10,7 @@ import {
 import type { FileSystem } from '../../sys/files/file-system.ts';
 import { putDurably } from '../../sys/files/write-atomically.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
-import type { Problem } from '../check/check.ts';
+import type { Problem } from '../check/problem.ts';
 import { StoreError } from '../packs/store-error.ts';
 
 /*

@@ -1,4 +1,4 @@
-import type { Problem } from '../check/check.ts';
+import type { Problem } from '../check/problem.ts';
 import { lastNumber } from './stock.ts';
 import type { Store } from '../directory/store.ts';
 

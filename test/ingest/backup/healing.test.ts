@@ -23,7 +23,8 @@ import type { ChangedBlocks } from '../../../src/ingest/backup/changed-blocks.ts
 import { keepSession } from '../../../src/sessions/finish/keep-session.ts';
 import { startSession } from '../../../src/sessions/state/held-session.ts';
 import { openBlockReader } from '../../../src/store/read/block-reader.ts';
-import { checkPacks, manifestChecker, type Problem } from '../../../src/store/check/check.ts';
+import { checkPacks, manifestChecker } from '../../../src/store/check/check.ts';
+import type { Problem } from '../../../src/store/check/problem.ts';
 import { manifestDisk } from '../../../src/store/read/manifest-disk.ts';
 import { createStore, openStore } from '../../../src/store/directory/store.ts';
 import { openStoreWriter, rebuildIndex } from '../../../src/store/write/store-writer.ts';
