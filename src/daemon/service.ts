@@ -177,6 +177,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   };
 }
 
+/** No session has run. */
+const QUIET = { readBytes: 0, writtenBytes: 0 };
+
 /** What takes long is done by processes of its own; the monitor hears what they found. */
 function workerHandlers({
   store,
@@ -184,13 +187,17 @@ function workerHandlers({
   ingest,
   secretFiles,
   found,
-}: Omit<WorkerOptions, 'secretFiles'> & {
+}: Omit<WorkerOptions, 'secretFiles' | 'guestBytes'> & {
   readonly ingest: IngestMeter;
   readonly secretFiles: () => readonly string[];
   readonly found: () => Pick<OwnedStore, 'monitor' | 'sessions'> | undefined;
 }): Handlers<WorkerOperationName> {
   const workers = handlersFor(namesOf('worker'), async (name, request, options) => {
-    const worker = { store, clock, secretFiles: secretFiles() };
+    const guestBytes = (): number => {
+      const { readBytes, writtenBytes } = found()?.sessions.traffic() ?? QUIET;
+      return readBytes + writtenBytes;
+    };
+    const worker = { store, clock, secretFiles: secretFiles(), guestBytes };
     const report = ingest.heard(options.report);
     const result = await runInWorker(worker, name, request, { ...options, report });
     await found()?.monitor.finished(name, request, result);

@@ -134,6 +134,16 @@ test('damage, failed jobs and sessions that cannot go on are alarms until they a
   await expectDone(holdfast('store', 'check', '--read-data'));
   deepEqual(await ids(), []);
 
+  renameSync(join(packs, pack), away);
+  const scrub = await expectDone(holdfast('store', 'scrub', '--queue'));
+  equal((await holdfast('job', 'attend', scrub.result['job'] as string)).code, 1);
+  await until('damaged-frames', async () => (await ids()).join(' ') === 'damaged-frames');
+  match(String((await alarms())[0]!['message']), /vda \(.* cannot be read\)/);
+  renameSync(away, join(packs, pack));
+  const whole = await expectDone(runCli(['store', 'scrub', '--socket', home.socket]));
+  match(whole.stdout, /^packs read: \d+ .*\n.* decoded, 0 by checksum only\nNo damage found\.$/m);
+  await until('frames are whole', async () => (await ids()).length === 0);
+
   const cut = join(root, 'cut.raw');
   writeFileSync(cut, 'no whole sector');
   const failing = ['backup', 'create', 'nightly', '--machine', 'cut', '--disk', `vda=${cut}`];

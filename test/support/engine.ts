@@ -26,6 +26,20 @@ export interface EngineHome {
 
 const work = () => ({ secrets: KEY, signal: new AbortController().signal, report() {} });
 
+export async function backUp(
+  { open }: Pick<EngineHome, 'open'>,
+  machine: string,
+  image: string,
+): Promise<MadePoint> {
+  await using engine = await open();
+  const disks = [{ name: 'vda', where: image }];
+  return createBackup(
+    engine,
+    { set: 'nightly', machine, disks, format: undefined, changed: undefined },
+    { ...work(), isSecret: () => false },
+  );
+}
+
 /** A store on the real file system with an encrypted set `nightly`, made by the engine in this process. */
 export async function engineIn(directory: string): Promise<EngineHome> {
   const store = join(directory, 'store');
@@ -37,15 +51,7 @@ export async function engineIn(directory: string): Promise<EngineHome> {
   }
   return {
     ...{ store, open },
-    async backUp(machine, image) {
-      await using engine = await open();
-      const disks = [{ name: 'vda', where: image }];
-      return createBackup(
-        engine,
-        { set: 'nightly', machine, disks, format: undefined, changed: undefined },
-        { ...work(), isSecret: () => false },
-      );
-    },
+    backUp: (machine, image) => backUp({ open }, machine, image),
     async stoppedSession(point) {
       await using engine = await open();
       const what = { kind: 'point', point, whenFull: 'pause' } as const;

@@ -25,6 +25,15 @@ export const render = {
         : undefined;
     },
   },
+  'store/scrub': {
+    text: scrubText,
+    failure: ({ problems: { length } }) =>
+      length > 0
+        ? new DamageFound(
+            `${length === 1 ? '1 problem' : `${length} problems`}: see above; docs/trust.md says what to do about each`,
+          )
+        : undefined,
+  },
   'store/upgrade'({ store, features, upgraded }) {
     if (features.length === 0) return `${store} has all features of this release.`;
     return [
@@ -65,6 +74,35 @@ function checkText(result: CheckResult): string {
     ...strays.map((path) => `not a file of Holdfast, and not used: ${path}`),
     ...(problems.length === 0 ? [foundText(locked.length)] : []),
   ].join('\n');
+}
+
+function scrubText({ packs, bytes, started, ended, ...result }: ResultOf<'store/scrub'>): string {
+  const { donePacks, allPacks, opened, summed, unverified, problems, wanted, hurt } = result;
+  return [
+    `packs read: ${packs} (${formatSize(bytes)}); of the pass that began at ${started ?? '-'}: ` +
+      `${donePacks} of ${allPacks}${ended === null ? '' : `, ended at ${ended}`}`,
+    `blocks and nodes: ${opened} decoded, ${summed} by checksum only`,
+    ...unverified.map(({ what, why }) => `not verified: ${what}: ${why}`),
+    ...problems.map(({ where, what }) => `DAMAGED ${where}: ${what}`),
+    ...hurt.flatMap(({ set, point, disk, bytes, places, blocks, nodes }) => [
+      `HURT ${set}/${point}/${disk}: ${formatSize(bytes)} cannot be read (${blocks} blocks, ${nodes} nodes)`,
+      ...places.slice(0, PLACES_SHOWN).map((it) => `  at ${it.offset}: ${it.length} bytes`),
+    ]),
+    ...(wanted > 0
+      ? [
+          `wanted: ${wanted} blocks and nodes. ${advice([...new Set(hurt.map((it) => it.machine))])}`,
+        ]
+      : []),
+    ...(problems.length === 0 && wanted === 0 ? ['No damage found.'] : []),
+  ].join('\n');
+}
+
+/** In the text; --json has more. */
+const PLACES_SHOWN = 5;
+
+function advice(machines: readonly string[]): string {
+  const of = machines.length > 0 ? ` of ${machines.join(', ')}` : '';
+  return `A full backup${of} stores again what it still finds`;
 }
 
 function foundText(locked: number): string {

@@ -154,4 +154,6 @@ export interface WorkOptions {
   readonly secrets: SecretSource;
   readonly signal: AbortSignal;
   readonly report: Report;
+  /** Background work awaits it now and then: it resolves once guests leave the disk alone, or after a while. */
+  readonly giveWay?: (() => Promise<void>) | undefined;
 }

@@ -25,8 +25,8 @@ export async function checkJob(
   job: Job,
   { secrets }: { readonly secrets: SecretSource },
 ): Promise<Job> {
-  // A check reads what the available keys open, and reports the rest.
-  if (job.kind === 'check') return job;
+  // They read what the available keys open, and report the rest.
+  if (job.kind === 'check' || job.kind === 'scrub') return job;
   if (job.kind === 'restore') {
     const found = await checkRestore(engine, job.request, secrets);
     await checkWritable(engine, job.request.to);
@@ -85,7 +85,10 @@ export function asScheduled(asked: Job, checked: Job): Job {
 }
 
 /** The set whose key a job needs. */
-export async function setOf(engine: Engine, job: Exclude<Job, { kind: 'check' }>): Promise<string> {
+export async function setOf(
+  engine: Engine,
+  job: Exclude<Job, { kind: 'check' | 'scrub' }>,
+): Promise<string> {
   if (job.kind === 'backup' || job.kind === 'backup-machine' || job.kind === 'verify') {
     return job.request.set;
   }

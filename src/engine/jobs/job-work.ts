@@ -22,7 +22,7 @@ const PROBLEMS_MAX = 1000;
 /** They read the store; two of a kind would only slow each other down. */
 const READERS: ReadonlySet<JobKind> = new Set([
   ...(['check', 'finalize', 'restore', 'restore-images'] as const),
-  ...(['restore-machine', 'restore-machine-disk', 'verify'] as const),
+  ...(['restore-machine', 'restore-machine-disk', 'scrub', 'verify'] as const),
 ]);
 
 /** Only one may write to a store. */
@@ -133,6 +133,8 @@ async function attempt(job: JobRecord, options: Attempt): Promise<Outcome> {
       return done(await inWorker['restore/machine-disk'](asked.request, options));
     case 'restore':
       return restoreOnce(job, asked.request, options);
+    case 'scrub':
+      return checked(await inWorker['store/scrub'](asked.request, options));
     case 'verify':
       return verified(asked.request, options);
     default:
@@ -140,7 +142,7 @@ async function attempt(job: JobRecord, options: Attempt): Promise<Outcome> {
   }
 }
 
-function checked({ problems, ...rest }: ResultOf<'store/check'>): Outcome {
+function checked({ problems, ...rest }: ResultOf<'store/check' | 'store/scrub'>): Outcome {
   const result = { ...rest, problems: problems.slice(0, PROBLEMS_MAX) };
   if (problems.length === 0) return done(result);
   const count = problems.length;

@@ -81,7 +81,7 @@ export async function checkStore(
 /** A store that has lost its disk has millions, too many to read. */
 const PROBLEMS_MAX = 10_000;
 
-function problemList(store: string) {
+export function problemList(store: string) {
   const problems: Problem[] = [];
   let more = 0;
   return {
@@ -99,8 +99,8 @@ function problemList(store: string) {
   };
 }
 
-/** `wrongKey`: a key was given for them that opens none of the store's encrypted sets. */
-async function openSets(
+/** The sets whose key is given. `wrongKey`: a key was given for them that opens none of the store's encrypted sets. */
+export async function openSets(
   engine: Engine,
   secrets: SecretSource,
   onProblem: (problem: Problem) => void,

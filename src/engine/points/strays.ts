@@ -11,7 +11,7 @@ const FILES = new RegExp(
   [
     String.raw`^holdfast-store(\.copy)?\.json$`,
     String.raw`^(service\.)?lock$`,
-    String.raw`^(alarms|box|clock|growth|last-pack|lockdown|tokens)\.json$`,
+    String.raw`^(alarms|box|clock|growth|last-pack|lockdown|scrub|tokens)\.json$`,
     String.raw`^audit(-\d{12})?\.log$`,
     String.raw`^packs/\d{5}/\d{8}\.(pack|pack\.open|moved)$`,
     String.raw`^sets/[^/]+/(set(\.copy)?|passkey)\.json$`,

@@ -37,6 +37,8 @@ export interface Circumstances {
   readonly boxProblem: string | undefined;
   /** The number of frames that reads and checks found missing or damaged. */
   readonly damagedFrames: number;
+  /** Disks of recovery points that need them, as the last scrub found them. */
+  readonly hurtDisks: readonly string[];
   /** Unreadable parts of the overlays of running sessions. */
   readonly damagedSessions: ReadonlyMap<string, readonly Damage[]>;
   /** For how many periods a schedule may have no success. */
@@ -123,11 +125,12 @@ export function owedThere({ owed }: Pick<Circumstances, 'owed'>): Condition[] {
     });
 }
 
-function damagedFrames({ damagedFrames: count }: Circumstances): Condition[] {
+function damagedFrames({ damagedFrames: count, hurtDisks }: Circumstances): Condition[] {
   if (count === 0) return [];
   const message =
-    `${count} frames of the store are missing or damaged, so recovery points that need them are not whole. ` +
-    'Full backups store again what they still find on the machines; "holdfast store check" lists the damage';
+    `${count} frames of the store are missing or damaged, so recovery points that need them are not whole` +
+    `${hurtDisks.length > 0 ? `: ${listed(hurtDisks)}` : ''}. ` +
+    'Full backups store again what they still find on the machines; "holdfast store scrub" lists what they hit';
   return [{ kind: 'damaged-frames', level: 'critical', message }];
 }
 
@@ -189,7 +192,7 @@ function sessionSpace({ space, running, before }: Circumstances): Condition[] {
 }
 
 /** Kinds of jobs that end badly with a result when they have found something. */
-const FINDING: ReadonlySet<string> = new Set<JobRecord['kind']>(['check', 'verify']);
+const FINDING: ReadonlySet<string> = new Set<JobRecord['kind']>(['check', 'scrub', 'verify']);
 
 /** A failed job counts until another job of the same schedule, or with the same request, succeeds. */
 function failedJobs(jobs: readonly JobRecord[]): Condition[] {

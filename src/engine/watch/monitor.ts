@@ -33,6 +33,7 @@ import type { Audit } from '../audit/audit.ts';
 import { conditionsOf, SEEN_KINDS } from './alarm-rules.ts';
 import { proofEnded } from './proof-alarms.ts';
 import type { JobService } from '../jobs/job-service.ts';
+import { readScrub } from '../points/scrub-record.ts';
 import type { SessionSupervisor } from '../sessions/session-supervisor.ts';
 
 /* Monitors the store and its sessions: raises alarms, keeps them until they are over, and notifies people. */
@@ -161,6 +162,8 @@ export async function openMonitor(options: MonitorOptions): Promise<Monitor> {
       if (name === 'store/check') {
         const check = request as RequestOf<'store/check'>;
         await checked(alarms, check, result as ResultOf<'store/check'>);
+      } else if (name === 'store/scrub') {
+        await scrubbed(alarms, result as ResultOf<'store/scrub'>);
       } else if (name === 'verify/point') {
         await proofEnded(alarms, result as ResultOf<'verify/point'>);
       } else if ('damage' in result) {
@@ -210,13 +213,16 @@ function watchOf(
     const { latePeriods, persons: _, ...limits } = rules();
     const standing = new Set(alarms.list().flatMap((it) => (stands(it) ? [it.id] : [])));
     notAdopted = await foreign();
+    const marks = wantedMarks(world.files, join(directory, 'wanted'));
+    const damagedFrames = (await marks.list()).length;
     const conditions = conditionsOf({
       ...{ latePeriods, limits, now: world.clock.now(), schedules: jobs.schedules },
       before: (kind) => alarms.list().find((it) => it.kind === kind && stands(it))?.level,
       space: await world.files.space(directory),
       foreign: notAdopted,
       boxProblem: await boxProblem(),
-      damagedFrames: (await wantedMarks(world.files, join(directory, 'wanted')).list()).length,
+      damagedFrames,
+      hurtDisks: damagedFrames > 0 ? (await readScrub(world, directory)).hurt : [],
       running: sessions.counts().running,
       waiting: sessions.waiting(),
       placed: sessions.placed.waits(),
@@ -303,6 +309,22 @@ async function checked(
   if (locked.length > 0) return;
   const over = readData ? Object.values(finds) : [finds.structure];
   for (const about of over) await alarms.clear(alarmId({ kind: 'damage', about }));
+}
+
+/** Damaged blocks are marked: they are an alarm of their own, which ends when they are stored again. */
+async function scrubbed(
+  alarms: AlarmBook,
+  { problems, unverified, ended, wanted }: ResultOf<'store/scrub'>,
+): Promise<void> {
+  const what = { kind: 'damage', about: 'contents' } as const;
+  const [first] = problems;
+  if (wanted > 0) return;
+  if (first) {
+    const more = problems.length > 1 ? `, and ${problems.length - 1} more` : '';
+    const message = `a scrub found damage: ${first.where}: ${first.what}${more}`;
+    return alarms.raise({ ...what, level: 'critical', message });
+  }
+  if (ended !== null && unverified.length === 0) await alarms.clear(alarmId(what));
 }
 
 async function auditChecked(alarms: AlarmBook, { problem }: AuditCheck): Promise<void> {

@@ -27,8 +27,18 @@ const secrets: SecretSource = (set, when) => {
   return answer.promise;
 };
 
+let turn = Promise.withResolvers<void>();
+
+/** One at a time. */
+async function giveWay(): Promise<void> {
+  turn = Promise.withResolvers();
+  side.post({ kind: 'give way?' });
+  await turn.promise;
+}
+
 function hear(message: ToWorker): void {
-  if (message.kind === 'abort') abort.abort(new SystemError('FAILED', 'it was interrupted'));
+  if (message.kind === 'go on') turn.resolve();
+  else if (message.kind === 'abort') abort.abort(new SystemError('FAILED', 'it was interrupted'));
   else if (message.kind === 'secret') asked.get(message.set)?.resolve(message.secret);
   else if (message.kind === 'no secret') {
     asked.get(message.set)?.reject(failureOf(message.failure));
@@ -41,7 +51,7 @@ function perform<N extends WorkerOperationName>(
 ): Promise<ResultOf<N>> {
   return storeHandlers(context)[name](request, {
     ...{ given: undefined, who: undefined },
-    secrets,
+    ...{ secrets, giveWay },
     signal: abort.signal,
     report: (event) => side.post({ kind: 'event', event }),
   });

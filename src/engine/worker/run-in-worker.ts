@@ -4,6 +4,7 @@ import type { Clock } from '../../sys/base/clock.ts';
 import { startOwnProcess } from '../../sys/process/own-process.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type { CallOptions } from '../base/call.ts';
+import { givingWay } from './giving-way.ts';
 import {
   type ToWorker,
   type FromWorker,
@@ -25,10 +26,12 @@ export interface WorkerOptions {
   readonly clock: Clock;
   /** The secret files that the settings name. */
   readonly secretFiles: readonly string[];
+  /** Bytes that guests have read and written since a fixed time: background work gives way while they grow. */
+  readonly guestBytes: () => number;
 }
 
 export async function runInWorker<N extends WorkerOperationName>(
-  { store, clock, secretFiles }: WorkerOptions,
+  { store, clock, secretFiles, guestBytes }: WorkerOptions,
   name: N,
   request: RequestOf<N>,
   { secrets, signal, report }: CallOptions,
@@ -40,10 +43,18 @@ export async function runInWorker<N extends WorkerOperationName>(
     servesFiles: false,
   });
   const answered = Promise.withResolvers<ResultOf<N>>();
+  const quietGuests = givingWay(clock, guestBytes);
   worker.onMessage = (message) => {
     switch (message.kind) {
       case 'event':
         return report(message.event);
+      case 'give way?':
+        // It ends with the process, whose answers are no longer heard then.
+        quietGuests().then(
+          () => worker.post({ kind: 'go on' }),
+          () => {},
+        );
+        return;
       case 'done':
         return answered.resolve(message.result as ResultOf<N>);
       case 'failed':

@@ -25,6 +25,8 @@ export type ToWorker =
     }
   | { readonly kind: 'secret'; readonly set: string; readonly secret: GivenSecret | undefined }
   | { readonly kind: 'no secret'; readonly set: string; readonly failure: Failure }
+  /** Guests leave the disk alone, or have kept it long enough. */
+  | { readonly kind: 'go on' }
   | { readonly kind: 'abort' };
 
 export type FromWorker =
@@ -34,6 +36,7 @@ export type FromWorker =
       readonly set: string;
       readonly when: Parameters<SecretSource>[1];
     }
+  | { readonly kind: 'give way?' }
   | { readonly kind: 'done'; readonly result: unknown }
   | { readonly kind: 'failed'; readonly failure: Failure };
 

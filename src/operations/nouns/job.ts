@@ -39,6 +39,7 @@ const kind = field(
       'restore-images',
       'restore-machine',
       'restore-machine-disk',
+      'scrub',
       'verify',
     ] as const),
   ),

@@ -189,6 +189,74 @@ const check = mutation('store/check', {
   },
 });
 
+const MONTHS_MAX = 400 * 86_400;
+
+const scrubResult = object({
+  started: timeOrNull('when this pass over the store began; null: none has begun'),
+  ended: timeOrNull('when it had read everything; null: it goes on with the next run'),
+  packs: field(count, 'packs read by this run'),
+  bytes: field(count, 'bytes of these packs'),
+  donePacks: field(count, 'packs of the store that this pass has read so far'),
+  allPacks: field(count, 'packs of the store'),
+  opened: field(count, 'blocks and nodes that this pass authenticated and decoded'),
+  summed: field(count, 'blocks and nodes of which it verified only the checksum'),
+  unverified: field(
+    list(object({ what: field(prose, 'a part'), why: field(prose, 'the reason') }), MANY),
+    'what this run could not verify',
+  ),
+  problems: damage,
+  wanted: field(count, 'blocks and nodes that are known to be damaged or missing'),
+  hurt: field(
+    list(
+      object({
+        set: field(word, 'name of the backup set'),
+        machine: field(word, 'name of the machine'),
+        point: field(word, 'ID of the recovery point'),
+        disk: field(word, 'name of the disk, or of a file of the definition'),
+        blocks: field(count, 'its blocks that cannot be read'),
+        nodes: field(count, 'parts of its manifest that cannot be read'),
+        bytes: field(count, 'bytes of it that cannot be read'),
+        places: field(
+          list(
+            object({ offset: field(count, 'offset in the disk'), length: field(count, 'length') }),
+            MANY,
+          ),
+          'the first of these places',
+        ),
+      }),
+      MANY,
+    ),
+    'disks of recovery points that need what is damaged, of the sets whose key is given',
+  ),
+});
+export type ScrubResult = Of<typeof scrubResult>;
+
+const scrub = mutation('store/scrub', {
+  summary: 'Read all blocks of the store again, a part at a time',
+  description:
+    'Continues where the last run ended. Blocks of sets whose key is given are authenticated and decoded; of others, ' +
+    'checksums are verified. In the service, it gives way to guests. Damaged blocks are marked: the next backup of ' +
+    'the same contents stores them again.',
+  runs: 'worker',
+  changes: ['store'],
+  key: 'given',
+  lockdown: 'allowed',
+  job: { kind: 'scrub' },
+  request: object({
+    period: field(
+      optional(integer(3600, MONTHS_MAX)),
+      'read so much that runs at regular times read everything within this time; default: read everything',
+      { placeholder: 'TIME' },
+    ),
+  }),
+  result: scrubResult,
+  cli: {
+    options: { period: { form: 'duration' } },
+    notes: 'Exit code 6 if anything is damaged.',
+    examples: ['store scrub', 'store scrub --period 30d --queue'],
+  },
+});
+
 const upgrade = mutation('store/upgrade', {
   summary: 'Give an older store the features of new ones, or show which it lacks',
   description:
@@ -237,4 +305,4 @@ const rebuildIndex = mutation('store/rebuild-index', {
 });
 export type RebuiltIndex = Of<typeof rebuildIndex.result>;
 
-export const operations = [create, adopt, usage, check, upgrade, rebuildIndex] as const;
+export const operations = [create, adopt, usage, check, scrub, upgrade, rebuildIndex] as const;

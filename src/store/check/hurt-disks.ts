@@ -77,6 +77,8 @@ export async function hurtFinder(packs: PackStore, keys: DomainKeys): Promise<Hu
     for (const entry of entries) {
       if (level === 0) {
         if (await isThere(entry)) continue;
+        // Marked, so that the next backup of the same contents stores it again.
+        await packs.want(entry);
         found.block(at * SEGMENT_LENGTH + entry.at * PAGE_LENGTH, entry.span * PAGE_LENGTH);
         isWhole = false;
       } else {

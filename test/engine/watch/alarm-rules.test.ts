@@ -22,6 +22,7 @@ const FINE: Circumstances = {
   ...{ limits: { warningPercent: 85, criticalPercent: 95 }, before: () => undefined },
   ...{ jobs: [], needsKey: () => false, latePeriods: 2, foreign: [], boxProblem: undefined },
   damagedFrames: 0,
+  hurtDisks: [],
   damagedSessions: new Map(),
   schedules: { list: () => [], nth: () => undefined },
 };
@@ -74,6 +75,9 @@ test('what a guest wrote and cannot be read back is critical, one alarm for each
 
 test('damaged frames are reported until they are stored again', async () => {
   deepEqual(idsOf({ damagedFrames: 3 }), ['damaged-frames  critical']);
+  const hurtDisks = ['vm-1/vda (64 KiB cannot be read)'];
+  const [it] = conditionsOf({ ...FINE, damagedFrames: 3, hurtDisks });
+  match(it!.message, /not whole: vm-1\/vda \(64 KiB cannot be read\)\. Full backups/);
 });
 
 test('a failed job counts until the same succeeds, and a schedule is one thing', async () => {

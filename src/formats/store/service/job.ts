@@ -13,6 +13,7 @@ export const JOB_KINDS = [
   'restore-images',
   'restore-machine',
   'restore-machine-disk',
+  'scrub',
   'verify',
 ] as const;
 export type JobKind = (typeof JOB_KINDS)[number];
