@@ -35,7 +35,7 @@ function otherHandlers(context: StoreContext): Handlers<OtherName> {
     'store/check': async ({ engine }, { readData }, options) =>
       (await stores()).checkStore(await engine(), { readData, ...options }),
     'store/scrub': async ({ engine }, request, options) =>
-      (await import('../points/scrub.ts')).scrub(await engine(), request, options),
+      (await import('../upkeep/scrub.ts')).scrub(await engine(), request, options),
     'store/upgrade': async ({ engine, service }, request, options) => {
       const { upgrade } = await import('./upgrade.ts');
       return upgrade(await engine(), await service?.jobs(), request, options);

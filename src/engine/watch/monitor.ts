@@ -33,7 +33,7 @@ import type { Audit } from '../audit/audit.ts';
 import { conditionsOf, SEEN_KINDS } from './alarm-rules.ts';
 import { proofEnded } from './proof-alarms.ts';
 import type { JobService } from '../jobs/job-service.ts';
-import { readScrub } from '../points/scrub-record.ts';
+import { readScrub } from '../upkeep/scrub-record.ts';
 import type { SessionSupervisor } from '../sessions/session-supervisor.ts';
 
 /* Monitors the store and its sessions: raises alarms, keeps them until they are over, and notifies people. */

@@ -3,9 +3,9 @@ import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { join } from 'node:path';
 import { test } from 'tap';
 import { openEngine, type SecretSource } from '../../../src/engine/base/engine.ts';
-import { scrub } from '../../../src/engine/points/scrub.ts';
-import { dueShare } from '../../../src/engine/points/scrub-pace.ts';
-import { readScrub } from '../../../src/engine/points/scrub-record.ts';
+import { scrub } from '../../../src/engine/upkeep/scrub.ts';
+import { dueShare } from '../../../src/engine/upkeep/scrub-pace.ts';
+import { readScrub } from '../../../src/engine/upkeep/scrub-record.ts';
 import { scrubFile } from '../../../src/formats/store/service/scrub.ts';
 import { PACK_HEADER_LENGTH } from '../../../src/formats/store/packs/pack.ts';
 import type { Report } from '../../../src/operations/events.ts';

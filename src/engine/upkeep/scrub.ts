@@ -13,7 +13,7 @@ import { putDurably } from '../../sys/files/write-atomically.ts';
 import type { Engine, WorkOptions } from '../base/engine.ts';
 import { readScrub, scrubPath } from './scrub-record.ts';
 import { dueShare, newPass } from './scrub-pace.ts';
-import { openSets, problemList } from './stores.ts';
+import { openSets, problemList } from '../points/stores.ts';
 
 /*
  * Rot is found while it can still be mended: everything is read again within a chosen time, a part by each run. How
