@@ -138,7 +138,7 @@ test('damage, failed jobs and sessions that cannot go on are alarms until they a
   const scrub = await expectDone(holdfast('store', 'scrub', '--queue'));
   equal((await holdfast('job', 'attend', scrub.result['job'] as string)).code, 1);
   await until('damaged-frames', async () => (await ids()).join(' ') === 'damaged-frames');
-  match(String((await alarms())[0]!['message']), /vda \(.* cannot be read\)/);
+  match((await alarms())[0]!.message, /vda \(.* cannot be read\)/);
   renameSync(away, join(packs, pack));
   const whole = await expectDone(runCli(['store', 'scrub', '--socket', home.socket]));
   match(whole.stdout, /^packs read: \d+ .*\n.* decoded, 0 by checksum only\nNo damage found\.$/m);

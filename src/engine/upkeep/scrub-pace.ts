@@ -1,6 +1,6 @@
 import type { ScrubPass, ScrubRecord } from '../../formats/store/service/scrub.ts';
 
-/* How much of a store a scrub has to have read by now. Pure. */
+/* How much of a store a scrub has read, and has to have read by now. Pure. */
 
 const DAY_MS = 86_400_000;
 
@@ -31,5 +31,25 @@ export function newPass(now: Date): ScrubPass {
   return {
     ...{ started: now.toISOString(), ended: undefined, next: 0 },
     ...{ packs: 0, bytes: 0, opened: 0, summed: 0, problems: 0 },
+  };
+}
+
+/** The pass once it has read one more pack. */
+export function advanced(
+  pass: ScrubPass,
+  {
+    pack,
+    frames,
+    bytes,
+  }: { readonly pack: number; readonly frames: number; readonly bytes: number },
+  isOpened: boolean,
+): ScrubPass {
+  return {
+    ...pass,
+    next: pack + 1,
+    packs: pass.packs + 1,
+    bytes: pass.bytes + bytes,
+    opened: pass.opened + (isOpened ? frames : 0),
+    summed: pass.summed + (isOpened ? 0 : frames),
   };
 }

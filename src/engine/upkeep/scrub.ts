@@ -12,7 +12,7 @@ import { missingPackProblems, missingPacks } from '../../store/index/missing-pac
 import { putDurably } from '../../sys/files/write-atomically.ts';
 import type { Engine, WorkOptions } from '../base/engine.ts';
 import { readScrub, scrubPath } from './scrub-record.ts';
-import { dueShare, newPass } from './scrub-pace.ts';
+import { advanced, dueShare, newPass } from './scrub-pace.ts';
 import { openSets, problemList } from '../points/stores.ts';
 
 /*
@@ -68,15 +68,7 @@ export async function scrub(
     count++;
     bytes += it.bytes;
     readBytes += it.bytes;
-    const { opened, summed } = pass!;
-    pass = {
-      ...pass!,
-      next: it.pack + 1,
-      packs: pass!.packs + 1,
-      bytes: pass!.bytes + it.bytes,
-      opened: opened + (isOpened ? it.frames : 0),
-      summed: summed + (isOpened ? 0 : it.frames),
-    };
+    pass = advanced(pass!, it, isOpened);
     if (clock.monotonicMs() - savedMs >= SAVE_EVERY_MS) {
       await save();
       savedMs = clock.monotonicMs();

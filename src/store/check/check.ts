@@ -22,7 +22,7 @@ export interface PackCheckOptions {
   readonly from?: number;
   /** Awaited before each piece of some MiB is read. */
   readonly pause?: (() => Promise<void>) | undefined;
-  /** Called after each pack; false: no more packs are checked. */
+  /** Called after each pack; false: the check ends with it. */
   readonly onPack?: (pack: CheckedPack) => Promise<boolean>;
 }
 
