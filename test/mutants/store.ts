@@ -230,7 +230,7 @@ export const store: readonly Mutant[] = [
   },
   {
     name: 'check: a frame of another digest than the footer says is sound',
-    file: 'src/store/check/check.ts',
+    file: 'src/store/check/frame-checker.ts',
     text: 'if (digestKey(header.digest) !== digestKey(digest)) {',
     to: 'if (false) {',
     tests: [CHECK],
