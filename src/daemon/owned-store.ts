@@ -135,7 +135,7 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   await clearLeftProofs(engine, options.log);
   const answerNfs = await holdNfs(engine, sockets.nfs);
   // Guests wait for their disks; jobs can wait for guests.
-  await sessions.resumeAll();
+  await sessions.recover();
   answerNfs();
   disks?.target.answer();
   // At the end too, clients of sessions that stop first wait instead of getting an error that there are none.

@@ -191,7 +191,7 @@ export async function placedHome(machines: readonly string[] = ['web1']): Promis
           return await it.keeping(() => keep(other, session, options));
         },
       });
-      await sessions.resumeAll();
+      await sessions.recover();
       const none = async (): Promise<never> => {
         throw new Error('this is not here');
       };

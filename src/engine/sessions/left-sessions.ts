@@ -7,7 +7,7 @@ import { isSessionId, readJournal } from '../../sessions/state/session-files.ts'
 import { isServed } from '../../sessions/state/served-sessions.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type { Engine } from '../base/engine.ts';
-import { sessionOrder } from './orders.ts';
+import { forgetSession, sessionOrder } from './orders.ts';
 import { discard } from './run-session.ts';
 import type { OnEvent, SessionEnd } from './session-events.ts';
 
@@ -24,7 +24,7 @@ export async function removeLeft(engine: Engine, onEvent: OnEvent): Promise<void
     try {
       const record = await readJournal(store, id);
       if (!record) {
-        if (await sweepSession(store, id)) await memory.forget([{ kind: 'session', name: id }]);
+        if (await sweepSession(store, id)) await forgetSession(memory, id, { tell });
         continue;
       }
       const left = await leftOf(engine, record);

@@ -11,6 +11,7 @@ import { changeStopped } from '../../sessions/state/held-session.ts';
 import { sessionStatus } from '../../sessions/state/listed-sessions.ts';
 import { readJournal, sessionIds } from '../../sessions/state/session-files.ts';
 import { SessionError } from '../../sessions/state/session-error.ts';
+import type { keyedTurns } from '../../lib/mutex.ts';
 import type { Engine, SecretSource, WorkOptions } from '../base/engine.ts';
 import type { Hypervisors } from '../hypervisors/hypervisors.ts';
 import type { Kept } from './held-sessions.ts';
@@ -58,6 +59,8 @@ export interface PlacedOptions {
   /** Makes a recovery point of a session, and removes it. */
   readonly keep: (session: string, options: WorkOptions) => Promise<KeptSession>;
   readonly kept: () => ReadonlyMap<string, Kept>;
+  /** By session: what changes it happens one after the other. */
+  readonly turn: ReturnType<typeof keyedTurns>;
   /** Aborted when the service ends. */
   readonly signal: () => AbortSignal;
   /** Nothing of it is on its hypervisor. */
@@ -127,7 +130,7 @@ export function placedSessions(engine: Engine, options: PlacedOptions): PlacedSe
         end = { ...kept, how: 'kept' };
       } else if (record.phase === 'cleaning') {
         end = { how: record.placement?.goal === 'move' ? 'moved' : 'discarded' };
-        if (end.how === 'moved') await noteMoved(store, options.kept(), record);
+        if (end.how === 'moved') await noteMoved(store, options, record);
         await discard(engine, id, tell);
       } else {
         await unserve(engine, id, onEvent);
@@ -149,14 +152,28 @@ export function placedSessions(engine: Engine, options: PlacedOptions): PlacedSe
 /** Machines that start after it may look only once its session is gone. Their journals are all that they go by. */
 async function noteMoved(
   store: Engine['store'],
-  kept: ReadonlyMap<string, Kept>,
+  { kept, turn }: Pick<PlacedOptions, 'kept' | 'turn'>,
   before: SessionRecord,
 ): Promise<void> {
   if (!before.placement?.run) return;
   const note = (it: SessionRecord): SessionRecord => withMoved(it, before, store.clock.now());
-  for (const { running } of kept.values()) await running.parts.held.change(note);
   for (const id of await sessionIds(store)) {
-    if (!kept.has(id) && id !== before.id) await changeStopped(store, id, note);
+    if (!(await startsAfter(store, id, before.id))) continue;
+    // It may be about to be resumed. Turns are waited for along a run only, so that none waits for itself.
+    await turn(id, async () => {
+      const here = kept().get(id);
+      await (here ? here.running.parts.held.change(note) : changeStopped(store, id, note));
+    });
+  }
+}
+
+async function startsAfter(store: Engine['store'], id: string, before: string): Promise<boolean> {
+  try {
+    return (await readJournal(store, id))?.placement?.run?.after === before;
+  } catch (cause) {
+    // A damaged journal tells nothing, also not to those who start its machine.
+    if (!(cause instanceof SessionError) || cause.code !== 'CORRUPT') throw cause;
+    return false;
   }
 }
 

@@ -35,6 +35,8 @@ export interface SessionSupervisor extends AsyncDisposable, RunningHere {
   start(request: RecoverRequest, options: WorkOptions): Promise<ReadySession>;
   /** Flushes and stops it, for `session resume`, `keep` and `discard`. Rejects NOT_FOUND. */
   stop(id: string): Promise<void>;
+  /** Once, when the service starts: removes what a killed one has left, and resumes the rest. */
+  recover(): Promise<void>;
   /** Resumes all that ran when the service ended. Failures are reported, not thrown. */
   resumeAll(): Promise<void>;
   /** Reports what happens to the session until it stops, or until `signal`. Rejects IMPOSSIBLE if it does not run. */
@@ -77,7 +79,7 @@ export function sessionSupervisor(engine: Engine, options: SupervisorOptions): S
   const turn = keyedTurns();
   const placed = placedSessions(engine, {
     ...{ ...options, onEvent, onOver },
-    kept: () => held.kept,
+    ...{ kept: () => held.kept, turn },
     signal: () => held.closing.signal,
   });
   const held = heldSessions(engine, { onEvent, drive: placed.drive });
@@ -104,6 +106,10 @@ export function sessionSupervisor(engine: Engine, options: SupervisorOptions): S
       (await finishing.get(session)) ??
       notEnded(session, held.closing.signal, resumption.waiting.get(session)),
   });
+  async function resumeAll(): Promise<void> {
+    await resumption.resumeAll();
+    placed.start();
+  }
   const whyWaiting = (id: string): string | undefined =>
     resumption.waiting.get(id) ?? view.problem(id);
   const running: RunningHere = {
@@ -127,11 +133,11 @@ export function sessionSupervisor(engine: Engine, options: SupervisorOptions): S
         running.exports.map((it) => exportOf(session, it)),
       ),
     traffic: () => held.traffic(),
-    async resumeAll() {
+    async recover() {
       await removeLeft(engine, onEvent);
-      await resumption.resumeAll();
-      placed.start();
+      await resumeAll();
     },
+    resumeAll,
     async start(request, { secrets, signal }) {
       const { what } = request;
       const run = (): Promise<Kept> => held.run(request, secrets, signal);

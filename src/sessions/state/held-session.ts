@@ -123,7 +123,7 @@ export async function resumeSession(
   }
 }
 
-/** Changes the journal of a session; one that another process holds, or whose journal is damaged, stays as it is. */
+/** Changes the journal of a session, if it is there and undamaged. Rejects RUNNING. */
 export async function changeStopped(
   store: Store,
   id: string,
@@ -134,7 +134,7 @@ export async function changeStopped(
     await using _lock = lock;
     await sessionJournal(store, record).change(step);
   } catch (cause) {
-    if (!(cause instanceof SessionError)) throw cause;
+    if (!(cause instanceof SessionError) || cause.code === 'RUNNING') throw cause;
   }
 }
 
@@ -171,7 +171,7 @@ export async function discardHeld(store: Store, record: SessionRecord): Promise<
   }
 }
 
-/** Removes a directory that a crash left without a journal; answers whether there was one. Rejects RUNNING. */
+/** Removes a directory that a crash left without a journal; returns whether there was one. Rejects RUNNING. */
 export async function sweepSession(store: Store, id: string): Promise<boolean> {
   const directory = sessionDirectory(store, id);
   const { files } = store;

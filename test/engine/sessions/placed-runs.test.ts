@@ -1,7 +1,9 @@
 import { deepEqual, equal, match, rejects } from 'node:assert/strict';
+import { join } from 'node:path/posix';
 import { test } from 'tap';
 import { placedHome, RUN } from '../../support/placed-service.ts';
 import { until } from '../../support/until.ts';
+import { realFileSystem } from '../../../src/sys/files/real-file-system.ts';
 
 test('several machines start in their order, each once the one before it runs, and are shown as one run', async () => {
   const home = await placedHome(['web1', 'db1']);
@@ -60,4 +62,34 @@ test('a machine that a person has moved counts as having run, however soon its s
   await sessions.placed.ask(first!, { kind: 'retry' });
   await until('the first is over', () => sessions.placed.of(first!) === undefined);
   await until('the second runs', () => sessions.placed.of(second!)?.record.phase === 'running');
+});
+
+test('that a machine has moved is not forgotten while the session that starts after it is held elsewhere', async () => {
+  const home = await placedHome(['web1', 'db1']);
+  home.longestMs = 100;
+  home.mishap = () => {
+    for (const it of home.host.machines.values()) it.hasAgent = false;
+    return undefined;
+  };
+  let ids: readonly string[];
+  let machine: string;
+  {
+    await using service = await home.service();
+    const { ask, options, sessions } = service;
+    const asked = { ...RUN, points: home.points, heartbeat: 300 };
+    ids = (await ask['session/run'](asked, options)).sessions.map(({ session }) => session);
+    machine = sessions.placed.of(ids[0]!)!.record.placement!.machine!;
+  }
+  const [first, second] = ids;
+  const made = await home.rig.made(machine);
+  for (const disk of ['vda', 'vdb']) await made.moveElsewhere(disk);
+  const lock = join(home.store, 'sessions', second!, 'lock');
+  const held = await realFileSystem().lock(lock, 'another process');
+  await using service = await home.service();
+  const { sessions } = service;
+  await until('the first waits', () => sessions.waiting().has(first!));
+  match(sessions.waiting().get(first!)!, /is in use by another process/);
+  await held[Symbol.asyncDispose]();
+  await until('the second runs', () => sessions.placed.of(second!)?.record.phase === 'running');
+  await until('the first is over', () => !sessions.waiting().has(first!));
 });
