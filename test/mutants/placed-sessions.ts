@@ -218,7 +218,7 @@ export const placedSessions: readonly Mutant[] = [
   {
     name: 'placed sessions: a machine that was moved by hand has not run',
     file: 'src/engine/sessions/placed-sessions.ts',
-    text: "if (end.how === 'moved') await noteMoved(store, options.kept(), record);",
+    text: "if (end.how === 'moved') await noteMoved(store, options, record);",
     to: '',
     tests: ['test/engine/sessions/placed-runs.test.ts'],
   },
