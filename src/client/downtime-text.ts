@@ -39,6 +39,7 @@ export function downtimeFacts(asked: Pick<Asked, 'stop'>, downtime: Downtime): s
     `${formatSize(bytes)} are written to the hypervisor, read back and compared.`,
     // Also what takes no time at all to write takes the calls around it.
     `In the meantime, ${off}: about ${duration(Math.max(1, seconds))}, at ${formatSize(rate)}/s (${known}).`,
+    'In a pool of block devices, such as LVM, zeros are written and read back, too: that takes longer.',
   ];
 }
 

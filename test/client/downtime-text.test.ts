@@ -27,6 +27,10 @@ test('how long a machine is off says how it comes to be off, and no time that is
   match(text('off', {}), /the machine is powered off first, and is off: about 26 s,/);
   match(text('off', { power: 'off', seconds: 0 }), /the machine stays off: about 1 s,/);
   match(text(undefined, { seconds: 600 }), /about 10 min,/);
+  match(
+    text(undefined, {}),
+    /In a pool of block devices, such as LVM, zeros are written and read back/,
+  );
 });
 
 test('a host key of any size is compared with the file in which OpenSSH keeps it', async () => {
