@@ -29,6 +29,8 @@ if [ "${1-}" = --tests ]; then
   wanted="$wanted libnbd-bin nbdkit fio openssl libnfs-utils qemu-block-extra busybox-static cpio kmod"
   # A terminal for the console, and what looks at the manual page.
   wanted="$wanted tmux man-db"
+  # Another program's retention.
+  wanted="$wanted restic"
   # Other hosts' client of the service.
   wanted="$wanted curl"
   # A hypervisor: its own look at the domains that are printed for it, and a libvirtd for the tests alone, with machines

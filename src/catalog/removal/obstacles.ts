@@ -38,6 +38,11 @@ export function removalRefused(id: string, obstacles: readonly Obstacle[]): Cata
   return new CatalogError('IN_USE', `${id} is in use by ${users}: discard or keep it`);
 }
 
+/** For a list of what stays. */
+export function obstacleText(_id: string, { by }: Obstacle): string {
+  return `it is in use by ${by}`;
+}
+
 function keyOf({ set, point }: Pick<Lease, 'set' | 'point'>): string {
   return `${set}/${point}`;
 }

@@ -5,6 +5,7 @@ import { proofText } from '../../client/proof-text.ts';
 import { BackupIncomplete } from '../base/command-errors.ts';
 import { fact, table } from '../base/output.ts';
 import type { Renders } from './render.ts';
+import { retainedText } from './retained-lines.ts';
 import { writtenLines } from './written-disks.ts';
 
 export const render = {
@@ -49,15 +50,7 @@ export const render = {
     say: ({ damaged }) => damaged.map(({ reason }) => `DAMAGED ${reason}`),
   },
   'backup/show': { text: pointText, verbatim: ({ definition }) => definition },
-  'backup/retain': ({ forgotten, inUse, future, kept }, { dryRun }) =>
-    [
-      ...forgotten.map((point) => `${dryRun ? 'would be forgotten' : 'forgotten'}  ${point}`),
-      ...inUse.map((point) => `in use     ${point}`),
-      ...future.map(
-        (point) => `stays      ${point}: its date is in the future, so no rule counts it`,
-      ),
-      `${kept} stay`,
-    ].join('\n'),
+  'backup/retain': (result, { dryRun }) => retainedText(result, dryRun),
   'restore/disk'({ point, disk, to, format, writtenBytes }) {
     const written = formatSize(writtenBytes);
     return `Disk ${disk} of ${point} is in ${to}, ${format} (${written} written and verified)`;

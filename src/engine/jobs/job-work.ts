@@ -230,7 +230,9 @@ async function retained(
   const { set, machine } = point;
   try {
     const rules = { set, machine, retention, dryRun: false };
-    return { ...point, retained: await retain(options.engine, rules) };
+    // What keeps each of many points is asked with a dry run: it would not fit into a job.
+    const { points: _points, ...result } = await retain(options.engine, rules);
+    return { ...point, retained: result };
   } catch (error) {
     const cause = firstFailure(error);
     if (kindOfFailure(cause) === undefined) throw cause;

@@ -30,6 +30,7 @@ import {
 } from '../base/fields.ts';
 import { mutation, query } from '../base/operation.ts';
 import { lastProof, shownLastProof } from '../base/proofs.ts';
+import { judgedPoint, retention, usedRules } from '../base/retention.ts';
 
 /* Recovery points: made, listed and forgotten. */
 
@@ -157,18 +158,6 @@ const backup = {
   ),
 };
 
-const kept = (label: string, what: string) =>
-  field(withDefault(integer(0, 10_000), 0), what, { placeholder: 'N', label });
-/** Shown for each rule once. */
-const newest = (label: string, unit: string) =>
-  kept(label, `keep the newest backup of this many ${unit}`);
-const retention = object({
-  last: kept('Keep last', 'keep this many of the newest backups'),
-  daily: newest('Keep daily', 'days'),
-  weekly: newest('Keep weekly', 'weeks'),
-  monthly: newest('Keep monthly', 'months'),
-  yearly: newest('Keep yearly', 'years'),
-});
 /** Only for jobs and schedules. */
 const retained = {
   retention: field(optional(retention), 'afterwards, backups that no rule keeps are forgotten'),
@@ -371,9 +360,10 @@ const forget = mutation('backup/forget', {
 const retain = mutation('backup/retain', {
   summary: 'Forget recovery points by age',
   description:
-    'The rules apply to the backups of each machine; days, weeks, months and years are in UTC. Backups ' +
-    'that no rule keeps are forgotten, unless a session runs from them. Recovery points that were kept ' +
-    'from sessions stay.',
+    'The rules apply to the backups of each machine, and are those of restic 0.14: each keeps the newest backup of each ' +
+    'of its newest hours, days, weeks (ISO 8601), months or years that have one. Backups that no rule keeps are ' +
+    'forgotten, unless a session runs from them or something else keeps them. Recovery points that were kept from ' +
+    'sessions, and damaged ones, stay.',
   runs: 'store',
   changes: ['backup'],
   request: object({
@@ -382,18 +372,37 @@ const retain = mutation('backup/retain', {
       ...{ placeholder: 'MACHINE', names: 'machines' },
     }),
     retention: field(retention, 'which backups stay'),
-    dryRun: field(withDefault(flag(), false), 'only show what would be forgotten'),
+    dryRun: field(
+      withDefault(flag(), false),
+      'only show what would be forgotten, what would stay, and why',
+    ),
   }),
   result: object({
-    kept: field(count, 'how many stay'),
+    retention: field(usedRules, 'the rules'),
+    kept: field(count, 'how many stay, whatever keeps them'),
     forgotten: field(list(word, MANY), 'IDs of the forgotten ones'),
-    inUse: field(list(word, MANY), 'IDs of those that a session uses'),
+    inUse: field(
+      list(word, MANY),
+      'IDs of those that no rule keeps, but that a session or something else does',
+    ),
     future: field(list(word, MANY), 'IDs of those whose date is in the future'),
+    oldest: field(
+      list(
+        object({ machine: summary.machine, point: summary.point, created: summary.created }),
+        MANY,
+      ),
+      'for each machine the oldest backup that stays',
+    ),
+    points: field(list(judgedPoint, MANY), 'all of them, with what keeps each; oldest first'),
+    damaged,
   }),
   cli: {
     args: ['set'],
     options: { retention: { spread: 'keep-' } },
-    examples: ['backup retain nightly --keep-daily 7 --keep-weekly 4 --dry-run'],
+    examples: [
+      'backup retain nightly --keep-daily 7 --keep-weekly 4 --dry-run',
+      'backup retain nightly --keep-within 14d --keep-monthly 12 --keep-time-zone Europe/Berlin',
+    ],
   },
 });
 

@@ -122,7 +122,10 @@ test('a backup of a set is started; what is wrong is said where it is typed', as
   driven.type(`${DOWN}${DOWN}web${DOWN}vda=/a.qcow2, vdb\r`);
   match(driven.text(), /"vdb" is not NAME=IMAGE/);
   driven.type(`=/b${DOWN}${DOWN}7\r`);
-  const keeps = { daily: 0, weekly: 0, monthly: 0, yearly: 0 };
+  const keeps = {
+    ...{ hourly: undefined, daily: 0, weekly: 0, monthly: 0, yearly: 0 },
+    ...{ within: undefined, timeZone: undefined },
+  };
   deepEqual(requestOf(driven, 'job/create'), {
     kind: 'backup',
     request: {

@@ -1,10 +1,20 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import * as fc from 'fast-check';
 import { test } from 'tap';
-import { expired, type Retention } from '../../src/catalog/retention.ts';
+import {
+  type DatedPoint,
+  faultOf,
+  judge,
+  type Retention,
+} from '../../../src/catalog/retention/rules.ts';
 
 const NONE: Retention = { last: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
 const NOW = new Date('2027-01-01T00:00:00Z');
+/** What nothing keeps. */
+const expired = <T extends DatedPoint>(points: readonly T[], rules: Retention, now: Date): T[] =>
+  judge(points, rules, now)
+    .filter(({ keepers }) => keepers.length === 0)
+    .map(({ point }) => point);
 const at = (created: string) => ({ id: created, created: `${created}:00.000Z` });
 
 test('the newest of each period stays', async () => {
@@ -136,5 +146,114 @@ test('each rule keeps at most its count, and the newest by publication stays', a
       const sum = Object.values(retention).reduce((a, b) => a + b, 0);
       equal(kept >= 1 && kept <= Math.max(1, sum), true);
     }),
+  );
+});
+
+test('each point is kept with the rules and the periods that keep it', async () => {
+  const points = ['2026-11-15T10:00', '2026-11-20T01:00', '2026-11-20T13:10', '2026-11-20T13:50'];
+  const told = (rules: Partial<Retention>) =>
+    judge(points.map(at), { ...NONE, ...rules }, NOW).map(({ point, keepers }) => [
+      point.id.slice(5),
+      keepers.map(({ by, what }) => `${by} ${what}`).join('; '),
+    ]);
+  deepEqual(told({ last: 1, hourly: 2, weekly: 2 }), [
+    ['11-15T10:00', 'weekly 2026-W46'],
+    ['11-20T01:00', 'hourly 2026-11-20 01h'],
+    ['11-20T13:10', ''],
+    ['11-20T13:50', 'last 1 of 1; hourly 2026-11-20 13h; weekly 2026-W47'],
+  ]);
+  deepEqual(told({ monthly: 9, yearly: 1, within: '13h' }), [
+    ['11-15T10:00', ''],
+    ['11-20T01:00', 'within 13h'],
+    ['11-20T13:10', 'within 13h'],
+    ['11-20T13:50', 'monthly 2026-11; yearly 2026; within 13h'],
+  ]);
+  deepEqual(told({}).at(-1), ['11-20T13:50', 'newest the newest']);
+  const future = [...points, '2028-01-01T00:00'].map(at);
+  deepEqual(judge(future, { ...NONE, last: 1 }, NOW).at(-1)!.keepers, [
+    { by: 'future', what: 'its date is in the future' },
+  ]);
+});
+
+test('days are those of the time zone', async () => {
+  // In New York both were made at about 16:00, on two days; in UTC on one.
+  const points = ['2026-11-19T20:55', '2026-11-20T00:05', '2026-11-20T20:50'].map(at);
+  const gone = (timeZone: string | undefined) =>
+    expired(points, { ...NONE, daily: 9, timeZone }, NOW).map(({ id }) => id);
+  deepEqual(gone(undefined), ['2026-11-20T00:05']);
+  deepEqual(gone('UTC'), ['2026-11-20T00:05']);
+  deepEqual(gone('America/New_York'), ['2026-11-19T20:55']);
+});
+
+test('what cannot be a rule is named', async () => {
+  for (const within of ['14', '0d', '1m', '1d1y', '', '1.5d', '9999999h', '-1d', '1d ']) {
+    deepEqual(faultOf({ ...NONE, within })?.[0], 'within', within);
+  }
+  for (const within of ['1h', '36h', '14d', '1y6mo2w3d4h', '2w']) {
+    equal(faultOf({ ...NONE, within }), undefined);
+  }
+  for (const timeZone of ['Mars/Olympus', '', 'Europe/', 'UTC+']) {
+    deepEqual(faultOf({ ...NONE, last: 1, timeZone })?.[0], 'timeZone', timeZone);
+  }
+  equal(faultOf({ ...NONE, last: 1, timeZone: 'Europe/Berlin' }), undefined);
+  deepEqual(faultOf(NONE), ['', 'it keeps nothing']);
+  equal(faultOf({ ...NONE, hourly: 1 }), undefined);
+});
+
+/** Rules as one would say them, point by point; days by another way through the calendar. */
+function plainly(times: readonly number[], rules: Retention, zone: string): boolean[] {
+  const wall = (ms: number) => new Date(ms).toLocaleString('sv-SE', { timeZone: zone });
+  const monday = (ms: number): string => {
+    const noon = new Date(`${wall(ms).slice(0, 10)}T12:00:00Z`);
+    while (noon.getUTCDay() !== 1) noon.setUTCDate(noon.getUTCDate() - 1);
+    return noon.toISOString();
+  };
+  const periods = [
+    [rules.hourly ?? 0, (ms: number) => wall(ms).slice(0, 13)],
+    [rules.daily, (ms: number) => wall(ms).slice(0, 10)],
+    [rules.weekly, monday],
+    [rules.monthly, (ms: number) => wall(ms).slice(0, 7)],
+    [rules.yearly, (ms: number) => wall(ms).slice(0, 4)],
+  ] as const;
+  return times.map((ms, at) => {
+    const newer = times.slice(at + 1);
+    if (newer.length === 0 || newer.length < rules.last) return true;
+    return periods.some(([count, of]) => {
+      const later = new Set(newer.map(of));
+      return !later.has(of(ms)) && later.size < count;
+    });
+  });
+}
+
+test('a second, plain implementation keeps the same, in any time zone', async () => {
+  const count = fc.integer({ min: 0, max: 6 });
+  const rules = fc.record({
+    ...{ last: count, hourly: count, daily: count, weekly: count, monthly: count, yearly: count },
+  });
+  const zone = fc.constantFrom(
+    ...['UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Kathmandu', 'Australia/Lord_Howe'],
+  );
+  // From minutes to months between two.
+  const gaps = fc.array(
+    fc.oneof(
+      fc.integer({ min: 1, max: 7200 }),
+      fc.integer({ min: 1, max: 3 * 86_400 }),
+      fc.integer({ min: 1, max: 80 * 86_400 }),
+    ),
+    { minLength: 1, maxLength: 40 },
+  );
+  const start = fc.integer({ min: Date.UTC(2015, 0, 1) / 1000, max: Date.UTC(2016, 0, 1) / 1000 });
+  fc.assert(
+    fc.property(rules, zone, start, gaps, (counts, timeZone, first, steps) => {
+      let seconds = first;
+      const times = steps.map((step) => 1000 * (seconds += step));
+      const points = times.map((ms) => ({ id: `${ms}`, created: new Date(ms).toISOString() }));
+      const judged = judge(points, { ...counts, timeZone }, NOW);
+      deepEqual(
+        judged.map(({ keepers }) => keepers.length > 0),
+        plainly(times, counts, timeZone),
+      );
+    }),
+    { numRuns: 60 },
   );
 });
