@@ -12,8 +12,8 @@ export interface ShownTime {
 export interface ZonedClock {
   shown(ms: number): ShownTime;
   /**
-   * When the clock shows this; numbers beyond their range count on, as in Date.UTC. A time that the clock skips or shows
-   * twice, where clocks change, is one of the two that it may be.
+   * When the clock shows this; numbers beyond their range count on, as in Date.UTC. A time that the clock skips or
+   * shows twice, where clocks change, is one of the two that it may be.
    */
   when(shown: ShownTime): number;
 }

@@ -13,6 +13,7 @@ import { operations as job } from './nouns/job.ts';
 import { operations as network } from './nouns/network.ts';
 import { operations as placed } from './nouns/placed.ts';
 import { operations as restore } from './nouns/restore.ts';
+import { operations as retain } from './nouns/retain.ts';
 import { operations as restoreToHypervisor } from './nouns/restore-to-hypervisor.ts';
 import { operations as service } from './nouns/service.ts';
 import { operations as session } from './nouns/session.ts';
@@ -30,6 +31,7 @@ const ALL = [
   ...store,
   ...set,
   ...backup,
+  ...retain,
   ...restore,
   ...restoreToHypervisor,
   ...finalize,

@@ -96,7 +96,7 @@ function widened({ last, daily, weekly, monthly, yearly }: Rules): Rules {
   return { last, daily: days, weekly: weeks, monthly: months, yearly: more(yearly, months, 12) };
 }
 
-test('with the wider numbers of the chapter as much is kept as Proxmox keeps, and as far back, on any day', async () => {
+test('the wider numbers of the chapter keep as much as Proxmox does, and as far back', async () => {
   const [times] = Object.values(CALENDARS);
   for (const numbers of ['3/13/8/11/9', '0/7/4/12/3', '6/7/4/6/1', '1/3/2/2/2']) {
     for (let end = 200; end < times!.length; end += 31) {

@@ -1,8 +1,8 @@
 import { type ShownTime, type ZonedClock, zonedClock } from '../../lib/zoned-time.ts';
 
 /*
- * The periods of retention, by the clock of one time zone: hours, days, weeks of ISO 8601, months and years. An hour that
- * the clock shows twice, in autumn, is one.
+ * The periods of retention, by the clock of one time zone: hours, days, weeks of ISO 8601, months and years. An hour
+ * that the clock shows twice, in autumn, is one.
  */
 export const UNITS = ['hourly', 'daily', 'weekly', 'monthly', 'yearly'] as const;
 export type Unit = (typeof UNITS)[number];
@@ -58,7 +58,7 @@ export function parseSpan(text: string): Span | undefined {
   return { years, months, weeks, days, hours };
 }
 
-/** The time that lies this far before `ms`: days are those of the calendar, also where clocks change; hours are exact. */
+/** The time this far before `ms`: days are those of the calendar, also where clocks change; hours are exact. */
 export function before(clock: ZonedClock, ms: number, span: Span): number {
   const shown = clock.shown(ms);
   const start: ShownTime = {

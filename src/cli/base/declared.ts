@@ -18,6 +18,7 @@ const hypervisor: Load = () => import('../../operations/nouns/hypervisor.ts');
 const job: Load = () => import('../../operations/nouns/job.ts');
 const network: Load = () => import('../../operations/nouns/network.ts');
 const placed: Load = () => import('../../operations/nouns/placed.ts');
+const retain: Load = () => import('../../operations/nouns/retain.ts');
 const restore: Load = () => import('../../operations/nouns/restore.ts');
 const restoreToHypervisor: Load = () => import('../../operations/nouns/restore-to-hypervisor.ts');
 const service: Load = () => import('../../operations/nouns/service.ts');
@@ -32,7 +33,7 @@ const verify: Load = () => import('../../operations/nouns/verify.ts');
 const FILES: Readonly<Record<NounOf<OperationName>, readonly Load[]>> = {
   ...{ service: [service], export: [service], support: [service] },
   ...{ alarm: [alarm], notify: [alarm], audit: [audit], token: [token], lockdown: [token] },
-  ...{ store: [store], set: [set], backup: [backup] },
+  ...{ store: [store], set: [set], backup: [backup, retain] },
   restore: [restore, restoreToHypervisor],
   ...{ job: [job, background], schedule: [job, background] },
   ...{ session: [session, placed, finalize], files: [files] },

@@ -19,7 +19,8 @@ import { type Engine, readKnownSet } from '../base/engine.ts';
 
 /**
  * Forgets what no rule keeps, machine by machine. Only points of backups count and are forgotten: keeping a session
- * was a person's decision. Points in use by sessions stay until the next time, damaged ones until a person forgets them.
+ * was a person's decision. Points in use by sessions stay until the next time, damaged ones until a person forgets
+ * them.
  */
 export async function retain(
   engine: Pick<Engine, 'store' | 'box' | 'memory'>,
@@ -39,7 +40,7 @@ export async function retain(
   for (const [id, obstacles] of kept) keepers.get(id)!.push(...obstacles);
 
   const gone = new Set(forgotten);
-  // What no rule keeps, and was not there any more, was forgotten by someone else.
+  // What no rule keeps, and was no longer there, another process has forgotten.
   const judged = points
     .map((point) => ({ point, keptBy: keepers.get(point.id)! }))
     .filter(({ point, keptBy }) => keptBy.length > 0 || gone.has(point.id));
