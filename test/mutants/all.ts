@@ -22,6 +22,7 @@ import { service } from './service.ts';
 import { placedSessions } from './placed-sessions.ts';
 import { sessions } from './sessions.ts';
 import { store } from './store.ts';
+import { sweep } from './sweep.ts';
 import { targets } from './servers.ts';
 import { verify } from './verify.ts';
 
@@ -29,6 +30,7 @@ export const mutants: readonly Mutant[] = [
   ...formats,
   ...disks,
   ...store,
+  ...sweep,
   ...sessions,
   ...proofs,
   ...verify,

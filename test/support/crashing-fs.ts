@@ -13,6 +13,7 @@ import {
 import { type Sectors, sectors } from './sectors.ts';
 
 const SECTOR = 512;
+const PAGE = 4096;
 
 /** Thrown by the call at which the power went, and by every one after it. */
 export class PowerCut extends Error {
@@ -210,7 +211,7 @@ function fileSystemOn(process: Process): FileSystem {
       const same = { fileSystem: 1, modifiedMs: Number.NaN };
       if (found === 'directory') return { kind: 'directory', size: 0, allocated: 0, ...same };
       const { length } = found;
-      return { kind: 'file', size: length, allocated: length, ...same };
+      return { kind: 'file', size: length, allocated: length - holesIn(found), ...same };
     },
     async rename(from, to) {
       step();
@@ -353,7 +354,9 @@ function fileOn(
     },
     async punchHole(offset, length) {
       const end = Math.min(offset + length, inode.length);
-      if (end > offset) write(new Uint8Array(end - offset), offset);
+      if (end <= offset) return;
+      write(new Uint8Array(end - offset), offset);
+      for (let at = offset; at < end; at += PAGE) punched(inode).add(at);
     },
     async nextData(offset) {
       step();
@@ -366,8 +369,23 @@ function fileOn(
   };
 }
 
+/** Pages of files that were punched, and not written again: as far as a test has to know. */
+const HOLES = new WeakMap<Sectors, Set<number>>();
+
+function punched(inode: Sectors): Set<number> {
+  const found = HOLES.get(inode) ?? new Set();
+  HOLES.set(inode, found);
+  return found;
+}
+
+function holesIn(inode: Sectors): number {
+  return (HOLES.get(inode)?.size ?? 0) * PAGE;
+}
+
 function usedOf({ names }: Machine): number {
   let bytes = 0;
-  for (const entry of names.values()) if (entry !== 'directory') bytes += entry.length;
+  for (const entry of names.values()) {
+    if (entry !== 'directory') bytes += entry.length - holesIn(entry);
+  }
   return bytes;
 }

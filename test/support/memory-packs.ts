@@ -1,5 +1,6 @@
 import { digestKey } from '../../src/formats/store/base/digest.ts';
 import { FormatError } from '../../src/formats/format-error.ts';
+import { decodeDead, encodeDead } from '../../src/formats/store/packs/dead.ts';
 import {
   encodePackFooter,
   encodePackHeader,
@@ -8,7 +9,12 @@ import {
 } from '../../src/formats/store/packs/pack.ts';
 import type { Location } from '../../src/formats/store/packs/node.ts';
 import type { Wanted } from '../../src/formats/store/packs/wanted.ts';
-import { type PackBytes, readFooter, walkedContents } from '../../src/store/packs/pack-contents.ts';
+import {
+  type PackBytes,
+  readFooter,
+  readSummary,
+  walkedContents,
+} from '../../src/store/packs/pack-contents.ts';
 import type { PackBuilder, PackStore } from '../../src/store/packs/pack-store.ts';
 import { StoreError } from '../../src/store/packs/store-error.ts';
 
@@ -17,6 +23,12 @@ export interface PackMemory {
   readonly sealed: Map<number, Uint8Array>;
   readonly open: Map<number, OpenPack>;
   readonly moved: Map<number, Map<number, Location>>;
+  readonly references: Map<number, Uint8Array>;
+  readonly swept: {
+    mark: string;
+    readonly dead: Map<number, Uint8Array>;
+    readonly removed: Set<number>;
+  };
   readonly wanted: Map<string, Wanted>;
   last: number;
 }
@@ -29,7 +41,15 @@ interface OpenPack {
 }
 
 export function packMemory(): PackMemory {
-  return { sealed: new Map(), open: new Map(), moved: new Map(), wanted: new Map(), last: 0 };
+  return {
+    sealed: new Map(),
+    open: new Map(),
+    moved: new Map(),
+    references: new Map(),
+    swept: { mark: '', dead: new Map(), removed: new Set() },
+    wanted: new Map(),
+    last: 0,
+  };
 }
 
 /** Packs without files: whole objects by number, as an object store has them. */
@@ -82,6 +102,7 @@ export function memoryPacks(memory: PackMemory): PackStore {
     list: async () => ascending(memory.sealed.keys()),
     sizes: async () => new Map([...memory.sealed].map(([pack, { length }]) => [pack, length])),
     footer,
+    summary: (pack) => readSummary(source(pack)),
     async contents(pack) {
       try {
         return { ...(await footer(pack)), damage: undefined };
@@ -140,6 +161,37 @@ export function memoryPacks(memory: PackMemory): PackStore {
       },
       path: (pack) => `memory/${pack}.moved`,
       problems: async () => [],
+    },
+    swept: {
+      mark: async () => memory.swept.mark,
+      markPath: 'memory/mark',
+      async writeMark(mark) {
+        memory.swept.mark = mark;
+      },
+      listDead: async () => ascending(memory.swept.dead.keys()),
+      async dead(pack) {
+        const bytes = memory.swept.dead.get(pack.pack);
+        return bytes && decodeDead(bytes, pack);
+      },
+      deadPath: (pack) => `memory/${pack}.dead`,
+      async writeDead(pack, dead) {
+        memory.swept.dead.set(pack.pack, encodeDead(pack, dead));
+      },
+      removed: async () => ({ numbers: memory.swept.removed, damage: [] }),
+      async giveBack() {},
+      async remove(packs) {
+        for (const pack of packs) {
+          memory.swept.removed.add(pack);
+          for (const it of [memory.sealed, memory.references, memory.swept.dead]) it.delete(pack);
+        }
+      },
+    },
+    references: {
+      of: async (pack, count) => (count > 0 ? memory.references.get(pack) : undefined),
+      async write(pack, list) {
+        memory.references.set(pack, list.slice());
+      },
+      path: (pack) => `memory/${pack}.refs`,
     },
     wanted: {
       async add({ pack, offset, digest }) {

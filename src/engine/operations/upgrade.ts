@@ -3,7 +3,7 @@ import { isOutdated, upgradeSet } from '../../catalog/upgraded-set.ts';
 import { checkLeases } from '../../catalog/leases.ts';
 import { checkSetRecords } from '../../catalog/set-copies.ts';
 import { type OpenSet, setNames } from '../../catalog/sets.ts';
-import { ALL_FEATURES, type Feature, needsOf } from '../../formats/store/base/features.ts';
+import { ALL_FEATURES, NEW_STORE_FEATURES, needsOf } from '../../formats/store/base/features.ts';
 import { type JobFiles, openJobFiles } from '../../jobs/job-files.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import { checkSession } from '../../sessions/check/checked-session.ts';
@@ -26,7 +26,7 @@ import type { JobService } from '../jobs/job-service.ts';
 import { SERVICE_LOCK } from '../base/service-lock.ts';
 
 /** A summary for people who decide; in full: formats/store/base/features.md. */
-const CHANGES: Readonly<Record<Feature, string>> = {
+const CHANGES: Readonly<Record<(typeof NEW_STORE_FEATURES)[number], string>> = {
   'checked-records':
     'every record gets a checksum, so that damage is found without a key; sessions have to be stopped for that',
   'point-chain':
@@ -49,7 +49,7 @@ export async function upgrade(
   { secrets, report }: Pick<WorkOptions, 'secrets' | 'report'>,
 ): Promise<ResultOf<'store/upgrade'>> {
   const { store } = engine;
-  const missing = ALL_FEATURES.filter((feature) => !store.has(feature));
+  const missing = NEW_STORE_FEATURES.filter((feature) => !store.has(feature));
   const plan = {
     store: store.directory,
     features: missing.map((feature) => ({ feature, changes: CHANGES[feature] })),
@@ -74,7 +74,8 @@ export async function upgrade(
   for (const session of await sessionIds(store)) await checkSession(engine.store, session);
   await checkLeases(store);
   await files.check(async () => {
-    const needs = needsOf(ALL_FEATURES);
+    const isNew = new Set<string>(NEW_STORE_FEATURES);
+    const needs = needsOf(ALL_FEATURES.filter((it) => isNew.has(it) || store.has(it)));
     const record = { id, created, version: 2, needs, gaplessFrom } as const;
     await writeStoreRecord(store.files, store.directory, record);
     store.renew(record);

@@ -11,9 +11,11 @@ const FILES = new RegExp(
   [
     String.raw`^holdfast-store(\.copy)?\.json$`,
     String.raw`^(service\.)?lock$`,
-    String.raw`^(alarms|box|clock|growth|last-pack|lockdown|scrub|tokens)\.json$`,
+    String.raw`^(alarms|box|clock|growth|last-pack|lockdown|scrub|sweep-mark|tokens)\.json$`,
     String.raw`^audit(-\d{12})?\.log$`,
-    String.raw`^packs/\d{5}/\d{8}\.(pack|pack\.open|moved)$`,
+    String.raw`^packs/\d{5}/\d{8}\.(pack|pack\.open|moved|refs|dead)$`,
+    String.raw`^packs/\d{5}/removed$`,
+    String.raw`^sweep-(reserve|probe\.tmp)$`,
     String.raw`^sets/[^/]+/(set(\.copy)?|passkey)\.json$`,
     String.raw`^sets/[^/]+/points/[^/]+\.(point|forgotten)$`,
     String.raw`^sets/[^/]+/(profiles/[A-Za-z0-9][\w.-]*\.profile|heads/[A-Za-z0-9][\w.-]*\.head)$`,

@@ -9,6 +9,8 @@ import type { PackStore } from '../packs/pack-store.ts';
 import { frameChecker, type PlacedFrame } from './frame-checker.ts';
 import { markedPlaces } from './marked-places.ts';
 import { type Problem, reason } from './problem.ts';
+import { referenceDefect } from './reference-check.ts';
+import { isRemoved, livingFrames } from './swept-frames.ts';
 
 export interface PackCheckOptions {
   /** Every frame is read and checked, not only headers and footers. */
@@ -61,10 +63,17 @@ export async function checkPacks(packs: PackStore, options: PackCheckOptions): P
       bytes += size;
       checked = { pack, header, frames: entries.length, bytes: size };
       const keys = header && keysOf(header.domain);
-      if (readData) await frames.check(pack, entries, keys);
-      else await frames.check(pack, marks.get(pack) ?? [], keys);
+      if (header?.kind === 'node' && !damage) {
+        const what = await referenceDefect(packs, pack, readData ? keys : undefined);
+        if (what) onProblem({ where: packs.references.path(pack), what });
+      }
+      if (readData) {
+        const living = damage ? entries : await livingFrames(packs, pack, onProblem);
+        await frames.check(pack, living, keys);
+      } else await frames.check(pack, marks.get(pack) ?? [], keys);
     } catch (cause) {
-      onProblem({ where, what: reason(cause) });
+      const what = reason(cause);
+      if (!(await isRemoved(packs, pack))) onProblem({ where, what });
     }
     onProgress(done + 1, numbers.length, bytes);
     if (onPack && !(await onPack(checked))) break;

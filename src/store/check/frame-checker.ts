@@ -14,6 +14,7 @@ import { placesOf } from '../packs/moved-frames.ts';
 import type { PackStore } from '../packs/pack-store.ts';
 import { pieceReader } from './frame-pieces.ts';
 import { type Problem, reason } from './problem.ts';
+import { sweptFrames } from './swept-frames.ts';
 
 /** `length` is absent where the frame is known only from a mark. */
 export interface PlacedFrame {
@@ -93,6 +94,7 @@ export function frameChecker(
       keys: DomainKeys | undefined,
     ): Promise<void> {
       const codec = keys && frameCodec(keys);
+      const bad: { offset: number; digest: Uint8Array; what: string }[] = [];
       const marked = new Map((marks.get(pack) ?? []).map((it) => [frameKey(it), it]));
       for await (const { frames: some, bytesOf } of pieces(pack, frames)) {
         for (const frame of some) {
@@ -112,10 +114,15 @@ export function frameChecker(
               if (mark && codec) await packs.wanted.remove({ pack, frame: mark });
               continue;
             }
-            await packs.want({ pack, offset, digest });
-            onProblem({ where: packs.path(pack), what });
+            bad.push({ offset, digest, what });
           }
         }
+      }
+      if (bad.length === 0) return;
+      const isSwept = await sweptFrames(packs, pack);
+      for (const { offset, digest, what } of bad.filter((it) => !isSwept(it.offset))) {
+        await packs.want({ pack, offset, digest });
+        onProblem({ where: packs.path(pack), what });
       }
     },
   };

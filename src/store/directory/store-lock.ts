@@ -5,26 +5,50 @@ import type { Store } from './store.ts';
 import { StoreError } from '../packs/store-error.ts';
 import { mendStoreRecord } from './store-record.ts';
 
+/** The name under which a sweep holds the lock: for a second at most, so that others wait for it. */
+export const SWEEP_HOLDER = 'store sweep';
+/** A slice takes a second; a disk that is busy may need far longer for its syncs. */
+const SLICE_WAIT_MS = 60_000;
+/** On a full disk the name of the holder is missing. */
+const UNNAMED_WAIT_MS = 2000;
+/** Less than a sweep pauses between its slices. */
+const LOOK_MS = 10;
+
 /**
- * Held by each process that changes the store in any way. Rejects BUSY, naming the current holder; UNSUPPORTED,
- * naming the feature, where this release may only read the store; CORRUPT where a link would lead writes elsewhere.
+ * Held by each process that changes the store in any way. Waits while a sweep has its short turn. Rejects BUSY, naming
+ * the current holder; UNSUPPORTED, naming the feature, where this release may only read the store; CORRUPT where a link
+ * would lead writes elsewhere.
  */
 export async function lockStore(store: Store, holder: string): Promise<AsyncDisposable> {
   const { files } = store;
   // Checked before the lock's file is made: a store that may not be changed stays untouched.
   store.checkWritable();
   await refuseLinks(store);
-  let lock: AsyncDisposable;
-  try {
-    lock = await files.lock(join(store.directory, 'lock'), holder);
-  } catch (cause) {
-    if (!(cause instanceof SystemError) || cause.code !== 'BUSY') throw cause;
-    throw new StoreError('BUSY', cause.message.replace('/lock is', ' is'), { cause });
-  }
   await using stack = new AsyncDisposableStack();
-  stack.use(lock);
+  stack.use(await lockAfterSlice(store, holder));
   // Another process may have upgraded the store since it was opened.
   store.renew(await mendStoreRecord(files, store.directory));
   store.checkWritable();
   return stack.move();
+}
+
+async function lockAfterSlice(store: Store, holder: string): Promise<AsyncDisposable> {
+  const { files, clock } = store;
+  const start = clock.monotonicMs();
+  for (;;) {
+    try {
+      return await files.lock(join(store.directory, 'lock'), holder);
+    } catch (cause) {
+      if (!(cause instanceof SystemError) || cause.code !== 'BUSY') throw cause;
+      if (clock.monotonicMs() - start >= patience(cause.message)) {
+        throw new StoreError('BUSY', cause.message.replace('/lock is', ' is'), { cause });
+      }
+    }
+    await clock.sleep(LOOK_MS);
+  }
+}
+
+function patience(busy: string): number {
+  if (busy.includes(`is in use by ${SWEEP_HOLDER}`)) return SLICE_WAIT_MS;
+  return busy.endsWith('is in use by another process') ? UNNAMED_WAIT_MS : 0;
 }

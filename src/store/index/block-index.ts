@@ -1,3 +1,4 @@
+import { join } from 'node:path/posix';
 import { ClassicLevel } from 'classic-level';
 import { digestKey } from '../../formats/store/base/digest.ts';
 import {
@@ -7,6 +8,7 @@ import {
   encodePlace,
   KNOWN_PACK_KEYS,
   type KnownPack,
+  SWEEP_MARK_KEY,
   wholeKey,
 } from '../../formats/store/packs/index-entry.ts';
 import type { Location } from '../../formats/store/packs/node.ts';
@@ -28,6 +30,13 @@ export interface BlockIndex extends AsyncDisposable {
   isWhole(root: Uint8Array, loss: Uint8Array): boolean;
   /** Notes that nothing of the tree with this root is lost. */
   markWhole(root: Uint8Array, loss: Uint8Array): Promise<void>;
+  /**
+   * Removes the places of dead frames, where contents have not been stored again elsewhere, and notes the mark of the
+   * sweep whose dead frames are all forgotten then: both or neither, and durable once it resolves.
+   */
+  forget(dead: Iterable<DeadInPack>, mark: string | undefined): Promise<void>;
+  /** The mark of the last sweep whose dead frames it has forgotten; empty: of none. */
+  sweepMark(): Promise<string>;
   /** The directory where worker threads may open it too; undefined: it is only in memory. */
   readonly directory: string | undefined;
 }
@@ -38,8 +47,19 @@ export interface IndexEntry {
   readonly length: number;
 }
 
+/** Dead frames of a pack. */
+export interface DeadInPack {
+  readonly pack: number;
+  readonly frames: Iterable<IndexEntry>;
+}
+
 const CACHE_LENGTH = 32 * 1024 * 1024;
 const WRITE_BUFFER_LENGTH = 8 * 1024 * 1024;
+
+/** `store`: its directory. */
+export function indexPath({ directory }: { readonly directory: string }): string {
+  return join(directory, 'block-index');
+}
 
 type Level = ClassicLevel<Uint8Array, Uint8Array>;
 
@@ -106,6 +126,20 @@ export async function levelIndex(directory: string): Promise<BlockIndex> {
       }
     },
     markWhole: (root, loss) => asking(() => level.put(wholeKey(root), loss)),
+    forget: (dead, mark) =>
+      asking(async () => {
+        const batch = level.batch();
+        for (const { pack, frames } of dead) {
+          for (const { digest, offset } of frames) {
+            const place = findInIndex(level, digest);
+            if (place?.pack === pack && place.offset === offset) batch.del(digest);
+          }
+        }
+        if (mark !== undefined) batch.put(SWEEP_MARK_KEY, Buffer.from(mark, 'latin1'));
+        await batch.write({ sync: true });
+      }),
+    sweepMark: () =>
+      asking(async () => Buffer.from((await level.get(SWEEP_MARK_KEY)) ?? '').toString('latin1')),
     [Symbol.asyncDispose]: () => level.close(),
   };
 }
@@ -114,6 +148,7 @@ export function memoryIndex(): BlockIndex {
   const entries = new Map<string, Location>();
   const packs = new Map<number, KnownPack>();
   const whole = new Map<string, string>();
+  let sweepMark = '';
   return {
     directory: undefined,
     get: (digest) => entries.get(digestKey(digest)),
@@ -129,6 +164,16 @@ export function memoryIndex(): BlockIndex {
     async markWhole(root, loss) {
       whole.set(digestKey(root), digestKey(loss));
     },
+    async forget(dead, mark = sweepMark) {
+      for (const { pack, frames } of dead) {
+        for (const { digest, offset } of frames) {
+          const place = entries.get(digestKey(digest));
+          if (place?.pack === pack && place.offset === offset) entries.delete(digestKey(digest));
+        }
+      }
+      sweepMark = mark;
+    },
+    sweepMark: async () => sweepMark,
     async [Symbol.asyncDispose]() {},
   };
 }

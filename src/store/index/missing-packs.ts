@@ -14,10 +14,10 @@ export interface PackRange {
  */
 export async function missingPacks(store: Store): Promise<PackRange[]> {
   if (!store.has('checked-records')) return [];
-  const { there, last } = await givenNumbers(store);
+  const { there, last, removed } = await givenNumbers(store);
   const found: PackRange[] = [];
   let next = store.record.gaplessFrom ?? 1;
-  for (const pack of [...Float64Array.from(there).sort(), last + 1]) {
+  for (const pack of [...Float64Array.from([...there, ...removed]).sort(), last + 1]) {
     if (pack > last + 1) break;
     if (pack > next) found.push({ first: next, last: pack - 1 });
     next = Math.max(next, pack + 1);
@@ -35,7 +35,8 @@ async function givenNumbers({ packs }: Store) {
   const open = await packs.unsealed();
   const there = [...open, ...(await packs.list())];
   const { last: written } = await packs.readLast();
-  return { there, last: lastNumber([...there, written]) };
+  const { numbers: removed } = await packs.swept.removed();
+  return { there, removed, last: lastNumber([...there, ...removed, written]) };
 }
 
 /** The packs of `before` that are still missing, for people without the keys that would show what was in them. */

@@ -6,6 +6,7 @@ import type { Wanted } from '../../formats/store/packs/wanted.ts';
 import { FormatError } from '../../formats/format-error.ts';
 import type { BlockIndex } from './block-index.ts';
 import type { Store } from '../directory/store.ts';
+import { type OnDamage, type SweptStock, sweptStock } from './swept-stock.ts';
 import { StoreError } from '../packs/store-error.ts';
 import {
   hasKey,
@@ -57,9 +58,13 @@ export async function takeStock(
   const marks = await packs.wanted.list();
   const moved = await packs.moved.list();
   const marked = marks.map(({ pack }) => pack);
+  const swept = await sweptStock(store, onDamage);
+  const { removed } = swept;
   const written = await packs.readLast();
   if (written.damage) onDamage(written.damage.where, written.damage.what);
-  const last = lastNumber([...sizes.keys(), ...known.keys(), ...moved, ...marked, written.last]);
+  const last = lastNumber([
+    ...[...sizes.keys(), ...known.keys(), ...moved, ...marked, ...removed, written.last],
+  ]);
   for (const pack of [...sizes.keys()].filter((it) => !isGiven(it, last))) {
     onDamage(packs.path(pack), 'no pack of this store can have this number: it is ignored');
     sizes.delete(pack);
@@ -76,12 +81,13 @@ export async function takeStock(
   }
   const distrusted = sortedKeys(keys);
 
+  await swept.forgetIn(index, (pack) => known.has(pack) && sizes.has(pack));
   const behind = [...sizes].filter(([pack, size]) => known.get(pack)?.size !== size);
   // A killed writer may have renamed packs without syncing, so that a power cut would undo it: until then their
   // contents may not be referred to.
   await packs.settle(behind.map(([pack]) => pack));
   for (const [done, [pack, size]] of behind.entries()) {
-    const entries = await soundEntries(store, pack, onDamage);
+    const entries = await soundEntries(store, pack, { swept, onDamage });
     if (entries && known.has(pack)) {
       // It may not be the same pack: entries of another one would lead to wrong places.
       const isBack = known.get(pack)?.size === 0;
@@ -96,7 +102,7 @@ export async function takeStock(
     onIndexing?.(done + 1, behind.length);
   }
   for (const { pack, isSound } of known.values()) {
-    if (sizes.has(pack) || !isSound || !isGiven(pack, last)) continue;
+    if (sizes.has(pack) || removed.has(pack) || !isSound || !isGiven(pack, last)) continue;
     onDamage(packs.path(pack), 'the pack is missing');
     // Reported once; its contents stay unknown.
     await index.addPack({ pack, size: 0, isSound: false }, []);
@@ -110,10 +116,10 @@ export async function takeStock(
     writtenLast: written.last,
     loss: open.some(({ frame }) => frame)
       ? undefined
-      : lossOf(gonePacks(sizes, last), new Set([...damaged, ...wholePacks])),
+      : lossOf(gonePacks({ sizes, removed, last }), new Set([...damaged, ...wholePacks])),
     trust,
     // Numbers are given without gaps: a missing number is a lost pack.
-    hasLoss: sizes.size < last || damaged.size > 0 || open.length > 0,
+    hasLoss: sizes.size + removed.size < last || damaged.size > 0 || open.length > 0,
     marks: byDigest(open),
   };
 }
@@ -137,8 +143,6 @@ async function openMarks(
   return open;
 }
 
-type OnDamage = (where: string, what: string) => void;
-
 /** The most damaged files that are named one by one. */
 const TOLD_MAX = 20;
 /** The most consecutive numbers that may be missing: 64 TiB of packs. */
@@ -159,8 +163,16 @@ export function lastNumber(numbers: readonly number[]): number {
   return last;
 }
 
-function* gonePacks(sizes: ReadonlyMap<number, number>, last: number): Generator<number> {
-  for (let pack = 1; pack <= last; pack++) if (!sizes.has(pack)) yield pack;
+interface GivenPacks {
+  readonly sizes: ReadonlyMap<number, number>;
+  readonly removed: ReadonlySet<number>;
+  readonly last: number;
+}
+
+function* gonePacks({ sizes, removed, last }: GivenPacks): Generator<number> {
+  for (let pack = 1; pack <= last; pack++) {
+    if (!sizes.has(pack) && !removed.has(pack)) yield pack;
+  }
 }
 
 function isGiven(pack: number, last: number): boolean {
@@ -174,11 +186,12 @@ function isGiven(pack: number, last: number): boolean {
 async function soundEntries(
   { packs }: Store,
   pack: number,
-  onDamage: OnDamage,
+  { swept, onDamage }: { readonly swept: SweptStock; readonly onDamage: OnDamage },
 ): Promise<readonly PackEntry[] | undefined> {
   try {
-    const { header, entries } = await packs.footer(pack);
-    if (header.number === pack) return entries;
+    const footer = await packs.footer(pack);
+    const { header } = footer;
+    if (header.number === pack) return await swept.livingOf(pack, footer);
     onDamage(packs.path(pack), `it says that it is pack ${header.number}`);
   } catch (cause) {
     if (!(cause instanceof FormatError)) throw cause;

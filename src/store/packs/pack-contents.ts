@@ -9,20 +9,30 @@ import {
   type PackHeader,
 } from '../../formats/store/packs/pack.ts';
 import type { File } from '../../sys/files/file-system.ts';
-import type { PackContents, PackFooter } from './pack-store.ts';
+import type { PackContents, PackFooter, PackSummary } from './pack-store.ts';
 
 /** The bytes of a pack, wherever they are. */
 export type PackBytes = Pick<File, 'path' | 'size' | 'read'>;
 
-/** Rejects FormatError if it is damaged. */
-export async function readFooter(pack: PackBytes): Promise<PackFooter> {
+/** Its two ends. Rejects FormatError if one is damaged. */
+export async function readSummary(pack: PackBytes): Promise<PackSummary> {
+  const { size, header, trailer } = await readEnds(pack);
+  return { size, header, count: trailer.count, entriesCrc: trailer.entriesCrc };
+}
+
+async function readEnds(pack: PackBytes) {
   const size = await pack.size();
   const header = decodePackHeader(await bytesOf(pack, 0, PACK_HEADER_LENGTH));
   const end = await bytesOf(pack, Math.max(0, size - PACK_TRAILER_LENGTH), PACK_TRAILER_LENGTH);
-  const trailer = decodePackTrailer(end, size);
+  return { size, header, trailer: decodePackTrailer(end, size) };
+}
+
+/** Rejects FormatError if it is damaged. */
+export async function readFooter(pack: PackBytes): Promise<PackFooter> {
+  const { size, header, trailer } = await readEnds(pack);
   const length = trailer.count * PACK_ENTRY_LENGTH;
   const entries = decodePackEntries(await bytesOf(pack, trailer.footerOffset, length), trailer);
-  return { size, header, entries };
+  return { size, header, entries, entriesCrc: trailer.entriesCrc };
 }
 
 /** The same for a damaged footer or header; `damage` describes the defect. */

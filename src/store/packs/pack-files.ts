@@ -1,13 +1,15 @@
 import { dirname, join } from 'node:path/posix';
 import { FormatError } from '../../formats/format-error.ts';
-import type { FileSystem } from '../../sys/files/file-system.ts';
+import type { File, FileSystem } from '../../sys/files/file-system.ts';
 import { readLastPack, writeLastPack } from './last-pack.ts';
 import { movedFiles } from './moved-frames.ts';
 import { packBuilder } from './pack-builder.ts';
-import { readFooter, walkedContents } from './pack-contents.ts';
+import { readFooter, readSummary, walkedContents } from './pack-contents.ts';
 import { listPacks, packPath } from './pack-path.ts';
 import { packReads } from './pack-reads.ts';
 import type { PackFooter, PackStore } from './pack-store.ts';
+import { referenceFiles } from './reference-lists.ts';
+import { sweptFiles } from './swept-packs.ts';
 import { wantedMarks } from './wanted-marks.ts';
 
 /** Sizes requested at once. */
@@ -18,17 +20,20 @@ export function packFiles(files: FileSystem, directory: string): PackStore {
   const store = dirname(directory);
   const { handles, ...reads } = packReads(files, directory);
   const moved = movedFiles(files, directory);
+  const references = referenceFiles(files, directory);
   const wanted = wantedMarks(files, join(store, 'wanted'));
 
-  async function footer(pack: number): Promise<PackFooter> {
+  /** Names the pack in what `read` finds wrong with it. */
+  async function readEnd<T>(pack: number, read: (from: File) => Promise<T>): Promise<T> {
     try {
-      return await handles.use(pack, readFooter);
+      return await handles.use(pack, read);
     } catch (cause) {
       if (!(cause instanceof FormatError)) throw cause;
       const message = `${packPath(directory, pack)}: ${cause.message}`;
       throw new FormatError(cause.code, message, { cause });
     }
   }
+  const footer = (pack: number): Promise<PackFooter> => readEnd(pack, readFooter);
   return {
     ...reads,
     directory,
@@ -47,6 +52,7 @@ export function packFiles(files: FileSystem, directory: string): PackStore {
       return sizes;
     },
     footer,
+    summary: (pack) => readEnd(pack, readSummary),
     async contents(pack) {
       try {
         return { ...(await footer(pack)), damage: undefined };
@@ -67,6 +73,8 @@ export function packFiles(files: FileSystem, directory: string): PackStore {
     readLast: () => readLastPack(files, store),
     writeLast: (last) => writeLastPack(files, store, last),
     moved,
+    references,
+    swept: sweptFiles(files, directory),
     wanted,
     want: (frame) => wanted.add(frame),
     [Symbol.asyncDispose]: () => handles[Symbol.asyncDispose](),

@@ -1,12 +1,11 @@
 import { join } from 'node:path/posix';
+import { PACKS_PER_GROUP } from '../../formats/store/packs/removed.ts';
 import type { FileSystem } from '../../sys/files/file-system.ts';
 
-/** Directories of 1,000 packs. */
-const PER_DIRECTORY = 1000;
-const NAME = /^(\d{8})\.(pack|moved|pack\.open)$/;
+const NAME = /^(\d{8})\.(pack|moved|refs|dead|pack\.open)$/;
 
 /** `pack.open`: a pack that is being written, or that a crash left. */
-export type PackFileKind = 'pack' | 'moved' | 'pack.open';
+export type PackFileKind = 'pack' | 'moved' | 'refs' | 'dead' | 'pack.open';
 const GROUP = /^\d{5}$/;
 
 export function packPath(directory: string, pack: number): string {
@@ -15,6 +14,19 @@ export function packPath(directory: string, pack: number): string {
 
 export function movedPath(directory: string, pack: number): string {
   return pathOf(directory, pack, 'moved');
+}
+
+export function referencesPath(directory: string, pack: number): string {
+  return pathOf(directory, pack, 'refs');
+}
+
+export function deadPath(directory: string, pack: number): string {
+  return pathOf(directory, pack, 'dead');
+}
+
+/** The list of the packs of a group that a sweep has removed. */
+export function removedPath(directory: string, group: number): string {
+  return join(directory, groupName(group), 'removed');
 }
 
 /** Whether a directory in `packs` has packs in it. */
@@ -53,13 +65,13 @@ export async function listPacks(
 }
 
 function groupOf(pack: number): string {
-  return groupName(Math.floor(pack / PER_DIRECTORY));
+  return groupName(Math.floor(pack / PACKS_PER_GROUP));
 }
 
 function groupName(group: number): string {
   return String(group).padStart(5, '0');
 }
 
-function pathOf(directory: string, pack: number, kind: 'pack' | 'moved'): string {
+function pathOf(directory: string, pack: number, kind: Exclude<PackFileKind, 'pack.open'>): string {
   return join(directory, groupOf(pack), `${String(pack).padStart(8, '0')}.${kind}`);
 }

@@ -1,6 +1,8 @@
 import type { Location } from '../../formats/store/packs/node.ts';
 import type { PackEntry, PackHeader } from '../../formats/store/packs/pack.ts';
 import type { MovedFrames } from './moved-frames.ts';
+import type { ReferenceLists } from './reference-lists.ts';
+import type { SweptPacks } from './swept-packs.ts';
 import type { WantedFrame, WantedMarks } from './wanted-marks.ts';
 
 /**
@@ -11,6 +13,10 @@ import type { WantedFrame, WantedMarks } from './wanted-marks.ts';
 export interface PackStore extends PackReading, PackSealing, AsyncDisposable {
   /** New places of frames that packs have lost. */
   readonly moved: MovedFrames;
+  /** What sweeps have removed. */
+  readonly swept: SweptPacks;
+  /** What the nodes of packs refer to. */
+  readonly references: ReferenceLists;
   /** Marks of frames that are missing or damaged. */
   readonly wanted: WantedMarks;
   /** Marks a frame as missing or damaged at its place. Never rejects for the medium. */
@@ -36,6 +42,8 @@ export interface PackReading {
   sizes(): Promise<Map<number, number>>;
   /** Size, header and footer of a sealed pack, checked. Rejects FormatError, naming its place. */
   footer(pack: number): Promise<PackFooter>;
+  /** The same without the entries: 52 bytes are read. Rejects FormatError, naming its place. */
+  summary(pack: number): Promise<PackSummary>;
   /** The contents of a sealed pack: from its footer or, if that is damaged, from frame to frame. */
   contents(pack: number): Promise<PackContents>;
 }
@@ -69,6 +77,13 @@ export interface PackFooter {
   readonly size: number;
   readonly header: PackHeader;
   readonly entries: readonly PackEntry[];
+  /** The checksum of the entries. */
+  readonly entriesCrc: number;
+}
+
+export interface PackSummary extends Omit<PackFooter, 'entries'> {
+  /** The number of its entries. */
+  readonly count: number;
 }
 
 export interface PackContents {

@@ -1,11 +1,11 @@
 import { join } from 'node:path/posix';
 import { digestKey } from '../../formats/store/base/digest.ts';
 import type { FrameKind } from '../../formats/store/packs/frame.ts';
-import type { Location } from '../../formats/store/packs/node.ts';
+import type { Location, Node } from '../../formats/store/packs/node.ts';
 import { PACK_LENGTH, PACK_NUMBER_MAX } from '../../formats/store/packs/pack.ts';
 import { asError } from '../../lib/as-error.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
-import { type BlockIndex, levelIndex } from '../index/block-index.ts';
+import { type BlockIndex, indexPath, levelIndex } from '../index/block-index.ts';
 import type { PackBuilder } from '../packs/pack-store.ts';
 import { healing } from '../index/healing.ts';
 import { type Stock, type StockOptions, takeStock } from '../index/stock.ts';
@@ -13,6 +13,7 @@ import type { Store } from '../directory/store.ts';
 import { StoreError, type StoreErrorCode } from '../packs/store-error.ts';
 import { lockStore } from '../directory/store-lock.ts';
 import { type Place, type TrustData, trustOf } from '../packs/trust.ts';
+import { openReferences } from './open-references.ts';
 
 /**
  * The one writer of a store. Frames go into packs in the order of the appends, blocks and nodes into separate packs;
@@ -30,10 +31,7 @@ export interface StoreWriter extends AsyncDisposable {
   /** Whether a place that a recovery point names may be referred to again. */
   isGood(place: Place): boolean;
   /** Copies the frame; for a digest that the store has already, returns the existing location. */
-  append(
-    frame: Uint8Array,
-    as: { readonly kind: FrameKind; readonly digest: Uint8Array },
-  ): Location;
+  append(frame: Uint8Array, as: AppendedBlock | AppendedNode): Location;
   /** Whether the tree with this root is complete, by an earlier `markWhole` under the same loss. Throws INDEX. */
   isWhole(root: Uint8Array): boolean;
   /** Notes that nothing of the tree with this root is lost. Ignored where nothing is lost at all. */
@@ -53,6 +51,18 @@ export interface StoreWriter extends AsyncDisposable {
    */
   commit(): Promise<void>;
   readonly stats: WriterStats;
+}
+
+export interface AppendedBlock {
+  readonly kind: 'block';
+  readonly digest: Uint8Array;
+}
+
+/** `node`: what the frame holds, for the pack's list of references. */
+export interface AppendedNode {
+  readonly kind: 'node';
+  readonly digest: Uint8Array;
+  readonly node: Node;
 }
 
 export interface WriterStats {
@@ -111,10 +121,6 @@ export async function openStoreWriter(
   const writer = await writerOn(store, { index, stock, lock }, options);
   stack.move();
   return writer;
-}
-
-function indexPath(store: Store): string {
-  return join(store.directory, 'block-index');
 }
 
 /** The index of earlier releases, whose entries have no checksum. */
@@ -176,7 +182,8 @@ export async function writerOn(
   /** The contents of packs that the index does not know yet. */
   const recent = new Map<string, Location>();
   const healed = healing(store, stock);
-  const sealing = sealer(sealed);
+  const references = openReferences(store.packs);
+  const sealing = sealer(seal);
   const packs = openPacks(trust.firstNew, sealing.add, (kind, number) =>
     store.packs.build({ kind, number, domain }),
   );
@@ -184,6 +191,12 @@ export async function writerOn(
   let { writtenLast } = stock;
   let closed = false;
 
+  async function seal(pack: PackBuilder): Promise<void> {
+    // Before the pack gets its name: a sweep without keys can do nothing with a pack that has no list.
+    await references.write(pack);
+    await pack.seal();
+    await sealed(pack);
+  }
   async function sealed({ number, size, entries }: PackBuilder): Promise<void> {
     await index.addPack({ pack: number, size, isSound: true }, entries);
     for (const { digest } of entries) recent.delete(digestKey(digest));
@@ -226,7 +239,8 @@ export async function writerOn(
       if (hasLoss && loss) await index.markWhole(root, loss);
     },
     met,
-    append(frame, { kind, digest }) {
+    append(frame, appended) {
+      const { kind, digest } = appended;
       if (closed) throw new StoreError('CLOSED', 'this writer is closed');
       const known = find(digest);
       if (known) {
@@ -236,6 +250,7 @@ export async function writerOn(
       const pack = packs.open(kind);
       const location = pack.append(frame, digest);
       recent.set(digestKey(digest), location);
+      if (appended.kind === 'node') references.add(appended.node, location);
       stats.storedFrames++;
       stats.storedBytes += frame.length;
       if (pack.size >= packLength) packs.seal(kind);
@@ -298,8 +313,8 @@ function openPacks(
   };
 }
 
-/** Makes full packs durable in order, while others fill, and calls `sealed` for each. */
-function sealer(sealed: (pack: PackBuilder) => Promise<void>) {
+/** Calls `sealOne` for full packs in order, while others fill. */
+function sealer(sealOne: (pack: PackBuilder) => Promise<void>) {
   let last: Promise<void> = Promise.resolve();
   let waiting = 0;
   let failure: Error | undefined;
@@ -307,8 +322,7 @@ function sealer(sealed: (pack: PackBuilder) => Promise<void>) {
   async function seal(pack: PackBuilder): Promise<void> {
     try {
       if (failure) throw failure;
-      await pack.seal();
-      await sealed(pack);
+      await sealOne(pack);
     } catch (cause) {
       failure = asError(cause);
       // After a failure packs are closed, not sealed.

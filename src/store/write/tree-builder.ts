@@ -90,7 +90,7 @@ export async function openTreeBuilder(options: TreeBuilderOptions): Promise<Tree
   function store(node: StoredNode): StoredReference {
     const { plain, digest } = encoded(node);
     const was = writer.lostPlace(digest) ?? storeFormer(node);
-    const location = writer.find(digest) ?? append(plain, digest);
+    const location = writer.find(digest) ?? append(node, plain, digest);
     writer.met(digest, location);
     return { ...location, digest, was };
   }
@@ -101,19 +101,20 @@ export async function openTreeBuilder(options: TreeBuilderOptions): Promise<Tree
   function storeFormer({ level, entries }: StoredNode): Location | undefined {
     if (!entries.some(({ was }) => was)) return undefined;
     const former = entries.map((entry) => ({ ...entry, ...entry.was }));
-    const { plain, digest } = encoded({ level, entries: former });
+    const node = { level, entries: former };
+    const { plain, digest } = encoded(node);
     const lost = writer.lostPlace(digest);
-    if (lost) writer.met(digest, append(plain, digest), lost);
+    if (lost) writer.met(digest, append(node, plain, digest), lost);
     return lost ?? writer.find(digest);
   }
   function encoded(node: Node): { readonly plain: Uint8Array; readonly digest: Uint8Array } {
     const plain = encodeNode(node);
     return { plain, digest: codec.digest(plain) };
   }
-  function append(plain: Uint8Array, digest: Uint8Array): Location {
+  function append(node: Node, plain: Uint8Array, digest: Uint8Array): Location {
     const nonce = random.bytes(NONCE_LENGTH);
     const length = codec.seal(plain, frame, { kind: 'node', digest, nonce });
-    return writer.append(frame.subarray(0, length), { kind: 'node', digest });
+    return writer.append(frame.subarray(0, length), { kind: 'node', digest, node });
   }
   function closeLowest(): void {
     const node = path.pop()!;

@@ -57,6 +57,8 @@ export interface Space {
   readonly totalBytes: number;
   /** The bytes that an unprivileged writer may still use. */
   readonly freeBytes: number;
+  /** The space of a hole in a file stays taken as long as a part of what was written with it is there (btrfs). */
+  readonly keepsHoles?: boolean;
 }
 
 export interface FileStatus {

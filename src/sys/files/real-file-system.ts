@@ -100,9 +100,10 @@ export function realFileSystem(): FileSystem {
     lockHolder: async (path) => lockHolder(path),
     space: (path) =>
       doing(`space of ${path}`, async () => {
-        const { bavail, bfree, blocks, bsize } = await promises.statfs(path);
+        const { bavail, bfree, blocks, bsize, type } = await promises.statfs(path);
         // As df(1): blocks reserved for root are neither free nor used.
-        return { freeBytes: bavail * bsize, totalBytes: (blocks - bfree + bavail) * bsize };
+        const space = { freeBytes: bavail * bsize, totalBytes: (blocks - bfree + bavail) * bsize };
+        return type === BTRFS ? { ...space, keepsHoles: true } : space;
       }),
     bootId: () =>
       doing('read the boot ID', async () => {
@@ -113,6 +114,8 @@ export function realFileSystem(): FileSystem {
   };
 }
 
+/** statfs(2): BTRFS_SUPER_MAGIC */
+const BTRFS = 0x9123683e;
 /** random(4) */
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;

@@ -1,4 +1,5 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { crc32 } from 'node:zlib';
 import { test } from 'tap';
 import type { PointRecord } from '../../../src/formats/store/catalog/point.ts';
 import { checkPacks, manifestChecker } from '../../../src/store/check/check.ts';
@@ -120,4 +121,35 @@ test('a byte of contents that is wrong is found where contents are read', async 
   await rewrite(it.world.files, path, damaged);
   deepEqual(await check(it, false), []);
   match((await check(it, true)).join('\n'), /at 32: frame contents fail their checksum/);
+});
+
+test('a reference list that is damaged is found, and by a check that reads one that its nodes contradict', async () => {
+  for (const passphrase of [undefined, 'secret']) {
+    const it = await place(passphrase);
+    const { nodes } = await numbers(it.world, it.point);
+    const { path, list } = await withStore(it.world, async ({ packs }) => ({
+      path: packs.references.path(nodes),
+      list: (await packs.references.of(nodes, 100))!,
+    }));
+    const flipped = list.with(list.length - 10, list[list.length - 10]! ^ 1);
+    await rewrite(it.world.files, path, flipped);
+    const defect = 'reference list fails its checksum';
+    const damaged = `${path}: ${defect}; the next sweep that has the key of its set writes it again`;
+    deepEqual(await check(it, false), [damaged]);
+    deepEqual(await check(it, true), [damaged]);
+
+    new DataView(flipped.buffer).setUint32(
+      list.length - 4,
+      crc32(flipped.subarray(0, list.length - 4)),
+      true,
+    );
+    await rewrite(it.world.files, path, flipped);
+    deepEqual(await check(it, false), []);
+    const [wrong, ...others] = await check(it, true);
+    match(wrong ?? '', /\.refs: it is not what the nodes of its pack say/);
+    deepEqual(others, []);
+
+    await it.world.files.unlink(path);
+    deepEqual(await check(it, true), []);
+  }
 });

@@ -36,7 +36,7 @@ async function place() {
     const frame = new Uint8Array(FRAME_LENGTH_MAX);
     const nonce = world.random.bytes(NONCE_LENGTH);
     const length = codec.seal(plain, frame, { kind: 'node', digest, nonce });
-    return { ...writer.append(frame.subarray(0, length), { kind: 'node', digest }), digest };
+    return { ...writer.append(frame.subarray(0, length), { kind: 'node', digest, node }), digest };
   }
   const nowhere = { pack: 77, offset: 64, length: 80, digest: world.random.bytes(32) };
   let child = put({ level: 0, entries: [{ ...nowhere, at: 0, span: 1 }] });

@@ -8,7 +8,7 @@ import {
   NONCE_LENGTH,
 } from '../../../src/formats/store/packs/frame.ts';
 import type { Location } from '../../../src/formats/store/packs/node.ts';
-import { DOMAIN_LENGTH } from '../../../src/formats/store/packs/pack.ts';
+import { DOMAIN_LENGTH, packEntriesCrc } from '../../../src/formats/store/packs/pack.ts';
 import type { PackBuilder, PackStore } from '../../../src/store/packs/pack-store.ts';
 import { below, noise, seeded } from '../../support/random.ts';
 
@@ -85,7 +85,9 @@ export function packStoreConforms(test: Test, open: () => Promise<OpenedPacks>):
     await using _packs = packs;
     const frames = [frameOf(1), frameOf(2)];
     const { pack, places } = await sealed(packs, 7, frames);
-    const { size, header, entries } = await packs.footer(7);
+    const { size, header, entries, entriesCrc } = await packs.footer(7);
+    equal(entriesCrc, packEntriesCrc(pack.entries));
+    deepEqual(await packs.summary(7), { size, header, count: 2, entriesCrc });
     deepEqual(header, { kind: 'block', number: 7, domain: DOMAIN });
     deepEqual(
       entries.map(({ offset, length }) => ({ pack: 7, offset, length })),
@@ -96,9 +98,31 @@ export function packStoreConforms(test: Test, open: () => Promise<OpenedPacks>):
       frames.map(({ digest }) => digestKey(digest)),
     );
     equal(size, pack.size);
-    deepEqual(await packs.contents(7), { size, header, entries, damage: undefined });
+    deepEqual(await packs.contents(7), {
+      size,
+      header,
+      entries,
+      entriesCrc,
+      damage: undefined,
+    });
     deepEqual(await packs.sizes(), new Map([[7, size]]));
     ok(packs.path(7).includes('7'));
+  });
+
+  test('the reference list of a pack is read again as it was written, and a pack without frames has none', async () => {
+    const { packs, again } = await open();
+    await using _packs = packs;
+    equal(await packs.references.of(7, 2), undefined);
+    const list = noise(400, 5);
+    await packs.references.write(7, list);
+    await using other = again();
+    deepEqual(await other.references.of(7, 2), list);
+    const longer = noise(500, 6);
+    await packs.references.write(7, longer);
+    deepEqual(await other.references.of(7, 2), longer);
+    equal(await other.references.of(7, 0), undefined);
+    equal(await other.references.of(8, 2), undefined);
+    ok(packs.references.path(7).includes('7'));
   });
 
   test('a pack is there once it is sealed, and not before', async () => {

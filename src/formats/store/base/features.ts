@@ -7,6 +7,7 @@ export const FEATURES = {
   'point-chain': { readers: false, writers: true },
   'sealed-overlay': { readers: true, writers: true },
   'placed-session': { readers: true, writers: true },
+  swept: { readers: false, writers: true, isFromUse: true },
 } as const satisfies Readonly<Record<string, FeatureNeeds>>;
 
 export type Feature = keyof typeof FEATURES;
@@ -15,6 +16,8 @@ interface FeatureNeeds {
   /** Whether a release that only reads the store must know it. */
   readonly readers: boolean;
   readonly writers: boolean;
+  /** Whether a store gets it when it is used first; else new stores have it, and older ones by an upgrade. */
+  readonly isFromUse?: true;
 }
 
 /** Names of features, including ones that this release does not know. */
@@ -24,6 +27,16 @@ export interface Needs {
 }
 
 export const ALL_FEATURES = Object.keys(FEATURES) as readonly Feature[];
+
+/** Features that a store gets when it is used in a certain way for the first time. */
+export type FeatureFromUse = {
+  [F in Feature]: (typeof FEATURES)[F] extends { readonly isFromUse: true } ? F : never;
+}[Feature];
+
+/** Features that all new stores have. */
+export const NEW_STORE_FEATURES = ALL_FEATURES.filter(
+  (name): name is Exclude<Feature, FeatureFromUse> => !('isFromUse' in FEATURES[name]),
+);
 
 export function needsOf(features: readonly Feature[]): Needs {
   return {

@@ -1,5 +1,11 @@
 import { FormatError } from '../../format-error.ts';
-import { ALL_FEATURES, type Feature, isFeature, type Needs, needsOf } from '../base/features.ts';
+import {
+  type Feature,
+  isFeature,
+  type Needs,
+  needsOf,
+  NEW_STORE_FEATURES,
+} from '../base/features.ts';
 import { PACK_NUMBER_MAX } from '../packs/pack.ts';
 import { decodeSummed, encodeSummed, type Fields } from '../base/json-record.ts';
 
@@ -65,6 +71,6 @@ export function featuresOf({ needs }: Pick<StoreRecord, 'needs'>): ReadonlySet<F
 export function newStoreRecord(id: string, created: Date): StoreRecord {
   return {
     ...{ id, created: created.toISOString(), version: STORE_VERSION },
-    needs: needsOf(ALL_FEATURES),
+    needs: needsOf(NEW_STORE_FEATURES),
   };
 }

@@ -75,6 +75,11 @@ export function wholeKey(root: Uint8Array): Uint8Array {
   return Buffer.concat([WHOLE_PREFIX, root]);
 }
 
+/** Longer than a digest. */
+export const SWEEP_MARK_KEY: Uint8Array = Buffer.from(
+  'mark of the last sweep that this index knows',
+);
+
 /** Names a loss: the numbers of missing packs, and of damaged packs. */
 export function lossOf(gone: Iterable<number>, damaged: Iterable<number>): Uint8Array {
   const text = JSON.stringify([[...gone], [...damaged].sort((a, b) => a - b)]);

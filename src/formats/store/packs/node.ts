@@ -18,7 +18,7 @@ export const FAN_OUT = 256;
 /** Pages in the largest block. */
 const SPAN_MAX = PLAIN_LENGTH_MAX / PAGE_LENGTH;
 /** 256^5 segments are more bytes than a safe integer can count. */
-const LEVEL_MAX = 5;
+export const LEVEL_MAX = 5;
 
 /** Where a frame was when its referrer was written. It may be stale after compaction: then the index knows. */
 export interface Location {

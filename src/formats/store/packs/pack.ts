@@ -23,7 +23,7 @@ export const PACK_NUMBER_MAX = 99_999_999;
 /** Packs are sealed when they reach this length; they may exceed it by one frame. */
 export const PACK_LENGTH = 64 * MiB;
 /** The entries of a pack of the smallest frames: limits what a footer may list, and so the memory to read it. */
-const ENTRY_COUNT_MAX = 1 << 20;
+export const ENTRY_COUNT_MAX = 1 << 20;
 
 export interface PackHeader {
   readonly kind: FrameKind;
@@ -76,10 +76,13 @@ export function decodePackHeader(bytes: Uint8Array): PackHeader {
   return { kind, number: view.getUint32(8, true), domain: bytes.slice(12, 12 + DOMAIN_LENGTH) };
 }
 
-/** Footer and trailer of a pack whose frames end at `footerOffset`. */
-export function encodePackFooter(entries: readonly PackEntry[], footerOffset: number): Uint8Array {
-  const length = entries.length * PACK_ENTRY_LENGTH;
-  const bytes = new Uint8Array(length + PACK_TRAILER_LENGTH);
+/** The checksum of a pack's entries, in its trailer. */
+export function packEntriesCrc(entries: readonly PackEntry[]): number {
+  return crc32(encodePackEntries(entries));
+}
+
+function encodePackEntries(entries: readonly PackEntry[]): Uint8Array {
+  const bytes = new Uint8Array(entries.length * PACK_ENTRY_LENGTH);
   const view = new DataView(bytes.buffer);
   entries.forEach((entry, index) => {
     const at = index * PACK_ENTRY_LENGTH;
@@ -87,6 +90,15 @@ export function encodePackFooter(entries: readonly PackEntry[], footerOffset: nu
     view.setUint32(at + 32, entry.offset, true);
     view.setUint32(at + 36, entry.length, true);
   });
+  return bytes;
+}
+
+/** Footer and trailer of a pack whose frames end at `footerOffset`. */
+export function encodePackFooter(entries: readonly PackEntry[], footerOffset: number): Uint8Array {
+  const length = entries.length * PACK_ENTRY_LENGTH;
+  const bytes = new Uint8Array(length + PACK_TRAILER_LENGTH);
+  const view = new DataView(bytes.buffer);
+  bytes.set(encodePackEntries(entries));
   view.setUint32(length, entries.length, true);
   view.setUint32(length + 4, crc32(bytes.subarray(0, length)), true);
   view.setUint32(length + 8, footerOffset, true);

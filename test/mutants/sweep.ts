@@ -1,0 +1,79 @@
+import type { Mutant } from './mutant.ts';
+
+const SWEEP = 'test/store/sweep/sweep-packs.test.ts';
+const OBSTACLES = 'test/store/sweep/obstacles.test.ts';
+const INDEX = 'test/store/sweep/index-state.test.ts';
+
+/** Guards without which a sweep would remove what is needed. */
+export const sweep: readonly Mutant[] = [
+  {
+    name: 'sweep: a slice acts on the list from before it held the lock',
+    file: 'src/store/sweep/sweep-packs.ts',
+    text: 'const domains = await marks.renewed();',
+    to: 'const domains = new Set(plans.result().domains.keys());',
+    tests: [SWEEP],
+  },
+  {
+    name: 'sweep: a slice does not hold the lock of the store',
+    file: 'src/store/sweep/slice-lock.ts',
+    text: 'return await lockStore(store, SWEEP_HOLDER);',
+    to: 'return { async [Symbol.asyncDispose]() {} };',
+    tests: [SWEEP],
+  },
+  {
+    name: 'sweep: what could not be read does not hold a domain back',
+    file: 'src/store/sweep/sweep-packs.ts',
+    text: 'now.domains].filter((domain) => !blocked.has(domain))',
+    to: 'now.domains].filter((domain) => !blocked.has(`-${domain}`))',
+    tests: [OBSTACLES],
+  },
+  {
+    name: 'sweep: a recovery point that is missing is taken for a forgotten one',
+    file: 'src/catalog/needed.ts',
+    text: 'lost = await lostPoints(store, [...domains.keys()]);',
+    to: 'lost = [];',
+    tests: [OBSTACLES],
+  },
+  {
+    name: 'sweep: space is given back before the dead frames are recorded',
+    file: 'src/store/sweep/remove-frames.ts',
+    text: 'for (const one of planned) await writeDead(store, one, false);',
+    to: '',
+    tests: [INDEX],
+  },
+  {
+    name: 'sweep: the index does not forget dead frames',
+    file: 'src/store/sweep/remove-frames.ts',
+    text: 'planned.map(({ pack, dead }) => ({ pack, frames: dead })),',
+    to: '[],',
+    tests: [INDEX],
+  },
+  {
+    name: 'sweep: an index that a power cut brings back does not forget dead frames',
+    file: 'src/store/index/swept-stock.ts',
+    text: '(await index.sweepMark()) === mark) return;',
+    to: '(await index.sweepMark()) !== "-") return;',
+    tests: [INDEX],
+  },
+  {
+    name: 'sweep: the number of a removed pack is given again',
+    file: 'src/store/index/stock.ts',
+    text: '...marked, ...removed, written.last',
+    to: '...marked, written.last',
+    tests: [SWEEP],
+  },
+  {
+    name: 'sweep: what an interrupted backup has stored goes at once',
+    file: 'src/store/sweep/sweep-packs.ts',
+    text: 'if (isShort) return false;',
+    to: 'return false;',
+    tests: [SWEEP],
+  },
+  {
+    name: 'sweep: an older release may write to a store that was swept',
+    file: 'src/store/sweep/sweep-packs.ts',
+    text: "    await switchOn(store, 'swept');\n",
+    to: '',
+    tests: [SWEEP],
+  },
+];
