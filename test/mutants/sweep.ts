@@ -76,4 +76,11 @@ export const sweep: readonly Mutant[] = [
     to: '',
     tests: [SWEEP],
   },
+  {
+    name: 'check: what a sweep removes in the meantime is taken for damage',
+    file: 'src/store/check/frame-checker.ts',
+    text: 'bad.filter((it) => !isSwept(it.offset))',
+    to: 'bad',
+    tests: [OBSTACLES],
+  },
 ];

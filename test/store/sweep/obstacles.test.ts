@@ -99,30 +99,31 @@ test('damage that is found only under the lock of a slice stops it, too', async 
 });
 
 test('a check beside a sweep reports nothing that the sweep removes in the meantime', async () => {
-  const place = await setUp();
-  const { files } = place.disk;
-  await using store = await openStore(simulatedWorld(files, 6), HOME);
-  const { packs } = store;
-  const problems: string[] = [];
-  let isSwept = false;
-  // The check has its list of packs and, of each, its frames, when the sweep comes.
-  const read: typeof packs.read = async (...asked) => {
-    if (!isSwept) {
-      isSwept = true;
-      const { sweptPacks, removedPacks } = await sweep(files);
-      ok(sweptPacks > 0 && removedPacks > 0);
-    }
-    return await packs.read(...asked);
-  };
-  await checkPacks(
-    { ...packs, read },
-    {
-      ...{ readData: true, keysOf: () => place.set.keys, signal: undefined },
-      onProgress() {},
-      onProblem: ({ where, what }) => void problems.push(`${where}: ${what}`),
-    },
-  );
-  ok(isSwept);
-  deepEqual(problems, []);
-  deepEqual(await packs.wanted.list(), []);
+  for (let at = 1; at <= 6; at++) {
+    const place = await setUp();
+    const { files } = place.disk;
+    await using store = await openStore(simulatedWorld(files, 6), HOME);
+    const { packs } = store;
+    const problems: string[] = [];
+    let isSwept = false;
+    // The check has its list of packs and, of this one, its frames, when the sweep comes.
+    const read: typeof packs.read = async (into, pack, offset) => {
+      if (!isSwept && pack === at) {
+        isSwept = true;
+        ok((await sweep(files)).removedPacks > 0);
+      }
+      return await packs.read(into, pack, offset);
+    };
+    await checkPacks(
+      { ...packs, read },
+      {
+        ...{ readData: true, keysOf: () => place.set.keys, signal: undefined },
+        onProgress() {},
+        onProblem: ({ where, what }) => void problems.push(`${where}: ${what}`),
+      },
+    );
+    ok(isSwept, `pack ${at}`);
+    deepEqual(problems, []);
+    deepEqual(await packs.wanted.list(), []);
+  }
 });
