@@ -7,6 +7,7 @@ import { NOUNS } from './reference/nouns.ts';
 import { openOutput, type Output } from './base/output.ts';
 import { read } from './program.ts';
 import {
+  BackupIncomplete,
   CheckFailed,
   DamageFound,
   KeyDoesNotFit,
@@ -78,6 +79,7 @@ const OWN_KINDS = [
   [Interrupted, 'interrupted'],
   [DamageFound, 'corrupt'],
   [KeyDoesNotFit, 'wrong-key'],
+  [BackupIncomplete, 'failed'],
   [JobFailed, 'failed'],
   [SessionDiscarded, 'failed'],
   [CheckFailed, 'failed'],
