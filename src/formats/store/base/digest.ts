@@ -1,4 +1,4 @@
-import { blake3 } from '@napi-rs/blake-hash';
+import { Blake3Hasher, blake3 } from '@napi-rs/blake-hash';
 import { concatBytes, copyBytes } from '../../../lib/bytes.ts';
 
 export const DIGEST_LENGTH = 32;
@@ -24,6 +24,22 @@ export function digester(key: Uint8Array): (bytes: Uint8Array) => Uint8Array {
 /** The same function for occasional use. */
 export function keyedHash(key: Uint8Array, bytes: Uint8Array): Uint8Array {
   return blake3(concatBytes(key, bytes));
+}
+
+/** BLAKE3 over bytes that are never in memory all at once. */
+export interface RunningDigest {
+  update(bytes: Uint8Array): void;
+  /** Over all bytes so far. */
+  value(): Uint8Array;
+}
+
+export function runningDigest(): RunningDigest {
+  const hasher = new Blake3Hasher();
+  return {
+    update: (bytes) =>
+      void hasher.update(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)),
+    value: () => Uint8Array.from(hasher.digestBuffer()),
+  };
 }
 
 /** A digest as a map's key. */
