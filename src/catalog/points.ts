@@ -154,6 +154,30 @@ export async function readPoint(store: Store, set: OpenSet, id: string): Promise
   throw new CatalogError('NOT_FOUND', `set "${set.name}" has no recovery point "${id}"`);
 }
 
+/** The point's record as it was written, authentic. Rejects NOT_FOUND, CORRUPT. */
+export async function pointRecordBytes(
+  store: Store,
+  set: OpenSet,
+  id: string,
+): Promise<Uint8Array> {
+  const { files } = store;
+  const place = { set: set.name, id };
+  try {
+    return await readRecord(
+      { files, store },
+      pointPath(store, place),
+      RECORD_LENGTH_MAX,
+      (bytes) => {
+        checkPlace(decodePoint(bytes, set.keys.record, store.checks()), place);
+        return bytes;
+      },
+    );
+  } catch (cause) {
+    if (!(cause instanceof SystemError) || cause.code !== 'NOT_FOUND') throw cause;
+    throw new CatalogError('NOT_FOUND', `${id} was forgotten in the meantime`, { cause });
+  }
+}
+
 /**
  * Finds a point by ID, by a unique beginning of one, or by "MACHINE@latest"; each may begin with "SET/". Rejects
  * NOT_FOUND, AMBIGUOUS.

@@ -44,17 +44,45 @@ export async function publishPoint(
   draft: PointDraft,
   known?: PointLink,
 ): Promise<PointRecord> {
-  const { files, clock } = store;
-  await mendSetRecord(store, set);
   const { machine } = draft;
-  const { previous, sequence, others } = await placeInChain(store, set, { machine, known });
-  const created = clock.now().toISOString();
-  const bytes = encodePoint(
-    { ...draft, set: set.name, created, sequence, previous },
-    set.keys.record,
-  );
+  await mendSetRecord(store, set);
+  const { others, ...place } = await placeInChain(store, set, { machine, known });
+  const created = store.clock.now().toISOString();
+  return publishAt(store, set, { ...draft, set: set.name, created, ...place }, others);
+}
+
+/**
+ * Publishes a point of another store, whose disks are here now, under its own ID and with its own time. The next
+ * backup counts no changes from it. Rejects EXISTS if the set has a newer one of the machine, or had one: the order
+ * of publication says which is the latest. For `known` and the rest see `publishPoint`.
+ */
+export async function publishImported(
+  store: Store,
+  set: OpenSet,
+  point: PointRecord,
+  known?: PointLink,
+): Promise<PointRecord> {
+  const { id, machine } = point;
+  await mendSetRecord(store, set);
+  const { others, previous, sequence } = await placeInChain(store, set, { machine, known });
+  if (sequence > 1 && point.sequence < sequence) {
+    const what = `set "${set.name}" has, or had, newer recovery points of machine "${machine}" than ${id}`;
+    throw new CatalogError('EXISTS', `${what}: import it into a set of its own (--as NAME)`);
+  }
+  const place = { set: set.name, previous, sequence: Math.max(sequence, point.sequence) };
+  return publishAt(store, set, { ...point, ...place, tracking: undefined }, others);
+}
+
+async function publishAt(
+  store: Store,
+  set: OpenSet,
+  record: PointRecord,
+  others: readonly PointLink[],
+): Promise<PointRecord> {
+  const { machine } = record;
+  const bytes = encodePoint(record, set.keys.record);
   const point = readWritten(store, set, bytes);
-  await putDurably(files, pointPath(store, point), bytes);
+  await putDurably(store.files, pointPath(store, point), bytes);
   // From now on this is the newest: if a power cut restores an older tombstone, that is outranked.
   if (store.has('point-chain')) {
     const link = linkTo(point, bytes);

@@ -50,7 +50,7 @@ export async function createSet(
   checkName(name, 'backup set');
   // Two processes creating the same set at once would each show a recovery key, one of them useless.
   await using _lock = await lockStore(store, `set create ${name}`);
-  const { files, random, clock } = store;
+  const { random, clock } = store;
   const directory = setDirectory(store, name);
   if (await hasSetRecord(store, name)) {
     throw new CatalogError('EXISTS', `there is a set "${name}" already`);
@@ -62,8 +62,6 @@ export async function createSet(
         'that name would have another key; choose another name',
     );
   }
-  for (const part of ['points', 'profiles']) await files.makeDirectory(join(directory, part));
-
   const domain = passphrase ? random.bytes(DOMAIN_LENGTH) : new Uint8Array(DOMAIN_LENGTH);
   const dataKey = passphrase && newDataKey(random);
   const locked = dataKey && (await lockDataKey(random, dataKey, { domain, passphrase }));
@@ -72,10 +70,25 @@ export async function createSet(
     1,
     (dataKey ? domainKeys(dataKey) : publicKeys()).record,
   );
+  await beginSet(store, record);
+  return { record, recoveryKey: locked?.recoveryKey };
+}
+
+/** Writes the record of a set that the store does not have. The caller holds the store's lock. */
+export async function beginSet(store: Store, record: SetRecord): Promise<void> {
+  const { files } = store;
+  const directory = setDirectory(store, record.name);
+  for (const part of ['points', 'profiles']) await files.makeDirectory(join(directory, part));
   await files.syncDirectory(directory);
   await writeSetRecord(store, record);
   await files.syncDirectory(join(store.directory, 'sets'));
-  return { record, recoveryKey: locked?.recoveryKey };
+}
+
+/** The same set under another name: it has the same keys, and opens with the same secrets. */
+export function renamedSet({ record, keys }: OpenSet, name: string): OpenSet {
+  checkName(name, 'backup set');
+  const { seal, ...rest } = record;
+  return { name, keys, record: sealSet({ ...rest, name }, seal?.counter ?? 1, keys.record) };
 }
 
 /** Rejects NOT_FOUND, CORRUPT. Needs no key; either copy of the record is enough. */

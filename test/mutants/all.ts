@@ -1,5 +1,6 @@
 import { disks } from './disks.ts';
 import { formats } from './formats.ts';
+import { exports } from './exports.ts';
 import { ingest } from './ingest.ts';
 import { guard } from './guard.ts';
 import { hypervisorRuns } from './hypervisor-runs.ts';
@@ -36,6 +37,7 @@ export const mutants: readonly Mutant[] = [
   ...verify,
   ...placedSessions,
   ...ingest,
+  ...exports,
   ...service,
   ...targets,
   ...nbdClient,

@@ -12,6 +12,18 @@ import { StoreError } from '../../store/packs/store-error.ts';
  * NO_SPACE (StoreError) before a backup takes the space reserved for sessions.
  */
 export function whileThereIsRoom(store: Store): (source: BlockDevice) => BlockDevice {
+  const take = roomIn(store);
+  return (source) => ({
+    ...source,
+    async read(into, offset) {
+      await take(into.length);
+      await source.read(into, offset);
+    },
+  });
+}
+
+/** Takes room for as many bytes; rejects NO_SPACE before that takes the space reserved for sessions. */
+export function roomIn(store: Store): (bytes: number) => Promise<void> {
   const { files, clock, directory, space } = store;
   let kept = 0;
   const room = spaceGuard({
@@ -23,7 +35,7 @@ export function whileThereIsRoom(store: Store): (source: BlockDevice) => BlockDe
       return kept;
     },
   });
-  async function take(length: number): Promise<void> {
+  return async (length) => {
     if (room.tryTake(length)) return;
     try {
       await room.take(length);
@@ -37,12 +49,5 @@ export function whileThereIsRoom(store: Store): (source: BlockDevice) => BlockDe
         { cause },
       );
     }
-  }
-  return (source) => ({
-    ...source,
-    async read(into, offset) {
-      await take(into.length);
-      await source.read(into, offset);
-    },
-  });
+  };
 }

@@ -178,7 +178,7 @@ export function memoryIndex(): BlockIndex {
   };
 }
 
-async function asking<T>(work: () => Promise<T>): Promise<T> {
+export async function asking<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (cause) {
@@ -187,7 +187,7 @@ async function asking<T>(work: () => Promise<T>): Promise<T> {
 }
 
 /** A full disk does not mean that the index is damaged. */
-function indexError(cause: unknown): StoreError {
+export function indexError(cause: unknown): StoreError {
   const texts: string[] = [];
   for (let it = cause; it instanceof Error; it = it.cause) texts.push(it.message);
   const text = texts.join(': ');

@@ -1,0 +1,371 @@
+import { CatalogError } from '../../catalog/catalog-error.ts';
+import { isPublished } from '../../catalog/points.ts';
+import { loadProfile, saveProfile } from '../../catalog/profiles.ts';
+import { publishImported } from '../../catalog/publication.ts';
+import { beginSet, type OpenSet, setNames } from '../../catalog/sets.ts';
+import { FormatError } from '../../formats/format-error.ts';
+import {
+  decodePoint,
+  type PointLink,
+  type PointRecord,
+} from '../../formats/store/catalog/point.ts';
+import { decodeProfile } from '../../formats/store/catalog/profile.ts';
+import { decodeSet, type SetRecord } from '../../formats/store/catalog/set-record.ts';
+import {
+  decodeExportContents,
+  decodeExportIndex,
+  type ExportContents,
+} from '../../formats/store/exports/export-contents.ts';
+import { checkFrame, frameCodec, PLAIN_LENGTH_MAX } from '../../formats/store/packs/frame.ts';
+import type { Store } from '../../store/directory/store.ts';
+import { openScratchMap, type ScratchMap } from '../../store/index/scratch-map.ts';
+import { openStoreWriter, rebuildIndex, type StoreWriter } from '../../store/write/store-writer.ts';
+import { StoreError } from '../../store/packs/store-error.ts';
+import { roomIn } from '../backup/store-room.ts';
+import {
+  type ByteSource,
+  type ExportDamage,
+  type ExportRecord,
+  readExport,
+} from './export-reader.ts';
+import { type ImportedFrames, importedFrames } from './imported-frames.ts';
+
+/*
+ * Recovery points of an export, published in a store one by one: each as soon as all that it needs is durable. An
+ * import that was interrupted is repeated, and finds the blocks that it stored. What is damaged in the file is named;
+ * points that need none of it are imported.
+ */
+
+/** A set of the file, and the one of this store that its points go to. */
+export interface ImportSet {
+  /** Its name in the file. */
+  readonly name: string;
+  /** With its keys. The store has it, or gets it with its first point. */
+  readonly set: OpenSet;
+}
+
+export interface ImportOptions {
+  /**
+   * Finds the set of this store for one of the file; undefined: its points are not wanted. Called before anything of
+   * that set is read. A rejection ends the import.
+   */
+  readonly setFor: (record: SetRecord) => Promise<ImportSet | undefined>;
+  /** The machine's newest point as something outside of the store remembers it. */
+  readonly knownPoint: (set: OpenSet, machine: string) => Promise<PointLink | undefined>;
+  readonly onPublished: (set: OpenSet, point: PointRecord) => Promise<void>;
+  /** `total`: bytes of all frames, as the file says; 0: not known. */
+  readonly onProgress: (position: number, total: number, storedBytes: number) => void;
+  readonly onStoreDamage: (where: string, what: string) => void;
+  /** Undefined: the writer that commands have. */
+  readonly openStorage?: OpenStorage | undefined;
+  /** Nothing is stored; frames and records are authenticated all the same. */
+  readonly isDryRun: boolean;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** What a set's part of the file is stored with, under the store's lock. Disposing `owned` closes both. */
+export interface ImportStorage {
+  readonly writer: StoreWriter;
+  readonly map: ScratchMap;
+  readonly owned: AsyncDisposable;
+}
+
+export type OpenStorage = (
+  store: Store,
+  set: OpenSet,
+  onDamage: ImportOptions['onStoreDamage'],
+) => Promise<ImportStorage>;
+
+export interface ImportOutcome {
+  readonly points: readonly ImportedPoint[];
+  readonly damage: readonly ExportDamage[];
+  /** How many more there is than is listed. */
+  readonly moreDamage: number;
+  readonly storedBytes: number;
+}
+
+export interface ImportedPoint {
+  /** The set of this store. */
+  readonly set: string;
+  readonly id: string;
+  readonly machine: string;
+  /** `new`: it was not imported only because of a dry run. */
+  readonly state: 'imported' | 'exists' | 'failed' | 'new';
+  /** Why it was not imported; for a new one, why that may fail. */
+  readonly reason: string | undefined;
+}
+
+/** The most damaged places that are named one by one. */
+const DAMAGE_MAX = 1000;
+/** Bytes of frames between two waits for the disk. */
+const WAIT_EVERY = 4 * 1024 * 1024;
+
+/** Rejects BUSY, BAD_IMAGE, UNSUPPORTED, NO_SPACE, and what `setFor` rejects. */
+export async function importExport(
+  store: Store,
+  source: ByteSource,
+  options: ImportOptions,
+): Promise<ImportOutcome> {
+  const found = findings();
+  const sets = new Map<number, ImportSet | undefined>();
+  let contents: ExportContents | undefined;
+  let reasons: ReadonlyMap<string, string> = new Map();
+  let part: Part | undefined;
+  let storedBytes = 0;
+  let total = 0;
+
+  async function leave(): Promise<void> {
+    if (!part) return;
+    storedBytes += part.storedBytes();
+    await part[Symbol.asyncDispose]();
+    part = undefined;
+  }
+  /** The part that a record belongs to; undefined: its set is not wanted, or not known. */
+  async function partOf({ set: of, offset }: ExportRecord): Promise<Part | undefined> {
+    if (part?.of === of) return part;
+    if (part && of < part.of) {
+      found.add({ offset, what: 'the record belongs to an earlier part of the file' });
+      return undefined;
+    }
+    const into = sets.get(of);
+    if (!into) {
+      if (!sets.has(of)) found.add({ offset, what: 'the record of its backup set is missing' });
+      return undefined;
+    }
+    await leave();
+    const open = options.isDryRun ? lookPart : openPart;
+    part = await open(store, of, into, options);
+    return part;
+  }
+  async function take(record: ExportRecord): Promise<void> {
+    const { kind, set: of, body, offset } = record;
+    switch (kind) {
+      case 'begin':
+        contents ??= decodeExportContents(body);
+        total = contents.points.reduce((sum, { bytes }) => sum + bytes, 0);
+        return;
+      case 'set':
+        if (!sets.has(of)) sets.set(of, await options.setFor(decodeSet(body)));
+        return;
+      case 'index':
+        reasons = reasonsIn(body);
+        return;
+      case 'end':
+        return;
+      case 'frame':
+      case 'profile':
+      case 'point': {
+        const own = await partOf(record);
+        if (!own) return;
+        if (kind === 'frame') await own.frame(body);
+        else if (kind === 'profile') await own.profile(body);
+        else found.point(await own.point(body));
+        options.onProgress(offset, Math.max(total, offset), storedBytes + own.storedBytes());
+      }
+    }
+  }
+  try {
+    for await (const record of readExport(source, found.add)) {
+      options.signal?.throwIfAborted();
+      try {
+        await take(record);
+      } catch (cause) {
+        if (!(cause instanceof FormatError)) throw cause;
+        const what = `record ${record.number} ("${record.kind}") is damaged: ${cause.message}`;
+        found.add({ offset: record.offset, what });
+      }
+    }
+  } catch (cause) {
+    await leave();
+    if (!(cause instanceof StoreError) || cause.code !== 'INDEX') throw cause;
+    await rebuildIndex(store, { onDamage: options.onStoreDamage });
+    const what = 'the index of the store was damaged, and is rebuilt: repeat the import';
+    throw new StoreError('INDEX', what, { cause });
+  }
+  await leave();
+  found.missing(contents, sets, reasons);
+  return { ...found.outcome(), storedBytes };
+}
+
+/** One set's part of the file, under the store's lock. */
+interface Part extends AsyncDisposable {
+  readonly of: number;
+  storedBytes(): number;
+  frame(body: Uint8Array): Promise<void>;
+  profile(body: Uint8Array): Promise<void>;
+  point(body: Uint8Array): Promise<ImportedPoint>;
+}
+
+const storageOf: OpenStorage = async (store, set, onDamage) => {
+  await using stack = new AsyncDisposableStack();
+  const { domain } = set.record;
+  const holder = `backup import into ${set.name}`;
+  const writer = stack.use(await openStoreWriter(store, { domain, holder, onDamage }));
+  const map = stack.use(await openScratchMap(store, 'import'));
+  return { writer, map, owned: stack.move() };
+};
+
+async function openPart(
+  store: Store,
+  of: number,
+  { name, set }: ImportSet,
+  options: ImportOptions,
+): Promise<Part> {
+  const { openStorage = storageOf, onStoreDamage } = options;
+  const { writer, map, owned } = await openStorage(store, set, onStoreDamage);
+  const { random } = store;
+  const frames = importedFrames({ set, writer, map, random, takeRoom: roomIn(store) });
+  let waited = 0;
+  let isBegun = (await setNames(store)).includes(set.name);
+  /** Until a point says that they are of use. */
+  const profiles = new Map<string, Uint8Array>();
+
+  async function begin(): Promise<void> {
+    if (!isBegun) await beginSet(store, set.record);
+    isBegun = true;
+  }
+  async function publish(point: PointRecord): Promise<void> {
+    const { machine } = point;
+    await writer.commit();
+    await begin();
+    const published = await publishImported(
+      store,
+      set,
+      point,
+      await options.knownPoint(set, machine),
+    );
+    const profile = profiles.get(machine);
+    if (profile && !(await loadProfile(store, set, machine))) {
+      await saveProfile(store, set, decodeProfile(profile, set.keys.record));
+    }
+    await options.onPublished(set, published);
+  }
+  return {
+    of,
+    storedBytes: () => writer.stats.storedBytes,
+    async frame(body) {
+      await frames.add(body);
+      waited += body.length;
+      if (waited < WAIT_EVERY) return;
+      waited = 0;
+      await writer.drained();
+    },
+    async profile(body) {
+      const { machine } = decodeProfile(body, set.keys.record);
+      if (profiles.size < PROFILES_MAX) profiles.set(machine, body.slice());
+    },
+    async point(body) {
+      const point = pointIn(body, name, set);
+      return publishOrSay(store, { set, point, frames }, publish);
+    },
+    [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
+  };
+}
+
+/** The same without a change of the store. */
+async function lookPart(store: Store, of: number, { name, set }: ImportSet): Promise<Part> {
+  const codec = frameCodec(set.keys);
+  const plain = new Uint8Array(PLAIN_LENGTH_MAX);
+  return {
+    of,
+    storedBytes: () => 0,
+    async frame(body) {
+      const { digest, plainLength } = checkFrame(body);
+      codec.open(body, plain.subarray(0, plainLength), digest);
+    },
+    async profile(body) {
+      decodeProfile(body, set.keys.record);
+    },
+    async point(body) {
+      const { id, machine } = pointIn(body, name, set);
+      const isThere = await isPublished(store, { set: set.name, id });
+      const state = isThere ? 'exists' : 'new';
+      return { set: set.name, id, machine, state, reason: undefined };
+    },
+    async [Symbol.asyncDispose]() {},
+  };
+}
+
+/** Authentic, and of this set of the file. Throws FormatError. */
+function pointIn(body: Uint8Array, name: string, { keys }: OpenSet): PointRecord {
+  const point = decodePoint(body, keys.record);
+  if (point.set === name) return point;
+  throw new FormatError('CORRUPT', `it is a recovery point of set "${point.set}"`);
+}
+
+/** Boot profiles in memory: of 1.5 MiB each at most. */
+const PROFILES_MAX = 64;
+
+interface Read {
+  readonly set: OpenSet;
+  readonly point: PointRecord;
+  readonly frames: ImportedFrames;
+}
+
+async function publishOrSay(
+  store: Store,
+  { set, point, frames }: Read,
+  publish: (point: PointRecord) => Promise<void>,
+): Promise<ImportedPoint> {
+  const { id, machine } = point;
+  const is = (state: ImportedPoint['state'], reason?: string): ImportedPoint => ({
+    ...{ set: set.name, id, machine, state, reason },
+  });
+  if (await isPublished(store, { set: set.name, id })) return is('exists');
+  const here = frames.placed(point);
+  if (!here) return is('failed', 'a part of its disks is damaged or missing in the file');
+  try {
+    await publish(here);
+    return is('imported');
+  } catch (cause) {
+    if (!(cause instanceof CatalogError) || cause.code !== 'EXISTS') throw cause;
+    return is('failed', cause.message);
+  }
+}
+
+/** What was found, by point and by place. */
+function findings() {
+  const damage: ExportDamage[] = [];
+  const points: ImportedPoint[] = [];
+  let count = 0;
+  return {
+    add(it: ExportDamage): void {
+      count++;
+      if (damage.length < DAMAGE_MAX) damage.push(it);
+    },
+    point(it: ImportedPoint): void {
+      const isDoubtful = it.state === 'new' && count > 0;
+      const reason = 'the file is damaged before it: it may need what is missing';
+      points.push(isDoubtful ? { ...it, reason } : it);
+    },
+    /** Points of the list whose records did not come. */
+    missing(
+      contents: ExportContents | undefined,
+      sets: ReadonlyMap<number, ImportSet | undefined>,
+      reasons: ReadonlyMap<string, string>,
+    ): void {
+      const seen = new Set(points.map(({ set, id }) => `${set}/${id}`));
+      for (const { set: of, id, machine } of contents?.points ?? []) {
+        const into = sets.get(of);
+        if (sets.has(of) && !into) continue;
+        const set = into?.set.name ?? contents?.sets[of]?.name ?? '';
+        if (seen.has(`${set}/${id}`)) continue;
+        const reason = reasons.get(`${of}/${id}`) ?? 'its record is damaged or missing in the file';
+        points.push({ set, id, machine, state: 'failed', reason });
+      }
+    },
+    outcome: () => ({ points, damage, moreDamage: count - damage.length }),
+  };
+}
+
+/** Why points of the list are not in the file, by set and ID. */
+function reasonsIn(body: Uint8Array): ReadonlyMap<string, string> {
+  const { points } = decodeExportIndex(body);
+  return new Map(
+    points.flatMap(({ set, id, reason }) =>
+      reason === undefined
+        ? []
+        : [[`${set}/${id}`, `it could not be exported: ${reason}`] as const],
+    ),
+  );
+}
