@@ -4,6 +4,7 @@ import { operations as alarm } from './nouns/alarm.ts';
 import { operations as audit } from './nouns/audit.ts';
 import { operations as background } from './nouns/background.ts';
 import { operations as backup } from './nouns/backup.ts';
+import { operations as backupExport } from './nouns/backup-export.ts';
 import { operations as disk } from './nouns/disk.ts';
 import { operations as finalize } from './nouns/finalize.ts';
 import { operations as files } from './nouns/files.ts';
@@ -32,6 +33,7 @@ const ALL = [
   ...set,
   ...backup,
   ...retain,
+  ...backupExport,
   ...restore,
   ...restoreToHypervisor,
   ...finalize,

@@ -7,6 +7,7 @@ import { OPERATIONS } from '../../src/operations/operations.ts';
 /** Operations that open a set without showing what guests' disks hold, and why they do. */
 const NOT_ASKED = {
   'backup/create': 'writes a new point',
+  'backup/import': 'writes points that come from elsewhere',
   'backup/machine': 'writes new points',
   'session/keep': 'writes a new point; the session needed the passkey when it was started',
   'store/upgrade': 'rewrites records',

@@ -10,6 +10,7 @@ const alarm: Load = () => import('../../operations/nouns/alarm.ts');
 const audit: Load = () => import('../../operations/nouns/audit.ts');
 const background: Load = () => import('../../operations/nouns/background.ts');
 const backup: Load = () => import('../../operations/nouns/backup.ts');
+const backupExport: Load = () => import('../../operations/nouns/backup-export.ts');
 const disk: Load = () => import('../../operations/nouns/disk.ts');
 const files: Load = () => import('../../operations/nouns/files.ts');
 const finalize: Load = () => import('../../operations/nouns/finalize.ts');
@@ -33,7 +34,7 @@ const verify: Load = () => import('../../operations/nouns/verify.ts');
 const FILES: Readonly<Record<NounOf<OperationName>, readonly Load[]>> = {
   ...{ service: [service], export: [service], support: [service] },
   ...{ alarm: [alarm], notify: [alarm], audit: [audit], token: [token], lockdown: [token] },
-  ...{ store: [store], set: [set], backup: [backup, retain] },
+  ...{ store: [store], set: [set], backup: [backup, retain, backupExport] },
   restore: [restore, restoreToHypervisor],
   ...{ job: [job, background], schedule: [job, background] },
   ...{ session: [session, placed, finalize], files: [files] },

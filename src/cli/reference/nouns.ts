@@ -92,6 +92,9 @@ export const NOUNS: readonly Noun[] = [
     commands: {
       create: byHand(() => import('../commands/backups/backup-create.ts')),
       ...backups('backup', 'list', 'show', 'retain', 'forget'),
+      export: byHand(() => import('../commands/backups/backup-export.ts')),
+      import: byHand(() => import('../commands/backups/backup-import.ts')),
+      'inspect-export': byHand(() => import('../commands/backups/backup-inspect-export.ts')),
     },
   },
   {

@@ -1,10 +1,12 @@
 import type { StoreOperationName } from '../../operations/operations.ts';
 import { bound, type Handlers } from '../base/call.ts';
+import { realWorld } from '../../sys/world.ts';
 import type { StoreContext } from './context.ts';
 import { restoreHandlers, type RestoreName } from './restore-handlers.ts';
 
 // What is loaded only when it is wanted, for a quick start of the command line.
 const backups = () => import('../points/backups.ts');
+const exports = () => import('../points/exports.ts');
 const listed = () => import('../points/listed-points.ts');
 const managed = () => import('../hypervisors/managed.ts');
 const sessions = () => import('../sessions/run-session.ts');
@@ -67,6 +69,12 @@ function otherHandlers(context: StoreContext): Handlers<OtherName> {
       (await listed()).forget(await engine(), point),
     'backup/retain': async ({ engine }, request) =>
       (await import('../points/retention.ts')).retain(await engine(), request),
+    'backup/export': async ({ engine }, request, options) =>
+      (await exports()).exportToFile(await engine(), request, options),
+    'backup/import': async ({ engine }, request, options) =>
+      (await import('../points/imports.ts')).importFile(await engine(), request, options),
+    'backup/inspect-export': async (_context, request, options) =>
+      (await exports()).inspectExport(realWorld().files, request, options),
     'restore/disk': async ({ engine }, request, options) =>
       (await backups()).restore(await engine(), request, options),
     'restore/images': async ({ engine, isSecret }, request, options) => {

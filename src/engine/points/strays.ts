@@ -30,7 +30,7 @@ const FILES = new RegExp(
 const OPEN =
   /^(packs|packs\/\d{5}|sets|sets\/[^/]+|sets\/[^/]+\/(points|profiles|heads|proofs)|leases|jobs|schedules)$/;
 /** Directories checked elsewhere, caches, and a file system's own. */
-const CLOSED = /^(sessions|verify|index|block-index|wanted|outbox|lost\+found)$/;
+const CLOSED = /^(sessions|verify|index|block-index|import|wanted|outbox|lost\+found)$/;
 /** The most that are listed. */
 const STRAYS_MAX = 100;
 

@@ -63,7 +63,7 @@ test('the help of each command has an example that the command takes', async () 
 
 /** As a shell splits an example, without what it does itself. */
 function wordsIn(example: string): string[] {
-  const found = example.replace(/ >.*$/, '').match(/(?:'[^']*'|\S)+/g) ?? [];
+  const found = example.replace(/ [<>].*$/, '').match(/(?:'[^']*'|\S)+/g) ?? [];
   return found.map((it) => it.replaceAll("'", ''));
 }
 
