@@ -72,13 +72,17 @@ export async function openJobFiles(
 
   /** Keeps writes and the rewrites of an upgrade apart. */
   const turn = turns();
-  /** Orders that the box knows already: the order of a job or a schedule never changes. */
-  const remembered = new Set<string>();
-  async function remember(order: Order): Promise<void> {
+  /** Orders that the box knows already, as text. */
+  const remembered = new Map<string, string>();
+  /** Writes a record of an order. While it is written, the record before it is still one of this box. */
+  async function ordered(order: Order, write: () => Promise<void>): Promise<void> {
     const key = `${order.kind}/${order.name}`;
-    if (remembered.has(key)) return;
+    const known = JSON.stringify(order.order);
+    if (remembered.get(key) === known) return write();
+    await memory.remember([order]);
+    await write();
     await memory.settle([order]);
-    remembered.add(key);
+    remembered.set(key, known);
   }
   async function forget(kind: Order['kind'], name: string): Promise<void> {
     remembered.delete(`${kind}/${name}`);
@@ -98,9 +102,10 @@ export async function openJobFiles(
   return {
     putJob: (job) =>
       turn(async () => {
-        if (!hasEnded(job)) await remember(jobOrder(job));
         await makeDirectories();
-        await putDurably(files, join(jobs, job.id + RECORD), jobFile.encode(job, checksOf()));
+        const put = () =>
+          putDurably(files, join(jobs, job.id + RECORD), jobFile.encode(job, checksOf()));
+        await (hasEnded(job) ? put() : ordered(jobOrder(job), put));
         // From now on a record that says that it waits is an old one that was put back.
         if (hasEnded(job)) await forget('job', job.id);
       }),
@@ -132,10 +137,11 @@ export async function openJobFiles(
     },
     putSchedule: (schedule) =>
       turn(async () => {
-        await remember(scheduleOrder(schedule));
         await makeDirectories();
         const path = join(schedules, schedule.name + RECORD);
-        await putDurably(files, path, scheduleFile.encode(schedule, checksOf()));
+        await ordered(scheduleOrder(schedule), () =>
+          putDurably(files, path, scheduleFile.encode(schedule, checksOf())),
+        );
       }),
     schedules: () =>
       load(schedules, {
@@ -238,8 +244,10 @@ export function jobOrder({ id, kind, request, schedule }: JobRecord): Order {
   return { kind: 'job', name: id, order: { id, kind, request, schedule } };
 }
 
-export function scheduleOrder({ name, at, kind, request }: ScheduleRecord): Order {
-  return { kind: 'schedule', name, order: { name, at, kind, request } };
+export function scheduleOrder({ name, at, kind, request, paused }: ScheduleRecord): Order {
+  // Absent otherwise: earlier releases knew no other schedules.
+  const isPaused = paused !== undefined || undefined;
+  return { kind: 'schedule', name, order: { name, at, kind, request, isPaused } };
 }
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;

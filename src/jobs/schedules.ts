@@ -26,6 +26,12 @@ export interface Schedules extends AsyncDisposable {
   create(draft: ScheduleDraft): Promise<ScheduleView>;
   /** Makes a job of it now; its times stay. Rejects NOT_FOUND; IMPOSSIBLE while its last job has not ended. */
   run(name: string): Promise<JobRecord>;
+  /** It makes no jobs until it is resumed. Without effect if it is paused. Rejects NOT_FOUND, IMPOSSIBLE. */
+  pause(name: string): Promise<ScheduleView>;
+  /** It makes jobs again, but not for times before now. Without effect if it is not paused. Rejects as `pause` does. */
+  resume(name: string): Promise<ScheduleView>;
+  /** It makes its jobs at other times from now on. Rejects NOT_FOUND, IMPOSSIBLE, BAD_TIME. */
+  change(name: string, at: string): Promise<ScheduleView>;
   /** Removes a schedule; its jobs continue. Rejects NOT_FOUND. */
   remove(name: string): Promise<void>;
   /** The `count`-th due time after a time; undefined: there is none. */
@@ -68,7 +74,8 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
   /** Memory and disk change together: a removed schedule must not be written again. */
   const turn = turns();
 
-  function nextOf({ name, last }: ScheduleRecord): Date | undefined {
+  function nextOf({ name, last, paused }: ScheduleRecord): Date | undefined {
+    if (paused !== undefined) return undefined;
     return calendars.get(name)?.next(new Date(Math.min(Date.parse(last), clock.now().getTime())));
   }
   function notAhead(schedule: ScheduleRecord): ScheduleRecord {
@@ -115,6 +122,22 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
     return soonest;
   }
   const ticks = ticker(clock, look);
+  function known(name: string): ScheduleRecord {
+    const schedule = schedules.get(name);
+    if (schedule) return schedule;
+    throw foreign.has(name) ? notAdopted(name) : noSchedule(name);
+  }
+  /** Runs in its turn. Its jobs are those of times from now on. */
+  async function changed(schedule: ScheduleRecord, calendar?: Calendar): Promise<ScheduleView> {
+    const { paused } = schedule;
+    const now = clock.now().toISOString();
+    const next = paused === undefined ? { ...schedule, last: now, changed: now } : schedule;
+    await files.putSchedule(next);
+    schedules.set(next.name, next);
+    if (calendar) calendars.set(next.name, calendar);
+    ticks.wake();
+    return view(next);
+  }
   return {
     list: () => [...schedules.values()].sort((a, b) => (a.name < b.name ? -1 : 1)).map(view),
     foreign: () => [...foreign.values()],
@@ -127,11 +150,12 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
       turn(async () => {
         checkScheduleName(name);
         checkRoom(schedules, name);
-        const calendar = calendarOf(at);
+        const calendar = occurring(at, clock.now());
         const created = clock.now().toISOString();
-        if (!calendar.next(new Date(created)))
-          throw new JobError('BAD_TIME', `"${at}" never occurs`);
-        const schedule = { name, at, kind, request, created, last: created };
+        const schedule = {
+          ...{ name, at, kind, request, created, last: created },
+          ...{ paused: undefined, changed: undefined },
+        };
         try {
           await files.putSchedule(schedule);
         } catch (cause) {
@@ -147,12 +171,27 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
       }),
     run: (name) =>
       turn(async () => {
-        const schedule = schedules.get(name);
-        if (!schedule) throw foreign.has(name) ? notAdopted(name) : noSchedule(name);
+        const schedule = known(name);
         const active = activeJobOf(queue, name);
         if (active) throw notEnded(name, active);
         const { kind, request } = schedule;
         return queue.submit({ kind, request, schedule: name });
+      }),
+    pause: (name) =>
+      turn(async () => {
+        const schedule = known(name);
+        if (schedule.paused !== undefined) return view(schedule);
+        return changed({ ...schedule, paused: clock.now().toISOString() });
+      }),
+    resume: (name) =>
+      turn(async () => {
+        const { paused, ...schedule } = known(name);
+        return paused === undefined ? view(schedule) : changed({ ...schedule, paused: undefined });
+      }),
+    change: (name, at) =>
+      turn(async () => {
+        const schedule = known(name);
+        return changed({ ...schedule, at }, occurring(at, clock.now()));
       }),
     remove: (name) =>
       turn(async () => {
@@ -176,8 +215,10 @@ function heldBack(schedule: ScheduleRecord, now: Date): ScheduleRecord {
   const notAfter = (time: string): string =>
     Date.parse(time) <= now.getTime() ? time : now.toISOString();
   const [created, last] = [notAfter(schedule.created), notAfter(schedule.last)];
-  if (created === schedule.created && last === schedule.last) return schedule;
-  return { ...schedule, created, last };
+  const changed = schedule.changed === undefined ? undefined : notAfter(schedule.changed);
+  const isSame = created === schedule.created && last === schedule.last;
+  if (isSame && changed === schedule.changed) return schedule;
+  return { ...schedule, created, last, changed };
 }
 
 function activeJobOf(queue: Pick<JobQueue, 'list'>, name: string): JobRecord | undefined {
@@ -229,6 +270,13 @@ function nthOf(calendar: Calendar | undefined, after: Date, count: number): Date
   let time: Date | undefined = after;
   for (let n = 0; n < count && time; n++) time = calendar?.next(time);
   return time;
+}
+
+/** Throws BAD_TIME also if it never occurs again. */
+function occurring(at: string, now: Date): Calendar {
+  const calendar = calendarOf(at);
+  if (calendar.next(now)) return calendar;
+  throw new JobError('BAD_TIME', `"${at}" never occurs`);
 }
 
 function calendarOf(at: string): Calendar {

@@ -60,7 +60,11 @@ export const scheduleFile = plainRecord('holdfast-schedule', {
   kind: oneOf(...JOB_KINDS),
   request: anyObject(REQUEST_MAX),
   created: time,
-  /** The due time of its newest job; before the first job, when the schedule was made. */
+  /** The due time of its newest job; before the first job, when the schedule was made. Later, if it was resumed. */
   last: time,
+  /** Since when it makes no jobs; absent: it makes them. */
+  paused: optional(time),
+  /** When its times were changed, or it was resumed, last. */
+  changed: optional(time),
 });
 export type ScheduleRecord = ReturnType<typeof scheduleFile.decode>;
