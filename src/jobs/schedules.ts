@@ -122,22 +122,6 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
     return soonest;
   }
   const ticks = ticker(clock, look);
-  function known(name: string): ScheduleRecord {
-    const schedule = schedules.get(name);
-    if (schedule) return schedule;
-    throw foreign.has(name) ? notAdopted(name) : noSchedule(name);
-  }
-  /** Runs in its turn. Its jobs are those of times from now on. */
-  async function changed(schedule: ScheduleRecord, calendar?: Calendar): Promise<ScheduleView> {
-    const { paused } = schedule;
-    const now = clock.now().toISOString();
-    const next = paused === undefined ? { ...schedule, last: now, changed: now } : schedule;
-    await files.putSchedule(next);
-    schedules.set(next.name, next);
-    if (calendar) calendars.set(next.name, calendar);
-    ticks.wake();
-    return view(next);
-  }
   return {
     list: () => [...schedules.values()].sort((a, b) => (a.name < b.name ? -1 : 1)).map(view),
     foreign: () => [...foreign.values()],
@@ -146,6 +130,59 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
         for (const record of records) if (foreign.delete(record.name)) take(record);
         ticks.wake();
       }),
+    run: (name) =>
+      turn(async () => {
+        const schedule = knownOf({ schedules, foreign }, name);
+        const active = activeJobOf(queue, name);
+        if (active) throw notEnded(name, active);
+        const { kind, request } = schedule;
+        return queue.submit({ kind, request, schedule: name });
+      }),
+    remove: (name) =>
+      turn(async () => {
+        if (!schedules.has(name) && !foreign.has(name)) throw noSchedule(name);
+        await files.removeSchedule(name);
+        foreign.delete(name);
+        schedules.delete(name);
+        calendars.delete(name);
+      }),
+    ...scheduleEdits({
+      ...{ clock, files, schedules, calendars, foreign, turn, view },
+      wake: () => ticks.wake(),
+    }),
+    nth: (name, after, count) => nthOf(calendars.get(name), after, count),
+    start: () => ticks.start(),
+    [Symbol.asyncDispose]: () => ticks[Symbol.asyncDispose](),
+  };
+}
+
+/** What schedules change when people ask for it. */
+interface Editable {
+  readonly clock: World['clock'];
+  readonly files: JobFiles;
+  readonly schedules: Map<string, ScheduleRecord>;
+  readonly calendars: Map<string, Calendar>;
+  readonly foreign: Map<string, ScheduleRecord>;
+  readonly turn: ReturnType<typeof turns>;
+  view(schedule: ScheduleRecord): ScheduleView;
+  wake(): void;
+}
+
+function scheduleEdits(state: Editable): Pick<Schedules, 'create' | 'pause' | 'resume' | 'change'> {
+  const { clock, files, schedules, calendars, foreign, turn, view, wake } = state;
+
+  /** Runs in its turn. Its jobs are those of times from now on. */
+  async function changed(schedule: ScheduleRecord, calendar?: Calendar): Promise<ScheduleView> {
+    const { paused } = schedule;
+    const now = clock.now().toISOString();
+    const next = paused === undefined ? { ...schedule, last: now, changed: now } : schedule;
+    await files.putSchedule(next);
+    schedules.set(next.name, next);
+    if (calendar) calendars.set(next.name, calendar);
+    wake();
+    return view(next);
+  }
+  return {
     create: ({ name, at, kind, request }) =>
       turn(async () => {
         checkScheduleName(name);
@@ -166,45 +203,36 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
         foreign.delete(name);
         schedules.set(name, schedule);
         calendars.set(name, calendar);
-        ticks.wake();
+        wake();
         return view(schedule);
-      }),
-    run: (name) =>
-      turn(async () => {
-        const schedule = known(name);
-        const active = activeJobOf(queue, name);
-        if (active) throw notEnded(name, active);
-        const { kind, request } = schedule;
-        return queue.submit({ kind, request, schedule: name });
       }),
     pause: (name) =>
       turn(async () => {
-        const schedule = known(name);
+        const schedule = knownOf(state, name);
         if (schedule.paused !== undefined) return view(schedule);
         return changed({ ...schedule, paused: clock.now().toISOString() });
       }),
     resume: (name) =>
       turn(async () => {
-        const { paused, ...schedule } = known(name);
-        return paused === undefined ? view(schedule) : changed({ ...schedule, paused: undefined });
+        const schedule = knownOf(state, name);
+        if (schedule.paused === undefined) return view(schedule);
+        return changed({ ...schedule, paused: undefined });
       }),
     change: (name, at) =>
       turn(async () => {
-        const schedule = known(name);
+        const schedule = knownOf(state, name);
         return changed({ ...schedule, at }, occurring(at, clock.now()));
       }),
-    remove: (name) =>
-      turn(async () => {
-        if (!schedules.has(name) && !foreign.has(name)) throw noSchedule(name);
-        await files.removeSchedule(name);
-        foreign.delete(name);
-        schedules.delete(name);
-        calendars.delete(name);
-      }),
-    nth: (name, after, count) => nthOf(calendars.get(name), after, count),
-    start: () => ticks.start(),
-    [Symbol.asyncDispose]: () => ticks[Symbol.asyncDispose](),
   };
+}
+
+function knownOf(
+  { schedules, foreign }: Pick<Editable, 'schedules' | 'foreign'>,
+  name: string,
+): ScheduleRecord {
+  const schedule = schedules.get(name);
+  if (schedule) return schedule;
+  throw foreign.has(name) ? notAdopted(name) : noSchedule(name);
 }
 
 /**

@@ -45,7 +45,7 @@ const alarm = (name: string): AlarmSummary => ({
 
 const schedule = (name: string): ScheduleSummary => ({
   ...{ schedule: name, at: 'daily', kind: 'check', request: {}, created: TIME, next: TIME },
-  ...{ last: null, adopted: true },
+  ...{ last: null, adopted: true, paused: null },
 });
 
 const disk = (name: string): ResultOf<'disk/list'>['disks'][number] => ({

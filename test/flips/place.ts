@@ -149,7 +149,7 @@ async function books(store: Store, set: OpenSet): Promise<void> {
   const request = { set: 'plain', machine: 'vm', disks: [] };
   await jobs.putSchedule({
     ...{ name: 'nightly', at: '*-*-* 01:00', kind: 'backup' },
-    ...{ request, created: time, last: time },
+    ...{ request, created: time, last: time, paused: undefined, changed: undefined },
   });
   await jobs.putJob({
     ...{ id: 'nightly-1', kind: 'backup', request, schedule: 'nightly', created: time },

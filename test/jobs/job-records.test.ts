@@ -1,5 +1,6 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
+import type { Order, StoreMemory } from '../../src/box/store-memory.ts';
 import type { JobRecord } from '../../src/formats/store/service/job.ts';
 import type { Checks } from '../../src/formats/store/base/plain-record.ts';
 import { openJobFiles } from '../../src/jobs/job-files.ts';
@@ -198,3 +199,45 @@ function done(id: string, created: string, ended: string): JobRecord {
     ...{ reason: undefined, result: {} },
   };
 }
+
+test('an old record of a schedule that is put back resumes nothing', async () => {
+  const home = disk();
+  await home.files.makeDirectory('/store');
+  const known = new Map<string, readonly string[]>();
+  const keep = (orders: readonly Order[], before: number): void => {
+    for (const { name, order } of orders) {
+      const text = JSON.stringify(order);
+      const others = (known.get(name) ?? []).filter((it) => it !== text);
+      known.set(name, [text, ...others.slice(0, before)]);
+    }
+  };
+  const memory: StoreMemory = {
+    ...trustingMemory(),
+    remember: async (orders) => keep(orders, 1),
+    settle: async (orders) => keep(orders, 0),
+    look: async () => ({
+      ...(await trustingMemory().look()),
+      isOurs: ({ name, order }) => known.get(name)?.includes(JSON.stringify(order)) === true,
+    }),
+  };
+  const { files, failing } = failable(home);
+  const own = await openJobFiles(files, '/store', { memory });
+  const schedule = {
+    ...({ name: 'often', at: 'hourly', kind: 'check', request: {} } as const),
+    ...{ created: TIME, last: TIME, paused: undefined, changed: undefined },
+  };
+  await own.putSchedule(schedule);
+  const path = '/store/schedules/often.json';
+  const before = await files.readFile(path, 4096);
+  failing.add('rename');
+  await rejects(own.putSchedule({ ...schedule, paused: TIME }));
+  equal((await own.schedules()).records.length, 1, 'what could not be paused runs on');
+  failing.clear();
+  await own.putSchedule({ ...schedule, paused: TIME });
+  equal((await own.schedules()).records[0]!.paused, TIME);
+  await files.unlink(path);
+  await using file = await files.create(path);
+  await file.write(before, 0);
+  const { records, foreign } = await own.schedules();
+  deepEqual([records.length, foreign.length], [0, 1]);
+});

@@ -65,6 +65,63 @@ test('a schedule makes its jobs in time, one while none of them waits, and makes
   await rejects(again.remove('often'), { code: 'NOT_FOUND' });
 });
 
+test('a paused schedule makes no jobs, and none for the times of then once it is resumed', async () => {
+  const home = disk();
+  const it = await opened(home, async () => DONE);
+  const schedules = await openSchedules({ ...it });
+  await schedules.create({
+    ...{ name: 'often', at: '*:0/10 UTC', kind: 'backup', request: REQUEST },
+  });
+  it.queue.start();
+  schedules.start();
+  const paused = await schedules.pause('often');
+  equal(paused.next, undefined);
+  deepEqual(await schedules.pause('often'), paused);
+  await it.clock.advance(30 * MINUTE);
+  equal(it.queue.list().length, 0);
+  equal((await schedules.run('often')).schedule, 'often', 'by hand it can be run');
+  await it.clock.advance(1);
+  await schedules[Symbol.asyncDispose]();
+  await it.queue[Symbol.asyncDispose]();
+
+  const later = await opened(home.copy(seeded(4)), async () => DONE, '2026-11-21T13:05:00Z');
+  const again = await openSchedules({ ...later });
+  later.queue.start();
+  again.start();
+  await later.clock.advance(MINUTE);
+  equal(later.queue.list().length, 1, 'after a restart it is still paused');
+  equal((await again.resume('often')).next, '2026-11-21T13:10:00.000Z');
+  await later.clock.advance(MINUTE);
+  equal(later.queue.list().length, 1);
+  await later.clock.advance(5 * MINUTE);
+  equal(later.queue.list()[0]!.job.id, 'often-20261121T131000Z');
+  await rejects(again.pause('seldom'), { code: 'NOT_FOUND' });
+  await again[Symbol.asyncDispose]();
+  await later.queue[Symbol.asyncDispose]();
+});
+
+test('other times of a schedule count from now on, and are refused if they never come', async () => {
+  const home = disk();
+  const it = await opened(home, async () => DONE);
+  const schedules = await openSchedules({ ...it });
+  await schedules.create({
+    ...{ name: 'often', at: '*:0/10 UTC', kind: 'backup', request: REQUEST },
+  });
+  await rejects(schedules.change('often', '1999-01-01 UTC'), { code: 'BAD_TIME' });
+  await rejects(schedules.change('often', 'soon'), { code: 'BAD_TIME' });
+  equal(schedules.list()[0]!.next, '2026-11-21T12:10:00.000Z');
+  const { next, schedule } = await schedules.change('often', '*:0/15 UTC');
+  deepEqual([next, schedule.at], ['2026-11-21T12:15:00.000Z', '*:0/15 UTC']);
+  it.queue.start();
+  schedules.start();
+  await it.clock.advance(14 * MINUTE);
+  equal(it.queue.list().length, 0);
+  await it.clock.advance(2 * MINUTE);
+  equal(it.queue.list()[0]!.job.id, 'often-20261121T121500Z');
+  await schedules[Symbol.asyncDispose]();
+  await it.queue[Symbol.asyncDispose]();
+});
+
 test('a schedule that is run now has one job more, never two at once, and keeps its times', async () => {
   const it = await opened(disk(), async () => DONE);
   const schedules = await openSchedules({ ...it });
@@ -107,7 +164,10 @@ test('a crash between making a job and noting that does not make it twice', asyn
   const due = '2026-11-21T12:10:00Z';
   const { queue, files } = await opened(home, async () => DONE);
   const created = '2026-11-21T12:00:00.000Z';
-  const schedule = { name: 's', at: '*:10 UTC', kind: 'backup', request: REQUEST } as const;
+  const schedule = {
+    ...({ name: 's', at: '*:10 UTC', kind: 'backup', request: REQUEST } as const),
+    ...{ paused: undefined, changed: undefined },
+  };
   await files.putSchedule({ ...schedule, created, last: created });
   await queue.submit({ id: 's-20261121T121000Z', kind: 'backup', request: REQUEST, schedule: 's' });
   const again = await opened(home.copy(seeded(5)), async () => DONE, due);

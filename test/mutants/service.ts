@@ -281,4 +281,25 @@ export const service: readonly Mutant[] = [
     to: '        if (',
     tests: ['test/engine/secrets/passkeys.test.ts'],
   },
+  {
+    name: 'schedules: one that is paused makes jobs',
+    file: 'src/jobs/schedules.ts',
+    text: '    if (paused !== undefined) return undefined;\n',
+    to: '',
+    tests: ['test/jobs/schedules.test.ts'],
+  },
+  {
+    name: 'schedules: one that is resumed makes up for the times of its pause',
+    file: 'src/jobs/schedules.ts',
+    text: '{ ...schedule, last: now, changed: now }',
+    to: '{ ...schedule, changed: now }',
+    tests: ['test/jobs/schedules.test.ts'],
+  },
+  {
+    name: 'schedules: an old record that is put back resumes a paused one',
+    file: 'src/jobs/job-files.ts',
+    text: '    await memory.settle([order]);\n',
+    to: '',
+    tests: ['test/jobs/job-records.test.ts'],
+  },
 ];

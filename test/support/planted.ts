@@ -50,7 +50,10 @@ export function plantJob(
 
 /** Due every second. */
 export function plantSchedule(store: string, more: Pick<JobRecord, 'kind' | 'request'>): void {
-  const record = { name: 'evil', at: '*:*:*', created: TIME, last: TIME, ...more };
+  const record = {
+    ...{ name: 'evil', at: '*:*:*', created: TIME, last: TIME },
+    ...{ paused: undefined, changed: undefined, ...more },
+  };
   mkdirSync(join(store, 'schedules'), { recursive: true });
   writeFileSync(join(store, 'schedules/evil.json'), scheduleFile.encode(record, 'checked'));
 }

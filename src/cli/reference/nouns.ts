@@ -108,7 +108,7 @@ export const NOUNS: readonly Noun[] = [
     ...{ name: 'schedule', group: 'Backups', about: 'jobs at certain times' },
     commands: {
       create: byHand(() => import('../commands/jobs/schedule-create.ts')),
-      ...jobs('schedule', 'list', 'run', 'remove'),
+      ...jobs('schedule', 'list', 'run', 'change', 'pause', 'resume', 'remove'),
     },
   },
   {

@@ -29,11 +29,11 @@ export const render = {
   'schedule/list': ({ schedules }) =>
     table(
       ['SCHEDULE', 'KIND', 'AT', 'NEXT', 'LAST'],
-      schedules.map(({ schedule, kind, at, next, last, adopted }) => [
+      schedules.map(({ schedule, kind, at, next, paused, last, adopted }) => [
         schedule,
         kind,
         at,
-        adopted ? (next ?? 'never') : 'not adopted',
+        adopted ? (next ?? (paused === null ? 'never' : 'paused')) : 'not adopted',
         last === null ? '-' : `${last.state} ${last.ended}`,
       ]),
     ),

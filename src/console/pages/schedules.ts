@@ -23,6 +23,23 @@ export const schedulesPage: Page = {
   keys: [
     onSchedule('enter', 'show', (it) => textDialog(`Schedule ${it.schedule}`, detailsOf(it))),
     key('n', 'new', () => scheduleForm()),
+    onSchedule('p', 'pause or resume', ({ schedule, paused }) => {
+      const [verb, name] =
+        paused === null
+          ? (['pause', 'schedule/pause'] as const)
+          : (['resume', 'schedule/resume'] as const);
+      return { title: `${verb} schedule ${schedule}`, call: { name, request: { schedule } } };
+    }),
+    onSchedule('t', 'times', ({ schedule, at }) =>
+      operationForm('schedule/change', {
+        title: `Other times for schedule ${schedule}`,
+        does: 'change them',
+        given: { schedule },
+        asks: ['at'],
+        values: { at },
+        task: () => `schedule ${schedule}`,
+      }),
+    ),
     onSchedule('d', 'remove', ({ schedule }) =>
       confirmation({
         title: `remove schedule ${schedule}`,
@@ -44,17 +61,22 @@ export const schedulesPage: Page = {
 };
 
 function scheduleText(it: ScheduleSummary): string {
-  const never = it.adopted ? 'never again' : 'not adopted';
-  const next = it.next === null ? never : utc(it.next).slice(MONTH_AT);
+  const next = it.next === null ? neverText(it) : utc(it.next).slice(MONTH_AT);
   const last = it.last === null ? '-' : `${utc(it.last.ended).slice(MONTH_AT)} ${it.last.state}`;
   return columns([it.schedule, next, last, it.at, workText(it)], WIDTHS);
+}
+
+function neverText({ adopted, paused }: ScheduleSummary): string {
+  if (!adopted) return 'not adopted';
+  return paused === null ? 'never again' : 'paused';
 }
 
 function detailsOf(it: ScheduleSummary): string {
   return [
     `what       ${workText(it)}`,
     `when       ${it.at}`,
-    `next       ${it.next === null ? 'never again' : `${utc(it.next)} UTC`}`,
+    `next       ${it.next === null ? neverText(it) : `${utc(it.next)} UTC`}`,
+    ...(it.paused === null ? [] : [`paused     since ${utc(it.paused)} UTC`]),
     `last       ${lastText(it)}`,
     `created    ${utc(it.created)} UTC`,
     '',

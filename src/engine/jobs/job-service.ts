@@ -130,6 +130,14 @@ const KEPT_IN_MEMORY =
   'the key is kept in memory: after a restart of the service, the next job of this schedule waits for it. ' +
   'To give it permanently, name a file in "passphraseFiles" of the settings';
 
+/** Pauses or resumes it, or changes its times. */
+export async function changeSchedule(
+  { schedules, queue }: JobService,
+  change: (schedules: Schedules) => Promise<ScheduleView>,
+): Promise<ScheduleSummary> {
+  return scheduleSummaryOf(await change(schedules), endedJobs(queue));
+}
+
 export async function removeSchedule({ schedules, keys }: JobService, name: string): Promise<void> {
   await schedules.remove(name);
   keys.forgetSchedule(name);
@@ -181,9 +189,12 @@ function scheduleSummaryOf(
   { schedule, next }: ScheduleView,
   ended: ReadonlyMap<string, EndedJob>,
 ): ScheduleSummary {
-  const { name, at, kind, request, created } = schedule;
-  const last = outcomeOf(ended.get(name), created);
-  return { schedule: name, at, kind, request, created, next: next ?? null, last, adopted: true };
+  const { name, at, kind, request, created, paused } = schedule;
+  return {
+    ...{ schedule: name, at, kind, request, created, adopted: true },
+    ...{ next: next ?? null, paused: paused ?? null },
+    last: outcomeOf(ended.get(name), created),
+  };
 }
 
 /** Null if the job is older than the schedule: made by a removed one of the same name. */

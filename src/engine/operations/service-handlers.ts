@@ -8,10 +8,10 @@ import type {
 } from '../../operations/operations.ts';
 import { bound, type CallOptions, type Handlers } from '../base/call.ts';
 import type { ServiceContext, StoreContext } from './context.ts';
+import { jobHandlers, type JobName } from './job-handlers.ts';
 import { storeHandlers } from './store-handlers.ts';
 
 // What is loaded only when it is wanted.
-const jobs = () => import('../jobs/job-service.ts');
 const alarms = () => import('./alarms.ts');
 const placed = () => import('./placed.ts');
 const setPasskeys = () => import('./set-passkey.ts');
@@ -22,7 +22,7 @@ const ALL_OF_IT = { memoryBytes: Infinity, processors: Infinity };
 const WAITS = { event: 'notice', message: 'it waits while a recovery session runs' } as const;
 
 /** `files/put` needs the volumes and the hypervisors too, `verify/latest` the workers. */
-type OwnName = Exclude<NameOf<'service'>, 'files/put' | 'verify/latest'>;
+type OwnName = Exclude<NameOf<'service'>, JobName | 'files/put' | 'verify/latest'>;
 
 /** Operations that only the service carries out. */
 function ownHandlers(context: ServiceContext): Handlers<OwnName> {
@@ -70,28 +70,6 @@ function ownHandlers(context: ServiceContext): Handlers<OwnName> {
     'lockdown/off': async (service, _request, { who }) =>
       (await lockdown()).endLockdown((await service.monitor()).lockdown, who),
     'notify/test': async (service) => (await service.monitor()).test(),
-    'job/create': async (service, request, options) =>
-      (await jobs()).createJob(await service.jobs(), await service.engine(), request, options),
-    'job/unlock': async (service, { job }, options) =>
-      (await jobs()).unlockJob(await service.jobs(), await service.engine(), job, options),
-    'job/list': async (service, request) => (await jobs()).jobs(await service.jobs(), request),
-    'job/show': async (service, { job }) => (await jobs()).showJob(await service.jobs(), job),
-    'job/log': async (service, request) => (await jobs()).jobLog(await service.jobs(), request),
-    'job/attend': async (service, { job }, options) =>
-      (await jobs()).attendJob(await service.jobs(), job, options),
-    'job/cancel': async (service, { job }) => (await jobs()).cancelJob(await service.jobs(), job),
-    'schedule/create': async (service, request, options) =>
-      (await jobs()).createSchedule(await service.jobs(), await service.engine(), request, options),
-    'schedule/list': async (service) => (await jobs()).listSchedules(await service.jobs()),
-    'schedule/run': async (service, { schedule }) => {
-      const own = await service.jobs();
-      const { id } = await own.schedules.run(schedule);
-      return (await jobs()).showJob(own, id);
-    },
-    'schedule/remove': async (service, { schedule }) => {
-      await (await jobs()).removeSchedule(await service.jobs(), schedule);
-      return { schedule, removed: true };
-    },
     'export/list': async (service) => ({ exports: (await service.sessions()).exports() }),
     'session/log': async (service, { session, first }) => {
       const lines = await (await service.sessions()).log(session);
@@ -158,6 +136,7 @@ export function serviceHandlers(
     ...storeHandlers({ ...store, engine, service }),
     ...inWorker,
     ...ownHandlers(service),
+    ...jobHandlers(service),
     ...host,
     ...files,
     'session/keep': (request, options) => service.keep(request, options),

@@ -230,13 +230,11 @@ function hasDoneItsWork({ kind, state, result }: JobRecord): boolean {
 }
 
 function lateSchedules({ now, jobs, schedules, latePeriods }: Circumstances): Condition[] {
-  return schedules.list().flatMap(({ schedule: { name, created } }): Condition[] => {
+  return schedules.list().flatMap(({ schedule }): Condition[] => {
+    const { name, created, paused, changed = created } = schedule;
+    if (paused !== undefined) return [];
     const done = jobs.filter((job) => job.schedule === name && hasDoneItsWork(job));
-    const last =
-      done
-        .map((job) => job.created)
-        .sort()
-        .at(-1) ?? created;
+    const last = [changed, ...done.map((job) => job.created)].sort().at(-1)!;
     const due = schedules.nth(name, new Date(last), latePeriods);
     const isLate =
       due !== undefined && due <= now && now.getTime() - Date.parse(last) >= LATE_MIN_MS;

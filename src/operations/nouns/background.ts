@@ -7,10 +7,10 @@ import {
   type Schema,
   variants,
 } from '../../lib/schema.ts';
-import { line, name } from '../base/fields.ts';
+import { name } from '../base/fields.ts';
 import { asJob, type JobSpec, mutation, type Operation } from '../base/operation.ts';
 import { operations as backup } from './backup.ts';
-import { type JobSummary, jobSummary, REQUEST, scheduleSummary } from './job.ts';
+import { at, type JobSummary, jobSummary, REQUEST, scheduleSummary } from './job.ts';
 import { operations as finalize } from './finalize.ts';
 import { operations as restore } from './restore.ts';
 import { operations as restoreToHypervisor } from './restore-to-hypervisor.ts';
@@ -79,11 +79,7 @@ const createSchedule = mutation('schedule/create', {
   passkey: 'as its job',
   request: object({
     schedule: field(name, 'name of the schedule', { placeholder: 'NAME', label: 'Name' }),
-    at: field(
-      line(256),
-      "when: daily, hourly, 'Mon..Fri 02:30', '*-*-01 04:00'; see systemd.time(7)",
-      { placeholder: 'WHEN', label: 'When' },
-    ),
+    at,
     job: field(jobRequest, 'what to do'),
   }),
   result: scheduleSummary,

@@ -14,6 +14,7 @@ import {
 import {
   count,
   first,
+  line,
   logLines,
   MANY,
   name,
@@ -174,7 +175,8 @@ export const scheduleSummary = object({
   request,
   created: time('when it was created'),
   adopted,
-  next: timeOrNull('when it creates its next job; null: never again'),
+  next: timeOrNull('when it creates its next job; null: never again, or it is paused'),
+  paused: timeOrNull('since when it is paused; null: it is not'),
   last: field(
     nullable(outcome),
     'how the newest of its jobs that has ended did so; null: none has',
@@ -198,6 +200,13 @@ const schedule = field(name, 'name of the schedule', {
   ...{ placeholder: 'SCHEDULE', names: 'schedules' },
 });
 
+/** When a schedule creates jobs. */
+export const at = field(
+  line(256),
+  "when: daily, hourly, 'Mon..Fri 02:30', '*-*-01 04:00'; see systemd.time(7)",
+  { placeholder: 'WHEN', label: 'When' },
+);
+
 const runSchedule = mutation('schedule/run', {
   summary: 'Run a schedule now',
   description:
@@ -211,6 +220,51 @@ const runSchedule = mutation('schedule/run', {
     args: ['schedule'],
     says: 'Job {job} is {state}; to wait for its end: holdfast job attend {job}',
     examples: ['schedule run nightly'],
+  },
+});
+
+const changed = {
+  runs: 'service',
+  changes: ['schedule'],
+  result: scheduleSummary,
+} as const;
+
+const changeSchedule = mutation('schedule/change', {
+  ...changed,
+  summary: 'Run a schedule at other times',
+  description:
+    'Times of before that are not made up for yet are dropped. A paused schedule stays paused.',
+  request: object({ schedule, at }),
+  cli: {
+    args: ['schedule'],
+    says: 'Schedule {schedule} creates jobs at {at}.',
+    examples: ["schedule change nightly --at 'Mon..Fri 03:00'"],
+  },
+});
+
+const pauseSchedule = mutation('schedule/pause', {
+  ...changed,
+  summary: 'Pause a schedule',
+  description:
+    'It creates no jobs until it is resumed, and raises no alarm that it is late; its existing jobs continue. ' +
+    '"schedule run" still creates a job of it.',
+  request: object({ schedule }),
+  cli: {
+    args: ['schedule'],
+    says: 'Schedule {schedule} is paused. To resume it: holdfast schedule resume {schedule}',
+    examples: ['schedule pause nightly'],
+  },
+});
+
+const resumeSchedule = mutation('schedule/resume', {
+  ...changed,
+  summary: 'Resume a schedule',
+  description: 'Times that came while it was paused are not made up for.',
+  request: object({ schedule }),
+  cli: {
+    args: ['schedule'],
+    says: 'Schedule {schedule} is not paused.',
+    examples: ['schedule resume nightly'],
   },
 });
 
@@ -240,5 +294,8 @@ export const operations = [
   cancel,
   listSchedules,
   runSchedule,
+  changeSchedule,
+  pauseSchedule,
+  resumeSchedule,
   removeSchedule,
 ] as const;

@@ -11,7 +11,7 @@ import { driveUp, EXPORT, hypervisor, job, pointAt, session, TIME } from '../../
 const known = <T>(value: T) => ({ kind: 'known', value, atMs: 0 }) as const;
 const rowsOf = <T>(...rows: T[]) => ({ total: rows.length, first: 0, rows, chosen: 0, top: 0 });
 const LISTED = { refused: undefined, atMs: 0 };
-const NEVER = { next: null, last: null, adopted: true };
+const NEVER = { next: null, last: null, adopted: true, paused: null };
 const WIRE = { name: 'eth0', kind: 'wired', addresses: [], managedBy: 'x', planned: null } as never;
 
 /** A console that knows of one of each thing, so that every key has something to do. */

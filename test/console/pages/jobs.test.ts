@@ -176,6 +176,7 @@ test('a schedule is made; what the service says of its time comes back with the 
     kind: 'check',
     created: TIME,
     adopted: true,
+    paused: null,
   } as const;
   driven.answer('schedule/create', { ...made, next: TIME, last: null });
   match(driven.text(), /schedule verify: first job at 2026-11-21 18:00 UTC/);
@@ -190,6 +191,18 @@ test('a schedule is made; what the service says of its time comes back with the 
   match(driven.text(), /^>verify +never again +11-21 18:00 failed +12:00 +check/m);
   driven.type('\r');
   match(driven.text(), /last +job verify-1 failed at 2026-11-21 18:00 UTC: damage/);
-  driven.type('\u001bdremove\r');
+  driven.type('\u001b');
+  driven.type('p');
+  deepEqual(requestOf(driven, 'schedule/pause'), { schedule: 'verify' });
+  driven.answer('schedule/pause', { ...made, next: null, paused: TIME, last });
+  driven.answer('schedule/list', { schedules: [{ ...made, next: null, paused: TIME, last }] });
+  match(driven.text(), /^>verify +paused +11-21 18:00 failed/m);
+  driven.type('p');
+  deepEqual(requestOf(driven, 'schedule/resume'), { schedule: 'verify' });
+  driven.answer('schedule/resume', { ...made, next: TIME, last });
+  driven.type(`t${'\u007f'.repeat(5)}13:00\r`);
+  deepEqual(requestOf(driven, 'schedule/change'), { schedule: 'verify', at: '13:00' });
+  driven.answer('schedule/change', { ...made, at: '13:00', next: TIME, last });
+  driven.type('dremove\r');
   deepEqual(requestOf(driven, 'schedule/remove'), { schedule: 'verify' });
 });

@@ -140,6 +140,12 @@ test('a schedule is late after two of its times without success, however many jo
   deepEqual(late(), [], 'one time is left out: it may still run');
   await clock.advance(DAY);
   match(late()[0]!.message, /^schedule nightly has not succeeded since 2026-11-24T02:00/);
+  await schedules.pause('nightly');
+  deepEqual(late(), [], 'a paused one is not late');
+  await clock.advance(9 * DAY);
+  await schedules.resume('nightly');
+  await clock.advance(DAY);
+  deepEqual(late(), [], 'its times count from the resumption on');
   isGood = true;
   await clock.advance(DAY);
   deepEqual(late(), []);
