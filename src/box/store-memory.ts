@@ -28,7 +28,7 @@ export interface StorePlace {
   readonly record: { readonly needs: Needs };
 }
 
-export type OrderKind = 'session' | 'served' | 'placed' | 'debt' | 'job' | 'schedule';
+export type OrderKind = 'session' | 'served' | 'placed' | 'debt' | 'job' | 'schedule' | 'retention';
 
 export interface Order {
   readonly kind: OrderKind;

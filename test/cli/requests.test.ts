@@ -134,6 +134,15 @@ const LINES: readonly (readonly [line: string, name: string, request: object])[]
     { schedule: 'v', at: 'daily', job: { kind: 'check', request: { readData: true } } },
   ],
   [
+    'schedule create thin --at weekly --retain nightly',
+    'schedule/create',
+    {
+      schedule: 'thin',
+      at: 'weekly',
+      job: { kind: 'retain', request: { set: 'nightly', dryRun: false } },
+    },
+  ],
+  [
     'schedule create n --at 02:30 --backup nightly --machine m --disk vda=x --keep-daily 7',
     'schedule/create',
     {

@@ -121,6 +121,27 @@ export const service: readonly Mutant[] = [
     tests: ['test/lib/steady-times.test.ts', 'test/catalog/retention/rules.test.ts'],
   },
   {
+    name: 'retention: days are those of UTC in every time zone',
+    file: 'src/catalog/retention/rules.ts',
+    text: 'periodsIn(retention.timeZone ?? UTC)',
+    to: 'periodsIn(UTC)',
+    tests: ['test/catalog/retention/rules.test.ts'],
+  },
+  {
+    name: 'retention: rules of a set that this box was not given are obeyed',
+    file: 'src/engine/points/set-retention.ts',
+    text: 'record.set === set && (await memory.look()).isOurs(orderOf(record))',
+    to: 'record.set === set',
+    tests: ['test/engine/points/set-retention.test.ts'],
+  },
+  {
+    name: 'retention: the rules of a set replace those of a job',
+    file: 'src/engine/points/retain-after.ts',
+    text: 'rules ?? (await rulesOf(engine, set))',
+    to: '(await rulesOf(engine, set)) ?? rules',
+    tests: ['test/engine/points/set-retention.test.ts'],
+  },
+  {
     name: 'retention: weeks begin on Sunday',
     file: 'src/catalog/retention/periods.ts',
     text: 'const sinceMonday = (new Date(date).getUTCDay() + 6) % 7;',

@@ -207,7 +207,8 @@ function localHandlers({ engine }: CallSettings) {
   let machine: Promise<Handlers<HostOperationName>> | undefined;
   async function openStoreHandlers() {
     const { storeHandlers } = await import('../../engine/operations/store-handlers.ts');
-    return storeHandlers({
+    const { retainingBackups } = await import('../../engine/operations/retaining-backups.ts');
+    const handlers = storeHandlers({
       engine,
       async hypervisors() {
         const own = await import('../../engine/hypervisors/own-hypervisors.ts');
@@ -217,6 +218,7 @@ function localHandlers({ engine }: CallSettings) {
       isSecret: () => false,
       service: undefined,
     });
+    return { ...handlers, ...retainingBackups(handlers, engine) };
   }
   /** A machine that can be reached in no other way is mended by hand. */
   async function openHostHandlers() {

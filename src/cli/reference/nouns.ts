@@ -79,7 +79,7 @@ export const NOUNS: readonly Noun[] = [
   {
     ...{ name: 'set', group: 'Backups', about: 'backup sets' },
     commands: {
-      ...sets('set', 'list'),
+      ...sets('set', 'list', 'show', 'change'),
       create: byHand(() => import('../commands/store/set-create.ts')),
       'export-key': byHand(() => import('../commands/store/set-export-key.ts')),
       'import-key': byHand(() => import('../commands/store/set-import-key.ts')),

@@ -1,19 +1,42 @@
-import { table } from '../base/output.ts';
+import { retentionText } from '../../client/retention-text.ts';
+import type { SetRules } from '../../operations/base/retention.ts';
+import { fact, table } from '../base/output.ts';
 import type { Renders } from './render.ts';
+
+const keeps = ({ retention }: SetRules): string =>
+  retention === null ? 'all backups' : retentionText(retention);
+const refusals = ({ retentionProblem }: SetRules): string[] =>
+  retentionProblem === null ? [] : [`NOT CARRIED OUT ${retentionProblem}`];
 
 export const render = {
   'set/list': {
     text: ({ sets }) =>
       table(
-        ['SET', 'CREATED', 'ENCRYPTED', 'PASSKEY'],
-        sets.map(({ set, created, encrypted, passkey }) => [
-          ...[set, created],
-          ...[encrypted ? 'yes' : 'no', passkey ? 'yes' : 'no'],
+        ['SET', 'CREATED', 'ENCRYPTED', 'PASSKEY', 'KEEPS'],
+        sets.map((it) => [
+          ...[it.set, it.created],
+          ...[it.encrypted ? 'yes' : 'no', it.passkey ? 'yes' : 'no', keeps(it)],
         ]),
       ),
     say: ({ sets, damaged }) => [
       ...sets.flatMap(({ problem }) => (problem === null ? [] : [`REFUSED ${problem}`])),
+      ...sets.flatMap(refusals),
       ...damaged.map(({ reason }) => `DAMAGED ${reason}`),
     ],
+  },
+  'set/show': {
+    text: (it) =>
+      [
+        fact('set', it.set),
+        fact('created', it.created),
+        fact('encrypted', it.encrypted ? 'yes' : 'no'),
+        fact('passkey', it.passkey ? 'yes' : 'no'),
+        fact('keeps', keeps(it)),
+      ].join('\n'),
+    say: (it) => [...(it.problem === null ? [] : [`REFUSED ${it.problem}`]), ...refusals(it)],
+  },
+  'set/change': {
+    text: (it) => `Set ${it.set} keeps ${keeps(it)}`,
+    say: refusals,
   },
 } satisfies Renders;

@@ -93,6 +93,7 @@ export function workText({ kind, request }: Pick<JobSummary, 'kind' | 'request'>
     return `restore of ${text('disk')} of ${text('point')} to ${text('to')}`;
   }
   if (kind === 'verify') return `proof of the latest points of ${text('set')}`;
+  if (kind === 'retain') return `retention of ${text('set')}`;
   if (kind === 'keep' || kind === 'finalize') return `${kind} session ${text('session')}`;
   return request['readData'] === true ? `${kind} of all data` : kind;
 }

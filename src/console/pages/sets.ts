@@ -1,3 +1,5 @@
+import { briefRetention } from '../../client/retention-text.ts';
+import type { SetRules } from '../../operations/base/retention.ts';
 import type { FormDialog, SecretDialog } from '../state/dialog.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
 import type { Model } from '../state/model.ts';
@@ -16,7 +18,7 @@ export const SETS = whole('sets', 'set/list', {
   also: ({ damaged }) => ({ damagedSets: damaged }),
 });
 
-const WIDTHS = [32, 16, 9];
+const WIDTHS = [20, 16, 9, 7];
 const onSet = keysFor(({ sets, chosen }) => chosenOf(sets, chosen.sets));
 
 export const setsPage: Page = {
@@ -35,18 +37,23 @@ export const setsPage: Page = {
 function setsBody(model: Model): readonly Line[] {
   const list = listBody(model, {
     known: model.sets,
-    heading: columns(['SET', 'CREATED (UTC)', 'ENCRYPTED', 'PASSKEY'], WIDTHS),
+    heading: columns(['SET', 'CREATED (UTC)', 'ENCRYPTED', 'PASSKEY', 'KEEPS'], WIDTHS),
     note: damagedNote(model.damagedSets),
     none: 'No backup sets: see "holdfast set create".',
-    text({ set, created, encrypted, passkey, problem }) {
+    text({ set, created, encrypted, passkey, problem, ...rules }) {
       const state =
         problem === null
-          ? [encrypted ? 'yes' : 'no', passkey ? 'yes' : 'no']
+          ? [encrypted ? 'yes' : 'no', passkey ? 'yes' : 'no', keepsText(rules)]
           : ['REFUSED: see "set list"'];
       return columns([set, utc(created), ...state], WIDTHS);
     },
   });
   return [...list, ...damagedLines(model.damagedSets, model)];
+}
+
+function keepsText({ retention, retentionProblem }: SetRules): string {
+  if (retentionProblem !== null) return 'NOT OBEYED: see "set list"';
+  return retention === null ? 'all' : briefRetention(retention);
 }
 
 function passkeyDialog(set: string): SecretDialog {

@@ -11,6 +11,7 @@ import { checkBackup, checkRestore, requirePointDisk } from '../points/backups.t
 import { diskTargets } from '../points/disk-targets.ts';
 import { type Engine, openPoint, openSet, type SecretSource } from '../base/engine.ts';
 import { checkRetention } from '../points/retention.ts';
+import { checkRules } from '../points/set-retention.ts';
 
 type Job = RequestOf<'job/create'>;
 
@@ -27,6 +28,10 @@ export async function checkJob(
 ): Promise<Job> {
   // They read what the available keys open, and report the rest.
   if (job.kind === 'check' || job.kind === 'scrub') return job;
+  if (job.kind === 'retain') {
+    await checkRules(engine, job.request);
+    return job;
+  }
   if (job.kind === 'restore') {
     const found = await checkRestore(engine, job.request, secrets);
     await checkWritable(engine, job.request.to);
@@ -87,7 +92,7 @@ export function asScheduled(asked: Job, checked: Job): Job {
 /** The set whose key a job needs. */
 export async function setOf(
   engine: Engine,
-  job: Exclude<Job, { kind: 'check' | 'scrub' }>,
+  job: Exclude<Job, { kind: 'check' | 'retain' | 'scrub' }>,
 ): Promise<string> {
   if (job.kind === 'backup' || job.kind === 'backup-machine' || job.kind === 'verify') {
     return job.request.set;

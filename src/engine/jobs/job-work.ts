@@ -12,7 +12,9 @@ import { firstFailure, kindOfFailure } from '../base/failures.ts';
 import type { Engine, SecretSource } from '../base/engine.ts';
 import type { JobKeys } from './job-keys.ts';
 import type { ProofRuns } from '../verify/proof-runs.ts';
-import { checkRetention, retain } from '../points/retention.ts';
+import { checkRetention } from '../points/retention.ts';
+import { retainAfter } from '../points/retain-after.ts';
+import { retainByRules } from '../points/set-retention.ts';
 import { asSeenHere } from '../base/service-view.ts';
 import type { CallOptions, Handlers } from '../base/call.ts';
 
@@ -133,6 +135,10 @@ async function attempt(job: JobRecord, options: Attempt): Promise<Outcome> {
       return done(await inWorker['restore/machine-disk'](asked.request, options));
     case 'restore':
       return restoreOnce(job, asked.request, options);
+    case 'retain': {
+      const { points: _points, ...result } = await retainByRules(options.engine, asked.request);
+      return done(result);
+    }
     case 'scrub':
       return checked(await inWorker['store/scrub'](asked.request, options));
     case 'verify':
@@ -224,23 +230,10 @@ function shortened(points: readonly MadePoint[]): readonly MadePoint[] {
 async function retained(
   point: MadePoint,
   retention: Request<'backup'>['retention'],
-  options: Attempt,
+  { engine, report }: Attempt,
 ) {
-  if (!retention) return { ...point };
-  const { set, machine } = point;
-  try {
-    const rules = { set, machine, retention, dryRun: false };
-    // What keeps each of many points is asked with a dry run: it would not fit into a job.
-    const { points: _points, ...result } = await retain(options.engine, rules);
-    return { ...point, retained: result };
-  } catch (error) {
-    const cause = firstFailure(error);
-    if (kindOfFailure(cause) === undefined) throw cause;
-    // The backup is made: repeating it would not help. The next one forgets what this one could not.
-    const message = `nothing was forgotten: ${asError(cause).message}`;
-    options.report({ event: 'notice', message });
-    return { ...point, retained: null };
-  }
+  const result = await retainAfter(engine, point, retention, report);
+  return result === undefined ? { ...point } : { ...point, retained: result };
 }
 
 /** A file that exists at a later attempt may come from an earlier one that died before reporting it: it is kept. */

@@ -9,6 +9,7 @@ import type {
 import { bound, type CallOptions, type Handlers } from '../base/call.ts';
 import type { ServiceContext, StoreContext } from './context.ts';
 import { jobHandlers, type JobName } from './job-handlers.ts';
+import { retainingBackups } from './retaining-backups.ts';
 import { storeHandlers } from './store-handlers.ts';
 
 // What is loaded only when it is wanted.
@@ -135,6 +136,7 @@ export function serviceHandlers(
   return {
     ...storeHandlers({ ...store, engine, service }),
     ...inWorker,
+    ...retainingBackups(inWorker, engine),
     ...ownHandlers(service),
     ...jobHandlers(service),
     ...host,

@@ -68,7 +68,10 @@ function otherHandlers(context: StoreContext): Handlers<OtherName> {
     'backup/forget': async ({ engine }, { point }) =>
       (await listed()).forget(await engine(), point),
     'backup/retain': async ({ engine }, request) =>
-      (await import('../points/retention.ts')).retain(await engine(), request),
+      (await import('../points/set-retention.ts')).retainByRules(await engine(), request),
+    'set/show': async ({ engine }, { set }) => (await sets()).showSet(await engine(), set),
+    'set/change': async ({ engine }, request) =>
+      (await import('../points/set-retention.ts')).changeSet(await engine(), request),
     'backup/export': async ({ engine }, request, options) =>
       (await exports()).exportToFile(await engine(), request, options),
     'backup/import': async ({ engine }, request, options) =>

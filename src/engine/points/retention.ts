@@ -17,6 +17,11 @@ import type { Store } from '../../store/directory/store.ts';
 import { checkDeletions } from './deletions.ts';
 import { type Engine, readKnownSet } from '../base/engine.ts';
 
+/** With its rules: those of the set are found in `set-retention.ts`. */
+export type RetainRequest = Omit<RequestOf<'backup/retain'>, 'retention'> & {
+  readonly retention: Retention;
+};
+
 /**
  * Forgets what no rule keeps, machine by machine. Only points of backups count and are forgotten: keeping a session
  * was a person's decision. Points in use by sessions stay until the next time, damaged ones until a person forgets
@@ -24,7 +29,7 @@ import { type Engine, readKnownSet } from '../base/engine.ts';
  */
 export async function retain(
   engine: Pick<Engine, 'store' | 'box' | 'memory'>,
-  { set, machine, retention, dryRun }: RequestOf<'backup/retain'>,
+  { set, machine, retention, dryRun }: RetainRequest,
 ): Promise<ResultOf<'backup/retain'>> {
   const { store } = engine;
   checkRetention(retention);

@@ -1,4 +1,5 @@
-import { createSet, listSets } from '../../catalog/sets.ts';
+import type { Remembered } from '../../box/store-memory.ts';
+import { createSet, listSets, readSet } from '../../catalog/sets.ts';
 import type { ResultOf } from '../../operations/operations.ts';
 import type { SetSummary } from '../../operations/nouns/set.ts';
 import type { SetRecord } from '../../formats/store/catalog/set-record.ts';
@@ -6,8 +7,9 @@ import { SchemaError } from '../../lib/schema.ts';
 import type { GivenSecret, Engine } from '../base/engine.ts';
 import { alterationOf, rememberSet } from '../base/remembered-sets.ts';
 import { hasPasskey } from '../secrets/passkey-files.ts';
+import { shownRules } from './set-retention.ts';
 
-export interface NewSet extends Omit<SetSummary, 'problem' | 'passkey'> {
+export interface NewSet extends Omit<SetSummary, Looked> {
   /** Shown once; it is not stored anywhere. */
   readonly recoveryKey: string | null;
 }
@@ -32,17 +34,32 @@ export async function sets(engine: Engine): Promise<ResultOf<'set/list'>> {
   const { store, memory } = engine;
   const { sets, damaged } = await listSets(store);
   const remembered = await memory.look();
-  const summaries = sets.map(async (it) => ({
-    ...summary(it),
-    passkey: await hasPasskey(engine, it.name),
-    problem: alterationOf(it, remembered) ?? null,
-  }));
+  const summaries = sets.map((it) => lookedUp(engine, it, remembered));
   return {
     sets: await Promise.all(summaries),
     damaged: damaged.map(({ set, path, reason }) => ({ path, reason: `set "${set}": ${reason}` })),
   };
 }
 
-function summary({ name, created, slots }: SetRecord): Omit<SetSummary, 'problem' | 'passkey'> {
+export async function showSet(engine: Engine, name: string): Promise<SetSummary> {
+  return lookedUp(engine, await readSet(engine.store, name), await engine.memory.look());
+}
+
+type Looked = 'problem' | 'passkey' | 'retention' | 'retentionProblem';
+
+async function lookedUp(
+  engine: Engine,
+  record: SetRecord,
+  remembered: Remembered,
+): Promise<SetSummary> {
+  return {
+    ...summary(record),
+    passkey: await hasPasskey(engine, record.name),
+    problem: alterationOf(record, remembered) ?? null,
+    ...(await shownRules(engine, record.name)),
+  };
+}
+
+function summary({ name, created, slots }: SetRecord): Omit<SetSummary, Looked> {
   return { set: name, created, encrypted: slots.length > 0 };
 }

@@ -3,6 +3,7 @@ import {
   flag,
   integer,
   list,
+  nullable,
   type Of,
   object,
   oneOf,
@@ -63,6 +64,17 @@ export const usedRules = object({
   timeZone: field(word, 'whose hours, days, weeks, months and years'),
 });
 export type UsedRules = Of<typeof usedRules>;
+
+/** What a set says of its retention. */
+export const setRules = {
+  retention: field(
+    nullable(usedRules),
+    'rules by which its backups stay, carried out after each; null: none, so that all stay',
+  ),
+  retentionProblem: field(nullable(prose), 'why the rules are not carried out; null: they are'),
+};
+const shownRules = object(setRules);
+export type SetRules = Of<typeof shownRules>;
 
 export const judgedPoint = object({
   point: field(word, 'ID of the recovery point'),

@@ -13,6 +13,7 @@ import { operations as backup } from './backup.ts';
 import { at, type JobSummary, jobSummary, REQUEST, scheduleSummary } from './job.ts';
 import { operations as finalize } from './finalize.ts';
 import { operations as restore } from './restore.ts';
+import { operations as retain } from './retain.ts';
 import { operations as restoreToHypervisor } from './restore-to-hypervisor.ts';
 import { operations as session } from './session.ts';
 import { operations as store } from './store.ts';
@@ -22,6 +23,7 @@ import { operations as verify } from './verify.ts';
 
 const DECLARED = [
   ...backup,
+  ...retain,
   ...restore,
   ...restoreToHypervisor,
   ...store,
@@ -69,7 +71,7 @@ const create = mutation('job/create', {
 });
 
 const createSchedule = mutation('schedule/create', {
-  summary: 'Back up, check, scrub or verify at certain times',
+  summary: 'Back up, check, forget, scrub or verify at certain times',
   description:
     'All times that came due while no service ran are made up for by one job. While the last job has not ' +
     'ended, no new one is created.',

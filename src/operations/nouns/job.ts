@@ -40,6 +40,7 @@ const kind = field(
       'restore-images',
       'restore-machine',
       'restore-machine-disk',
+      'retain',
       'scrub',
       'verify',
     ] as const),

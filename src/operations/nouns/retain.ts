@@ -14,12 +14,13 @@ const retain = mutation('backup/retain', {
     'sessions, and damaged ones, stay.',
   runs: 'store',
   changes: ['backup'],
+  job: { kind: 'retain' },
   request: object({
     set: setName,
     machine: field(optional(name), 'only of this machine', {
       ...{ placeholder: 'MACHINE', names: 'machines' },
     }),
-    retention: field(retention, 'which backups stay'),
+    retention: field(optional(retention), 'which backups stay (default: the rules of the set)'),
     dryRun: field(
       withDefault(flag(), false),
       'only show what would be forgotten, what would stay, and why',
@@ -52,6 +53,7 @@ const retain = mutation('backup/retain', {
     args: ['set'],
     options: { retention: { spread: 'keep-' } },
     examples: [
+      'backup retain nightly --dry-run',
       'backup retain nightly --keep-daily 7 --keep-weekly 4 --dry-run',
       'backup retain nightly --keep-within 14d --keep-monthly 12 --keep-time-zone Europe/Berlin',
     ],

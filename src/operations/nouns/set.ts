@@ -5,11 +5,13 @@ import {
   nullable,
   type Of,
   object,
+  optional,
   text,
   withDefault,
 } from '../../lib/schema.ts';
 import { damaged, MANY, name, nothing, prose, time, word } from '../base/fields.ts';
 import { mutation, query } from '../base/operation.ts';
+import { retention, setRules } from '../base/retention.ts';
 
 const set = field(word, 'name of the backup set');
 const encrypted = field(flag(), 'whether it is encrypted');
@@ -23,6 +25,7 @@ const setSummary = object({
     nullable(prose),
     'why nothing is read from it or written to it; null: nothing is wrong with it',
   ),
+  ...setRules,
 });
 export type SetSummary = Of<typeof setSummary>;
 
@@ -110,4 +113,36 @@ const removePasskey = mutation('set/remove-passkey', {
   },
 });
 
-export const operations = [list_, create, importKey, passkey, removePasskey] as const;
+const show = query('set/show', {
+  summary: 'Show a backup set',
+  runs: 'store',
+  request: object({ set: theSet }),
+  result: setSummary,
+  cli: { args: ['set'], examples: ['set show nightly'] },
+});
+
+const change = mutation('set/change', {
+  summary: 'Change the rules by which backups of a set stay',
+  description:
+    'The rules are carried out for each machine after its backup, unless its schedule or job has rules of its own. ' +
+    'They replace all earlier rules of the set.',
+  runs: 'store',
+  changes: ['set'],
+  request: object({
+    set: theSet,
+    retention: field(optional(retention), 'which backups stay: see backup/retain'),
+    keepAll: field(withDefault(flag(), false), 'no rules: all backups stay'),
+  }),
+  result: object({ set, ...setRules }),
+  cli: {
+    args: ['set'],
+    options: { retention: { spread: 'keep-' } },
+    notes: '"backup retain SET --dry-run" shows what the rules would forget now.',
+    examples: [
+      'set change nightly --keep-daily 7 --keep-weekly 4 --keep-time-zone Europe/Berlin',
+      'set change nightly --keep-all',
+    ],
+  },
+});
+
+export const operations = [list_, show, create, change, importKey, passkey, removePasskey] as const;

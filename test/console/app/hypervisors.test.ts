@@ -156,7 +156,15 @@ test('a hypervisor of this host is added without a host key', async () => {
   });
 });
 
-const NIGHTLY = { set: 'nightly', created: TIME, encrypted: true, passkey: false, problem: null };
+const NIGHTLY = {
+  set: 'nightly',
+  created: TIME,
+  encrypted: true,
+  passkey: false,
+  problem: null,
+  retention: null,
+  retentionProblem: null,
+};
 const ARCHIVE = { ...NIGHTLY, set: 'archive' };
 
 /** On the page of kvm1's machines. */

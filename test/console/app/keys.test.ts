@@ -30,7 +30,15 @@ function full(screen: ScreenName): Model {
     },
     place: { id: 'a', point: 'web-1', volume: 'vda1', disk: 'vda', path: 'etc' },
     sets: known([
-      { set: 'nightly', created: TIME, encrypted: true, passkey: false, problem: null },
+      {
+        set: 'nightly',
+        created: TIME,
+        encrypted: true,
+        passkey: false,
+        problem: null,
+        retention: null,
+        retentionProblem: null,
+      },
     ]),
     schedules: known([
       { ...{ schedule: 'web', at: 'daily', kind: 'check', request: {}, created: TIME }, ...NEVER },

@@ -36,9 +36,17 @@ test('a passkey is asked for, then the passphrase that is missing too; both are 
 test('a new passkey is typed twice', async () => {
   const driven = driveUp();
   driven.type('4');
-  const set = { set: 'nightly', created: TIME, encrypted: true, passkey: false, problem: null };
+  const set = {
+    set: 'nightly',
+    created: TIME,
+    encrypted: true,
+    passkey: false,
+    problem: null,
+    retention: null,
+    retentionProblem: null,
+  };
   driven.answer('set/list', { sets: [set], damaged: [] });
-  match(driven.text(), /ENCRYPTED +PASSKEY.*yes +no/s);
+  match(driven.text(), /ENCRYPTED +PASSKEY +KEEPS.*yes +no +all/s);
   driven.type('popen sesame\ropen sesame\r');
   const { call, secret } = driven.asked.find((it) => it.call.name === 'set/passkey')!;
   deepEqual(call.request, { set: 'nightly' });

@@ -113,7 +113,17 @@ test('a backup of a set is started; what is wrong is said where it is typed', as
   const driven = driveUp();
   driven.type('4');
   driven.answer('set/list', {
-    sets: [{ set: 'nightly', created: TIME, encrypted: true, passkey: false, problem: null }],
+    sets: [
+      {
+        set: 'nightly',
+        created: TIME,
+        encrypted: true,
+        passkey: false,
+        problem: null,
+        retention: null,
+        retentionProblem: null,
+      },
+    ],
     damaged: [{ path: '/s', reason: 'set "weekly": its checksum is wrong' }],
   });
   match(driven.text(), /^ DAMAGED set "weekly": its checksum is wrong$/m);

@@ -1,10 +1,13 @@
-import { deepEqual, equal, match } from 'node:assert/strict';
+import { deepEqual, equal, match, rejects } from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { test } from 'tap';
 import { OperationFailure } from '../../../src/operations/base/failure.ts';
 import type { Engine } from '../../../src/engine/base/engine.ts';
+import { noSecrets } from '../../../src/engine/base/engine.ts';
+import { checkJob } from '../../../src/engine/jobs/job-checks.ts';
+import { changeSet } from '../../../src/engine/points/set-retention.ts';
 import { openJobKeys } from '../../../src/engine/jobs/job-keys.ts';
 import type { JobRecord } from '../../../src/formats/store/service/job.ts';
 import type { JobEvent } from '../../../src/jobs/job-book.ts';
@@ -139,20 +142,47 @@ test('retention goes from machine to machine, and what one of them is refused co
   match(notices.join(), /nothing was forgotten: .*gone/);
 });
 
+test('a job forgets by the rules of its set, and is refused where there are none', async () => {
+  const root = temporaryDirectory();
+  const home = await engineIn(root);
+  const image = join(root, 'a.raw');
+  writeFileSync(image, noise(2 ** 20, 1));
+  for (let n = 0; n < 3; n++) await home.backUp('web1', image);
+  await using engine = await home.open();
+  const request = { set: 'nightly', machine: undefined, retention: undefined, dryRun: false };
+  const check = () => checkJob(engine, { kind: 'retain', request }, { secrets: noSecrets });
+  await rejects(check(), /has no rules/);
+  const rules = { last: 2, daily: 0, weekly: 0, monthly: 0, yearly: 0, hourly: undefined };
+  const retention = { ...rules, within: undefined, timeZone: undefined };
+  await changeSet(engine, { set: 'nightly', retention, keepAll: false });
+  await check();
+  const keys = openJobKeys(() => Promise.reject(new Error()));
+  const inWorker = handlersFor(namesOf('worker'), () => Promise.reject(new Error()));
+  const work = workOf(engine, { keys, inWorker });
+  const options = { signal: new AbortController().signal, report: () => {} };
+  const job = { ...KEEP, kind: 'retain' as const, request: { set: 'nightly' } };
+  const ended = await work(job, options);
+  equal(ended.kind, 'done');
+  const { result } = ended as unknown as { result: { forgotten: string[]; kept: number } };
+  deepEqual([result.forgotten.length, result.kept, 'points' in result], [1, 2, false]);
+});
+
 test('a job keeps a bounded list of damage, of all points together, and says how much is left out', async () => {
   const damage = (count: number) =>
     Array.from({ length: count }, (_, n) => ({ where: `packs/${n}`, what: 'it is missing' }));
+  const OF = { set: 'nightly', machine: 'web' };
   const points = [
-    { point: 'web1-1', damage: damage(400) },
-    { point: 'web2-1', damage: damage(2000) },
-    { point: 'web3-1', damage: damage(3) },
-    { point: 'web4-1', damage: [] },
+    { ...OF, point: 'web1-1', damage: damage(400) },
+    { ...OF, point: 'web2-1', damage: damage(2000) },
+    { ...OF, point: 'web3-1', damage: damage(3) },
+    { ...OF, point: 'web4-1', damage: [] },
   ];
   const inWorker = handlersFor(namesOf('worker'), async (name) => {
     return (name === 'backup/create' ? points[1] : { run: 'run-1', points, failed: [] }) as never;
   });
   const keys = openJobKeys(() => Promise.reject(new Error()));
-  const store = { clock: { now: () => new Date('2026-11-21T12:10:00Z') } };
+  const clock = { now: () => new Date('2026-11-21T12:10:00Z') };
+  const store = { directory: '/store', files: crashingFs(seeded(1)).files, clock };
   const work = workOf({ store } as unknown as Engine, { keys, inWorker });
   const options = { signal: new AbortController().signal, report: () => {} };
   const machines = { set: 'nightly', from: ['kvm1/*'] };

@@ -8,14 +8,15 @@ import type { Command, Context, Input } from '../../base/command.ts';
 import { UsageError } from '../../base/command-errors.ts';
 
 const CHECK = await declared('store/check');
+const RETAIN = await declared('backup/retain');
 const SCRUB = await declared('store/scrub');
 const VERIFY = await declared('verify/latest');
 
 export const command: Command = {
-  summary: 'Back up, check, scrub or verify at certain times',
+  summary: 'Back up, check, forget, scrub or verify at certain times',
   about: [
-    'One of --backup, --check, --scrub and --verify. An encrypted set needs a key that the service finds by itself ' +
-      '("passphraseFiles" of the settings, or its credential); a key given here is kept in memory until the' +
+    'One of --backup, --check, --retain, --scrub and --verify. An encrypted set needs a key that the service finds ' +
+      'by itself ("passphraseFiles" of the settings, or its credential); a key given here is kept in memory until the' +
       ' service ends. All times that came due while no service ran are made up for by one job. While the ' +
       'last job has not ended, no new one is created.',
   ],
@@ -35,6 +36,9 @@ export const command: Command = {
     })),
     flag('check', 'check the store, with:'),
     ...optionsOf(CHECK),
+    option('retain', 'SET', 'forget recovery points of this set by its rules, or by --keep-...', {
+      names: ['sets'],
+    }),
     flag('scrub', 'read a part of the store again, with:'),
     ...optionsOf(SCRUB),
     option('verify', 'SET', 'prove the latest recovery point of each machine of this set, with:', {
@@ -45,6 +49,7 @@ export const command: Command = {
   examples: [
     "schedule create check --at '*-*-01 04:00' --check --read-data",
     'schedule create scrub --at daily --scrub --period 30d',
+    'schedule create thin --at weekly --retain nightly',
     'schedule create proofs --at monthly --verify nightly',
     'schedule create nightly --at daily --backup nightly --machine web1 --disk vda=/dev/vg/web1 --keep-daily 7',
     "schedule create kvm1 --at '22:00' --backup nightly --from 'kvm1/*' --window 8h --keep-daily 7",
@@ -59,9 +64,9 @@ export const command: Command = {
 };
 
 async function jobOf(input: Input, context: Context): Promise<RequestOf<'job/create'>> {
-  const meant = ['backup', 'check', 'scrub', 'verify'].filter((it) => input.has(it));
+  const meant = ['backup', 'check', 'retain', 'scrub', 'verify'].filter((it) => input.has(it));
   if (meant.length !== 1)
-    throw new UsageError('give --backup SET, --check, --scrub or --verify SET');
+    throw new UsageError('give --backup SET, --check, --retain SET, --scrub or --verify SET');
   const [operation, args] = meantBy(input);
   const request = await requestOf(operation, { args, input, isJob: true }, context);
   return { kind: operation.job!.kind, request } as RequestOf<'job/create'>;
@@ -70,6 +75,8 @@ async function jobOf(input: Input, context: Context): Promise<RequestOf<'job/cre
 function meantBy(input: Input): readonly [operation: Operation, args: readonly string[]] {
   const set = input.text('backup');
   if (set !== undefined) return [meantBackup(input), [set]];
+  const retained = input.text('retain');
+  if (retained !== undefined) return [RETAIN, [retained]];
   const verified = input.text('verify');
   if (verified !== undefined) return [VERIFY, [verified]];
   return [input.has('scrub') ? SCRUB : CHECK, []];

@@ -13,6 +13,7 @@ export const JOB_KINDS = [
   'restore-images',
   'restore-machine',
   'restore-machine-disk',
+  'retain',
   'scrub',
   'verify',
 ] as const;
