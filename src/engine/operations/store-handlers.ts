@@ -16,10 +16,15 @@ const stores = () => import('../points/stores.ts');
 
 /** Operations that any process carries out that may open the store. */
 export function storeHandlers(context: StoreContext): Handlers<StoreOperationName> {
-  return { ...restoreHandlers(context), ...proofHandlers(context), ...otherHandlers(context) };
+  return {
+    ...restoreHandlers(context),
+    ...proofHandlers(context),
+    ...setHandlers(context),
+    ...otherHandlers(context),
+  };
 }
 
-type OtherName = Exclude<StoreOperationName, RestoreName | ProofName>;
+type OtherName = Exclude<StoreOperationName, RestoreName | ProofName | SetName>;
 
 function otherHandlers(context: StoreContext): Handlers<OtherName> {
   return bound<StoreContext, OtherName>(context, {
@@ -44,13 +49,6 @@ function otherHandlers(context: StoreContext): Handlers<OtherName> {
     },
     'store/rebuild-index': async ({ engine }, _request, { report }) =>
       (await stores()).remakeIndex(await engine(), report),
-    'set/list': async ({ engine }) => (await sets()).sets(await engine()),
-    'set/create': async ({ engine }, { set, encrypted }, { given }) => {
-      const passphrase = encrypted ? (await sets()).newPassphrase(given) : undefined;
-      return (await sets()).makeSet(await engine(), set, passphrase);
-    },
-    'set/import-key': async ({ engine }, request, { given }) =>
-      (await import('../points/set-keys.ts')).importKey(await engine(), request, given),
     'backup/create': async ({ engine, isSecret }, request, options) =>
       (await backups()).createBackup(await engine(), request, { ...options, isSecret }),
     'backup/machine': async ({ engine, hypervisors }, request, options) => {
@@ -69,9 +67,6 @@ function otherHandlers(context: StoreContext): Handlers<OtherName> {
       (await listed()).forget(await engine(), point),
     'backup/retain': async ({ engine }, request) =>
       (await import('../points/set-retention.ts')).retainByRules(await engine(), request),
-    'set/show': async ({ engine }, { set }) => (await sets()).showSet(await engine(), set),
-    'set/change': async ({ engine }, request) =>
-      (await import('../points/set-retention.ts')).changeSet(await engine(), request),
     'backup/export': async ({ engine }, request, options) =>
       (await exports()).exportToFile(await engine(), request, options),
     'backup/import': async ({ engine }, request, options) =>
@@ -120,6 +115,23 @@ function otherHandlers(context: StoreContext): Handlers<OtherName> {
       const { finalize } = await import('../sessions/finalize.ts');
       return finalize(await engine(), request, { ...options, isSecret });
     },
+  });
+}
+
+type SetName = Extract<StoreOperationName, `set/${string}`>;
+
+function setHandlers(context: StoreContext): Handlers<SetName> {
+  return bound<StoreContext, SetName>(context, {
+    'set/list': async ({ engine }) => (await sets()).sets(await engine()),
+    'set/create': async ({ engine }, { set, encrypted }, { given }) => {
+      const passphrase = encrypted ? (await sets()).newPassphrase(given) : undefined;
+      return (await sets()).makeSet(await engine(), set, passphrase);
+    },
+    'set/import-key': async ({ engine }, request, { given }) =>
+      (await import('../points/set-keys.ts')).importKey(await engine(), request, given),
+    'set/show': async ({ engine }, { set }) => (await sets()).showSet(await engine(), set),
+    'set/change': async ({ engine }, request) =>
+      (await import('../points/set-retention.ts')).changeSet(await engine(), request),
   });
 }
 
