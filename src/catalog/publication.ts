@@ -5,6 +5,7 @@ import {
   type PointLink,
   type PointRecord,
 } from '../formats/store/catalog/point.ts';
+import { copyRecord } from '../store/directory/record-copies.ts';
 import type { Store } from '../store/directory/store.ts';
 import { putDurably } from '../sys/files/write-atomically.ts';
 import { CatalogError } from './catalog-error.ts';
@@ -83,6 +84,7 @@ async function publishAt(
   const bytes = encodePoint(record, set.keys.record);
   const point = readWritten(store, set, bytes);
   await putDurably(store.files, pointPath(store, point), bytes);
+  await copyRecord(store, pointPath(store, point), bytes);
   // From now on this is the newest: if a power cut restores an older tombstone, that is outranked.
   if (store.has('point-chain')) {
     const link = linkTo(point, bytes);

@@ -7,6 +7,7 @@ import {
   isSealedBy,
   type SetRecord,
 } from '../formats/store/catalog/set-record.ts';
+import { copyRecord } from '../store/directory/record-copies.ts';
 import type { Store } from '../store/directory/store.ts';
 import { putDurably } from '../sys/files/write-atomically.ts';
 import { SystemError } from '../sys/base/system-error.ts';
@@ -50,6 +51,7 @@ export async function writeSetRecord(store: Store, record: SetRecord): Promise<v
   for (const file of [RECORD, COPY]) {
     await putDurably(files, join(setDirectory(store, record.name), file), bytes);
   }
+  await copyRecord(store, join(setDirectory(store, record.name), RECORD), bytes);
 }
 
 /** Reports defects in the copies of a set's record. */

@@ -1,4 +1,5 @@
 import { join } from 'node:path/posix';
+import { dropRecordCopy } from '../../store/directory/record-copies.ts';
 import { lockStore } from '../../store/directory/store-lock.ts';
 import type { Store } from '../../store/directory/store.ts';
 import { putDurably } from '../../sys/files/write-atomically.ts';
@@ -50,6 +51,7 @@ export async function forgetPoints(
     // Writes nothing new: this must be possible on a full disk. Reads nothing else: forgetting thousands of a machine's
     // points would read all of them each time. The next publication removes what is no longer needed.
     try {
+      await dropRecordCopy(store, pointPath(store, { set, id }));
       await files.rename(pointPath(store, { set, id }), join(directory, id + FORGOTTEN));
       forgotten.push(id);
     } catch (cause) {

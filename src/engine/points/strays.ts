@@ -13,10 +13,11 @@ const FILES = new RegExp(
     String.raw`^(service\.)?lock$`,
     String.raw`^(alarms|box|clock|growth|last-pack|lockdown|scrub|sweep-mark|tokens)\.json$`,
     String.raw`^audit(-\d{12})?\.log$`,
-    String.raw`^packs/\d{5}/\d{8}\.(pack|pack\.open|moved|refs|dead)$`,
+    String.raw`^(copies/)?packs/\d{5}/\d{8}\.(pack|pack\.open|moved|refs|dead)$`,
     String.raw`^packs/\d{5}/removed$`,
     String.raw`^sweep-(reserve|probe\.tmp)$`,
     String.raw`^sets/[^/]+/(set(\.copy)?|passkey)\.json$`,
+    String.raw`^copies/sets/[^/]+/(set\.json|points/[^/]+\.point)$`,
     String.raw`^sets/[^/]+/points/[^/]+\.(point|forgotten)$`,
     String.raw`^sets/[^/]+/(profiles/[A-Za-z0-9][\w.-]*\.profile|heads/[A-Za-z0-9][\w.-]*\.head)$`,
     String.raw`^sets/[^/]+/proofs/[A-Za-z0-9][\w.-]*\.(proof|\d+\.evidence)$`,
@@ -27,8 +28,13 @@ const FILES = new RegExp(
   ].join('|'),
 );
 /** Directories that are searched. */
-const OPEN =
-  /^(packs|packs\/\d{5}|sets|sets\/[^/]+|sets\/[^/]+\/(points|profiles|heads|proofs)|leases|jobs|schedules)$/;
+const OPEN = new RegExp(
+  [
+    String.raw`^(packs|packs/\d{5}|sets|sets/[^/]+|leases|jobs|schedules)$`,
+    String.raw`^sets/[^/]+/(points|profiles|heads|proofs)$`,
+    String.raw`^copies(/(packs(/\d{5})?|sets(/[^/]+(/points)?)?))?$`,
+  ].join('|'),
+);
 /** Directories checked elsewhere, caches, and a file system's own. */
 const CLOSED = /^(sessions|verify|index|block-index|import|wanted|outbox|lost\+found)$/;
 /** The most that are listed. */

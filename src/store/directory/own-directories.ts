@@ -10,7 +10,10 @@ import { StoreError } from '../packs/store-error.ts';
  * check: `FileSystem` does not open a link for writing, does not create a file over one, and renames and removes the
  * link itself. Readers are not at risk: all that they read is authenticated.
  */
-const PARENTS = ['', 'packs', 'sets', 'sessions', 'block-index'] as const;
+const PARENTS = [
+  ...['', 'packs', 'sets', 'sessions', 'block-index'],
+  ...['copies', 'copies/packs', 'copies/sets'],
+];
 
 /** Paths of links in places of directories. */
 async function linksIn(files: FileSystem, store: string): Promise<string[]> {
@@ -22,13 +25,14 @@ async function linksIn(files: FileSystem, store: string): Promise<string[]> {
   for (const parent of PARENTS) await look(parent);
   // The search does not follow a link.
   if (found.length > 0) return found;
-  for (const set of await setsIn(files, store)) await look(join('sets', set));
+  for (const sets of ['sets', 'copies/sets']) {
+    for (const set of await setsIn(files, join(store, sets))) await look(join(sets, set));
+  }
   return found;
 }
 
 /** The directory may be missing: a check reports that. */
-async function setsIn(files: FileSystem, store: string): Promise<string[]> {
-  const sets = join(store, 'sets');
+async function setsIn(files: FileSystem, sets: string): Promise<string[]> {
   return (await files.stat(sets)) ? files.list(sets) : [];
 }
 

@@ -21,8 +21,16 @@ const PIECES_MAX = 4;
 
 export const OPEN_SUFFIX = '.open';
 
-/** `path`: its name once it is sealed. The file is created while the first frames are appended. */
-export function packBuilder(files: FileSystem, path: string, header: PackHeader): PackBuilder {
+/**
+ * `path`: its name once it is sealed. The file is created while the first frames are appended. `whenSealed` is
+ * awaited once it is.
+ */
+export function packBuilder(
+  files: FileSystem,
+  path: string,
+  header: PackHeader,
+  whenSealed: () => Promise<void>,
+): PackBuilder {
   const file = createIn(files, path + OPEN_SUFFIX);
   // The first write handles its failure.
   file.catch(() => {});
@@ -50,6 +58,7 @@ export function packBuilder(files: FileSystem, path: string, header: PackHeader)
       output.push(encodePackFooter(entries, output.size()));
       await output.finish();
       await sealPack(files, await file, path, entries.length);
+      await whenSealed();
     },
     async close() {
       await output.settled();

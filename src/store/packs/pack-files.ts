@@ -3,6 +3,7 @@ import { FormatError } from '../../formats/format-error.ts';
 import type { File, FileSystem } from '../../sys/files/file-system.ts';
 import { readLastPack, writeLastPack } from './last-pack.ts';
 import { movedFiles } from './moved-frames.ts';
+import { nodeCopies } from './node-copies.ts';
 import { packBuilder } from './pack-builder.ts';
 import { readFooter, readSummary, walkedContents } from './pack-contents.ts';
 import { listPacks, packPath } from './pack-path.ts';
@@ -19,6 +20,7 @@ const STATS_MAX = 32;
 export function packFiles(files: FileSystem, directory: string): PackStore {
   const store = dirname(directory);
   const { handles, ...reads } = packReads(files, directory);
+  const copies = nodeCopies(files, store);
   const moved = movedFiles(files, directory);
   const references = referenceFiles(files, directory);
   const wanted = wantedMarks(files, join(store, 'wanted'));
@@ -62,7 +64,10 @@ export function packFiles(files: FileSystem, directory: string): PackStore {
         return handles.use(pack, (file) => walkedContents(file, damage));
       }
     },
-    build: (header) => packBuilder(files, packPath(directory, header.number), header),
+    build: (header) =>
+      packBuilder(files, packPath(directory, header.number), header, async () => {
+        if (header.kind === 'node') await copies.copy(header.number);
+      }),
     unsealed: () => listPacks(files, directory, 'pack.open'),
     // Loaded only where a process was killed: the start of a guest waits for all the others.
     salvage: async () => (await import('./salvage.ts')).salvageOpenPacks(files, directory),
