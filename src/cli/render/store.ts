@@ -34,6 +34,15 @@ export const render = {
           )
         : undefined,
   },
+  'store/repair': {
+    text: repairText,
+    failure: ({ lost, hurt }) =>
+      lost.length + hurt.length > 0
+        ? new DamageFound(
+            `${lost.length} files and parts of ${hurt.length} disks are lost: see above`,
+          )
+        : undefined,
+  },
   'store/upgrade'({ store, features, upgraded }) {
     if (features.length === 0) return `${store} has all features of this release.`;
     return [
@@ -84,10 +93,7 @@ function scrubText({ packs, bytes, started, ended, ...result }: ResultOf<'store/
     `blocks and nodes: ${opened} decoded, ${summed} by checksum only`,
     ...unverified.map(({ what, why }) => `not verified: ${what}: ${why}`),
     ...problems.map(({ where, what }) => `DAMAGED ${where}: ${what}`),
-    ...hurt.flatMap(({ set, point, disk, bytes, places, blocks, nodes }) => [
-      `HURT ${set}/${point}/${disk}: ${formatSize(bytes)} cannot be read (${blocks} blocks, ${nodes} nodes)`,
-      ...places.slice(0, PLACES_SHOWN).map((it) => `  at ${it.offset}: ${it.length} bytes`),
-    ]),
+    ...hurtText(hurt),
     ...(wanted > 0
       ? [
           `wanted: ${wanted} blocks and nodes. ${advice([...new Set(hurt.map((it) => it.machine))])}`,
@@ -95,6 +101,29 @@ function scrubText({ packs, bytes, started, ended, ...result }: ResultOf<'store/
       : []),
     ...(problems.length === 0 && wanted === 0 ? ['No damage found.'] : []),
   ].join('\n');
+}
+
+function repairText(result: ResultOf<'store/repair'>): string {
+  const { dryRun, mended, lost, hurt, machines } = result;
+  const isWhole = lost.length + hurt.length === 0;
+  return [
+    ...mended.map(({ where, what }) => `${dryRun ? 'would mend' : 'mended'} ${where}: ${what}`),
+    ...lost.map(({ where, what }) => `LOST ${where}: ${what}`),
+    ...hurtText(hurt),
+    ...machines.map(
+      ({ set, machine, blocks }) =>
+        `back up ${machine} to set "${set}" fully: that stores again what it still has of up to ${blocks} blocks`,
+    ),
+    ...(isWhole && mended.length === 0 ? ['Nothing has to be repaired.'] : []),
+    ...(isWhole && mended.length > 0 && !dryRun ? ['Everything is whole again.'] : []),
+  ].join('\n');
+}
+
+function hurtText(hurt: ResultOf<'store/scrub'>['hurt']): string[] {
+  return hurt.flatMap(({ set, point, disk, bytes, places, blocks, nodes }) => [
+    `HURT ${set}/${point}/${disk}: ${formatSize(bytes)} cannot be read (${blocks} blocks, ${nodes} nodes)`,
+    ...places.slice(0, PLACES_SHOWN).map((it) => `  at ${it.offset}: ${it.length} bytes`),
+  ]);
 }
 
 /** In the text; --json has more. */

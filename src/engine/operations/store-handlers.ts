@@ -43,6 +43,8 @@ function otherHandlers(context: StoreContext): Handlers<OtherName> {
       (await stores()).checkStore(await engine(), { readData, ...options }),
     'store/scrub': async ({ engine }, request, options) =>
       (await import('../upkeep/scrub.ts')).scrub(await engine(), request, options),
+    'store/repair': async ({ engine }, request, options) =>
+      (await import('../upkeep/repair.ts')).repair(await engine(), request, options),
     'store/upgrade': async ({ engine, service }, request, options) => {
       const { upgrade } = await import('./upgrade.ts');
       return upgrade(await engine(), await service?.jobs(), request, options);

@@ -1,19 +1,18 @@
-import { listPoints } from '../../catalog/points.ts';
 import { readCopies } from '../../catalog/set-copies.ts';
-import type { OpenSet } from '../../catalog/sets.ts';
 import type { DomainKeys } from '../../formats/store/packs/frame.ts';
 import { HURT_MAX, scrubFile, type ScrubPass } from '../../formats/store/service/scrub.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { RequestOf } from '../../operations/operations.ts';
 import type { ScrubResult } from '../../operations/nouns/store.ts';
 import { type CheckedPack, checkPacks } from '../../store/check/check.ts';
-import { hurtFinder } from '../../store/check/hurt-disks.ts';
 import { missingPackProblems, missingPacks } from '../../store/index/missing-packs.ts';
 import { putDurably } from '../../sys/files/write-atomically.ts';
 import type { Engine, WorkOptions } from '../base/engine.ts';
 import { readScrub, scrubPath } from './scrub-record.ts';
 import { advanced, dueShare, newPass } from './scrub-pace.ts';
 import { openSets, problemList } from '../points/stores.ts';
+import { hurtDisks } from './hurt-disks.ts';
+import { renewCopies } from './repair.ts';
 
 /*
  * Rot is found while it can still be mended: everything is read again within a chosen time, a part by each run. How
@@ -110,6 +109,7 @@ export async function scrub(
       problems: pass.problems + problems.length,
       ended: isOver ? clock.now().toISOString() : undefined,
     };
+    if (isOver) await renewCopies(engine, open, signal);
   }
   hurt = hurtLines(disks);
   await save();
@@ -121,29 +121,6 @@ export async function scrub(
     unverified: await whyUnverified(engine, unverified, locked),
     ...{ problems, wanted: (await packs.wanted.list()).length, hurt: disks.slice(0, LISTED_MAX) },
   };
-}
-
-/** Disks and files of recovery points that need what is damaged. */
-export async function hurtDisks(
-  { store }: Engine,
-  open: readonly OpenSet[],
-  signal: AbortSignal,
-): Promise<ScrubResult['hurt']> {
-  const found: ScrubResult['hurt'][number][] = [];
-  for (const set of open) {
-    const finder = await hurtFinder(store.packs, set.keys);
-    // Damaged records are listed by a check.
-    for (const point of (await listPoints(store, set.name, set.keys)).points) {
-      signal.throwIfAborted();
-      for (const part of [...point.disks, ...(point.files ?? [])]) {
-        const hurt = await finder.find(part);
-        if (!hurt) continue;
-        const { id, machine } = point;
-        found.push({ set: set.name, machine, point: id, disk: part.name, ...hurt });
-      }
-    }
-  }
-  return found;
 }
 
 function hurtLines(disks: ScrubResult['hurt']): string[] {

@@ -191,6 +191,29 @@ const check = mutation('store/check', {
 
 const MONTHS_MAX = 400 * 86_400;
 
+const hurt = field(
+  list(
+    object({
+      set: field(word, 'name of the backup set'),
+      machine: field(word, 'name of the machine'),
+      point: field(word, 'ID of the recovery point'),
+      disk: field(word, 'name of the disk, or of a file of the definition'),
+      blocks: field(count, 'its blocks that cannot be read'),
+      nodes: field(count, 'parts of its manifest that cannot be read'),
+      bytes: field(count, 'bytes of it that cannot be read'),
+      places: field(
+        list(
+          object({ offset: field(count, 'offset in the disk'), length: field(count, 'length') }),
+          MANY,
+        ),
+        'the first of these places',
+      ),
+    }),
+    MANY,
+  ),
+  'disks of recovery points that need what is damaged, of the sets whose key is given',
+);
+
 const scrubResult = object({
   started: timeOrNull('when this pass over the store began; null: none has begun'),
   ended: timeOrNull('when it had read everything; null: it goes on with the next run'),
@@ -206,28 +229,7 @@ const scrubResult = object({
   ),
   problems: damage,
   wanted: field(count, 'blocks and nodes that are known to be damaged or missing'),
-  hurt: field(
-    list(
-      object({
-        set: field(word, 'name of the backup set'),
-        machine: field(word, 'name of the machine'),
-        point: field(word, 'ID of the recovery point'),
-        disk: field(word, 'name of the disk, or of a file of the definition'),
-        blocks: field(count, 'its blocks that cannot be read'),
-        nodes: field(count, 'parts of its manifest that cannot be read'),
-        bytes: field(count, 'bytes of it that cannot be read'),
-        places: field(
-          list(
-            object({ offset: field(count, 'offset in the disk'), length: field(count, 'length') }),
-            MANY,
-          ),
-          'the first of these places',
-        ),
-      }),
-      MANY,
-    ),
-    'disks of recovery points that need what is damaged, of the sets whose key is given',
-  ),
+  hurt,
 });
 export type ScrubResult = Of<typeof scrubResult>;
 
@@ -254,6 +256,54 @@ const scrub = mutation('store/scrub', {
     options: { period: { form: 'duration' } },
     notes: 'Exit code 6 if anything is damaged.',
     examples: ['store scrub', 'store scrub --period 30d --queue'],
+  },
+});
+
+const part = object({
+  where: field(prose, 'a file of the store'),
+  what: field(prose, 'which, or why'),
+});
+
+const repairResult = object({
+  dryRun: field(flag(), 'whether nothing was changed'),
+  mended: field(list(part, MANY), 'files that were put back, or would be'),
+  lost: field(list(part, MANY), 'files that are damaged and have no whole copy'),
+  wanted: field(count, 'blocks and nodes that are known to be damaged or missing'),
+  hurt,
+  machines: field(
+    list(
+      object({
+        set: field(word, 'name of the backup set'),
+        machine: field(word, 'name of the machine'),
+        blocks: field(
+          count,
+          'blocks of a recovery point that its next full backup may store again',
+        ),
+      }),
+      MANY,
+    ),
+    'machines that should be backed up fully',
+  ),
+});
+export type RepairResult = Of<typeof repairResult>;
+
+const repair = mutation('store/repair', {
+  summary: 'Put back damaged parts of the store from their second copies',
+  description:
+    'Manifests and the records of recovery points and sets exist twice. Blocks exist once: for those that are lost, it ' +
+    'lists the machines whose next full backup stores again what they still have. A recovery point that was forgotten ' +
+    'stays forgotten.',
+  runs: 'worker',
+  changes: ['store', 'set', 'backup'],
+  key: 'given',
+  lockdown: 'allowed',
+  request: object({
+    dryRun: field(withDefault(flag(), false), 'only show what would be put back'),
+  }),
+  result: repairResult,
+  cli: {
+    notes: 'Exit code 6 if anything is lost.',
+    examples: ['store repair --dry-run', 'store repair'],
   },
 });
 
@@ -305,4 +355,13 @@ const rebuildIndex = mutation('store/rebuild-index', {
 });
 export type RebuiltIndex = Of<typeof rebuildIndex.result>;
 
-export const operations = [create, adopt, usage, check, scrub, upgrade, rebuildIndex] as const;
+export const operations = [
+  create,
+  adopt,
+  usage,
+  check,
+  scrub,
+  repair,
+  upgrade,
+  rebuildIndex,
+] as const;

@@ -20,8 +20,8 @@ export interface PackRepairOptions {
   /** The directory of the store. */
   readonly directory: string;
   readonly packs: PackStore;
-  /** Finds out what would be done. */
-  readonly dryRun: boolean;
+  /** Which files may be written: all; only copies; none, to find out what would be done. */
+  readonly changed: 'all' | 'copies' | 'none';
   readonly signal: AbortSignal;
   /** A pack was put back; `isCopy`: its copy was. */
   readonly onMended: (where: string, isCopy: boolean) => void;
@@ -29,15 +29,15 @@ export interface PackRepairOptions {
   readonly onLost: (where: string, what: string) => void;
 }
 
-/** The caller holds the store's lock, unless it is a dry run. */
+/** The caller holds the store's lock, unless nothing is `changed`. */
 export async function repairPacks(options: PackRepairOptions): Promise<void> {
-  const { files, directory, packs, dryRun, signal, onMended, onLost } = options;
+  const { files, directory, packs, changed, signal, onMended, onLost } = options;
   const copies = nodeCopies(files, directory);
   const copied = new Set(await copies.list());
   const there = await packs.list();
 
   async function put(pack: number, bytes: Uint8Array, old: Uint8Array | undefined): Promise<void> {
-    if (dryRun) return;
+    if (changed === 'none') return;
     const path = packs.path(pack);
     // In its place: who has it open, such as a running session, reads it from now on.
     const isDone = old !== undefined && (await overwrite(files, path, old, bytes));
@@ -62,11 +62,12 @@ export async function repairPacks(options: PackRepairOptions): Promise<void> {
       continue;
     }
     if (mainDefect !== undefined) {
+      if (changed === 'copies') continue;
       await put(pack, whole, main);
       onMended(packs.path(pack), false);
     }
     if (!copy || Buffer.compare(copy, whole) !== 0) {
-      if (!dryRun) await copies.write(pack, whole);
+      if (changed !== 'none') await copies.write(pack, whole);
       onMended(copies.path(pack), true);
     }
   }

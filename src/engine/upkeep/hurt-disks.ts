@@ -1,0 +1,28 @@
+import { listPoints } from '../../catalog/points.ts';
+import type { OpenSet } from '../../catalog/sets.ts';
+import type { ScrubResult } from '../../operations/nouns/store.ts';
+import { hurtFinder } from '../../store/check/hurt-disks.ts';
+import type { Engine } from '../base/engine.ts';
+
+/** Disks and files of recovery points that need what is damaged. */
+export async function hurtDisks(
+  { store }: Engine,
+  open: readonly OpenSet[],
+  signal: AbortSignal,
+): Promise<ScrubResult['hurt']> {
+  const found: ScrubResult['hurt'][number][] = [];
+  for (const set of open) {
+    const finder = await hurtFinder(store.packs, set.keys);
+    // Damaged records are listed by a check.
+    for (const point of (await listPoints(store, set.name, set.keys)).points) {
+      signal.throwIfAborted();
+      for (const part of [...point.disks, ...(point.files ?? [])]) {
+        const hurt = await finder.find(part);
+        if (!hurt) continue;
+        const { id, machine } = point;
+        found.push({ set: set.name, machine, point: id, disk: part.name, ...hurt });
+      }
+    }
+  }
+  return found;
+}
