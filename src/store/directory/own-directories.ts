@@ -1,5 +1,6 @@
 import { join } from 'node:path/posix';
 import type { FileSystem } from '../../sys/files/file-system.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
 import type { Problem } from '../check/problem.ts';
 import type { Store } from './store.ts';
 import { StoreError } from '../packs/store-error.ts';
@@ -10,10 +11,8 @@ import { StoreError } from '../packs/store-error.ts';
  * check: `FileSystem` does not open a link for writing, does not create a file over one, and renames and removes the
  * link itself. Readers are not at risk: all that they read is authenticated.
  */
-const PARENTS = [
-  ...['', 'packs', 'sets', 'sessions', 'block-index'],
-  ...['copies', 'copies/packs', 'copies/sets'],
-];
+const PARENTS = ['', 'packs', 'sets', 'sessions', 'block-index'] as const;
+const COPIES = ['copies', 'copies/packs', 'copies/sets'] as const;
 
 /** Paths of links in places of directories. */
 async function linksIn(files: FileSystem, store: string): Promise<string[]> {
@@ -22,12 +21,21 @@ async function linksIn(files: FileSystem, store: string): Promise<string[]> {
     for (const name of await files.links(join(store, parent)))
       found.push(join(store, parent, name));
   }
+  /** Copies may be on another disk: if that fails, nothing is written there, and the store works without them. */
+  async function lookAtCopies(): Promise<void> {
+    try {
+      for (const parent of COPIES) await look(parent);
+      const sets = found.length > 0 ? [] : await setsIn(files, join(store, 'copies/sets'));
+      for (const set of sets) await look(join('copies/sets', set));
+    } catch (cause) {
+      if (!(cause instanceof SystemError)) throw cause;
+    }
+  }
   for (const parent of PARENTS) await look(parent);
+  await lookAtCopies();
   // The search does not follow a link.
   if (found.length > 0) return found;
-  for (const sets of ['sets', 'copies/sets']) {
-    for (const set of await setsIn(files, join(store, sets))) await look(join(sets, set));
-  }
+  for (const set of await setsIn(files, join(store, 'sets'))) await look(join('sets', set));
   return found;
 }
 

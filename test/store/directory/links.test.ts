@@ -62,6 +62,8 @@ test('where a link leads nothing of the store is made, changed or removed', asyn
     'block-index',
     'sets/other',
     'sets/set/heads2',
+    'copies/packs/00001',
+    'copies/sets/set/other',
     'sessions/vm-other',
   ];
   for (const path of directories) {
