@@ -75,6 +75,7 @@ export const FILE_KINDS: readonly FileKind[] = [
     class: 'needed',
     open: [{ damage: ['delete'], why: 'older stores have none, and the packs say it themselves' }],
   },
+  { name: 'second copy', path: /^copies\/.+$/, class: 'cache' },
   { name: 'index', path: /^block-index\/.+$/, class: 'cache' },
   { name: 'profile', path: /^sets\/\w+\/profiles\/.+$/, class: 'cache' },
   { name: 'growth', path: /^growth\.json$/, class: 'cache' },

@@ -1,6 +1,6 @@
 import { deepEqual } from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { realWorld } from '../../src/sys/world.ts';
 import { seeded } from '../support/random.ts';
@@ -8,7 +8,7 @@ import { temporaryInMemory } from '../support/temporary.ts';
 import type { FileKind } from './classes.ts';
 import { type Damage, filesOf, harm } from './damage.ts';
 import { makePlace } from './place.ts';
-import { complaintOf, type Findings, probe } from './probe.ts';
+import { complaintOf, type Findings, mend, probe } from './probe.ts';
 
 /** The limit of one try, which takes less than a second; a machine may be very busy. */
 const LIMIT_MS = 300_000;
@@ -31,10 +31,34 @@ export async function flips(count: number, seed: number): Promise<ReadonlyMap<Fi
     tries.set(damage.kind, (tries.get(damage.kind) ?? 0) + 1);
     const withBackup = damage.kind.name === 'index' || damage.kind.class === 'copy' || n % 10 === 0;
     const found = await within(LIMIT_MS, damage, probe({ ...original, directory }, { withBackup }));
-    wrong.push(...verdict(damage, found).map((it) => `#${n} ${damage.what}: ${it}`));
+    const hasCopies = damage.paths.every((path) =>
+      existsSync(join(original.directory, 'copies', path)),
+    );
+    const left =
+      withBackup || damage.isHarmless || !hasCopies
+        ? []
+        : await notMended(original.directory, directory, damage);
+    wrong.push(...[...verdict(damage, found), ...left].map((it) => `#${n} ${damage.what}: ${it}`));
   }
   deepEqual(wrong, []);
   return tries;
+}
+
+/** Files that a repair has not put back from their copies. */
+async function notMended(
+  original: string,
+  directory: string,
+  { paths }: Damage,
+): Promise<string[]> {
+  await mend(directory);
+  return paths
+    .filter((path) => {
+      const now = existsSync(join(directory, path))
+        ? readFileSync(join(directory, path))
+        : undefined;
+      return now === undefined || !readFileSync(join(original, path)).equals(now);
+    })
+    .map((path) => `${path} is not repaired`);
 }
 
 /** What must not be so. */

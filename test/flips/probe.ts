@@ -11,6 +11,7 @@ import {
   type SecretSource,
 } from '../../src/engine/base/engine.ts';
 import { checkStore } from '../../src/engine/points/stores.ts';
+import { repair } from '../../src/engine/upkeep/repair.ts';
 import { openJobFiles } from '../../src/jobs/job-files.ts';
 import { machineFiles } from '../../src/sessions/guest/machine-files.ts';
 import { readServed } from '../../src/sessions/state/served-sessions.ts';
@@ -87,6 +88,17 @@ export async function probe(
     });
   }
   return { problems, refusals, wrong, told };
+}
+
+export async function mend(directory: string): Promise<void> {
+  await using engine = await openEngine(directory);
+  await repair(
+    engine,
+    { dryRun: false },
+    {
+      ...{ secrets: SECRETS, signal: new AbortController().signal, report() {} },
+    },
+  );
 }
 
 async function check(engine: Engine): Promise<string[]> {

@@ -25,6 +25,7 @@ import { sessions } from './sessions.ts';
 import { store } from './store.ts';
 import { sweep } from './sweep.ts';
 import { targets } from './servers.ts';
+import { upkeep } from './upkeep.ts';
 import { verify } from './verify.ts';
 
 export const mutants: readonly Mutant[] = [
@@ -32,6 +33,7 @@ export const mutants: readonly Mutant[] = [
   ...disks,
   ...store,
   ...sweep,
+  ...upkeep,
   ...sessions,
   ...proofs,
   ...verify,

@@ -51,10 +51,11 @@ async function repairSet(store: Store, name: string, repair: RecordRepair): Prom
   const path = join(setDirectory(store, name), 'set.json');
   const { record, problems } = await readCopies(store, name);
   const [first] = problems;
-  const copy = await decoded(store, recordCopyPath(store, path), (bytes) => {
+  const named = (bytes: Uint8Array): SetRecord | undefined => {
     const found = decodeSet(bytes);
     return found.name === name ? found : undefined;
-  });
+  };
+  const copy = await decoded(store, recordCopyPath(store, path), named);
   if (record && !first) {
     const bytes = await store.files.readFile(path, LENGTH_MAX);
     if (copy && Buffer.compare(copy.bytes, bytes) === 0) return;
@@ -64,8 +65,8 @@ async function repairSet(store: Store, name: string, repair: RecordRepair): Prom
   }
   // Two that differ are for the key to judge: `mendOpenSet`.
   if (record) {
-    const isAlone = await isUnreadable(store, first!.path);
-    if (isAlone) await write(record);
+    const other = await decoded(store, first!.path, named);
+    if (!other) await write(record);
     return;
   }
   if (first?.reason.includes('differ')) return;
@@ -80,10 +81,6 @@ async function repairSet(store: Store, name: string, repair: RecordRepair): Prom
     }
     onMended(first?.path ?? path, false);
   }
-}
-
-async function isUnreadable(store: Store, path: string): Promise<boolean> {
-  return (await decoded(store, path, decodeSet)) === undefined;
 }
 
 /** Of two different copies the newer authentic one counts. */

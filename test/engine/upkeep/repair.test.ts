@@ -13,6 +13,7 @@ import { basename, join, relative } from 'node:path';
 import { test } from 'tap';
 import { openEngine, type SecretSource } from '../../../src/engine/base/engine.ts';
 import { forget } from '../../../src/engine/points/listed-points.ts';
+import { findStrays } from '../../../src/engine/points/strays.ts';
 import { checkStore } from '../../../src/engine/points/stores.ts';
 import { repair } from '../../../src/engine/upkeep/repair.ts';
 import { scrub } from '../../../src/engine/upkeep/scrub.ts';
@@ -64,6 +65,10 @@ async function place() {
       const { problems } = await checkStore(engine, { readData: true, ...work(KEY) });
       return problems.map(({ where, what }) => `${relative(store, where)}: ${what}`);
     },
+    async strays() {
+      await using engine = await open();
+      return findStrays(engine);
+    },
     async scrub() {
       await using engine = await open();
       return scrub(engine, { period: undefined }, work(KEY));
@@ -78,11 +83,12 @@ function flip(path: string, offset: number): void {
 }
 
 test('packs of nodes and the records of points and sets exist twice, and little more does', async () => {
-  const { copyOf, pack, point, set, repair: mend } = await place();
+  const { copyOf, pack, point, set, strays, repair: mend } = await place();
   for (const path of [pack(2), pack(4), point('vm1'), point('vm2'), set]) {
     equal(Buffer.compare(readFileSync(copyOf(path)), readFileSync(path)), 0, path);
   }
   ok(!existsSync(copyOf(pack(1))), 'blocks do not');
+  deepEqual(await strays(), []);
   deepEqual((await mend()).mended, []);
 });
 

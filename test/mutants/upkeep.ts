@@ -1,0 +1,91 @@
+import type { Mutant } from './mutant.ts';
+
+const SCRUB = 'test/engine/upkeep/scrub.test.ts';
+const REPAIR = 'test/engine/upkeep/repair.test.ts';
+
+export const upkeep: readonly Mutant[] = [
+  {
+    name: 'scrub: the next run begins where this one did',
+    file: 'src/engine/upkeep/scrub-pace.ts',
+    text: 'next: pack + 1,',
+    to: 'next: Math.min(1, pack),',
+    tests: [SCRUB],
+  },
+  {
+    name: 'scrub: a canceled run forgets its place',
+    file: 'src/engine/upkeep/scrub.ts',
+    text: 'if (signal.aborted) await save();',
+    to: '',
+    tests: [SCRUB],
+  },
+  {
+    name: 'scrub: blocks of a lost pack are not marked',
+    file: 'src/store/check/hurt-disks.ts',
+    text: 'await packs.want(entry);',
+    to: '',
+    tests: [SCRUB],
+  },
+  {
+    name: 'scrub: a part that is hurt counts as whole for the disks that share it',
+    file: 'src/store/check/hurt-disks.ts',
+    text: 'if (isWhole) whole.add(reference, level);',
+    to: 'whole.add(reference, level);',
+    tests: [SCRUB],
+  },
+  {
+    name: 'scrub: it does not give way to guests',
+    file: 'src/engine/worker/giving-way.ts',
+    text: 'if (now === seen) return;',
+    to: 'return;',
+    tests: ['test/engine/worker/giving-way.test.ts'],
+  },
+  {
+    name: 'repair: a damaged copy is put in the place of a damaged pack',
+    file: 'src/store/check/repair-packs.ts',
+    text: ': copyDefect === undefined\n',
+    to: ': copy !== undefined\n',
+    tests: [REPAIR],
+  },
+  {
+    name: 'repair: the index keeps what it knew of a pack that was put back',
+    file: 'src/engine/upkeep/repair.ts',
+    text: 'if (isPackMended && !dryRun) await rebuildIndex(store, {});',
+    to: 'void [isPackMended, rebuildIndex];',
+    tests: [REPAIR],
+  },
+  {
+    name: 'repair: a forgotten point comes back',
+    file: 'src/engine/upkeep/repair-records.ts',
+    text: "if (whether === 'yes') await",
+    to: 'await',
+    tests: [REPAIR],
+  },
+  {
+    name: 'repair: a dry run writes',
+    file: 'src/store/check/repair-packs.ts',
+    text: "if (changed === 'none') return;",
+    to: '',
+    tests: [REPAIR],
+  },
+  {
+    name: 'copies: a point that is forgotten leaves its copy',
+    file: 'src/catalog/removal/forget-point.ts',
+    text: 'await dropRecordCopy(store, pointPath(store, { set, id }));',
+    to: 'void dropRecordCopy;',
+    tests: [REPAIR],
+  },
+  {
+    name: 'copies: a disk of copies that fails stops a backup',
+    file: 'src/store/directory/record-copies.ts',
+    text: 'if (!(cause instanceof SystemError)) throw cause;',
+    to: 'throw cause;',
+    tests: [REPAIR],
+  },
+  {
+    name: 'copies: links in their directories are not refused',
+    file: 'src/store/directory/own-directories.ts',
+    text: '  await lookAtCopies();\n',
+    to: '  void lookAtCopies;\n',
+    tests: ['test/store/directory/links.test.ts'],
+  },
+];
