@@ -63,10 +63,12 @@ export async function dropProofs(store: Store, set: string, ids: readonly string
   const { files } = store;
   const { records, evidence } = await proofFiles(store, set);
   const evidenceOf = Map.groupBy(evidence, ({ id }) => id);
+  // First what refers to the rest, durably: a power cut may undo one removal and not the other.
+  const proven = ids.filter((id) => records.has(id));
+  for (const id of proven) await files.unlink(proofPaths(store, { set, id }).record);
+  if (proven.length > 0) await files.syncDirectory(proofPaths(store, { set, id: '' }).directory);
   for (const id of ids) {
-    const { record, evidence: pathOf } = proofPaths(store, { set, id });
-    // First what refers to the rest.
-    if (records.has(id)) await files.unlink(record);
+    const { evidence: pathOf } = proofPaths(store, { set, id });
     for (const { number } of evidenceOf.get(id) ?? []) await files.unlink(pathOf(number));
   }
 }

@@ -83,7 +83,7 @@ async function repairSet(store: Store, name: string, repair: RecordRepair): Prom
   }
 }
 
-/** Of two different copies the newer authentic one counts. */
+/** The newer authentic one of two different copies counts. */
 export async function mendOpenSet(
   store: Store,
   set: OpenSet,

@@ -290,9 +290,9 @@ export type RepairResult = Of<typeof repairResult>;
 const repair = mutation('store/repair', {
   summary: 'Put back damaged parts of the store from their second copies',
   description:
-    'Manifests and the records of recovery points and sets exist twice. Blocks exist once: for those that are lost, it ' +
-    'lists the machines whose next full backup stores again what they still have. A recovery point that was forgotten ' +
-    'stays forgotten.',
+    'Manifests and the records of recovery points and sets exist twice. Blocks exist once: for those that are lost, ' +
+    'it lists the machines whose next full backup stores again what they still have. A recovery point that was ' +
+    'forgotten stays forgotten.',
   runs: 'worker',
   changes: ['store', 'set', 'backup'],
   key: 'given',

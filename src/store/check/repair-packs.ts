@@ -8,6 +8,7 @@ import { putDurably } from '../../sys/files/write-atomically.ts';
 import { nodeCopies } from '../packs/node-copies.ts';
 import { type PackBytes, readFooter } from '../packs/pack-contents.ts';
 import type { PackFooter, PackStore } from '../packs/pack-store.ts';
+import { livingEntries } from '../packs/swept-packs.ts';
 import { PACK_SPAN } from '../packs/trust.ts';
 import { reason } from './problem.ts';
 
@@ -35,6 +36,7 @@ export async function repairPacks(options: PackRepairOptions): Promise<void> {
   const copies = nodeCopies(files, directory);
   const copied = new Set(await copies.list());
   const there = await packs.list();
+  const { numbers: removed, damage: unknown } = await packs.swept.removed();
 
   async function put(pack: number, bytes: Uint8Array, old: Uint8Array | undefined): Promise<void> {
     if (changed === 'none') return;
@@ -45,10 +47,25 @@ export async function repairPacks(options: PackRepairOptions): Promise<void> {
   }
   for (const pack of [...new Set([...there, ...copied])].sort((a, b) => a - b)) {
     signal.throwIfAborted();
+    if (removed.has(pack)) {
+      if (copied.has(pack) && changed !== 'none') await copies.remove(pack);
+      continue;
+    }
     const main = await bytesAt(files, packs.path(pack));
     const copy = copied.has(pack) ? await copies.bytes(pack) : undefined;
     if (copy === undefined && !(main && (await isOfNodes(main)))) continue;
-    const [mainDefect, copyDefect] = [await defectOf(main, pack), await defectOf(copy, pack)];
+    // A pack that a sweep has removed must not come back: its nodes refer to blocks that are gone.
+    if (!main && unknown[0]) {
+      onLost(unknown[0].where, `${unknown[0].what}: whether pack ${pack} was removed is not known`);
+      continue;
+    }
+    const dead = await forgetDead(packs, pack, [main, copy]);
+    if (typeof dead === 'string') {
+      onLost(packs.swept.deadPath(pack), dead);
+      continue;
+    }
+    const look = (bytes: Uint8Array | undefined) => defectOf(bytes, pack, dead);
+    const [mainDefect, copyDefect] = [await look(main), await look(copy)];
     const isSame = main && copy && Buffer.compare(main, copy) === 0;
     if (mainDefect === undefined && isSame) continue;
     const whole =
@@ -56,7 +73,7 @@ export async function repairPacks(options: PackRepairOptions): Promise<void> {
         ? main
         : copyDefect === undefined
           ? copy
-          : await merged(main, copy, pack);
+          : await merged(main, copy, look);
     if (!whole) {
       onLost(packs.path(pack), `${mainDefect}; its copy ${copies.path(pack)}: ${copyDefect}`);
       continue;
@@ -103,14 +120,19 @@ async function isOfNodes(bytes: Uint8Array): Promise<boolean> {
 }
 
 /** Undefined: all of it is whole. */
-async function defectOf(bytes: Uint8Array | undefined, pack: number): Promise<string | undefined> {
+async function defectOf(
+  bytes: Uint8Array | undefined,
+  pack: number,
+  dead: ReadonlySet<number>,
+): Promise<string | undefined> {
   if (!bytes) return 'it is missing';
   try {
     const { header, entries } = await readFooter(inMemory(bytes));
     if (header.number !== pack) return `it says that it is pack ${header.number}`;
     if (header.kind !== 'node') return 'it is a pack of blocks';
     for (const entry of entries) {
-      if (!isWhole(bytes, entry)) return `at ${entry.offset}: the frame is damaged`;
+      if (!dead.has(entry.offset) && !isWhole(bytes, entry))
+        return `at ${entry.offset}: the frame is damaged`;
     }
     return undefined;
   } catch (cause) {
@@ -130,11 +152,50 @@ function isWhole(bytes: Uint8Array, { offset, length, digest }: Entry): boolean 
   }
 }
 
+/**
+ * Puts zeros in the place of frames that a sweep has found dead, in both: there may be holes. Returns their offsets;
+ * or why it is not known which they are.
+ */
+async function forgetDead(
+  packs: Pick<PackStore, 'swept'>,
+  pack: number,
+  both: readonly (Uint8Array | undefined)[],
+): Promise<ReadonlySet<number> | string> {
+  for (const bytes of both) {
+    const footer = bytes && (await footerOf(bytes, pack));
+    if (!footer) continue;
+    let living: readonly Entry[];
+    try {
+      living = await livingEntries(packs, pack, footer);
+    } catch (cause) {
+      return reason(cause);
+    }
+    const alive = new Set(living.map(({ offset }) => offset));
+    const dead = footer.entries.filter(({ offset }) => !alive.has(offset));
+    for (const { offset, length } of dead) {
+      for (const one of both) one?.fill(0, offset, offset + length);
+    }
+    return new Set(dead.map(({ offset }) => offset));
+  }
+  return new Set();
+}
+
+/** Undefined: it is damaged, or that of another pack. */
+async function footerOf(bytes: Uint8Array, pack: number): Promise<PackFooter | undefined> {
+  try {
+    const footer = await readFooter(inMemory(bytes));
+    return footer.header.number === pack ? footer : undefined;
+  } catch (cause) {
+    reason(cause);
+    return undefined;
+  }
+}
+
 /** Undefined: a part is whole in neither. */
 async function merged(
   main: Uint8Array | undefined,
   copy: Uint8Array | undefined,
-  pack: number,
+  look: (bytes: Uint8Array) => Promise<string | undefined>,
 ): Promise<Uint8Array | undefined> {
   if (!main || !copy) return undefined;
   const candidates = [
@@ -156,7 +217,7 @@ async function merged(
       if (isWhole(bytes, entry) || !isWhole(other, entry)) continue;
       bytes.set(other.subarray(entry.offset, entry.offset + entry.length), entry.offset);
     }
-    if ((await defectOf(bytes, pack)) === undefined) return bytes;
+    if ((await look(bytes)) === undefined) return bytes;
   }
   return undefined;
 }
@@ -167,9 +228,12 @@ function withHeaderOf(from: Uint8Array, bytes: Uint8Array): Uint8Array {
   return made;
 }
 
-const PART_LENGTH = 64 * 1024;
+const PART_LENGTH = 4096;
 
-/** Writes what is different; false: the disk refuses it, as it does where a sector is bad. */
+/**
+ * Writes what is different, page by page: holes that a sweep has made stay holes. False: the disk refuses it, as it
+ * does where a sector is bad.
+ */
 async function overwrite(
   files: FileSystem,
   path: string,

@@ -20,6 +20,8 @@ export interface NodeCopies {
   bytes(pack: number): Promise<Uint8Array | undefined>;
   /** Durable once it resolves. */
   write(pack: number, bytes: Uint8Array): Promise<void>;
+  /** Removes the copy of a pack that a sweep has removed. */
+  remove(pack: number): Promise<void>;
   /** Copies a pack that was just sealed. Never rejects for the medium: then there is no copy. */
   copy(pack: number): Promise<void>;
 }
@@ -70,6 +72,7 @@ export function nodeCopies(files: FileSystem, store: string): NodeCopies {
       await files.makeDirectory(dirname(path(pack)));
       await putDurably(files, path(pack), bytes);
     },
+    remove: (pack) => files.unlink(path(pack)),
     async copy(pack) {
       try {
         await stream(pack);

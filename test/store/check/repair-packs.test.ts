@@ -1,0 +1,70 @@
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { test } from 'tap';
+import { repairPacks } from '../../../src/store/check/repair-packs.ts';
+import { openStore } from '../../../src/store/directory/store.ts';
+import { nodeCopies } from '../../../src/store/packs/node-copies.ts';
+import { removedPath } from '../../../src/store/packs/pack-path.ts';
+import { livingEntries } from '../../../src/store/packs/swept-packs.ts';
+import { HOME, simulatedWorld } from '../../support/store.ts';
+import { points, setUp, sweep } from '../sweep/swept.ts';
+
+test('what a sweep has removed does not come back with a repair', async () => {
+  const place = await setUp();
+  const { files } = place.disk;
+  await sweep(files);
+  await using store = await openStore(simulatedWorld(files, 6), HOME);
+  const { packs } = store;
+  const copies = nodeCopies(files, HOME);
+
+  async function repair() {
+    const mended: string[] = [];
+    const lost: string[] = [];
+    await repairPacks({
+      ...{ files, directory: HOME, packs, changed: 'all', signal: new AbortController().signal },
+      onMended: (where) => void mended.push(where),
+      onLost: (where, what) => void lost.push(`${where}: ${what}`),
+    });
+    return { mended, lost };
+  }
+  const copied = await copies.list();
+  const swept = copied[0]!;
+  // As a sweep leaves a pack of nodes: the last is the root of a point that was forgotten.
+  const { entries, entriesCrc } = await packs.footer(swept);
+  const dead = entries.at(-1)!;
+  const bits = new Uint8Array(Math.ceil(entries.length / 8));
+  bits[(entries.length - 1) >> 3]! |= 1 << ((entries.length - 1) & 7);
+  const frames = { count: entries.length, isGivenBack: true, bits };
+  await packs.swept.writeDead({ pack: swept, entriesCrc }, frames);
+  {
+    await using file = await files.open(packs.path(swept), 'write');
+    await file.write(new Uint8Array(dead.length), dead.offset);
+  }
+  deepEqual(await repair(), { mended: [], lost: [] });
+
+  const [living] = await livingEntries(packs, swept, await packs.footer(swept));
+  {
+    await using file = await files.open(packs.path(swept), 'write');
+    await file.write(Uint8Array.of(0xff), living!.offset + 100);
+  }
+  deepEqual(await repair(), { mended: [packs.path(swept)], lost: [] });
+  equal(await points(files, place), 1);
+  const after = new Uint8Array(dead.length);
+  await packs.read(after, swept, dead.offset);
+  deepEqual(after, new Uint8Array(dead.length), 'what is dead stays so');
+
+  // As if a sweep had needed nothing of it.
+  const copy = (await copies.bytes(swept))!;
+  await packs.swept.remove([swept]);
+  deepEqual(await repair(), { mended: [], lost: [] });
+  ok(!(await copies.list()).includes(swept), 'its copy goes with it');
+
+  await copies.write(swept, copy);
+  {
+    await using file = await files.open(removedPath(`${HOME}/packs`, 0), 'write');
+    await file.write(Uint8Array.of(0xff), 20);
+  }
+  const { mended, lost } = await repair();
+  deepEqual(mended, []);
+  match(lost.join(), new RegExp(`whether pack ${swept} was removed is not known`));
+  ok(!(await packs.list()).includes(swept));
+});
