@@ -57,6 +57,8 @@ const CLASSES: readonly {
   readonly flipped: boolean;
   readonly deleted: boolean;
 }[] = [
+  // Nothing reads them: a scrub and a repair compare them.
+  { files: /^copies\//, flipped: false, deleted: false },
   // What makes a store and its sets.
   { files: /^holdfast-store(\.copy)?\.json$/, flipped: true, deleted: true },
   { files: /^sets\/\w+\/set(\.copy)?\.json$/, flipped: true, deleted: true },
