@@ -25,6 +25,12 @@ const ALL: readonly DamageKind[] = ['flip', 'truncate', 'swap', 'delete'];
 export const FILE_KINDS: readonly FileKind[] = [
   { name: 'pack', path: /^packs\/\d{5}\/\d{8}\.pack$/, class: 'needed' },
   {
+    name: 'reference list',
+    path: /^packs\/\d{5}\/\d{8}\.refs$/,
+    class: 'needed',
+    idle: [{ damage: ['delete'], why: 'packs of earlier releases have none' }],
+  },
+  {
     name: 'point',
     path: /^sets\/\w+\/points\/[^/]+\.point$/,
     class: 'needed',
