@@ -2,7 +2,8 @@ import { CodedError } from '../lib/coded-error.ts';
 
 /**
  * NOT_FOUND (no such set, recovery point or profile), AMBIGUOUS (a prefix of several), EXISTS, WRONG_KEY (also if no
- * key was given), PASSKEY (the same for the set's passkey), IN_USE (the message names the user), BAD_NAME, CORRUPT,
+ * key was given), PASSKEY (the same for the set's passkey), IN_USE (the message names the user), KEPT (a recovery
+ * point that may not be removed: the message says why), OLD_STORE (it needs "store upgrade"), BAD_NAME, CORRUPT,
  * ALTERED (not the set that this box knows).
  */
 export type CatalogErrorCode =
@@ -12,6 +13,8 @@ export type CatalogErrorCode =
   | 'WRONG_KEY'
   | 'PASSKEY'
   | 'IN_USE'
+  | 'KEPT'
+  | 'OLD_STORE'
   | 'BAD_NAME'
   | 'CORRUPT'
   | 'ALTERED';

@@ -30,6 +30,8 @@ export interface OpenSet {
   readonly name: string;
   readonly record: SetRecord;
   readonly keys: DomainKeys;
+  /** Trusted time, since 1970, by which locks of new points begin; undefined: it is not known. */
+  readonly trustedNow?: () => Promise<number | undefined>;
 }
 
 export interface SetOptions {

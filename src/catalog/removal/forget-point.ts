@@ -7,19 +7,38 @@ import { SystemError } from '../../sys/base/system-error.ts';
 import { CatalogError } from '../catalog-error.ts';
 import { leaseTurn } from '../leases.ts';
 import { machinesWithHead, usableHead } from '../point-chain.ts';
-import { type PointPlace, pointsDirectory } from '../point-places.ts';
-import { pointPath } from '../points.ts';
+import { idTime, type PointPlace, pointsDirectory } from '../point-places.ts';
+import { pointPath, readPlaces } from '../points.ts';
 import { dropProofs } from '../proof-records.ts';
 import { FORGOTTEN } from '../publication.ts';
 import { setNames } from '../sets.ts';
-import { type Obstacle, obstaclesIn, removalRefused } from './obstacles.ts';
+import { dropMarks } from './marks.ts';
+import { type KeptPoint, type Obstacle, obstaclesIn, removalRefused } from './obstacles.ts';
+import { lockOfTime } from './set-lock.ts';
 
-/** Forgets a point; its blocks stay until a sweep. Rejects IN_USE while a session runs from it, NOT_FOUND. */
-export async function forgetPoint(store: Store, { set, id }: PointPlace): Promise<void> {
-  const { kept, lost } = await forgetPoints(store, set, [id]);
+/**
+ * Forgets a point; its blocks stay until a sweep. `trustedMs`: trusted time, by which locks end; undefined: it is not
+ * known, and none has ended. Rejects IN_USE while a session runs from it, KEPT (obstacles.ts), NOT_FOUND.
+ */
+export async function forgetPoint(
+  store: Store,
+  place: PointPlace,
+  trustedMs?: number,
+): Promise<void> {
+  const { set, id } = place;
+  // A record never changes: it may be read before the turn.
+  const point = { id, lockedUntil: await lockOf(store, place) };
+  const { kept, lost } = await forgetPoints(store, set, [point], trustedMs);
   const [first] = kept;
   if (first) throw removalRefused(id, first.obstacles);
   if (lost[0]) throw lost[0];
+}
+
+/** By the point's own record, or, if that is damaged, by the time in its ID and the lock of its set. */
+async function lockOf(store: Store, place: PointPlace): Promise<string | undefined> {
+  const { points, damaged } = await readPlaces(store, [place]);
+  if (damaged.length > 0) return lockOfTime(store, place.set, idTime(place.id));
+  return points[0]?.lockedUntil;
 }
 
 export interface ForgottenPoints {
@@ -32,18 +51,19 @@ export interface ForgottenPoints {
 /**
  * Forgets points of one set with one lock, one look at what keeps points, and one sync. Whatever moment a power cut
  * chooses, each of them is either whole or forgotten. The store is locked in the meantime: the caller limits the
- * number.
+ * number. `trustedMs`: see `forgetPoint`.
  */
 export async function forgetPoints(
   store: Store,
   set: string,
-  ids: readonly string[],
+  points: readonly KeptPoint[],
+  trustedMs: number | undefined,
 ): Promise<ForgottenPoints> {
   const { files } = store;
-  const holder = ids.length === 1 ? `backup forget ${ids[0]}` : `backup retain ${set}`;
+  const holder = points.length === 1 ? `backup forget ${points[0]!.id}` : `backup retain ${set}`;
   await using _lock = await lockStore(store, holder);
   await using _turn = await leaseTurn(store, holder);
-  const { free, kept } = await sorted(store, set, ids);
+  const { free, kept } = await sorted(store, set, points, trustedMs);
   const directory = pointsDirectory(store, set);
   const forgotten: string[] = [];
   const lost: SystemError[] = [];
@@ -61,6 +81,7 @@ export async function forgetPoints(
   }
   await files.syncDirectory(directory);
   await dropProofs(store, set, forgotten);
+  await dropMarks(store, set, forgotten);
   return { forgotten, kept, lost };
 }
 
@@ -68,20 +89,26 @@ export async function forgetPoints(
 export async function wouldForget(
   store: Store,
   set: string,
-  ids: readonly string[],
+  points: readonly KeptPoint[],
+  trustedMs: number | undefined,
 ): Promise<Pick<ForgottenPoints, 'forgotten' | 'kept'>> {
-  const { free, kept } = await sorted(store, set, ids);
+  const { free, kept } = await sorted(store, set, points, trustedMs);
   return { forgotten: free, kept };
 }
 
-async function sorted(store: Store, set: string, ids: readonly string[]) {
-  const obstacles = await obstaclesIn(store, set);
+async function sorted(
+  store: Store,
+  set: string,
+  points: readonly KeptPoint[],
+  trustedMs: number | undefined,
+) {
+  const obstacles = await obstaclesIn(store, set, trustedMs);
   const free: string[] = [];
   const kept: ForgottenPoints['kept'][number][] = [];
-  for (const id of ids) {
-    const found = await obstacles.of(id);
-    if (found.length === 0) free.push(id);
-    else kept.push({ id, obstacles: found });
+  for (const point of points) {
+    const found = await obstacles.of(point);
+    if (found.length === 0) free.push(point.id);
+    else kept.push({ id: point.id, obstacles: found });
   }
   return { free, kept };
 }

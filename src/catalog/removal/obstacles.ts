@@ -1,6 +1,9 @@
+import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import type { Store } from '../../store/directory/store.ts';
 import { CatalogError } from '../catalog-error.ts';
 import { type Lease, leasesOf } from '../leases.ts';
+import type { PointPlace } from '../point-places.ts';
+import { markedIds, readMarks } from './marks.ts';
 
 /*
  * The one place that answers why a recovery point may not be removed. A caller that removes one asks here while it has
@@ -9,38 +12,99 @@ import { type Lease, leasesOf } from '../leases.ts';
  */
 
 /** Why a recovery point stays. */
-export type Obstacle = {
-  readonly kind: 'used';
-  /** For people: `session vm1-k3x9`. */
-  readonly by: string;
-};
+export type Obstacle =
+  /** `by`: for people, `session vm1-k3x9`. */
+  | { readonly kind: 'used'; readonly by: string }
+  | { readonly kind: 'held'; readonly name: string }
+  | { readonly kind: 'protected' }
+  /** `until`: ISO 8601, UTC; it ends by trusted time. */
+  | { readonly kind: 'locked'; readonly until: string }
+  /** It is not known what keeps the point. */
+  | { readonly kind: 'unreadable'; readonly reason: string };
 
 /** What keeps the points of one set, as it was when `obstaclesIn` read it. */
 export interface Obstacles {
   /** Empty: the point may be removed. */
-  of(id: string): Promise<readonly Obstacle[]>;
+  of(point: KeptPoint): Promise<readonly Obstacle[]>;
 }
 
-/** Reads once what counts for all points. Rejects CORRUPT: then none of them may be removed. */
-export async function obstaclesIn(store: Store, set: string): Promise<Obstacles> {
+export type KeptPoint = Pick<PointRecord, 'id' | 'lockedUntil'>;
+
+/**
+ * Reads once what counts for all points. `trustedMs`: trusted time, since 1970; undefined: it is not known, and no lock
+ * has ended. Rejects CORRUPT: then no point may be removed.
+ */
+export async function obstaclesIn(
+  store: Store,
+  set: string,
+  trustedMs: number | undefined,
+): Promise<Obstacles> {
   const leases = Map.groupBy(await leasesOf(store), (lease) => keyOf(lease));
+  const marked = await markedIds(store, set);
   return {
-    async of(id) {
-      const found = leases.get(keyOf({ set, point: id })) ?? [];
-      return found.map(({ holder }) => ({ kind: 'used', by: holder }));
+    async of({ id, lockedUntil }) {
+      const users = leases.get(keyOf({ set, point: id })) ?? [];
+      const place = marked.has(id) ? { set, id } : undefined;
+      return [
+        ...users.map(({ holder }): Obstacle => ({ kind: 'used', by: holder })),
+        ...(await byMarks(store, place, { lockedUntil, trustedMs })),
+      ];
     },
   };
 }
 
-/** For the person who wants to remove the point. */
-export function removalRefused(id: string, obstacles: readonly Obstacle[]): CatalogError {
-  const users = obstacles.map(({ by }) => by).join(', ');
-  return new CatalogError('IN_USE', `${id} is in use by ${users}: discard or keep it`);
+async function byMarks(
+  store: Store,
+  marked: PointPlace | undefined,
+  {
+    lockedUntil,
+    trustedMs,
+  }: Pick<KeptPoint, 'lockedUntil'> & { readonly trustedMs: number | undefined },
+): Promise<readonly Obstacle[]> {
+  try {
+    const marks = marked && (await readMarks(store, marked));
+    const until = laterOf(lockedUntil, marks?.lockedUntil);
+    const isLocked = until !== undefined && !hasPassed(until, trustedMs);
+    return [
+      ...(marks?.protected ? [{ kind: 'protected' } as const] : []),
+      ...(marks?.holds ?? []).map(({ name }): Obstacle => ({ kind: 'held', name })),
+      ...(isLocked ? [{ kind: 'locked', until } as const] : []),
+    ];
+  } catch (cause) {
+    if (!(cause instanceof CatalogError)) throw cause;
+    return [{ kind: 'unreadable', reason: cause.message }];
+  }
 }
 
-/** For a list of what stays. */
-export function obstacleText(_id: string, { by }: Obstacle): string {
-  return `it is in use by ${by}`;
+/** A lock is only ever extended. */
+export function laterOf(a: string | undefined, b: string | undefined): string | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return Date.parse(a) > Date.parse(b) ? a : b;
+}
+
+function hasPassed(until: string, trustedMs: number | undefined): boolean {
+  return trustedMs !== undefined && Date.parse(until) <= trustedMs;
+}
+
+/** For the person who wants to remove the point: IN_USE if only sessions keep it, otherwise KEPT. */
+export function removalRefused(id: string, obstacles: readonly Obstacle[]): CatalogError {
+  const users = obstacles.flatMap((it) => (it.kind === 'used' ? [it.by] : []));
+  if (users.length === obstacles.length) {
+    return new CatalogError('IN_USE', `${id} is in use by ${users.join(', ')}: discard or keep it`);
+  }
+  const reasons = obstacles.map((it) => obstacleText(id, it)).join('; ');
+  return new CatalogError('KEPT', `${id} stays: ${reasons}`);
+}
+
+/** With what a person can do about it. */
+export function obstacleText(id: string, it: Obstacle): string {
+  if (it.kind === 'used') return `it is in use by ${it.by}`;
+  if (it.kind === 'held') {
+    return `it is held by "${it.name}" ("holdfast backup release ${id} --name ${it.name}")`;
+  }
+  if (it.kind === 'protected') return `it is protected ("holdfast backup unprotect ${id}")`;
+  if (it.kind === 'unreadable') return it.reason;
+  return `it is locked until ${it.until}, by trusted time ("holdfast clock show")`;
 }
 
 function keyOf({ set, point }: Pick<Lease, 'set' | 'point'>): string {

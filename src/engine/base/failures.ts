@@ -66,6 +66,8 @@ const CATALOG = {
   WRONG_KEY: 'wrong-key',
   PASSKEY: 'wrong-key',
   IN_USE: 'in-use',
+  KEPT: 'in-use',
+  OLD_STORE: 'failed',
   BAD_NAME: 'usage',
   CORRUPT: 'corrupt',
   ALTERED: 'corrupt',

@@ -3,6 +3,7 @@ import { memoryDevice } from '../../block/memory.ts';
 import { checkNames } from '../../catalog/names.ts';
 import { newPointId } from '../../catalog/points.ts';
 import { publishPoint } from '../../catalog/publication.ts';
+import { lockOfNewPoint } from '../../catalog/removal/set-lock.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
 import {
   fileLengthMax,
@@ -99,6 +100,8 @@ export async function withMachineWriting<Result>(
   const { keys, record } = set;
   const { domain, cutting } = record;
   const { random } = store;
+  // A lock that cannot be read ends a backup before it has read disks for hours.
+  await lockOfNewPoint(store, set);
   return await withStoreWriter(store, { ...options, domain }, async (writer) => {
     await using encoder = encoderPool({ keys, cutting, random, writer, workers });
     return await work(machineWriting(store, { set, writer, encoder }));
@@ -135,6 +138,7 @@ export async function storeMachine(
   await writer.commit();
   await onStored(stored);
   const { storedBytes } = writer.stats;
+  const lockedUntil = await lockOfNewPoint(store, set);
   const draft = {
     id: id ?? newPointId(store, machine),
     machine,
@@ -146,6 +150,7 @@ export async function storeMachine(
     ...(consistency && { consistency }),
     ...(run !== undefined && { run }),
     ...(tracking && { tracking }),
+    ...(lockedUntil !== undefined && { lockedUntil }),
   };
   return publishPoint(store, set, draft, known);
 }

@@ -249,6 +249,19 @@ function fieldsOf(value: unknown, where: string, objects: ReadObject[] | undefin
   };
 }
 
+/** As `Date.toISOString` writes it, of years that every program reads. */
+const TIME = /^2\d{3}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$/;
+const SHOWN_MAX = 40;
+
+/** A time that decides something: any other spelling than the one in which it is written is CORRUPT. */
+export function timeIn(fields: Fields, name: string): string {
+  const found = fields.text(name);
+  const ms = Date.parse(found);
+  if (TIME.test(found) && !Number.isNaN(ms) && new Date(ms).toISOString() === found) return found;
+  const shown = JSON.stringify(found.slice(0, SHOWN_MAX));
+  throw new FormatError('CORRUPT', `record's "${name}" is not a time: ${shown}`);
+}
+
 export function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');
 }

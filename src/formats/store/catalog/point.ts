@@ -4,6 +4,7 @@ import {
   decodeJsonRecord,
   encodeJsonRecord,
   hex,
+  timeIn,
 } from '../base/json-record.ts';
 import { idIn, nameIn, requireDistinct } from '../base/names.ts';
 import { DIGEST_LENGTH, keyedHash } from '../base/digest.ts';
@@ -43,6 +44,11 @@ export interface PointRecord {
   /** Points that one run made of several machines have the same. */
   readonly run?: string | undefined;
   readonly tracking?: Tracking | undefined;
+  /**
+   * The point stays until then, by trusted time: ISO 8601, UTC. Absent: its record has no lock, but its marks may
+   * (marks.md).
+   */
+  readonly lockedUntil?: string | undefined;
 }
 
 /** Names a recovery point so that no other can take its place. */
@@ -153,6 +159,7 @@ function pointOf(fields: Fields, checks: Checks | undefined): PointRecord {
       storedBytes: stats.integer('storedBytes', 0, Number.MAX_SAFE_INTEGER),
     },
     ...machineOf(fields),
+    ...(fields.has('lockedUntil') && { lockedUntil: timeIn(fields, 'lockedUntil') }),
   };
 }
 
