@@ -56,6 +56,7 @@ const ENDS = {
   'proof-failed': 'either',
   'proof-late': 'gone',
   'clock-jump': 'acknowledged',
+  'trusted-time': 'gone',
   trouble: 'acknowledged',
   'audit-broken': 'both',
   'store-not-adopted': 'gone',

@@ -6,6 +6,7 @@ import { guard } from './guard.ts';
 import { hypervisorRuns } from './hypervisor-runs.ts';
 import { hypervisors } from './hypervisors.ts';
 import { jobs } from './jobs.ts';
+import { keptPoints } from './kept-points.ts';
 import { libvirt } from './libvirt.ts';
 import { machineBackups } from './machine-backups.ts';
 import { libvirtGuests } from './libvirt-guests.ts';
@@ -34,6 +35,7 @@ export const mutants: readonly Mutant[] = [
   ...store,
   ...sweep,
   ...upkeep,
+  ...keptPoints,
   ...sessions,
   ...proofs,
   ...verify,

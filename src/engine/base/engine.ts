@@ -18,6 +18,7 @@ import { openStore, type Store } from '../../store/directory/store.ts';
 import { giveBackFreedMemory } from '../../sys/process/memory.ts';
 import { processors } from '../../sys/process/processors.ts';
 import { realWorld } from '../../sys/world.ts';
+import { trustedNow } from './trusted-now.ts';
 
 /** An open store, and what is needed to work on it. */
 export interface Engine extends AsyncDisposable {
@@ -120,7 +121,7 @@ export async function openSet(
   const given = await secrets(name, record.slots.length > 0 ? 'needed' : 'if given');
   const open = await unlockSet(record, given && readSecret(given));
   await rememberSet(engine.memory, record);
-  return open;
+  return { ...open, trustedNow: () => trustedNow(engine) };
 }
 
 /** Rejects NOT_FOUND, CORRUPT, and ALTERED if it is not the set that this box knows. Needs no key. */

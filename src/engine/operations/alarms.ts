@@ -1,7 +1,9 @@
 import type { AlarmBook } from '../../alarms/alarm-book.ts';
 import { stands } from '../../alarms/alarm-state.ts';
-import type { AlarmRecord } from '../../formats/store/service/alarm.ts';
+import { AlarmError } from '../../alarms/alarm-error.ts';
+import type { AlarmKind, AlarmRecord } from '../../formats/store/service/alarm.ts';
 import type { AlarmSummary } from '../../operations/nouns/alarm.ts';
+import type { Monitor } from '../watch/monitor.ts';
 import type { SessionSupervisor } from '../sessions/session-supervisor.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import { ownIds, type UnixPeer } from '../../sys/net/unix-peer.ts';
@@ -17,16 +19,40 @@ export function listAlarms(
 
 /** What a session has left on a hypervisor stays there from then on, and is the administrator's. Rejects NOT_FOUND. */
 export async function acknowledge(
-  { alarms, sessions }: { readonly alarms: AlarmBook; readonly sessions: SessionSupervisor },
+  {
+    monitor,
+    sessions,
+  }: {
+    readonly monitor: Pick<Monitor, 'alarms' | 'persons' | 'agree'>;
+    readonly sessions: SessionSupervisor;
+  },
   id: string,
   who: UnixPeer | undefined,
 ): Promise<AlarmSummary> {
+  const { alarms } = monitor;
   const found = alarms.list().find((it) => it.id === id && stands(it));
+  if (found && OF_THE_CLOCK.includes(found.kind)) requireAgreed(monitor, found, who);
   // First: else a crash in between would raise the alarm again.
   if (found?.kind === 'session-left' && found.about !== undefined) {
     await sessions.placed.forgive(found.about);
   }
   return summaryOf(await alarms.acknowledge(id, (who ?? ownIds()).uid));
+}
+
+/** To acknowledge one of these allows deletions by a clock that may be wrong: it needs as many as a lockdown's end. */
+const OF_THE_CLOCK: readonly AlarmKind[] = ['clock-jump', 'trusted-time'];
+
+/** Throws LOCKED while another user has to agree. */
+function requireAgreed(
+  { persons, agree }: Pick<Monitor, 'persons' | 'agree'>,
+  { id }: AlarmRecord,
+  who: UnixPeer | undefined,
+): void {
+  if (persons() === 1) return;
+  const rule = `two users have to acknowledge ${id} (the settings say so, "lockdown.persons")`;
+  if (!who) throw new AlarmError('LOCKED', `${rule}, and a token is not a user`);
+  if (agree(id, who.uid)) return;
+  throw new AlarmError('LOCKED', `${rule}: user ${who.uid} has, another one has an hour to`);
 }
 
 export function countsOf(alarms: AlarmBook): Omit<ResultOf<'service/show'>['alarms'], 'untold'> {

@@ -19,7 +19,12 @@ export async function checkDeletions({ store, box }: Pick<Engine, 'store' | 'box
         'is left from an earlier one: "holdfast lockdown on" and "off" remove it',
     );
   }
-  const [jump] = await standingAlarms(store.files, store.directory, 'clock-jump');
+  const { files, directory } = store;
+  const [jump] = [
+    ...(await standingAlarms(files, directory, 'clock-jump')),
+    // It lasts until the clock is confirmed.
+    ...(await standingAlarms(files, directory, 'trusted-time')).filter((it) => !it.acknowledged),
+  ];
   if (!jump) return;
   throw new AlarmError(
     'FROZEN',

@@ -10,6 +10,7 @@ import {
 import type { Sender } from '../../alarms/channel.ts';
 import { wantedMarks } from '../../store/packs/wanted-marks.ts';
 import { type ClockWatch, openClockWatch } from '../../alarms/clock-watch.ts';
+import { trustedTime } from '../../alarms/trusted-time.ts';
 import { type Lockdown, openLockdown } from '../../alarms/lockdown.ts';
 import { type Outbox, openOutbox } from '../../alarms/outbox.ts';
 import type { FillLimits } from '../../alarms/pool-fill.ts';
@@ -30,8 +31,10 @@ import { ticker } from '../../sys/base/ticker.ts';
 import type { World } from '../../sys/world.ts';
 import type { AuditCheck } from '../audit/audit-files.ts';
 import type { Audit } from '../audit/audit.ts';
+import { agreements } from './agreements.ts';
 import { conditionsOf, SEEN_KINDS } from './alarm-rules.ts';
 import { proofEnded } from './proof-alarms.ts';
+import { trustedConditions } from './trusted-alarm.ts';
 import type { JobService } from '../jobs/job-service.ts';
 import { readScrub } from '../upkeep/scrub-record.ts';
 import type { SessionSupervisor } from '../sessions/session-supervisor.ts';
@@ -42,6 +45,8 @@ export interface Monitor extends AsyncDisposable {
   readonly lockdown: Lockdown;
   /** How many people must approve the end of a lockdown that begins now. */
   persons(): number;
+  /** Notes that a user agrees to acknowledge the alarm; whether another one has, within the last hour. */
+  agree(alarm: string, uid: number): boolean;
   /** Raises an alarm about a problem that leaves no trace. */
   trouble(message: string): void;
   /** Notes the result of an operation in a process of its own: a check may have found damage. */
@@ -154,6 +159,7 @@ export async function openMonitor(options: MonitorOptions): Promise<Monitor> {
   return {
     ...{ alarms, lockdown },
     persons: () => options.rules().persons,
+    agree: agreements(world.clock),
     trouble(message) {
       say(message);
       background.run(() => alarms.raise(troubleOf(message)));
@@ -202,7 +208,7 @@ function inBackground() {
 }
 
 function watchOf(
-  { world, directory, rules, log, ownConditions }: MonitorOptions,
+  { world, directory, boxDirectory, rules, log, ownConditions }: MonitorOptions,
   { alarms, clock }: { readonly alarms: AlarmBook; readonly clock: ClockWatch },
 ) {
   let watched: Watched | undefined;
@@ -245,6 +251,10 @@ function watchOf(
     if ((await standingAlarms(world.files, directory, 'clock-jump')).length > 0)
       await clock.trust();
   }
+  async function seeTrusted(): Promise<void> {
+    const known = await trustedTime(world, boxDirectory);
+    await alarms.compare(['trusted-time'], trustedConditions(known));
+  }
   async function seeAudit({ audit }: Watched): Promise<void> {
     const nowMs = world.clock.sinceBootMs();
     if (nowMs - auditedMs < AUDIT_EVERY_MS) return;
@@ -262,13 +272,17 @@ function watchOf(
   async function look(): Promise<number> {
     const it = watched;
     await seen(seeClock);
+    await seen(seeTrusted);
     if (it) await seen(() => see(it));
     if (it) await seen(() => seeAudit(it));
     return LOOK_EVERY_MS;
   }
   const ticks = ticker(world.clock, look);
   return {
-    seeClock: () => seen(seeClock),
+    async seeClock() {
+      await seen(seeClock);
+      await seen(seeTrusted);
+    },
     wake: () => ticks.wake(),
     notAdopted: () => notAdopted,
     start(it: Watched): void {

@@ -26,6 +26,7 @@ export const ALARM_KINDS = [
   'damaged-frames',
   'damaged-overlay',
   'clock-jump',
+  'trusted-time',
   'audit-broken',
   'store-not-adopted',
   'store-adopted',
