@@ -3,8 +3,7 @@ import { CodedError } from '../lib/coded-error.ts';
 /**
  * NOT_FOUND (no such set, recovery point or profile), AMBIGUOUS (a prefix of several), EXISTS, WRONG_KEY (also if no
  * key was given), PASSKEY (the same for the set's passkey), IN_USE (the message names the user), KEPT (a recovery
- * point that may not be removed: the message says why), OLD_STORE (it needs "store upgrade"), BAD_NAME, CORRUPT,
- * ALTERED (not the set that this box knows).
+ * point that may not be removed: the message says why), BAD_NAME, CORRUPT, ALTERED (not the set that this box knows).
  */
 export type CatalogErrorCode =
   | 'NOT_FOUND'
@@ -14,7 +13,6 @@ export type CatalogErrorCode =
   | 'PASSKEY'
   | 'IN_USE'
   | 'KEPT'
-  | 'OLD_STORE'
   | 'BAD_NAME'
   | 'CORRUPT'
   | 'ALTERED';

@@ -11,6 +11,7 @@ import { operations as files } from './nouns/files.ts';
 import { operations as host } from './nouns/host.ts';
 import { operations as hypervisor } from './nouns/hypervisor.ts';
 import { operations as job } from './nouns/job.ts';
+import { operations as marks } from './nouns/marks.ts';
 import { operations as network } from './nouns/network.ts';
 import { operations as placed } from './nouns/placed.ts';
 import { operations as restore } from './nouns/restore.ts';
@@ -34,6 +35,7 @@ const ALL = [
   ...backup,
   ...retain,
   ...backupExport,
+  ...marks,
   ...restore,
   ...restoreToHypervisor,
   ...finalize,

@@ -70,8 +70,8 @@ export const store: readonly Mutant[] = [
   {
     name: 'forget: a point in use is forgotten',
     file: 'src/catalog/removal/forget-point.ts',
-    text: 'if (found.length === 0) free.push(id);',
-    to: 'if (found.length >= 0) free.push(id);',
+    text: 'if (found.length === 0) free.push(point.id);',
+    to: 'if (found.length >= 0) free.push(point.id);',
     tests: [FORGET_RACE, DAMAGED],
   },
   {

@@ -13,6 +13,15 @@ const NOT_ASKED = {
   'store/upgrade': 'rewrites records',
   'verify/latest': 'shows whether machines boot',
   'verify/measure': 'shows how many of them boot at once',
+  'backup/note': 'writes what people say of a point',
+  'backup/tag': 'the same',
+  'backup/untag': 'the same',
+  'backup/protect': 'the same',
+  'backup/unprotect': 'the same',
+  'backup/hold': 'the same',
+  'backup/release': 'the same',
+  'backup/lock': 'the same',
+  'set/lock': 'orders a lock for new points',
   'job/unlock': 'the job needed the passkey when it was created',
 } as const;
 

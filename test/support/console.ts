@@ -118,7 +118,8 @@ export function pointAt(n: number): PointSummary {
     point: `web-20261121T180000Z-${n.toString(16).padStart(6, '0')}`,
     ...{ set: 'nightly', machine: `web${n}`, created: TIME, origin: 'backup', parent: null },
     disks: [{ name: 'vda', size: 2 ** 30, source: '/x' }],
-    ...{ readBytes: 0, storedBytes: 0, run: undefined, consistency: undefined, proof: undefined },
+    ...{ readBytes: 0, storedBytes: 0, run: undefined, consistency: undefined },
+    ...{ marks: undefined, proof: undefined },
   };
 }
 

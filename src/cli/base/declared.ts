@@ -17,6 +17,7 @@ const finalize: Load = () => import('../../operations/nouns/finalize.ts');
 const host: Load = () => import('../../operations/nouns/host.ts');
 const hypervisor: Load = () => import('../../operations/nouns/hypervisor.ts');
 const job: Load = () => import('../../operations/nouns/job.ts');
+const marks: Load = () => import('../../operations/nouns/marks.ts');
 const network: Load = () => import('../../operations/nouns/network.ts');
 const placed: Load = () => import('../../operations/nouns/placed.ts');
 const retain: Load = () => import('../../operations/nouns/retain.ts');
@@ -34,7 +35,7 @@ const verify: Load = () => import('../../operations/nouns/verify.ts');
 const FILES: Readonly<Record<NounOf<OperationName>, readonly Load[]>> = {
   ...{ service: [service], export: [service], support: [service] },
   ...{ alarm: [alarm], notify: [alarm], audit: [audit], token: [token], lockdown: [token] },
-  ...{ store: [store], set: [set], backup: [backup, retain, backupExport] },
+  ...{ store: [store], set: [set], backup: [backup, retain, marks, backupExport], clock: [alarm] },
   restore: [restore, restoreToHypervisor],
   ...{ job: [job, background], schedule: [job, background] },
   ...{ session: [session, placed, finalize], files: [files] },

@@ -84,17 +84,18 @@ export const NOUNS: readonly Noun[] = [
       'export-key': byHand(() => import('../commands/store/set-export-key.ts')),
       'import-key': byHand(() => import('../commands/store/set-import-key.ts')),
       passkey: byHand(() => import('../commands/store/set-passkey.ts')),
-      ...sets('set', 'remove-passkey'),
+      ...sets('set', 'remove-passkey', 'lock'),
     },
   },
   {
     ...{ name: 'backup', group: 'Backups', about: 'recovery points' },
     commands: {
       create: byHand(() => import('../commands/backups/backup-create.ts')),
-      ...backups('backup', 'list', 'show', 'retain', 'forget'),
       export: byHand(() => import('../commands/backups/backup-export.ts')),
       import: byHand(() => import('../commands/backups/backup-import.ts')),
       'inspect-export': byHand(() => import('../commands/backups/backup-inspect-export.ts')),
+      ...backups('backup', 'list', 'show', 'note', 'tag', 'untag', 'protect', 'unprotect'),
+      ...backups('backup', 'hold', 'release', 'lock', 'retain', 'forget'),
     },
   },
   {
@@ -193,6 +194,10 @@ export const NOUNS: readonly Noun[] = [
       ...alarms('alarm', 'list'),
       acknowledge: byHand(() => import('../commands/watch/alarm-acknowledge.ts')),
     },
+  },
+  {
+    ...{ name: 'clock', group: 'Service', about: 'the time by which locks end' },
+    commands: alarms('clock', 'show', 'confirm'),
   },
   {
     ...{ name: 'notify', group: 'Service', about: 'notifications of alarms' },

@@ -1,8 +1,11 @@
-import { table } from '../base/output.ts';
+import type { ResultOf } from '../../operations/operations.ts';
+import { fact, table } from '../base/output.ts';
 import { CheckFailed } from '../base/command-errors.ts';
 import type { Renders } from './render.ts';
 
 export const render = {
+  'clock/show': clockText,
+  'clock/confirm': clockText,
   'alarm/list': ({ alarms }) =>
     table(
       ['ALARM', 'LEVEL', 'SINCE', 'STATE', ''],
@@ -30,3 +33,26 @@ export const render = {
     },
   },
 } satisfies Renders;
+
+const HOUR_MS = 60 * 60_000;
+
+function clockText(shown: ResultOf<'clock/show'>): string {
+  const { clock, trusted, behindMs, uncountedMs, confirmedBy } = shown;
+  const hours = (ms: number | null): string => `${((ms ?? 0) / HOUR_MS).toFixed(1)} h`;
+  return [
+    fact('clock', clock),
+    fact('trusted time', trusted ?? 'DAMAGED: no lock ends until the clock is confirmed'),
+    ...(behindMs === null ? [] : [fact('behind', hours(behindMs))]),
+    ...(uncountedMs
+      ? [fact('not counted', `${hours(uncountedMs)} for which the host was off`)]
+      : []),
+    ...(confirmedBy === null
+      ? []
+      : [
+          fact(
+            'CONFIRMED',
+            `by user ${confirmedBy}: another user has to confirm it within an hour`,
+          ),
+        ]),
+  ].join('\n');
+}

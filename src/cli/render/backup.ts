@@ -1,6 +1,7 @@
 import { formatSize } from '../../lib/sizes.ts';
 import type { ShownPoint } from '../../operations/nouns/backup.ts';
 import { proofFacts } from '../../client/proof-facts.ts';
+import { keptTexts, marksText } from '../../client/marks-text.ts';
 import { proofText } from '../../client/proof-text.ts';
 import { BackupIncomplete } from '../base/command-errors.ts';
 import { fact, table } from '../base/output.ts';
@@ -33,20 +34,20 @@ export const render = {
     },
   },
   'backup/list': {
-    text: ({ points }) =>
-      table(
-        ['POINT', 'SET', 'MACHINE', 'CREATED', 'FROM', 'DISKS', 'STORED', 'PROOF'],
-        points.map(({ point, set, machine, created, origin, disks, storedBytes, proof }) => [
-          point,
-          set,
-          machine,
-          created,
-          origin,
+    text({ points }) {
+      const isMarked = points.some(({ marks }) => marks !== undefined);
+      return table(
+        ['POINT', 'SET', 'MACHINE', 'CREATED', 'FROM', 'DISKS', 'STORED', 'PROOF'].concat(
+          isMarked ? 'KEPT, NOTES' : [],
+        ),
+        points.map(({ point, set, machine, created, origin, disks, storedBytes, proof, marks }) => [
+          ...[point, set, machine, created, origin],
           disks.map(({ name, size }) => `${name} ${formatSize(size)}`).join(', '),
-          formatSize(storedBytes),
-          proofText(proof),
+          ...[formatSize(storedBytes), proofText(proof)],
+          ...(isMarked ? [marksText(marks)] : []),
         ]),
-      ),
+      );
+    },
     say: ({ damaged }) => damaged.map(({ reason }) => `DAMAGED ${reason}`),
   },
   'backup/show': { text: pointText, verbatim: ({ definition }) => definition },
@@ -75,6 +76,7 @@ function pointText(point: ShownPoint): string {
     ...(run === undefined ? [] : [fact('run', run)]),
     ...consistencyLines(point),
     ...disks.map(({ name, size, source }) => fact('disk', `${name} ${formatSize(size)} ${source}`)),
+    ...marksLines(point),
     ...machineLines(point),
     fact('proof', proofText(point.proof)),
     ...(point.proof ? proofFacts(point.proof).map(([head, text]) => fact(head, text)) : []),
@@ -82,6 +84,19 @@ function pointText(point: ShownPoint): string {
       fact('file', `${name} ${formatSize(size)} ${kind}`),
     ),
   ].join('\n');
+}
+
+function marksLines({ marks }: ShownPoint): string[] {
+  if (!marks) return [];
+  const { note, tags, holds, unreadable } = marks;
+  const kept = keptTexts(marks);
+  return [
+    ...(note === null ? [] : [fact('note', note)]),
+    ...(tags.length === 0 ? [] : [fact('tags', tags.join(', '))]),
+    ...(kept.length === 0 ? [] : [fact('KEPT', kept.join(', '))]),
+    ...holds.map(({ name, since }) => fact('hold', `${name}, since ${since}`)),
+    ...(unreadable === undefined ? [] : [fact('marks', `CANNOT BE READ: ${unreadable}`)]),
+  ];
 }
 
 const STATES = {

@@ -12,10 +12,15 @@ export const render = {
   'set/list': {
     text: ({ sets }) =>
       table(
-        ['SET', 'CREATED', 'ENCRYPTED', 'PASSKEY', 'KEEPS'],
+        ['SET', 'CREATED', 'ENCRYPTED', 'PASSKEY', 'KEEPS', 'LOCKED FOR'],
         sets.map((it) => [
           ...[it.set, it.created],
-          ...[it.encrypted ? 'yes' : 'no', it.passkey ? 'yes' : 'no', keeps(it)],
+          ...[
+            it.encrypted ? 'yes' : 'no',
+            it.passkey ? 'yes' : 'no',
+            keeps(it),
+            lockText(it.lockDays),
+          ],
         ]),
       ),
     say: ({ sets, damaged }) => [
@@ -32,6 +37,7 @@ export const render = {
         fact('encrypted', it.encrypted ? 'yes' : 'no'),
         fact('passkey', it.passkey ? 'yes' : 'no'),
         fact('keeps', keeps(it)),
+        fact('locked for', lockText(it.lockDays)),
       ].join('\n'),
     say: (it) => [...(it.problem === null ? [] : [`REFUSED ${it.problem}`]), ...refusals(it)],
   },
@@ -40,3 +46,8 @@ export const render = {
     say: refusals,
   },
 } satisfies Renders;
+
+function lockText(days: number | null): string {
+  if (days === null) return 'CANNOT BE READ';
+  return days === 0 ? 'no' : `${days} days`;
+}

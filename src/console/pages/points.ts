@@ -1,3 +1,4 @@
+import { marksText } from '../../client/marks-text.ts';
 import { briefProof } from '../../client/proof-text.ts';
 import type { PointSummary } from '../../operations/nouns/backup.ts';
 import { formatSize } from '../../lib/sizes.ts';
@@ -79,11 +80,13 @@ function pointsBody(model: Model): readonly Line[] {
   const search = filter === '' ? '' : `, with "${filter}" in their ID (Esc: all)`;
   const lost = damaged.length > 0 ? `, ${damaged.length} DAMAGED near here` : '';
   return pagedBody(model, model.points, {
-    heading: columns(['CREATED (UTC)', 'MACHINE', 'SET', 'FROM', 'PROOF', 'DISKS'], WIDTHS),
+    heading: columns(['CREATED (UTC)', 'MACHINE', 'SET', 'FROM', 'PROOF', 'KEPT, DISKS'], WIDTHS),
     note: `${search}${lost}`,
-    text({ created, machine, set, origin, proof, disks }) {
+    text({ created, machine, set, origin, proof, disks, marks }) {
       const sizes = disks.map(({ name, size }) => `${name} ${formatSize(size)}`).join(', ');
-      return columns([utc(created), machine, set, origin, briefProof(proof), sizes], WIDTHS);
+      // What keeps a point comes before its sizes: a narrow screen cuts off the end.
+      const rest = [marksText(marks), sizes].filter((it) => it !== '').join('; ');
+      return columns([utc(created), machine, set, origin, briefProof(proof), rest], WIDTHS);
     },
   });
 }

@@ -67,7 +67,6 @@ const CATALOG = {
   PASSKEY: 'wrong-key',
   IN_USE: 'in-use',
   KEPT: 'in-use',
-  OLD_STORE: 'failed',
   BAD_NAME: 'usage',
   CORRUPT: 'corrupt',
   ALTERED: 'corrupt',

@@ -14,6 +14,7 @@ import { storeHandlers } from './store-handlers.ts';
 
 // What is loaded only when it is wanted.
 const alarms = () => import('./alarms.ts');
+const clock = () => import('./clock.ts');
 const placed = () => import('./placed.ts');
 const setPasskeys = () => import('./set-passkey.ts');
 const lockdown = () => import('./lockdown.ts');
@@ -23,7 +24,7 @@ const ALL_OF_IT = { memoryBytes: Infinity, processors: Infinity };
 const WAITS = { event: 'notice', message: 'it waits while a recovery session runs' } as const;
 
 /** `files/put` needs the volumes and the hypervisors too, `verify/latest` the workers. */
-type OwnName = Exclude<NameOf<'service'>, JobName | 'files/put' | 'verify/latest'>;
+type OwnName = Exclude<NameOf<'service'>, JobName | ClockName | 'files/put' | 'verify/latest'>;
 
 /** Operations that only the service carries out. */
 function ownHandlers(context: ServiceContext): Handlers<OwnName> {
@@ -58,7 +59,7 @@ function ownHandlers(context: ServiceContext): Handlers<OwnName> {
       (await alarms()).listAlarms((await service.monitor()).alarms, request),
     'alarm/acknowledge': async (service, { alarm }, { who }) =>
       (await alarms()).acknowledge(
-        { alarms: (await service.monitor()).alarms, sessions: await service.sessions() },
+        { monitor: await service.monitor(), sessions: await service.sessions() },
         alarm,
         who,
       ),
@@ -96,6 +97,19 @@ function ownHandlers(context: ServiceContext): Handlers<OwnName> {
     'session/stop': async (service, { session }) => {
       await (await service.sessions()).stop(session);
       return { session, stopped: true };
+    },
+  });
+}
+
+type ClockName = Extract<NameOf<'service'>, `clock/${string}`>;
+
+function clockHandlers(context: ServiceContext): Handlers<ClockName> {
+  return bound<ServiceContext, ClockName>(context, {
+    'clock/show': async (service) => (await clock()).showClock(await service.engine()),
+    'clock/confirm': async (service, _request, { who }) => {
+      const confirmed = await (await clock()).confirmedClock(await service.engine(), who);
+      (await service.monitor()).wake();
+      return confirmed;
     },
   });
 }
@@ -139,6 +153,7 @@ export function serviceHandlers(
     ...retainingBackups(inWorker, engine),
     ...ownHandlers(service),
     ...jobHandlers(service),
+    ...clockHandlers(service),
     ...host,
     ...files,
     'session/keep': (request, options) => service.keep(request, options),

@@ -2,12 +2,14 @@ import type { StoreOperationName } from '../../operations/operations.ts';
 import { bound, type Handlers } from '../base/call.ts';
 import { realWorld } from '../../sys/world.ts';
 import type { StoreContext } from './context.ts';
+import { markHandlers, type MarkName } from './mark-handlers.ts';
 import { restoreHandlers, type RestoreName } from './restore-handlers.ts';
 
 // What is loaded only when it is wanted, for a quick start of the command line.
 const backups = () => import('../points/backups.ts');
 const exports = () => import('../points/exports.ts');
 const listed = () => import('../points/listed-points.ts');
+const marks = () => import('../points/marks.ts');
 const managed = () => import('../hypervisors/managed.ts');
 const sessions = () => import('../sessions/run-session.ts');
 const shownSessions = () => import('../sessions/shown-sessions.ts');
@@ -20,11 +22,12 @@ export function storeHandlers(context: StoreContext): Handlers<StoreOperationNam
     ...restoreHandlers(context),
     ...proofHandlers(context),
     ...setHandlers(context),
+    ...markHandlers(context),
     ...otherHandlers(context),
   };
 }
 
-type OtherName = Exclude<StoreOperationName, RestoreName | ProofName | SetName>;
+type OtherName = Exclude<StoreOperationName, RestoreName | ProofName | SetName | MarkName>;
 
 function otherHandlers(context: StoreContext): Handlers<OtherName> {
   return bound<StoreContext, OtherName>(context, {
@@ -124,6 +127,8 @@ type SetName = Extract<StoreOperationName, `set/${string}`>;
 
 function setHandlers(context: StoreContext): Handlers<SetName> {
   return bound<StoreContext, SetName>(context, {
+    'set/lock': async ({ engine }, request, { secrets }) =>
+      (await marks()).lockSet(await engine(), request, secrets),
     'set/list': async ({ engine }) => (await sets()).sets(await engine()),
     'set/create': async ({ engine }, { set, encrypted }, { given }) => {
       const passphrase = encrypted ? (await sets()).newPassphrase(given) : undefined;

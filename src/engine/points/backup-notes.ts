@@ -4,7 +4,7 @@ import { formatSize } from '../../lib/sizes.ts';
 import type { Report } from '../../operations/events.ts';
 import type { Damage, MadePoint } from '../../operations/nouns/backup.ts';
 import { damageNotice } from '../base/damage-notice.ts';
-import { summaryOf } from './point-summary.ts';
+import { summaryOf } from '../base/point-summary.ts';
 
 /** What a backup reports while it runs, and what of that belongs to its result. */
 export interface BackupNotes {

@@ -1,7 +1,10 @@
 import { basename, join } from 'node:path/posix';
+import { CatalogError } from '../../catalog/catalog-error.ts';
 import { leasePath, listLeases } from '../../catalog/leases.ts';
 import { proofDamage } from '../../catalog/proofs.ts';
-import { checkSetRecords, setDirectory } from '../../catalog/set-copies.ts';
+import { marksDamage } from '../../catalog/removal/marks.ts';
+import { lockDays, setLockPath } from '../../catalog/removal/set-lock.ts';
+import { checkSetRecords, type RecordProblem, setDirectory } from '../../catalog/set-copies.ts';
 import { type OpenSet, setNames } from '../../catalog/sets.ts';
 import { FormatError } from '../../formats/format-error.ts';
 import {
@@ -15,6 +18,7 @@ import {
 import { decodeGrowth } from '../../formats/store/service/growth.ts';
 import { jobFile, scheduleFile } from '../../formats/store/service/job.ts';
 import { requireSum } from '../../formats/store/base/json-record.ts';
+import { trustedTimeFile } from '../../formats/store/service/trusted-time.ts';
 import { decodeProfile } from '../../formats/store/catalog/profile.ts';
 import { isServed, readServed } from '../../sessions/state/served-sessions.ts';
 import { sessionDamage } from '../../sessions/check/session-check.ts';
@@ -89,6 +93,9 @@ async function checkSet(
   for (const { path, reason } of await proofDamage(store, name, key)) {
     tell({ where: path, what: reason });
   }
+  for (const { path, reason } of await keepingDamage(store, name, key)) {
+    tell({ where: path, what: reason });
+  }
   await checkFilesIn(engine, join(directory, 'profiles'), {
     ...{ suffix: '.profile', tell },
     decode(bytes) {
@@ -97,6 +104,22 @@ async function checkSet(
       return machine;
     },
   });
+}
+
+/** Without what keeps its points a set may lose them, or keep them for ever. */
+async function keepingDamage(
+  store: Engine['store'],
+  name: string,
+  key: Uint8Array | undefined,
+): Promise<readonly RecordProblem[]> {
+  const problems = [...(await marksDamage(store, name, key))];
+  try {
+    await lockDays(store, name, key);
+  } catch (cause) {
+    if (!(cause instanceof CatalogError)) throw cause;
+    problems.push({ path: setLockPath(store, name), reason: cause.message });
+  }
+  return problems;
 }
 
 /** Checks journals of sessions, their served records, their overlays, and their leases. */
@@ -174,6 +197,7 @@ async function checkBox(engine: Engine, tell: Tell): Promise<void> {
   if (problem !== undefined) tell({ where: directory, what: problem });
   const single: readonly [string, (bytes: Uint8Array) => unknown][] = [
     ['clock.json', (bytes) => clockFile.decode(bytes)],
+    ['trusted-time.json', (bytes) => trustedTimeFile.decode(bytes, 'checked')],
     ['lockdown.json', (bytes) => lockdownFile.decode(bytes)],
   ];
   for (const [name, decode] of single)

@@ -5,6 +5,7 @@ import { forgetLost, forgetPoint } from '../../catalog/removal/forget-point.ts';
 import type { DamagedPoint } from '../../operations/base/fields.ts';
 import type { PointSummary } from '../../operations/nouns/backup.ts';
 import type { Engine } from '../base/engine.ts';
+import { trustedNow } from '../base/trusted-now.ts';
 import { checkDeletions } from './deletions.ts';
 import { summariesOf } from './point-proofs.ts';
 import { olderMachines } from './published-points.ts';
@@ -70,7 +71,7 @@ export async function forget(engine: Engine, query: string): Promise<{ readonly 
     const advice = `to forget it, give its whole ID: ${place.id}`;
     throw new CatalogError('AMBIGUOUS', `"${query}" is not the ID of a recovery point; ${advice}`);
   }
-  await forgetPoint(store, place);
+  await forgetPoint(store, place, await trustedNow(engine));
   return { point: place.id };
 }
 

@@ -5,7 +5,8 @@ import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import type { ProofOutcome } from '../../operations/base/proofs.ts';
 import type { PointSummary } from '../../operations/nouns/backup.ts';
 import type { Store } from '../../store/directory/store.ts';
-import { summaryOf } from './point-summary.ts';
+import { marksIn } from './marks.ts';
+import { summaryOf } from '../base/point-summary.ts';
 
 /* What lists say of proofs: no key, and one short file for each point that was tried. */
 
@@ -75,5 +76,8 @@ export async function summariesOf(
   points: readonly PointRecord[],
 ): Promise<readonly PointSummary[]> {
   const proofs = await lastOutcomes(store, points);
-  return points.map((point, at) => ({ ...summaryOf(point), proof: proofs[at] }));
+  const marks = await marksIn(store, points);
+  return points.map((point, at) => ({
+    ...{ ...summaryOf(point), marks: marks[at], proof: proofs[at] },
+  }));
 }

@@ -16,6 +16,7 @@ import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import type { Store } from '../../store/directory/store.ts';
 import { checkDeletions } from './deletions.ts';
 import { type Engine, readKnownSet } from '../base/engine.ts';
+import { trustedNow } from '../base/trusted-now.ts';
 
 /** With its rules: those of the set are found in `set-retention.ts`. */
 export type RetainRequest = Omit<RequestOf<'backup/retain'>, 'retention'> & {
@@ -40,8 +41,9 @@ export async function retain(
   const damaged = list.damaged.filter(({ id }) => machine === undefined || mayBeOf(id, machine));
   const now = store.clock.now();
   const keepers = keepersOf(points, retention, now);
-  const ids = points.filter(({ id }) => keepers.get(id)!.length === 0).map(({ id }) => id);
-  const { forgotten, kept } = await forgetAll(store, set, { ids, dryRun });
+  const unwanted = points.filter(({ id }) => keepers.get(id)!.length === 0);
+  const trustedMs = await trustedNow(engine);
+  const { forgotten, kept } = await forgetAll(store, set, { points: unwanted, dryRun, trustedMs });
   for (const [id, obstacles] of kept) keepers.get(id)!.push(...obstacles);
 
   const gone = new Set(forgotten);
@@ -112,16 +114,18 @@ function oldestOf(
 const BATCH = 1000;
 
 interface Gone {
-  readonly ids: readonly string[];
+  readonly points: readonly PointRecord[];
+  /** Trusted time, by which locks end; undefined: it is not known. */
+  readonly trustedMs: number | undefined;
   readonly dryRun: boolean;
 }
 
-async function forgetAll(store: Store, set: string, { ids, dryRun }: Gone) {
+async function forgetAll(store: Store, set: string, { points, dryRun, trustedMs }: Gone) {
   const forgotten: string[] = [];
   const kept: Keepers = new Map();
-  for (let at = 0; at < ids.length; at += BATCH) {
-    const batch = ids.slice(at, at + BATCH);
-    const done = await (dryRun ? wouldForget : forgetPoints)(store, set, batch);
+  for (let at = 0; at < points.length; at += BATCH) {
+    const batch = points.slice(at, at + BATCH);
+    const done = await (dryRun ? wouldForget : forgetPoints)(store, set, batch, trustedMs);
     forgotten.push(...done.forgotten);
     for (const { id, obstacles } of done.kept) {
       kept.set(

@@ -1,4 +1,6 @@
 import type { Remembered } from '../../box/store-memory.ts';
+import { CatalogError } from '../../catalog/catalog-error.ts';
+import { lockDays } from '../../catalog/removal/set-lock.ts';
 import { createSet, listSets, readSet } from '../../catalog/sets.ts';
 import type { ResultOf } from '../../operations/operations.ts';
 import type { SetSummary } from '../../operations/nouns/set.ts';
@@ -41,11 +43,21 @@ export async function sets(engine: Engine): Promise<ResultOf<'set/list'>> {
   };
 }
 
+/** Null: it cannot be read; a check says why, and so does the next backup. */
+async function shownLock({ store }: Engine, set: string): Promise<number | null> {
+  try {
+    return await lockDays(store, set);
+  } catch (cause) {
+    if (!(cause instanceof CatalogError)) throw cause;
+    return null;
+  }
+}
+
 export async function showSet(engine: Engine, name: string): Promise<SetSummary> {
   return lookedUp(engine, await readSet(engine.store, name), await engine.memory.look());
 }
 
-type Looked = 'problem' | 'passkey' | 'retention' | 'retentionProblem';
+type Looked = 'problem' | 'passkey' | 'lockDays' | 'retention' | 'retentionProblem';
 
 async function lookedUp(
   engine: Engine,
@@ -55,6 +67,7 @@ async function lookedUp(
   return {
     ...summary(record),
     passkey: await hasPasskey(engine, record.name),
+    lockDays: await shownLock(engine, record.name),
     problem: alterationOf(record, remembered) ?? null,
     ...(await shownRules(engine, record.name)),
   };

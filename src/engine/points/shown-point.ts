@@ -6,7 +6,8 @@ import type { MachineDescription } from '../../formats/store/catalog/machine.ts'
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import type { ShownPoint } from '../../operations/nouns/backup.ts';
 import { type Engine, openPoint, type SecretSource } from '../base/engine.ts';
-import { summaryOf } from './point-summary.ts';
+import { marksOf } from './marks.ts';
+import { summaryOf } from '../base/point-summary.ts';
 import { hasPasskey } from '../secrets/passkey-files.ts';
 import { shownProof, withoutQuotes } from './shown-proof.ts';
 
@@ -26,6 +27,7 @@ export async function showPoint(
     ...summaryOf(point),
     files: (point.files ?? []).map(({ name, kind, size }) => ({ name, kind, size })),
     ...(await descriptionOf(engine, set, point)),
+    marks: await marksOf(store, point),
     proof: await proofOf(engine, set, point),
     definition: definition ? await definitionOf({ store }, set, point) : undefined,
   };

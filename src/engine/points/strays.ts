@@ -21,6 +21,7 @@ const FILES = new RegExp(
     String.raw`^sets/[^/]+/points/[^/]+\.(point|forgotten)$`,
     String.raw`^sets/[^/]+/(profiles/[A-Za-z0-9][\w.-]*\.profile|heads/[A-Za-z0-9][\w.-]*\.head)$`,
     String.raw`^sets/[^/]+/proofs/[A-Za-z0-9][\w.-]*\.(proof|\d+\.evidence)$`,
+    String.raw`^sets/[^/]+/(set\.lock|marks/[A-Za-z0-9][\w.-]*\.marks(\.copy)?)$`,
     String.raw`^leases/(lock|[^/]+\.json)$`,
     String.raw`^(jobs/[^/]+\.(json|log)|schedules/[^/]+\.json)$`,
     // Left by a write that a crash interrupted.
@@ -31,7 +32,7 @@ const FILES = new RegExp(
 const OPEN = new RegExp(
   [
     String.raw`^(packs|packs/\d{5}|sets|sets/[^/]+|leases|jobs|schedules)$`,
-    String.raw`^sets/[^/]+/(points|profiles|heads|proofs)$`,
+    String.raw`^sets/[^/]+/(points|profiles|heads|proofs|marks)$`,
     String.raw`^copies(/(packs(/\d{5})?|sets(/[^/]+(/points)?)?))?$`,
   ].join('|'),
 );

@@ -32,6 +32,7 @@ import type { World } from '../../sys/world.ts';
 import type { AuditCheck } from '../audit/audit-files.ts';
 import type { Audit } from '../audit/audit.ts';
 import { agreements } from './agreements.ts';
+import { inBackground } from './in-background.ts';
 import { conditionsOf, SEEN_KINDS } from './alarm-rules.ts';
 import { proofEnded } from './proof-alarms.ts';
 import { trustedConditions } from './trusted-alarm.ts';
@@ -190,20 +191,6 @@ export async function openMonitor(options: MonitorOptions): Promise<Monitor> {
       watch.start(watched);
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
-  };
-}
-
-/** Work that calls start without waiting for it. */
-function inBackground() {
-  const running = new Set<Promise<void>>();
-  return {
-    run(work: () => Promise<void>): void {
-      const it: Promise<void> = work().finally(() => running.delete(it));
-      running.add(it);
-    },
-    async settled(): Promise<void> {
-      while (running.size > 0) await Promise.all(running);
-    },
   };
 }
 

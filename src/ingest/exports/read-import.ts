@@ -2,6 +2,7 @@ import { CatalogError } from '../../catalog/catalog-error.ts';
 import { isPublished } from '../../catalog/points.ts';
 import { loadProfile, saveProfile } from '../../catalog/profiles.ts';
 import { publishImported } from '../../catalog/publication.ts';
+import { lockOfNewPoint } from '../../catalog/removal/set-lock.ts';
 import { beginSet, type OpenSet, setNames } from '../../catalog/sets.ts';
 import { FormatError } from '../../formats/format-error.ts';
 import {
@@ -228,10 +229,12 @@ async function openPart(
     const { machine } = point;
     await writer.commit();
     await begin();
+    // A lock of the store where it was exported ends by the trusted time of that one's host.
+    const lockedUntil = await lockOfNewPoint(store, set);
     const published = await publishImported(
       store,
       set,
-      point,
+      { ...point, lockedUntil },
       await options.knownPoint(set, machine),
     );
     const profile = profiles.get(machine);

@@ -72,4 +72,49 @@ const test = mutation('notify/test', {
   cli: { notes: 'Exit code 1 if a notification was not delivered.', examples: ['notify test'] },
 });
 
-export const operations = [list_, acknowledge, test] as const;
+/** The time by which locks of recovery points end. */
+const clock = object({
+  clock: time('what the clock of the host says'),
+  trusted: field(
+    nullable(time('trusted time')),
+    'trusted time, by which locks end, ISO 8601 in UTC; null: its record is damaged, and no lock ends',
+  ),
+  behindMs: field(
+    nullable(count),
+    'milliseconds by which trusted time is behind the clock; null: it is not known',
+  ),
+  uncountedMs: field(
+    nullable(count),
+    'milliseconds for which the host was off, by its clock, of which nothing counts; null: it is not known',
+  ),
+  confirmedBy: field(
+    nullable(count),
+    'ID of the user who has confirmed the clock, while a second one is awaited; null: no user has',
+  ),
+});
+
+const showClock = query('clock/show', {
+  summary: 'Show the time by which locks end',
+  description:
+    'Trusted time passes while the host runs, and does not jump with its clock. Of the time for which the host is ' +
+    'off, at most 7 days in 30 count.',
+  runs: 'service',
+  request: nothing,
+  result: clock,
+  cli: { examples: ['clock show'] },
+});
+
+const confirmClock = mutation('clock/confirm', {
+  summary: 'Confirm that the clock of the host is right',
+  description:
+    'Once two different users have confirmed it within an hour, trusted time is what the clock says, and locks whose ' +
+    'date has passed end. Compare the clock with one that you trust first.',
+  runs: 'service',
+  changes: ['clock', 'alarm'],
+  remote: { denied: 'two users have to confirm the clock, and a token is not a user' },
+  request: nothing,
+  result: clock,
+  cli: { examples: ['clock confirm'] },
+});
+
+export const operations = [list_, acknowledge, test, showClock, confirmClock] as const;

@@ -3,7 +3,6 @@ import {
   flag,
   integer,
   list,
-  nullable,
   type Of,
   object,
   oneOf,
@@ -25,16 +24,16 @@ import {
   point,
   prose,
   setName,
-  time,
   word,
 } from '../base/fields.ts';
+import { pointMarks } from '../base/marks.ts';
 import { mutation, query } from '../base/operation.ts';
+import { DISKS_MAX, summary } from '../base/point-fields.ts';
 import { lastProof, shownLastProof } from '../base/proofs.ts';
 import { retention } from '../base/retention.ts';
 
 /* Recovery points: made, listed and forgotten. */
 
-export const DISKS_MAX = 256;
 export const FORMATS = ['raw', 'qcow2', 'vmdk', 'vdi', 'vhd', 'vhdx'];
 const PAGE_MAX = 500;
 /** A disk: a file, a device, or an export of an NBD server. */
@@ -42,43 +41,7 @@ export const disk = line(PATH_MAX);
 /** Also no export whose URI names files: a socket, certificates, keys. */
 export const NOT_A_FILE = /^nbds?:\/\/[^?]*(?:\?(?:tls-(?:fingerprint|hostname)=[\w.:-]*&?)*)?$/;
 
-const disks = list(
-  object({
-    name: field(word, 'name of the disk'),
-    size: field(count, 'its size in bytes'),
-    source: field(prose, 'where it was read from'),
-  }),
-  DISKS_MAX,
-);
-const level = oneOf('application', 'file-system', 'crash', 'off');
-const summary = {
-  point: field(word, 'ID of the recovery point'),
-  set: field(word, 'name of the backup set'),
-  machine: field(word, 'name of the machine'),
-  created: time('when it was created'),
-  origin: field(oneOf('backup', 'session'), 'what it was created from'),
-  parent: field(nullable(word), 'the recovery point on which it is based; null: none'),
-  disks: field(disks, 'its disks'),
-  readBytes: field(count, 'bytes that were read'),
-  storedBytes: field(count, 'bytes of these that were new, compressed'),
-  run: field(
-    optional(word),
-    'ID of the run; recovery points of several machines that one run created have the same',
-  ),
-  consistency: field(
-    optional(
-      object({
-        asked: field(level, 'the state that was requested'),
-        got: field(level, 'the state in which the disks were read'),
-        why: field(optional(prose), 'the reason, if it is less'),
-      }),
-    ),
-    'the state of the disks, if a hypervisor was asked: application (programs in the guest had written ' +
-      'everything out), file-system (its file systems were frozen), crash (as after a power cut), off (the ' +
-      'machine did not run)',
-  ),
-};
-const pointSummary = object({ ...summary, proof: lastProof });
+const pointSummary = object({ ...summary, marks: pointMarks, proof: lastProof });
 export type PointSummary = Of<typeof pointSummary>;
 
 /** No hypervisor's own is longer: its files of several machines are. */
@@ -98,6 +61,7 @@ const shownPoint = object({
     ),
     'files that belong to the machine; in an encrypted set they are encrypted, like its disks',
   ),
+  marks: pointMarks,
   proof: shownLastProof,
   description: field(optional(describedMachine), 'the machine, as its hypervisor described it'),
   unreadable: field(optional(prose), 'why the description of the machine cannot be read'),

@@ -1,7 +1,8 @@
 import { field, flag, list, type Of, object, optional, withDefault } from '../../lib/schema.ts';
 import { count, line, name, PATH_MAX, prose, session, word } from '../base/fields.ts';
 import { mutation } from '../base/operation.ts';
-import { disk, DISKS_MAX, FORMATS, NOT_A_FILE } from './backup.ts';
+import { DISKS_MAX } from '../base/point-fields.ts';
+import { disk, FORMATS, NOT_A_FILE } from './backup.ts';
 
 /* A session's disks, written to permanent storage. */
 

@@ -11,7 +11,7 @@ import {
 import { cards } from '../base/cards.ts';
 import { count, line, name, point, prose, word } from '../base/fields.ts';
 import { mutation } from '../base/operation.ts';
-import { DISKS_MAX } from './backup.ts';
+import { DISKS_MAX } from '../base/point-fields.ts';
 import { findings, hypervisorName } from './hypervisor.ts';
 
 /* Machines and disks of recovery points, written back to hypervisors. */

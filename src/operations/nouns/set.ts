@@ -1,6 +1,7 @@
 import {
   field,
   flag,
+  integer,
   list,
   nullable,
   type Of,
@@ -9,18 +10,26 @@ import {
   text,
   withDefault,
 } from '../../lib/schema.ts';
-import { damaged, MANY, name, nothing, prose, time, word } from '../base/fields.ts';
+import { count, damaged, MANY, name, nothing, prose, time, word } from '../base/fields.ts';
 import { mutation, query } from '../base/operation.ts';
 import { retention, setRules } from '../base/retention.ts';
 
+const LOCK_DAYS_MAX = 3660;
+
 const set = field(word, 'name of the backup set');
 const encrypted = field(flag(), 'whether it is encrypted');
+
+const lockDays = field(
+  nullable(count),
+  'for how many days each new recovery point is locked; 0: not; null: that cannot be read',
+);
 
 const setSummary = object({
   set,
   created: time('when it was created'),
   encrypted,
   passkey: field(flag(), 'whether people who recover from it have to give its passkey'),
+  lockDays,
   problem: field(
     nullable(prose),
     'why nothing is read from it or written to it; null: nothing is wrong with it',
@@ -145,4 +154,36 @@ const change = mutation('set/change', {
   },
 });
 
-export const operations = [list_, show, create, change, importKey, passkey, removePasskey] as const;
+const lock = mutation('set/lock', {
+  summary: 'Lock each new recovery point of a set for some days',
+  description:
+    'Until then Holdfast does not remove it, whatever the clock of the host says: locks end by trusted time ' +
+    '("clock show"). Recovery points that exist stay as they are.',
+  runs: 'store',
+  changes: ['set'],
+  key: 'opens',
+  passkey: 'not asked',
+  request: object({
+    set: theSet,
+    days: field(integer(0, LOCK_DAYS_MAX), 'how many days; 0: new ones are not locked', {
+      placeholder: 'N',
+    }),
+  }),
+  result: object({ set, lockDays: field(count, 'for how many days') }),
+  cli: {
+    args: ['set'],
+    says: 'New recovery points of set "{set}" are locked for {lockDays} days.',
+    examples: ['set lock nightly --days 30', 'set lock nightly --days 0'],
+  },
+});
+
+export const operations = [
+  list_,
+  show,
+  create,
+  change,
+  importKey,
+  passkey,
+  removePasskey,
+  lock,
+] as const;

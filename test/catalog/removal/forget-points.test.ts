@@ -27,13 +27,15 @@ async function withPoints(count: number) {
   return { disk, set, store, ids };
 }
 
+const named = (ids: readonly string[]) => ids.map((id) => ({ id }));
+
 test('many points are forgotten with one sync; what is in use stays, and what is gone is no failure', async () => {
   const { disk, store, ids } = await withPoints(6);
   const [, used, third] = ids;
   const wanted = [...ids.slice(0, 5), 'vm1-gone'];
   const free = [...ids.slice(0, 1), ...ids.slice(2, 5)];
   const kept = [{ id: used!, obstacles: [{ kind: 'used', by: 'session s1' }] }];
-  deepEqual(await wouldForget(store, 'set', ids.slice(0, 5)), { forgotten: free, kept });
+  deepEqual(await wouldForget(store, 'set', named(ids.slice(0, 5)), 0), { forgotten: free, kept });
   equal((await listPoints(store, 'set')).points.length, 6, 'nothing was removed');
 
   let syncs = 0;
@@ -45,7 +47,7 @@ test('many points are forgotten with one sync; what is in use stays, and what is
     },
   };
   const counted = await openStore(simulatedWorld(files), HOME);
-  const done = await forgetPoints(counted, 'set', wanted);
+  const done = await forgetPoints(counted, 'set', named(wanted), 0);
   deepEqual(done.forgotten, free);
   deepEqual(done.kept, kept);
   deepEqual(
@@ -53,7 +55,7 @@ test('many points are forgotten with one sync; what is in use stays, and what is
     ['NOT_FOUND'],
   );
   equal(syncs, 1);
-  const again = await forgetPoints(counted, 'set', [third!]);
+  const again = await forgetPoints(counted, 'set', named([third!]), 0);
   deepEqual([again.forgotten, again.lost.length], [[], 1]);
 });
 
@@ -65,7 +67,7 @@ test('a power cut at any call leaves each point whole or forgotten', async () =>
     let isDone = false;
     try {
       const store = await openStore(simulatedWorld(copy.files), HOME);
-      await forgetPoints(store, 'set', ids.slice(0, 4));
+      await forgetPoints(store, 'set', named(ids.slice(0, 4)), 0);
       isDone = true;
     } catch (error) {
       onlyPowerCuts(error);

@@ -161,6 +161,7 @@ const NIGHTLY = {
   created: TIME,
   encrypted: true,
   passkey: false,
+  lockDays: 0,
   problem: null,
   retention: null,
   retentionProblem: null,

@@ -35,6 +35,7 @@ function full(screen: ScreenName): Model {
         created: TIME,
         encrypted: true,
         passkey: false,
+        lockDays: 0,
         problem: null,
         retention: null,
         retentionProblem: null,

@@ -41,6 +41,7 @@ test('a new passkey is typed twice', async () => {
     created: TIME,
     encrypted: true,
     passkey: false,
+    lockDays: 0,
     problem: null,
     retention: null,
     retentionProblem: null,

@@ -119,6 +119,7 @@ test('a backup of a set is started; what is wrong is said where it is typed', as
         created: TIME,
         encrypted: true,
         passkey: false,
+        lockDays: 0,
         problem: null,
         retention: null,
         retentionProblem: null,

@@ -48,3 +48,15 @@ test('after a run, the session is shown as it proceeds', async () => {
   driven.answer('session/run', { run: null, sessions, findings: [] });
   match(driven.text(), / Session web-1a2b3c/);
 });
+
+test('the list shows what keeps a point, before the sizes of its disks', async () => {
+  const driven = driveUp();
+  driven.type('2');
+  const marks = {
+    ...{ note: 'old', tags: ['gold'], protected: true, unreadable: undefined },
+    ...{ holds: [], lockedUntil: '2027-01-31T00:00:00.000Z' },
+  };
+  const points = [{ ...pointAt(1), marks }];
+  driven.answer('backup/page', { points, damaged: [], total: 1, first: 0 });
+  match(driven.text(), /not tried +prot/);
+});

@@ -2,7 +2,7 @@ import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import type { PointSummary } from '../../operations/nouns/backup.ts';
 
 /** What a recovery point's record says, without the key of its set. */
-export function summaryOf(point: PointRecord): Omit<PointSummary, 'proof'> {
+export function summaryOf(point: PointRecord): Omit<PointSummary, 'marks' | 'proof'> {
   const { id, set, machine, created, origin, parent, disks, stats, run, consistency } = point;
   return {
     point: id,
