@@ -22,8 +22,8 @@ const TURN_WAIT_MS = 60_000;
 const TURN_LOOK_MS = 20;
 
 /**
- * Held while looking for a point and taking its lease, or while looking for its leases and removing the point: each
- * decision depends on what the other changes. Rejects BUSY.
+ * Held while looking for a point and taking a session's lease, while looking for its leases and removing the point, and
+ * while a point is published: each decision depends on what the others change. Rejects BUSY.
  */
 export async function leaseTurn(store: Store, holder: string): Promise<AsyncDisposable> {
   const { files, clock } = store;
@@ -71,9 +71,10 @@ export async function readLease(store: Store, id: string): Promise<Lease | undef
   }
 }
 
-/** For `checked-records`: rewrites all leases with checksums. Damaged ones stay as they are. */
+/**
+ * For `checked-records`: rewrites all leases with checksums. Damaged ones stay as they are. The caller has the turn.
+ */
 export async function checkLeases(store: Store): Promise<void> {
-  await using _turn = await leaseTurn(store, 'store upgrade');
   const names = await store.files.list(join(store.directory, 'leases'));
   for (const name of names.filter((it) => it.endsWith(SUFFIX))) {
     const id = name.slice(0, -SUFFIX.length);

@@ -1,6 +1,7 @@
 import type { HeadRecord } from '../formats/store/catalog/head.ts';
 import type { PointRecord } from '../formats/store/catalog/point.ts';
 import type { DomainKeys } from '../formats/store/packs/frame.ts';
+import { heldRoots } from '../store/directory/reader-leases.ts';
 import type { Obstacle, Root } from '../store/directory/roots.ts';
 import type { Store } from '../store/directory/store.ts';
 import type { NeededSource } from '../store/sweep/sweep-packs.ts';
@@ -51,6 +52,9 @@ export function neededSource(store: Store, keys: SetKeys): NeededSource {
     }
     const leases = await listLeases(store);
     for (const { path, reason } of leases.damaged) holdBack(path, reason);
+    const held = await heldRoots(store, all);
+    roots.push(...held.roots);
+    obstacles.push(...held.obstacles);
     return { roots, domains: all, obstacles };
   };
 }

@@ -13,6 +13,7 @@ import type { Store } from '../store/directory/store.ts';
 import { openBlockReader } from '../store/read/block-reader.ts';
 import { manifestDisk } from '../store/read/manifest-disk.ts';
 import { CatalogError } from './catalog-error.ts';
+import { holdPoint } from './point-lease.ts';
 import type { OpenSet } from './sets.ts';
 
 /*
@@ -23,7 +24,10 @@ import type { OpenSet } from './sets.ts';
 /** Each block is read once. */
 const CACHE_LENGTH = 2 * MiB;
 
-/** All bytes of the file, each block verified. Rejects CORRUPT for one that is larger than any of its kind can be. */
+/**
+ * All bytes of the file, each block verified. Rejects CORRUPT for one that is larger than any of its kind can be, and
+ * NOT_FOUND if the recovery point has been forgotten.
+ */
 export async function readPointFile(
   store: Store,
   set: OpenSet,
@@ -39,6 +43,7 @@ export async function readPointFile(
   }
   const bytes = new Uint8Array(size);
   if (!reference || size === 0) return bytes;
+  await using _lease = await holdPoint(store, set, { id, files: [file] }, `read ${where}`);
   await using reader = openBlockReader(store, { cacheLength: CACHE_LENGTH });
   await using disk = manifestDisk(reader, { name: where, root: file, keys: set.keys });
   await disk.read(bytes, 0);

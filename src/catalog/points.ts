@@ -30,7 +30,8 @@ export function newPointId({ clock, random }: World, machine: string): string {
   return `${machine}-${time}-${Buffer.from(random.bytes(RANDOM_LENGTH)).toString('hex')}`;
 }
 
-async function pointExists(store: Store, place: PointPlace): Promise<boolean> {
+/** Whether it can be found now; its name may not be durable yet. */
+export async function pointExists(store: Store, place: PointPlace): Promise<boolean> {
   const { files } = store;
   return (await files.stat(pointPath(store, place))) !== undefined;
 }

@@ -9,6 +9,7 @@ import { copyRecord } from '../store/directory/record-copies.ts';
 import type { Store } from '../store/directory/store.ts';
 import { putDurably } from '../sys/files/write-atomically.ts';
 import { CatalogError } from './catalog-error.ts';
+import { leaseTurn } from './leases.ts';
 import { linkToFile, type MachineInSet, usableHead, writeHead } from './point-chain.ts';
 import {
   type DamagedPoint,
@@ -47,9 +48,10 @@ export async function publishPoint(
 ): Promise<PointRecord> {
   const { machine } = draft;
   await mendSetRecord(store, set);
+  await using _turn = await turnToPublish(store, machine);
   const { others, ...place } = await placeInChain(store, set, { machine, known });
   const created = store.clock.now().toISOString();
-  return publishAt(store, set, { ...draft, set: set.name, created, ...place }, others);
+  return await publishAt(store, set, { ...draft, set: set.name, created, ...place }, others);
 }
 
 /**
@@ -65,13 +67,19 @@ export async function publishImported(
 ): Promise<PointRecord> {
   const { id, machine } = point;
   await mendSetRecord(store, set);
+  await using _turn = await turnToPublish(store, machine);
   const { others, previous, sequence } = await placeInChain(store, set, { machine, known });
   if (sequence > 1 && point.sequence < sequence) {
     const what = `set "${set.name}" has, or had, newer recovery points of machine "${machine}" than ${id}`;
     throw new CatalogError('EXISTS', `${what}: import it into a set of its own (--as NAME)`);
   }
   const place = { set: set.name, previous, sequence: Math.max(sequence, point.sequence) };
-  return publishAt(store, set, { ...point, ...place, tracking: undefined }, others);
+  return await publishAt(store, set, { ...point, ...place, tracking: undefined }, others);
+}
+
+/** A point that is forgotten at this moment is before the new one, or is gone: not both. */
+function turnToPublish(store: Store, machine: string): Promise<AsyncDisposable> {
+  return leaseTurn(store, `publication of a recovery point of ${machine}`);
 }
 
 async function publishAt(

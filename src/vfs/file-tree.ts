@@ -26,6 +26,12 @@ export interface FileTree extends AsyncDisposable {
   complete?(directory: number): Promise<void> | undefined;
   /** As `BlockDevice.extents`. Default: all data. */
   extents?(id: number, offset: number, length: number): Promise<readonly Extent[]>;
+  /**
+   * A client opens a file, and closes it as often: what is open can be read even after its name has gone. Undefined:
+   * it is open. Default: what is open is not known.
+   */
+  open?(id: number): Promise<void> | undefined;
+  close?(id: number): void;
   /** The disk behind a file that can be written although names are fixed. Default: there is none. */
   disk?(id: number): WritableBlockDevice | undefined;
 }

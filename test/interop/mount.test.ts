@@ -143,13 +143,23 @@ test('what is made and forgotten shows up and vanishes', { skip }, async () => {
       () => false,
     ),
   );
-  await program('cmp', join(path, 'latest/sda.raw'), raw);
+  // Only the beginning: the rest must not come from the page cache later.
+  await program('cmp', '-n', '4096', join(path, 'latest/sda.raw'), raw);
+  const reads = `exec 3<"$0"; echo open; read -r _; cmp - "$1" <&3`;
+  const reader = spawn('sh', ['-c', reads, join(path, 'latest/sda.raw'), raw]);
+  await once(reader.stdout, 'data');
   await expectDone(holdfast('backup', 'forget', made.result['point'] as string));
   await until('what the mount shows', () =>
     program('ls', path).then(
       () => false,
       () => true,
     ),
+  );
+  reader.stdin.end('go\n');
+  deepEqual(
+    await once(reader, 'exit'),
+    [0, null],
+    'a file that is open is there until it is closed',
   );
 });
 

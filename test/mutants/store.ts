@@ -8,6 +8,7 @@ const CATALOG = 'test/catalog/catalog.test.ts';
 const DAMAGED = 'test/catalog/damaged-records.test.ts';
 const SESSION_CRASH = 'test/sessions/finish/crash.test.ts';
 const SESSION_FILES = 'test/sessions/state/session-files.test.ts';
+const READER_LEASES = 'test/store/directory/reader-leases.test.ts';
 const FORGET_RACE = 'test/sessions/state/forget-race.test.ts';
 
 export const store: readonly Mutant[] = [
@@ -54,16 +55,61 @@ export const store: readonly Mutant[] = [
     tests: ['test/catalog/point-chain.test.ts', CATALOG],
   },
   {
-    name: 'forget: without the lock of the store',
-    file: 'src/catalog/removal/forget-point.ts',
-    text: '  await using _lock = await lockStore(store, holder);\n',
+    name: 'publication: without the turn in which points are forgotten',
+    file: 'src/catalog/publication.ts',
+    text: 'return leaseTurn(store, `publication of a recovery point of ${machine}`);',
+    to: 'return Promise.resolve({ async [Symbol.asyncDispose]() {} });',
+    tests: ['test/catalog/point-lease.test.ts'],
+  },
+  {
+    name: 'readers: a lease is taken after the look whether its point is there',
+    file: 'src/catalog/point-lease.ts',
+    text: '  stack.use(await holdRoots(store, rootsOf(set, point), holder));\n',
+    to:
+      '  const isThere = await pointExists(store, { set: set.name, id });\n' +
+      '  stack.use(await holdRoots(store, rootsOf(set, point), holder));\n' +
+      '  if (isThere) return stack.move();\n',
+    tests: ['test/catalog/point-lease.test.ts'],
+  },
+  {
+    name: 'readers: a lease is not locked',
+    file: 'src/store/directory/reader-leases.ts',
+    text: '  file.holdByte(HELD);\n',
     to: '',
-    tests: [INGEST_CRASH],
+    tests: [READER_LEASES],
+  },
+  {
+    name: 'readers: without room for its lease, a reader has none',
+    file: 'src/store/directory/reader-leases.ts',
+    text: 'return holdAll(store);',
+    to: 'return { async [Symbol.asyncDispose]() {} };',
+    tests: [READER_LEASES],
+  },
+  {
+    name: 'readers: a lease is written through a link',
+    file: 'src/store/directory/reader-leases.ts',
+    text: '  await refuseLinkTo(files, directory);\n',
+    to: '',
+    tests: [READER_LEASES],
+  },
+  {
+    name: 'readers: the lease on a parent ends before the backup',
+    file: 'src/ingest/backup/backup.ts',
+    text: 'return await storeMachine(store, parts, {',
+    to: 'return storeMachine(store, parts, {',
+    tests: ['test/engine/points/reader-leases.test.ts'],
+  },
+  {
+    name: 'tree: what is open is not readable once its name has gone',
+    file: 'src/sessions/views/held-disks.ts',
+    text: 'return opens === 0 && users === 0;',
+    to: 'return users === 0;',
+    tests: ['test/sessions/views/held-disks.test.ts'],
   },
   {
     name: 'forget: without the turn of leases',
     file: 'src/catalog/removal/forget-point.ts',
-    text: '  await using _turn = await leaseTurn(store, holder);\n',
+    text: '  await using _turn = await turnToForget(store, holder);\n',
     to: '',
     tests: [FORGET_RACE],
   },

@@ -129,7 +129,8 @@ function processOn(machine: Machine, random: () => number, cutAt: number): Crash
     throw new SystemError('NO_SPACE', `${path}: no space left on device`);
   }
   const locks = new Map<string, string>();
-  const files = fileSystemOn({ machine, locks, random, step, pause, change, room });
+  const held = new Map<object, Sectors>();
+  const files = fileSystemOn({ machine, locks, held, random, step, pause, change, room });
   return {
     files,
     calls: () => calls,
@@ -164,6 +165,7 @@ function processOn(machine: Machine, random: () => number, cutAt: number): Crash
 interface Process {
   readonly machine: Machine;
   readonly locks: Map<string, string>;
+  readonly held: Map<object, Sectors>;
   readonly random: () => number;
   readonly step: (torn?: () => void) => void;
   readonly pause: () => Promise<void>;
@@ -175,6 +177,8 @@ interface Process {
 
 function fileSystemOn(process: Process): FileSystem {
   const { machine, locks, step, change } = process;
+  /** What is locked in place of all directories. */
+  const directory = sectors();
   function entry(path: string): Entry {
     const found = machine.names.get(path);
     if (!found) throw new SystemError('NOT_FOUND', `${path}: no such file`);
@@ -196,7 +200,8 @@ function fileSystemOn(process: Process): FileSystem {
     },
     async open(path) {
       step();
-      return fileOn(path, inode(path), process);
+      const found = entry(path);
+      return fileOn(path, found === 'directory' ? directory : found, process);
     },
     async readFile(path, limit) {
       step();
@@ -289,8 +294,9 @@ function fileSystemOn(process: Process): FileSystem {
 function fileOn(
   path: string,
   inode: Sectors,
-  { machine, step, pause, random, room }: Process,
+  { machine, held, step, pause, random, room }: Process,
 ): File {
+  const token = {};
   function write(from: Uint8Array, offset: number): void {
     step(() =>
       inode.write(from.subarray(0, below(random, from.length / SECTOR + 1) * SECTOR), offset),
@@ -363,9 +369,9 @@ function fileOn(
       return offset < inode.length ? { start: offset, end: inode.length } : undefined;
     },
     sectorSize: () => 512,
-    holdByte() {},
-    isByteHeld: () => false,
-    async [Symbol.asyncDispose]() {},
+    holdByte: () => void held.set(token, inode),
+    isByteHeld: () => [...held].some(([it, at]) => it !== token && at === inode),
+    [Symbol.asyncDispose]: async () => void held.delete(token),
   };
 }
 

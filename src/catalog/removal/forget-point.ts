@@ -1,6 +1,6 @@
 import { join } from 'node:path/posix';
 import { dropRecordCopy } from '../../store/directory/record-copies.ts';
-import { lockStore } from '../../store/directory/store-lock.ts';
+import { requireWritable } from '../../store/directory/store-lock.ts';
 import type { Store } from '../../store/directory/store.ts';
 import { putDurably } from '../../sys/files/write-atomically.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
@@ -17,8 +17,9 @@ import { type KeptPoint, type Obstacle, obstaclesIn, removalRefused } from './ob
 import { lockOfTime } from './set-lock.ts';
 
 /**
- * Forgets a point; its blocks stay until a sweep. `trustedMs`: trusted time, by which locks end; undefined: it is not
- * known, and none has ended. Rejects IN_USE while a session runs from it, KEPT (obstacles.ts), NOT_FOUND.
+ * Forgets a point; its blocks stay until a sweep, and for as long as a process reads from it. `trustedMs`: trusted
+ * time, by which locks end; undefined: it is not known, and none has ended. Rejects IN_USE while a session runs from
+ * it, KEPT (obstacles.ts), NOT_FOUND.
  */
 export async function forgetPoint(
   store: Store,
@@ -49,9 +50,9 @@ export interface ForgottenPoints {
 }
 
 /**
- * Forgets points of one set with one lock, one look at what keeps points, and one sync. Whatever moment a power cut
- * chooses, each of them is either whole or forgotten. The store is locked in the meantime: the caller limits the
- * number. `trustedMs`: see `forgetPoint`.
+ * Forgets points of one set in one turn, with one look at what keeps points, and one sync. Whatever moment a power cut
+ * chooses, each of them is either whole or forgotten. Neither a backup nor a reader makes it wait, but others who want
+ * the turn wait for it: the caller limits the number. `trustedMs`: see `forgetPoint`.
  */
 export async function forgetPoints(
   store: Store,
@@ -61,8 +62,7 @@ export async function forgetPoints(
 ): Promise<ForgottenPoints> {
   const { files } = store;
   const holder = points.length === 1 ? `backup forget ${points[0]!.id}` : `backup retain ${set}`;
-  await using _lock = await lockStore(store, holder);
-  await using _turn = await leaseTurn(store, holder);
+  await using _turn = await turnToForget(store, holder);
   const { free, kept } = await sorted(store, set, points, trustedMs);
   const directory = pointsDirectory(store, set);
   const forgotten: string[] = [];
@@ -113,10 +113,22 @@ async function sorted(
   return { free, kept };
 }
 
+/** Publication, upgrades and repairs have it too: the store's lock, which a backup has for hours, is not needed. */
+async function turnToForget(store: Store, holder: string): Promise<AsyncDisposable> {
+  // A store that may not be changed stays untouched.
+  await requireWritable(store);
+  await using stack = new AsyncDisposableStack();
+  const turn = stack.use(await leaseTurn(store, holder));
+  // Another process may have upgraded the store before this one had its turn.
+  await requireWritable(store);
+  stack.move();
+  return turn;
+}
+
 /** Stops reporting a lost point that a head names as missing. Rejects NOT_FOUND. */
 export async function forgetLost(store: Store, query: string): Promise<PointPlace> {
   const { files } = store;
-  await using _lock = await lockStore(store, `backup forget ${query}`);
+  await using _turn = await turnToForget(store, `backup forget ${query}`);
   for (const set of await setNames(store)) {
     for (const machine of await machinesWithHead(store, set)) {
       const head = await usableHead(store, { set, machine }, undefined);

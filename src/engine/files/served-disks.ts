@@ -1,6 +1,8 @@
 import { resolve } from 'node:path/posix';
+import { holdPoint } from '../../catalog/point-lease.ts';
 import { findPoint } from '../../catalog/points.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
+import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import type { DiskFiles } from '../../file-restore/volumes/disk-files.ts';
 import { diskFilesOfPoint, diskFilesOfSession } from '../../sessions/views/disk-files.ts';
 import { mountStore, type StoreMount } from '../../sessions/views/mount.ts';
@@ -38,9 +40,9 @@ export async function serveDisks(
   { directory, secrets, onNotice }: ServeDisksOptions,
 ): Promise<ServedDisks> {
   const { store } = engine;
-  const mount = (only: string, sets: readonly OpenSet[]) =>
+  const mount = (only: string, sets: readonly OpenSet[], held?: PointRecord) =>
     mountStore({
-      ...{ clock: store.clock, store: resolve(store.directory), directory, sets, only },
+      ...{ clock: store.clock, store: resolve(store.directory), directory, sets, only, held },
       onRestart: (how) => onNotice(`the serving process ended (${how}): another one continues`),
     });
   const session = await sessionNamed(engine, query);
@@ -58,8 +60,15 @@ export async function serveDisks(
     return served(mounted, record, diskFilesOfSession(directory, record));
   }
   const { set, point } = await openPoint(engine, query, secrets);
-  const mounted = await mount(point.id, [set]);
-  return served(mounted, point, diskFilesOfPoint(directory, point));
+  await using stack = new AsyncDisposableStack();
+  // Held here and not by the process that serves the mount: that one may be followed by another.
+  stack.use(await holdPoint(store, set, point, `files open ${point.id}`));
+  const mounted = stack.use(await mount(point.id, [set], point));
+  const owned = stack.move();
+  return {
+    ...served(mounted, point, diskFilesOfPoint(directory, point)),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
 }
 
 /** The key that `serveDisks` will need; undefined: none, or a session, whose server has it. */

@@ -1,6 +1,6 @@
 import { join } from 'node:path/posix';
 import { isOutdated, upgradeSet } from '../../catalog/upgraded-set.ts';
-import { checkLeases } from '../../catalog/leases.ts';
+import { checkLeases, leaseTurn } from '../../catalog/leases.ts';
 import { checkSetRecords } from '../../catalog/set-copies.ts';
 import { type OpenSet, setNames } from '../../catalog/sets.ts';
 import { ALL_FEATURES, NEW_STORE_FEATURES, needsOf } from '../../formats/store/base/features.ts';
@@ -57,6 +57,8 @@ export async function upgrade(
   if (!confirmed || missing.length === 0) return { ...plan, upgraded: false };
   await using stack = new AsyncDisposableStack();
   stack.use(await lockStore(store, 'store upgrade'));
+  // Points are forgotten without the store's lock.
+  stack.use(await leaseTurn(store, 'store upgrade'));
   const files = await jobFilesOf(engine, jobs, stack);
   const { id, created, needs } = store.record;
   const gaplessFrom = await gaplessFromOf(engine);

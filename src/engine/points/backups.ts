@@ -71,7 +71,8 @@ export async function restore(
   const { set, point, root, said } = await whatToRestore(engine, request, secrets);
   const { disk, to, overwrite, erase } = request;
   const one = { id: point.id, disks: [root] };
-  await using opened = openPointDisks(store, one, { keys: set.keys, threads: workers });
+  const holder = `restore of ${point.id}`;
+  await using opened = await openPointDisks(store, one, { set, threads: workers, holder });
   const { writtenBytes, format } = await restoreDisk(store, opened.disks[0]!.device, {
     ...{ to, format: said, overwrite, signal, store },
     mayErase: (path) => requireErasable(runProgram, path, erase === undefined ? [] : [erase]),

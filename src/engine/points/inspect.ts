@@ -1,3 +1,4 @@
+import { holdPoint } from '../../catalog/point-lease.ts';
 import { loadProfile } from '../../catalog/profiles.ts';
 import { readSet } from '../../catalog/sets.ts';
 import { CatalogError } from '../../catalog/catalog-error.ts';
@@ -50,6 +51,7 @@ export async function* catManifest(
       `${record.id} has no disk or file "${disk}": it has ${has}`,
     );
   }
+  await using _lease = await holdPoint(engine.store, set, record, `inspect ${record.id}`);
   const nodes = nodeReader(engine.store.packs, frameCodec(set.keys));
 
   const followed = new Set<string>();

@@ -35,7 +35,10 @@ export async function restoreImages(
   const files = imageFiles(subjectOf(point), machine, imagesIn(to, point, format));
   const missing = await missingFiles(store.files, to, { files, overwrite });
   await using stack = new AsyncDisposableStack();
-  const { disks } = stack.use(openPointDisks(store, point, { keys: set.keys, threads: workers }));
+  const holder = `restore of ${point.id}`;
+  const { disks } = stack.use(
+    await openPointDisks(store, point, { set, threads: workers, holder }),
+  );
   const copies = stack.use(
     diskCopies(store, {
       ...{ targets, overwrite, isSecret, signal },

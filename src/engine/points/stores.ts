@@ -1,9 +1,11 @@
 import { resolve } from 'node:path/posix';
 import { checkSetRecords } from '../../catalog/set-copies.ts';
 import { checkChain } from '../../catalog/check-chain.ts';
+import { tryHoldPoint } from '../../catalog/point-lease.ts';
 import { listPoints } from '../../catalog/points.ts';
 import { CatalogError } from '../../catalog/catalog-error.ts';
 import { type OpenSet, setNames } from '../../catalog/sets.ts';
+import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import type { Damage } from '../../operations/nouns/backup.ts';
 import type { Report } from '../../operations/events.ts';
 import type { CheckResult, RebuiltIndex, StoreSummary } from '../../operations/nouns/store.ts';
@@ -11,10 +13,10 @@ import { checkDirectories, checkRecords } from './check-records.ts';
 import { findStrays } from './strays.ts';
 import { damageNotice } from '../base/damage-notice.ts';
 import { olderMachines } from './published-points.ts';
-import { checkPacks, manifestChecker } from '../../store/check/check.ts';
+import { checkPacks, type ManifestChecker, manifestChecker } from '../../store/check/check.ts';
 import type { Problem } from '../../store/check/problem.ts';
 import { missingPackProblems, missingPacks } from '../../store/index/missing-packs.ts';
-import { createStore, openStore } from '../../store/directory/store.ts';
+import { createStore, openStore, type Store } from '../../store/directory/store.ts';
 import { rebuildIndex } from '../../store/write/store-writer.ts';
 import { realWorld } from '../../sys/world.ts';
 import { plainSessions } from '../../sessions/check/session-check.ts';
@@ -157,11 +159,22 @@ async function checkPoints(
   for (const { path, reason } of [...damaged, ...chain]) onProblem({ where: path, what: reason });
   for (const point of points) {
     signal.throwIfAborted();
-    for (const part of [...point.disks, ...(point.files ?? [])]) {
-      await checker?.check(part, `${point.id}/${part.name}`);
-    }
+    if (set && checker) await checkPoint(store, set, { point, checker });
   }
   return points.length;
+}
+
+/** One that was forgotten after it was listed needs nothing any longer. */
+async function checkPoint(
+  store: Store,
+  set: OpenSet,
+  { point, checker }: { readonly point: PointRecord; readonly checker: ManifestChecker },
+): Promise<void> {
+  await using lease = await tryHoldPoint(store, set, point, `store check of ${point.id}`);
+  if (!lease) return;
+  for (const part of [...point.disks, ...(point.files ?? [])]) {
+    await checker.check(part, `${point.id}/${part.name}`);
+  }
 }
 
 export async function remakeIndex({ store }: Engine, report: Report): Promise<RebuiltIndex> {

@@ -22,7 +22,7 @@ const FILES = new RegExp(
     String.raw`^sets/[^/]+/(profiles/[A-Za-z0-9][\w.-]*\.profile|heads/[A-Za-z0-9][\w.-]*\.head)$`,
     String.raw`^sets/[^/]+/proofs/[A-Za-z0-9][\w.-]*\.(proof|\d+\.evidence)$`,
     String.raw`^sets/[^/]+/(set\.lock|marks/[A-Za-z0-9][\w.-]*\.marks(\.copy)?)$`,
-    String.raw`^leases/(lock|[^/]+\.json)$`,
+    String.raw`^leases/(lock|(readers/)?[^/]+\.json)$`,
     String.raw`^(jobs/[^/]+\.(json|log)|schedules/[^/]+\.json)$`,
     // Left by a write that a crash interrupted.
     String.raw`\.tmp$`,
@@ -31,7 +31,7 @@ const FILES = new RegExp(
 /** Directories that are searched. */
 const OPEN = new RegExp(
   [
-    String.raw`^(packs|packs/\d{5}|sets|sets/[^/]+|leases|jobs|schedules)$`,
+    String.raw`^(packs|packs/\d{5}|sets|sets/[^/]+|leases(/readers)?|jobs|schedules)$`,
     String.raw`^sets/[^/]+/(points|profiles|heads|proofs|marks)$`,
     String.raw`^copies(/(packs(/\d{5})?|sets(/[^/]+(/points)?)?))?$`,
   ].join('|'),

@@ -31,7 +31,7 @@ export async function restoreMachineDisk(
   const tell = (message: string): void => report({ event: 'notice', message });
   await using host = await connect(hypervisors, request.to, { owner: store.id, signal });
   const to = restoreHost(request.to, host);
-  await using disks = openRestoredDisks(engine, { set, point }, [request.disk]);
+  await using disks = await openRestoredDisks(engine, { set, point }, [request.disk]);
   await using stack = new AsyncDisposableStack();
   const asked = JSON.stringify({ ...request, point: point.id });
   const begun = request.dryRun

@@ -35,7 +35,7 @@ export async function restoreMachine(
   await using host = await connect(hypervisors, request.to, { owner: store.id, signal });
   const to = restoreHost(request.to, host);
   const names = point.disks.map(({ name }) => name);
-  await using disks = openRestoredDisks(engine, { set, point }, names);
+  await using disks = await openRestoredDisks(engine, { set, point }, names);
   await using stack = new AsyncDisposableStack();
   const asked = JSON.stringify({ ...request, point: point.id });
   const begun = request.dryRun

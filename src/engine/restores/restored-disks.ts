@@ -24,14 +24,15 @@ export interface RestoredDisks extends AsyncDisposable {
 type Writing = Pick<WorkOptions, 'signal' | 'report'>;
 type Written = ReadonlyMap<string, number>;
 
-/** `names`: the only ones. */
-export function openRestoredDisks(
+/** `names`: the only ones. Rejects NOT_FOUND if the recovery point has been forgotten. */
+export async function openRestoredDisks(
   { store, workers }: Engine,
   { set, point }: { readonly set: OpenSet; readonly point: PointRecord },
   names: readonly string[],
-): RestoredDisks {
+): Promise<RestoredDisks> {
   const wanted = { id: point.id, disks: point.disks.filter(({ name }) => names.includes(name)) };
-  const opened = openPointDisks(store, wanted, { keys: set.keys, threads: workers });
+  const holder = `restore of ${point.id}`;
+  const opened = await openPointDisks(store, wanted, { set, threads: workers, holder });
   const disks = new Map<string, BlockDevice>(
     opened.disks.map(({ name, device }) => [name, device]),
   );

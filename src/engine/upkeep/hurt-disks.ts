@@ -1,3 +1,4 @@
+import { tryHoldPoint } from '../../catalog/point-lease.ts';
 import { listPoints } from '../../catalog/points.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
 import type { ScrubResult } from '../../operations/nouns/store.ts';
@@ -16,6 +17,8 @@ export async function hurtDisks(
     // Damaged records are listed by a check.
     for (const point of (await listPoints(store, set.name, set.keys)).points) {
       signal.throwIfAborted();
+      await using lease = await tryHoldPoint(store, set, point, `store scrub of ${point.id}`);
+      if (!lease) continue;
       for (const part of [...point.disks, ...(point.files ?? [])]) {
         const hurt = await finder.find(part);
         if (!hurt) continue;

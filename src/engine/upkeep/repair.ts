@@ -1,3 +1,4 @@
+import { leaseTurn } from '../../catalog/leases.ts';
 import { setNames } from '../../catalog/sets.ts';
 import type { DomainKeys } from '../../formats/store/packs/frame.ts';
 import type { RequestOf } from '../../operations/operations.ts';
@@ -38,6 +39,8 @@ export async function repair(
     for (const set of open) await mendOpenSet(store, set, records);
     for (const name of await setNames(store)) {
       const set = open.find((it) => it.name === name);
+      // Points are forgotten without the store's lock: none may come back from its copy.
+      await using _turn = dryRun ? undefined : await leaseTurn(store, 'store repair');
       await repairPoints(store, name, set, records);
     }
     await repairPacks({
@@ -82,6 +85,7 @@ export async function renewCopies(
     await repairSets(store, repairs);
     for (const name of await setNames(store)) {
       const set = open.find((it) => it.name === name);
+      await using _turn = await leaseTurn(store, 'store scrub');
       await repairPoints(store, name, set, repairs);
     }
     await repairPacks({

@@ -3,6 +3,7 @@ import type { PointDisk, PointLink, PointRecord } from '../../formats/store/cata
 import { CatalogError } from '../../catalog/catalog-error.ts';
 import { checkName } from '../../catalog/names.ts';
 import { olderState } from '../../catalog/older-state.ts';
+import { tryHoldPoint } from '../../catalog/point-lease.ts';
 import { isPublished, readPoint } from '../../catalog/points.ts';
 import { newestBackup } from '../../catalog/publication.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
@@ -122,11 +123,12 @@ export async function storeSources(
   const { sources, writer } = parts;
   checkName(machine, 'machine');
   checkDisks(sources.map(({ name }) => name));
-  const base = await baseOf(store, options);
+  await using held = await heldBase(store, options);
+  const { base } = held;
   const total = sources.reduce((sum, { device }) => sum + device.geometry.size, 0);
   const positions = new Map<string, number>();
   let reached = 0;
-  return storeMachine(store, parts, {
+  return await storeMachine(store, parts, {
     ...{ files, consistency, run, tracking },
     id,
     machine,
@@ -157,6 +159,24 @@ interface Base {
   readonly parent: PointRecord | undefined;
   /** Why the changed-block list does not cover the changes since then; undefined: it does. */
   readonly gap: string | undefined;
+}
+
+/**
+ * The parent may be forgotten while the backup runs: what is not read of the disks stays as the parent has it. Rejects
+ * CORRUPT, BAD_CHANGES.
+ */
+async function heldBase(
+  store: Store,
+  options: MachineOptions,
+): Promise<AsyncDisposable & { readonly base: Base }> {
+  const { set, machine } = options;
+  for (;;) {
+    const base = await baseOf(store, options);
+    if (!base.parent) return { base, async [Symbol.asyncDispose]() {} };
+    const lease = await tryHoldPoint(store, set, base.parent, `backup of ${machine}`);
+    // Without one it has just been forgotten: another one is the base, or none.
+    if (lease) return { base, [Symbol.asyncDispose]: () => lease[Symbol.asyncDispose]() };
+  }
 }
 
 /** Rejects CORRUPT, BAD_CHANGES. */

@@ -1,5 +1,6 @@
 import { BlockError } from '../../block/block-error.ts';
 import { CatalogError } from '../../catalog/catalog-error.ts';
+import { holdPoint } from '../../catalog/point-lease.ts';
 import { pointRecordBytes } from '../../catalog/points.ts';
 import { loadProfile } from '../../catalog/profiles.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
@@ -115,8 +116,10 @@ export async function writeExport(
   async function writePoint(planned: PlannedPoint): Promise<number> {
     const { of, set, point, reason } = planned;
     if (reason !== undefined) throw new CatalogError('CORRUPT', reason);
-    await writeFrames(planned);
+    await using _lease = await holdPoint(store, set, point, `export of ${point.id}`);
+    // Before its frames: it may be forgotten while they are read.
     const record = await pointRecordBytes(store, set, point.id);
+    await writeFrames(planned);
     const { bytes } = writer;
     await writer.record('point', of, record);
     return bytes;
@@ -161,6 +164,7 @@ async function planOf(
       let frames = 0;
       let bytes = 0;
       const failed = await orReason(async () => {
+        await using _lease = await holdPoint(store, set, point, `export of ${point.id}`);
         for await (const needed of framesOf(point, nodes, seen)) {
           signal?.throwIfAborted();
           for (const frame of needed.kind === 'node' ? [needed.frame] : needed.frames) {

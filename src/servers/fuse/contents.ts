@@ -46,15 +46,24 @@ export const CONTENT_HANDLERS = {
     const it = nodeOf(served, node);
     const device = served.tree.disk?.(node);
     if ((body.getUint32(0, true) & ACCESS_MODE) !== 0) writable(served, it);
-    const view = reply.view(OPEN_REPLY_LENGTH);
-    writeU64(view, 0, 0);
     // The guest of a running session changes the disk, too: the page cache must hold none of it.
     const shared = OPEN_FLAGS.directIo | OPEN_FLAGS.parallelDirectWrites;
-    view.setUint32(8, device ? shared : OPEN_FLAGS.keepCache, true);
-    view.setUint32(12, 0, true);
-    reply.send(OPEN_REPLY_LENGTH);
+    const flags = device ? shared : OPEN_FLAGS.keepCache;
+    const opening = served.tree.open?.(node);
+    if (!opening) {
+      writeOpened(reply.view(OPEN_REPLY_LENGTH), flags);
+      return reply.send(OPEN_REPLY_LENGTH);
+    }
+    reply.later(OPEN_REPLY_LENGTH, async (room) => {
+      await opening;
+      writeOpened(new DataView(room.buffer, room.byteOffset), flags);
+      return OPEN_REPLY_LENGTH;
+    });
   },
-  release: (_served, _call, reply) => reply.send(0),
+  release({ tree }, { node }, reply) {
+    tree.close?.(node);
+    reply.send(0);
+  },
   read,
   write,
   /** body: u64 handle, u32 flags */
@@ -101,6 +110,13 @@ export const CONTENT_HANDLERS = {
     });
   },
 } as const satisfies Record<string, FuseHandler>;
+
+/** There are no handles. */
+function writeOpened(view: DataView, flags: number): void {
+  writeU64(view, 0, 0);
+  view.setUint32(8, flags, true);
+  view.setUint32(12, 0, true);
+}
 
 /** body: u64 handle, u64 offset, u32 length */
 function read(served: FuseServed, { node, body }: Call, reply: Reply): void {

@@ -61,8 +61,8 @@ export async function finalizeSession(
   requireReady(before);
   const point = await readPoint(store, set, before.point);
   await using stack = new AsyncDisposableStack();
-  const { keys } = set;
-  const { disks: bases } = stack.use(openPointDisks(store, point, { keys, threads: workers }));
+  const reading = { set, threads: workers, holder: `session finalize ${id}` };
+  const { disks: bases } = stack.use(await openPointDisks(store, point, reading));
   const copies = stack.use(diskCopies(store, options));
   const isEarly = whileRunning && holder !== undefined;
   if (isEarly) onCopied(await copyEarly(store, id, { bases, copies }));

@@ -4,6 +4,7 @@ import {
   type SealedOverlay,
 } from '../../block/sealed/sealed-overlay.ts';
 import { spaceGuard } from '../../block/space-guard.ts';
+import { holdPoint } from '../../catalog/point-lease.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import { type NbdMemory, openNbdTarget } from '../../servers/nbd/server.ts';
@@ -45,12 +46,14 @@ const KEY_LENGTH = 32;
 /** Encrypted, whether the set is or not. */
 const SUITE = 2;
 
+/** Rejects NOT_FOUND if the recovery point has been forgotten. */
 export async function serveDisposable(
   store: Store,
   { set, point, reader, memory, directory, socket, user, onLost, onRead }: DisposableOptions,
 ): Promise<DisposableDisks> {
   const { files, clock, random, space } = store;
   await using stack = new AsyncDisposableStack();
+  stack.use(await holdPoint(store, set, point, `verify ${point.id}`));
   const ending = new AbortController();
   // Machines in need come first: this guest gets an error before those of sessions have to wait.
   const guard = spaceGuard({

@@ -1,5 +1,6 @@
 import { join } from 'node:path/posix';
 import type { OpenSet } from '../../catalog/sets.ts';
+import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import { readPartitions } from '../../file-restore/volumes/partitions.ts';
 import { openBlockReader } from '../../store/read/block-reader.ts';
 import { openStore } from '../../store/directory/store.ts';
@@ -25,6 +26,7 @@ export interface ServeRequest {
   readonly sets: readonly OpenSet[];
   /** See `ListingOptions`. */
   readonly only: string | undefined;
+  readonly held: PointRecord | undefined;
   readonly isSuccessor: boolean;
 }
 
@@ -47,7 +49,7 @@ async function serve(request: ServeRequest, onServing: () => void): Promise<void
   const store = stack.use(await openStore(world, request.store));
   const reader = stack.use(openBlockReader(store, { threads: processors(), clock: world.clock }));
   const listing = storeListing(store, {
-    ...{ sets: request.sets, only: request.only, reader },
+    ...{ sets: request.sets, only: request.only, held: request.held, reader },
     ...{ setsPath: SETS_PATH, sessionsPath: SESSIONS_PATH },
     partsOf: (path) => partsOf(join(request.directory, path)),
   });

@@ -1,4 +1,5 @@
 import type { OpenSet } from '../../catalog/sets.ts';
+import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import type { Clock } from '../../sys/base/clock.ts';
 import {
   type FuseMount,
@@ -30,6 +31,8 @@ export interface MountOptions {
   readonly sets: readonly OpenSet[];
   /** Shows only this recovery point, or this session. */
   readonly only?: string | undefined;
+  /** The point that `only` means: the caller has a lease on it, for as long as the mount is there. */
+  readonly held?: PointRecord | undefined;
   /** Whether the kernel resends requests of a dead server; default: as this kernel does. */
   readonly resends?: boolean;
   /** Called when the server died, and another one continues. */
@@ -48,9 +51,9 @@ export async function mountStore(options: MountOptions): Promise<StoreMount> {
   let isStopping = false;
 
   async function start(mount: FuseMount, isSuccessor: boolean): Promise<void> {
-    const { store, sets, only } = options;
+    const { store, sets, only, held: point } = options;
     server = await startOwnProcess(SERVER, { descriptors: [mount.fd], servesFiles: true });
-    server.post({ store, directory, sets, only, isSuccessor });
+    server.post({ store, directory, sets, only, held: point, isSuccessor });
     await serving(server);
   }
   /** Handles the end of the server: does nothing if the mount has ended too. */

@@ -1,3 +1,4 @@
+import { holdPoint } from '../../catalog/point-lease.ts';
 import { readPoint } from '../../catalog/points.ts';
 import { oldestFirst } from '../../catalog/publication-order.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
@@ -17,7 +18,8 @@ import {
   type VirtualFile,
   type VirtualTimes,
 } from '../../vfs/virtual-tree.ts';
-import type { StoreFile, StoreListing } from './store-tree.ts';
+import type { StoreFile } from './open-disks.ts';
+import type { StoreListing } from './store-tree.ts';
 import { pointIds } from '../../catalog/point-places.ts';
 
 /**
@@ -33,6 +35,8 @@ export interface ListingOptions {
   readonly sets: readonly OpenSet[];
   /** Shows only this recovery point, or this session. */
   readonly only?: string | undefined;
+  /** The point that `only` means: the caller has a lease on it, and it is shown even if it is forgotten. */
+  readonly held?: PointRecord | undefined;
   /** Lent. */
   readonly reader: BlockReader;
   /** The path of the sets; empty: the root. */
@@ -85,7 +89,7 @@ export function storeListing(store: Store, options: ListingOptions): StoreListin
     if (setsPath !== '') listing.directory(setsPath, { createdMs: since });
     for (const { set, found: its } of found) {
       listing.directory(`${setsPath}/${set.name}`, { createdMs: Date.parse(set.record.created) });
-      for (const point of its) addPoint(listing, point, { set, ...options });
+      for (const point of its) addPoint(listing, point, { store, set, ...options });
     }
     if (sessionsPath !== undefined) {
       listing.directory(sessionsPath, { createdMs: since });
@@ -120,7 +124,7 @@ function isSame(a: readonly unknown[], b: readonly unknown[]): boolean {
 }
 
 /** Each record is read once: it never changes. */
-function pointsOf(store: Store, { sets, only }: ListingOptions) {
+function pointsOf(store: Store, { sets, only, held }: ListingOptions) {
   let known = new Map<string, PointRecord>();
 
   return async () => {
@@ -131,7 +135,8 @@ function pointsOf(store: Store, { sets, only }: ListingOptions) {
       for (const id of only === undefined ? await pointIds(store, set.name) : [only]) {
         const key = `${set.name}/${id}`;
         // A point that is damaged, or was just forgotten, is not shown.
-        const point = known.get(key) ?? (await readPoint(store, set, id).catch(() => undefined));
+        const seen = held ?? known.get(key);
+        const point = seen ?? (await readPoint(store, set, id).catch(() => undefined));
         if (!point) continue;
         next.set(key, point);
         found.push(point);
@@ -148,10 +153,15 @@ function addPoint(
   listing: StoreFiles,
   point: PointRecord,
   {
+    store,
     set,
     reader,
+    held,
     setsPath,
-  }: { readonly set: OpenSet } & Pick<ListingOptions, 'reader' | 'setsPath'>,
+  }: { readonly store: Store; readonly set: OpenSet } & Pick<
+    ListingOptions,
+    'reader' | 'held' | 'setsPath'
+  >,
 ): void {
   const { machine, id, created, disks } = point;
   const createdMs = Date.parse(created);
@@ -167,7 +177,10 @@ function addPoint(
   for (const disk of disks) {
     const path = `${directory}/${diskFileName(disk.name)}`;
     const open = () => manifestDisk(reader, { name: path, root: disk, keys: set.keys });
-    const source: StoreFile = { kind: 'disk', open };
+    const hold = held
+      ? undefined
+      : () => holdPoint(store, set, point, `reading of ${id}/${disk.name}`);
+    const source: StoreFile = { kind: 'disk', open, hold };
     listing.file(path, { ...times, mode: READ_MODE, size: disk.size, source });
   }
   listing.relink(`${above}/latest`, id, times);
@@ -202,7 +215,8 @@ function addSession(
   listing.directory(`${above}/${session.id}`, times);
   for (const { name, size } of session.disks) {
     const uri = sessionDiskUri(store, session, name);
-    const source: StoreFile = { kind: 'disk', open: () => sessionDisk(uri, size) };
+    const open = () => sessionDisk(uri, size);
+    const source: StoreFile = { kind: 'disk', open, hold: undefined };
     const path = `${above}/${session.id}/${diskFileName(name)}`;
     listing.file(path, { ...times, mode: WRITE_MODE, size, source });
   }

@@ -11,7 +11,7 @@ import { StoreError } from '../packs/store-error.ts';
  * check: `FileSystem` does not open a link for writing, does not create a file over one, and renames and removes the
  * link itself. Readers are not at risk: all that they read is authenticated.
  */
-const PARENTS = ['', 'packs', 'sets', 'sessions', 'block-index'] as const;
+const PARENTS = ['', 'packs', 'sets', 'sessions', 'leases', 'block-index'] as const;
 const COPIES = ['copies', 'copies/packs', 'copies/sets'] as const;
 
 /** Paths of links in places of directories. */

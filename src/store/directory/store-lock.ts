@@ -3,7 +3,7 @@ import { SystemError } from '../../sys/base/system-error.ts';
 import { refuseLinks } from './own-directories.ts';
 import type { Store } from './store.ts';
 import { StoreError } from '../packs/store-error.ts';
-import { mendStoreRecord } from './store-record.ts';
+import { mendStoreRecord, readStoreRecord } from './store-record.ts';
 
 /** The name under which a sweep holds the lock: for a second at most, so that others wait for it. */
 export const SWEEP_HOLDER = 'store sweep';
@@ -15,9 +15,9 @@ const UNNAMED_WAIT_MS = 2000;
 const LOOK_MS = 10;
 
 /**
- * Held by each process that changes the store in any way. Waits while a sweep has its short turn. Rejects BUSY, naming
- * the current holder; UNSUPPORTED, naming the feature, where this release may only read the store; CORRUPT where a link
- * would lead writes elsewhere.
+ * Held by each process that changes the store, except where points are forgotten. Waits while a sweep has its short
+ * turn. Rejects BUSY, naming the current holder; UNSUPPORTED, naming the feature, where this release may only read the
+ * store; CORRUPT where a link would lead writes elsewhere.
  */
 export async function lockStore(store: Store, holder: string): Promise<AsyncDisposable> {
   const { files } = store;
@@ -51,4 +51,14 @@ async function lockAfterSlice(store: Store, holder: string): Promise<AsyncDispos
 function patience(busy: string): number {
   if (busy.includes(`is in use by ${SWEEP_HOLDER}`)) return SLICE_WAIT_MS;
   return busy.endsWith('is in use by another process') ? UNNAMED_WAIT_MS : 0;
+}
+
+/**
+ * For a change without the store's lock, in a turn of its own (`leaseTurn`): it is made beside a backup, or a sweep,
+ * that holds the store. Rejects as `lockStore` does, but not BUSY.
+ */
+export async function requireWritable(store: Store): Promise<void> {
+  await refuseLinks(store);
+  store.renew((await readStoreRecord(store.files, store.directory)).record);
+  store.checkWritable();
 }
