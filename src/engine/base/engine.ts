@@ -121,7 +121,8 @@ export async function openSet(
   const given = await secrets(name, record.slots.length > 0 ? 'needed' : 'if given');
   const open = await unlockSet(record, given && readSecret(given));
   await rememberSet(engine.memory, record);
-  return { ...open, trustedNow: () => trustedNow(engine) };
+  // Sets are sent to other processes and threads, to which a function cannot be copied: what is not listed stays here.
+  return Object.defineProperty(open, 'trustedNow', { value: () => trustedNow(engine) });
 }
 
 /** Rejects NOT_FOUND, CORRUPT, and ALTERED if it is not the set that this box knows. Needs no key. */
