@@ -47,13 +47,6 @@ export const upkeep: readonly Mutant[] = [
     tests: [REPAIR],
   },
   {
-    name: 'repair: the index keeps what it knew of a pack that was put back',
-    file: 'src/engine/upkeep/repair.ts',
-    text: 'if (isPackMended && !dryRun) await rebuildIndex(store, {});',
-    to: 'void [isPackMended, rebuildIndex];',
-    tests: [REPAIR],
-  },
-  {
     name: 'repair: a forgotten point comes back',
     file: 'src/engine/upkeep/repair-records.ts',
     text: "if (whether === 'yes') await",

@@ -106,6 +106,20 @@ test('the blocks of a lost pack are wanted, and stored again by the next backup'
   deepEqual([mended.problems, mended.wanted, mended.hurt], [[], 0, []]);
 });
 
+test('what several recovery points share hurts each of them', async () => {
+  const { home } = await place();
+  await backUp(home, 'vm1', images[0]!);
+  flip(packs(home)[0]!, PACK_HEADER_LENGTH + 500);
+  const { hurt } = await run(home);
+  deepEqual(
+    hurt.map(({ machine, blocks }) => [machine, blocks]),
+    [
+      ['vm1', 1],
+      ['vm1', 1],
+    ],
+  );
+});
+
 test('a lost pack of nodes hurts what is below them', async () => {
   const { home } = await place();
   // Its frames are damaged one by one: a lost root is one part that cannot be read.
