@@ -51,7 +51,9 @@ export async function mountStore(options: MountOptions): Promise<StoreMount> {
   let isStopping = false;
 
   async function start(mount: FuseMount, isSuccessor: boolean): Promise<void> {
-    const { store, sets, only, held: point } = options;
+    const { store, only, held: point } = options;
+    // What else an open set has cannot be sent to another process, which only reads.
+    const sets = options.sets.map(({ name, record, keys }) => ({ name, record, keys }));
     server = await startOwnProcess(SERVER, { descriptors: [mount.fd], servesFiles: true });
     server.post({ store, directory, sets, only, held: point, isSuccessor });
     await serving(server);
