@@ -23,7 +23,7 @@ const QUERIES: { readonly [N in OperationName]?: RequestOf<N> } = {
   'export/list': {},
   'alarm/list': { all: true },
   'lockdown/show': {},
-  'store/usage': {},
+  'store/usage': { reclaimable: false },
   'set/list': {},
   'backup/page': all,
   'job/list': { first: 0, count: 100, active: false },

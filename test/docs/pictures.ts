@@ -62,6 +62,7 @@ function consoleScreen(): string {
     space: FACTS.space,
     growth: { since: TIME, bytesPerDay: 2 * GiB, fullAt: '2028-04-16T19:00:00.000Z' },
     saving: { points: 84, readBytes: 1200 * GiB, storedBytes: 300 * GiB },
+    reclaimable: null,
   });
   driven.answer('alarm/list', { alarms: [] });
   const request = { set: 'nightly', machine: 'mail', disks: [{ name: 'vda', where: '/images/x' }] };

@@ -142,6 +142,7 @@ function answerStatus(driven: Driven): void {
     space: FACTS.space,
     growth: { since: TIME, bytesPerDay: 2 ** 31, fullAt: '2026-12-03T19:00:00.000Z' },
     saving: { points: 3, readBytes: 2 ** 32, storedBytes: 2 ** 30 },
+    reclaimable: null,
   });
   driven.answer('alarm/list', { alarms: [] });
   driven.answer('job/list', { jobs: [job()], total: 1, first: 0 });

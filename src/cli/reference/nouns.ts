@@ -71,7 +71,7 @@ export const NOUNS: readonly Noun[] = [
     ...{ name: 'store', group: 'Backups', about: 'the store' },
     commands: {
       create: byHand(() => import('../commands/store/store-create.ts')),
-      ...stores('store', 'check', 'scrub', 'repair', 'usage', 'upgrade', 'rebuild-index'),
+      ...stores('store', 'check', 'scrub', 'repair', 'sweep', 'usage', 'upgrade', 'rebuild-index'),
       adopt: byHand(() => import('../commands/store/store-adopt.ts')),
       cat: byHand(() => import('../commands/store/store-cat.ts')),
     },

@@ -5,13 +5,14 @@ import { DamageFound, KeyDoesNotFit } from '../base/command-errors.ts';
 import type { Renders } from './render.ts';
 
 export const render = {
-  'store/usage': ({ space, growth, saving }) =>
+  'store/usage': ({ space, growth, saving, reclaimable }) =>
     [
       `space     ${formatSize(space.freeBytes)} free of ${formatSize(space.totalBytes)}`,
       `growth    ${growthText(growth)}`,
       `full      ${growth.fullAt ?? '-'}`,
       `saving    ${formatSize(saving.readBytes)} read, ${formatSize(saving.storedBytes)} stored ` +
         `(recovery points: ${saving.points})`,
+      ...(reclaimable ? reclaimableLines(reclaimable) : []),
     ].join('\n'),
   'store/check': {
     text: checkText,
@@ -43,6 +44,17 @@ export const render = {
           )
         : undefined,
   },
+  'store/sweep': {
+    text: sweepText,
+    failure({ held, damage }) {
+      const isDamaged = damage.length > 0 || held.some(({ needsKey }) => !needsKey);
+      return isDamaged
+        ? new DamageFound(
+            'not all could be swept: see above; "holdfast store check" lists all damage',
+          )
+        : undefined;
+    },
+  },
   'store/upgrade'({ store, features, upgraded }) {
     if (features.length === 0) return `${store} has all features of this release.`;
     return [
@@ -56,6 +68,14 @@ export const render = {
     ].join('\n');
   },
 } satisfies Renders;
+
+function reclaimableLines({
+  bytes,
+  sets,
+}: NonNullable<ResultOf<'store/usage'>['reclaimable']>): string[] {
+  const lines = sets.map((it) => `          ${it.sets.join(', ')}: ${formatSize(it.bytes)}`);
+  return [`sweep     would give back ${formatSize(bytes)}`, ...lines];
+}
 
 function growthText({ since, bytesPerDay }: ResultOf<'store/usage'>['growth']): string {
   if (bytesPerDay === null) {
@@ -136,4 +156,36 @@ function advice(machines: readonly string[]): string {
 
 function foundText(locked: number): string {
   return locked === 0 ? 'No damage found.' : 'No damage found in the parts that need no key.';
+}
+
+function sweepText(result: ResultOf<'store/sweep'>): string {
+  const { dryRun, packs, sweptPacks, removedPacks, freedBytes, sets, held, damage } = result;
+  const stays = sets.reduce((sum, { sparedBytes }) => sum + sparedBytes, 0);
+  const verb = dryRun ? 'would be given back' : 'given back';
+  return [
+    `${formatSize(freedBytes)} ${verb}: ${removedPacks} of ${packs} packs as a whole, ${sweptPacks} in part`,
+    ...sets.map(
+      (it) =>
+        `  ${it.sets.join(', ')}: ${formatSize(it.freedBytes)} ${verb}, ${formatSize(it.liveBytes)} needed`,
+    ),
+    ...(stays > 0
+      ? [`${formatSize(stays)} of interrupted backups stay for seven days: a repetition uses them`]
+      : []),
+    ...(result.leftBytes > 0
+      ? [`${formatSize(result.leftBytes)} that nothing needs stay occupied${leftReason(result)}`]
+      : []),
+    ...held.map(
+      (it) =>
+        `KEPT all of ${it.sets.join(', ')}: ${it.where}: ${it.what}${it.needsKey ? KEY_HELPS : ''}`,
+    ),
+    ...damage.map(({ where, what }) => `DAMAGED ${where}: ${what}`),
+  ].join('\n');
+}
+
+const KEY_HELPS = '; a sweep with the key of the set makes one (--passphrase-file)';
+
+function leftReason({ freesHoles }: ResultOf<'store/sweep'>): string {
+  return freesHoles
+    ? ': parts of pages, and packs with too little to give back'
+    : ': this file system does not free parts of files, so that only whole packs are removed';
 }

@@ -27,7 +27,7 @@ export async function checkJob(
   { secrets }: { readonly secrets: SecretSource },
 ): Promise<Job> {
   // They read what the available keys open, and report the rest.
-  if (job.kind === 'check' || job.kind === 'scrub') return job;
+  if (job.kind === 'check' || job.kind === 'scrub' || job.kind === 'sweep') return job;
   if (job.kind === 'retain') {
     await checkRules(engine, job.request);
     return job;
@@ -92,7 +92,7 @@ export function asScheduled(asked: Job, checked: Job): Job {
 /** The set whose key a job needs. */
 export async function setOf(
   engine: Engine,
-  job: Exclude<Job, { kind: 'check' | 'retain' | 'scrub' }>,
+  job: Exclude<Job, { kind: 'check' | 'retain' | 'scrub' | 'sweep' }>,
 ): Promise<string> {
   if (job.kind === 'backup' || job.kind === 'backup-machine' || job.kind === 'verify') {
     return job.request.set;

@@ -52,7 +52,8 @@ export async function unlockJob(
     throw new JobError('IMPOSSIBLE', `job ${id} is ${job.state}: it no longer needs a key`);
   }
   const what = parse(jobRequest, { kind: job.kind, request: job.request });
-  if (what.kind === 'check' || what.kind === 'retain' || what.kind === 'scrub') {
+  const needsNone = what.kind === 'check' || what.kind === 'scrub' || what.kind === 'sweep';
+  if (needsNone || what.kind === 'retain') {
     throw new JobError('IMPOSSIBLE', `job ${id} is a ${what.kind}, which does not wait for a key`);
   }
   await openSet(engine, await setOf(engine, what), secrets);

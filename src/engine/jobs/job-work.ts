@@ -21,10 +21,12 @@ import type { CallOptions, Handlers } from '../base/call.ts';
 /** The most problems that are kept with a job. */
 const PROBLEMS_MAX = 1000;
 
-/** They read the store; two of a kind would only slow each other down. */
+/** They do not keep the store from others; two of a kind would only slow each other down. */
 const READERS: ReadonlySet<JobKind> = new Set([
   ...(['check', 'finalize', 'restore', 'restore-images'] as const),
   ...(['restore-machine', 'restore-machine-disk', 'scrub', 'verify'] as const),
+  // It writes in short turns, between which backups go on.
+  'sweep',
 ]);
 
 /** Only one may write to a store. */
@@ -141,6 +143,8 @@ async function attempt(job: JobRecord, options: Attempt): Promise<Outcome> {
     }
     case 'scrub':
       return checked(await inWorker['store/scrub'](asked.request, options));
+    case 'sweep':
+      return swept(await inWorker['store/sweep'](asked.request, options));
     case 'verify':
       return verified(asked.request, options);
     default:
@@ -154,6 +158,20 @@ function checked({ problems, ...rest }: ResultOf<'store/check' | 'store/scrub'>)
   const count = problems.length;
   const reason = count === 1 ? '1 problem was found' : `${count} problems were found`;
   return { kind: 'bad', result, reason };
+}
+
+function swept(result: ResultOf<'store/sweep'>): Outcome {
+  const held = result.held.slice(0, PROBLEMS_MAX);
+  const shown = { ...result, held, damage: result.damage.slice(0, PROBLEMS_MAX) };
+  const [first] = result.held;
+  if (first) {
+    const { where, what } = first;
+    const reason = `nothing was removed of ${first.sets.join(', ')}: ${where}: ${what}`;
+    return { kind: 'bad', result: shown, reason };
+  }
+  const [damaged] = result.damage;
+  if (!damaged) return done(shown);
+  return { kind: 'bad', result: shown, reason: `${damaged.where}: ${damaged.what}` };
 }
 
 async function backUp(request: Request<'backup'>, options: Attempt) {

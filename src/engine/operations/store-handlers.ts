@@ -41,13 +41,16 @@ function otherHandlers(context: StoreContext): Handlers<OtherName> {
       }
       return done;
     },
-    'store/usage': async ({ engine }) => (await import('./usage.ts')).usage(await engine()),
+    'store/usage': async ({ engine }, request) =>
+      (await import('./usage.ts')).usage(await engine(), request),
     'store/check': async ({ engine }, { readData }, options) =>
       (await stores()).checkStore(await engine(), { readData, ...options }),
     'store/scrub': async ({ engine }, request, options) =>
       (await import('../upkeep/scrub.ts')).scrub(await engine(), request, options),
     'store/repair': async ({ engine }, request, options) =>
       (await import('../upkeep/repair.ts')).repair(await engine(), request, options),
+    'store/sweep': async ({ engine }, request, options) =>
+      (await import('../upkeep/sweep.ts')).sweep(await engine(), request, options),
     'store/upgrade': async ({ engine, service }, request, options) => {
       const { upgrade } = await import('./upgrade.ts');
       return upgrade(await engine(), await service?.jobs(), request, options);

@@ -1,4 +1,5 @@
 import { pageOfPoints } from '../../catalog/points.ts';
+import type { RequestOf } from '../../operations/operations.ts';
 import type { StoreUsage } from '../../operations/nouns/store.ts';
 import { forecastOf, readGrowth } from '../watch/growth.ts';
 import type { Engine } from '../base/engine.ts';
@@ -7,7 +8,11 @@ import type { Engine } from '../base/engine.ts';
 const POINTS_LOOKED_AT = 300;
 
 /** How full the store is, when it will be full, and what it saves. */
-export async function usage({ store, pointNames }: Engine): Promise<StoreUsage> {
+export async function usage(
+  engine: Pick<Engine, 'store' | 'pointNames'>,
+  { reclaimable }: RequestOf<'store/usage'>,
+): Promise<StoreUsage> {
+  const { store, pointNames } = engine;
   const { directory } = store;
   const space = await store.files.space(directory);
   const samples = await readGrowth(store, directory);
@@ -29,5 +34,12 @@ export async function usage({ store, pointNames }: Engine): Promise<StoreUsage> 
       readBytes: sum((point) => point.stats.readBytes),
       storedBytes: sum((point) => point.stats.storedBytes),
     },
+    reclaimable: reclaimable ? await reclaimableOf(engine) : null,
   };
+}
+
+async function reclaimableOf({ store }: Pick<Engine, 'store'>) {
+  const { reclaimableIn } = await import('../upkeep/sweep.ts');
+  const { freedBytes, sets } = await reclaimableIn(store);
+  return { bytes: freedBytes, sets: sets.map((it) => ({ sets: it.sets, bytes: it.freedBytes })) };
 }

@@ -42,6 +42,7 @@ const kind = field(
       'restore-machine-disk',
       'retain',
       'scrub',
+      'sweep',
       'verify',
     ] as const),
   ),

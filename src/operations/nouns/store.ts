@@ -116,6 +116,11 @@ const adopt = mutation('store/adopt', {
   }),
 });
 
+const sharedSets = field(
+  list(word, MANY),
+  'names of the sets: those without encryption share their blocks',
+);
+
 const storeUsage = object({
   space: field(storeSpace, 'the file system of the store'),
   growth: field(
@@ -137,6 +142,18 @@ const storeUsage = object({
     }),
     'what deduplication and compression save',
   ),
+  reclaimable: field(
+    nullable(
+      object({
+        bytes: field(count, 'space that "store sweep" gives back'),
+        sets: field(
+          list(object({ sets: sharedSets, bytes: field(count, 'of that, of these sets') }), MANY),
+          'by sets',
+        ),
+      }),
+    ),
+    'what a sweep would give back; null: it was not asked for',
+  ),
 });
 export type StoreUsage = Of<typeof storeUsage>;
 
@@ -148,9 +165,14 @@ const usage = query('store/usage', {
     'stored compressed.',
   runs: 'store',
   shows: ['store', 'backup'],
-  request: nothing,
+  request: object({
+    reclaimable: field(
+      withDefault(flag(), false),
+      'also find out what a sweep would give back: minutes in a large store',
+    ),
+  }),
   result: storeUsage,
-  cli: { examples: ['store usage'] },
+  cli: { examples: ['store usage', 'store usage --reclaimable'] },
 });
 
 const checkResult = object({
@@ -307,6 +329,67 @@ const repair = mutation('store/repair', {
   },
 });
 
+const sweptBytes = {
+  liveBytes: field(count, 'bytes that recovery points or readers need'),
+  deadBytes: field(count, 'bytes that none of them needs'),
+  freedBytes: field(count, 'space that was given back; with "dryRun": that would be'),
+  sparedBytes: field(
+    count,
+    'bytes that an interrupted backup has left: they stay for seven days, so that its repetition finds them',
+  ),
+  leftBytes: field(
+    count,
+    'bytes that nothing needs and that stay occupied: parts of pages, packs with few of them',
+  ),
+};
+
+const sweepResult = object({
+  dryRun: field(flag(), 'whether nothing was removed'),
+  packs: field(count, 'packs looked at'),
+  sweptPacks: field(count, 'packs of which a part was given back'),
+  removedPacks: field(count, 'packs that were removed'),
+  freedBytes: sweptBytes.freedBytes,
+  leftBytes: sweptBytes.leftBytes,
+  freesHoles: field(
+    flag(),
+    'whether the file system frees parts of files; if not, only whole packs are removed',
+  ),
+  sets: field(list(object({ sets: sharedSets, ...sweptBytes }), MANY), 'the same, by sets'),
+  held: field(
+    list(
+      object({
+        sets: sharedSets,
+        where: field(prose, 'a file of the store, or a recovery point'),
+        what: field(prose, 'what is wrong with it'),
+        needsKey: field(flag(), 'whether a sweep with the key of the set makes it good'),
+      }),
+      MANY,
+    ),
+    'reasons for which nothing of these sets was removed',
+  ),
+  damage,
+});
+
+const sweep = mutation('store/sweep', {
+  summary: 'Give back the space of what no recovery point needs any longer',
+  description:
+    'Removes no recovery point: it gives back the space of those that were forgotten. Backups and sessions continue ' +
+    'in the meantime. Nothing is removed of a set of which a recovery point, a manifest or a lease cannot be ' +
+    'read. It needs no key, except once for packs of earlier releases.',
+  runs: 'worker',
+  changes: ['store'],
+  key: 'given',
+  job: { kind: 'sweep' },
+  request: object({
+    dryRun: field(withDefault(flag(), false), 'only show what would be given back'),
+  }),
+  result: sweepResult,
+  cli: {
+    notes: 'Exit code 6 if anything is damaged.',
+    examples: ['store sweep --dry-run', 'store sweep', 'store sweep --queue'],
+  },
+});
+
 const upgrade = mutation('store/upgrade', {
   summary: 'Give an older store the features of new ones, or show which it lacks',
   description:
@@ -362,6 +445,7 @@ export const operations = [
   check,
   scrub,
   repair,
+  sweep,
   upgrade,
   rebuildIndex,
 ] as const;

@@ -359,7 +359,7 @@ async function storing(work: () => Promise<void>): Promise<void> {
     if (!(cause instanceof SystemError)) throw cause;
     const full = cause.code === 'NO_SPACE';
     const message = full
-      ? 'the disk of the store is full: free space on it, or enlarge it (forgetting recovery points frees none yet)'
+      ? 'the disk of the store is full: forget recovery points and run "holdfast store sweep", or enlarge the disk'
       : cause.message;
     throw new StoreError(full ? 'NO_SPACE' : 'IO', message, { cause });
   }

@@ -10,13 +10,14 @@ import { UsageError } from '../../base/command-errors.ts';
 const CHECK = await declared('store/check');
 const RETAIN = await declared('backup/retain');
 const SCRUB = await declared('store/scrub');
+const SWEEP = await declared('store/sweep');
 const VERIFY = await declared('verify/latest');
 
 export const command: Command = {
-  summary: 'Back up, check, forget, scrub or verify at certain times',
+  summary: 'Back up, check, forget, scrub, sweep or verify at certain times',
   about: [
-    'One of --backup, --check, --retain, --scrub and --verify. An encrypted set needs a key that the service finds ' +
-      'by itself ("passphraseFiles" of the settings, or its credential); a key given here is kept in memory until the' +
+    'One of --backup, --check, --retain, --scrub, --sweep and --verify. An encrypted set needs a key that the service ' +
+      'finds by itself ("passphraseFiles" of the settings, or its credential); a key given here is kept in memory until the' +
       ' service ends. All times that came due while no service ran are made up for by one job. While the ' +
       'last job has not ended, no new one is created.',
   ],
@@ -41,6 +42,7 @@ export const command: Command = {
     }),
     flag('scrub', 'read a part of the store again, with:'),
     ...optionsOf(SCRUB),
+    flag('sweep', 'give back the space of what no recovery point needs'),
     option('verify', 'SET', 'prove the latest recovery point of each machine of this set, with:', {
       names: ['sets'],
     }),
@@ -50,6 +52,7 @@ export const command: Command = {
     "schedule create check --at '*-*-01 04:00' --check --read-data",
     'schedule create scrub --at daily --scrub --period 30d',
     'schedule create thin --at weekly --retain nightly',
+    'schedule create sweep --at weekly --sweep',
     'schedule create proofs --at monthly --verify nightly',
     'schedule create nightly --at daily --backup nightly --machine web1 --disk vda=/dev/vg/web1 --keep-daily 7',
     "schedule create kvm1 --at '22:00' --backup nightly --from 'kvm1/*' --window 8h --keep-daily 7",
@@ -64,9 +67,13 @@ export const command: Command = {
 };
 
 async function jobOf(input: Input, context: Context): Promise<RequestOf<'job/create'>> {
-  const meant = ['backup', 'check', 'retain', 'scrub', 'verify'].filter((it) => input.has(it));
+  const meant = ['backup', 'check', 'retain', 'scrub', 'sweep', 'verify'].filter((it) =>
+    input.has(it),
+  );
   if (meant.length !== 1)
-    throw new UsageError('give --backup SET, --check, --retain SET, --scrub or --verify SET');
+    throw new UsageError(
+      'give --backup SET, --check, --retain SET, --scrub, --sweep or --verify SET',
+    );
   const [operation, args] = meantBy(input);
   const request = await requestOf(operation, { args, input, isJob: true }, context);
   return { kind: operation.job!.kind, request } as RequestOf<'job/create'>;
@@ -79,5 +86,6 @@ function meantBy(input: Input): readonly [operation: Operation, args: readonly s
   if (retained !== undefined) return [RETAIN, [retained]];
   const verified = input.text('verify');
   if (verified !== undefined) return [VERIFY, [verified]];
+  if (input.has('sweep')) return [SWEEP, []];
   return [input.has('scrub') ? SCRUB : CHECK, []];
 }

@@ -15,6 +15,7 @@ export const JOB_KINDS = [
   'restore-machine-disk',
   'retain',
   'scrub',
+  'sweep',
   'verify',
 ] as const;
 export type JobKind = (typeof JOB_KINDS)[number];

@@ -1,0 +1,116 @@
+import { forgottenRoots, neededSource } from '../../catalog/needed.ts';
+import { listSets, type OpenSet, setNames } from '../../catalog/sets.ts';
+import type { RequestOf, ResultOf } from '../../operations/operations.ts';
+import type { Store } from '../../store/directory/store.ts';
+import type { Obstacle } from '../../store/directory/roots.ts';
+import { writeMissingLists } from '../../store/sweep/missing-lists.ts';
+import { type SweepResult, type SweptBytes, sweepPacks } from '../../store/sweep/sweep-packs.ts';
+import { type Engine, openSet, type WorkOptions, whereNeeded } from '../base/engine.ts';
+import { kindOfFailure } from '../base/failures.ts';
+import { checkDeletions } from '../points/deletions.ts';
+
+/**
+ * Gives back the space of what neither recovery points nor readers need. Works without any key; with keys of sets it
+ * also authenticates their recovery points, and makes lists of references that older packs lack. Rejects FROZEN,
+ * LOCKED, also between two slices.
+ */
+export async function sweep(
+  engine: Engine,
+  { dryRun }: RequestOf<'store/sweep'>,
+  { secrets, signal, report }: WorkOptions,
+): Promise<ResultOf<'store/sweep'>> {
+  const { store } = engine;
+  if (!dryRun) await checkDeletions(engine);
+  const open = await openSets(engine, { secrets });
+  const onWait = (busy: string): void => report({ event: 'notice', message: `waiting: ${busy}` });
+  const progress =
+    (phase: string) =>
+    (position: number, total: number): void =>
+      report({ event: 'progress', phase, position, total });
+  const attempt = (): Promise<SweepResult> =>
+    sweepPacks(store, {
+      ...{ isDryRun: dryRun, signal, onWait },
+      needed() {
+        const source = neededSource(store, new Map(open.map(({ name, keys }) => [name, keys])));
+        return async () => {
+          // An alarm, or a lockdown, may begin while it works.
+          if (!dryRun) await checkDeletions(engine);
+          return await source();
+        };
+      },
+      forgotten: () => forgottenRoots(store),
+      onProgress: (phase, position, total) => progress(phase)(position, total),
+    });
+  const keys = new Map(open.map(({ record, keys: own }) => [hexOf(record.domain), own]));
+  let result = await attempt();
+  const isListed = ({ unlisted, domain }: Obstacle): boolean =>
+    unlisted === undefined || !keys.has(domain);
+  if (!dryRun && !result.obstacles.every(isListed)) {
+    await writeMissingLists(store, { keys, signal, onWait, onProgress: progress('lists') });
+    result = await attempt();
+  }
+  return summaryOf(result, { dryRun, names: await namesByDomain(store) });
+}
+
+/** What a sweep would give back, found out without any key. */
+export async function reclaimableIn(store: Store): Promise<ResultOf<'store/sweep'>> {
+  const result = await sweepPacks(store, {
+    isDryRun: true,
+    needed: () => neededSource(store, new Map()),
+    forgotten: () => forgottenRoots(store),
+  });
+  return summaryOf(result, { dryRun: true, names: await namesByDomain(store) });
+}
+
+/** The sets of which a key is given, or that need none. */
+async function openSets(
+  engine: Engine,
+  { secrets }: Pick<WorkOptions, 'secrets'>,
+): Promise<OpenSet[]> {
+  const open: OpenSet[] = [];
+  for (const name of await setNames(engine.store)) {
+    try {
+      open.push(await openSet(engine, name, whereNeeded(secrets)));
+    } catch (cause) {
+      // What cannot be read of the set holds it back, and is named.
+      if (kindOfFailure(cause) === undefined) throw cause;
+    }
+  }
+  return open;
+}
+
+async function namesByDomain(store: Store): Promise<Map<string, string[]>> {
+  const names = new Map<string, string[]>();
+  for (const { name, domain } of (await listSets(store)).sets) {
+    const of = names.get(hexOf(domain)) ?? [];
+    of.push(name);
+    names.set(hexOf(domain), of);
+  }
+  return names;
+}
+
+function summaryOf(
+  { domains, obstacles, damage, ...counts }: SweepResult,
+  { dryRun, names }: { readonly dryRun: boolean; readonly names: ReadonlyMap<string, string[]> },
+): ResultOf<'store/sweep'> {
+  const sum = (of: keyof SweptBytes): number =>
+    [...domains.values()].reduce((total, bytes) => total + bytes[of], 0);
+  const held = Map.groupBy(obstacles, ({ where, what }) => `${where}\n${what}`);
+  const { packs, sweptPacks, removedPacks, freesHoles } = counts;
+  return {
+    ...{ dryRun, packs, sweptPacks, removedPacks, freesHoles },
+    ...{ freedBytes: sum('freedBytes'), leftBytes: sum('leftBytes') },
+    sets: [...domains].map(([domain, bytes]) => ({ sets: names.get(domain) ?? [], ...bytes })),
+    held: [...held.values()].map((of) => ({
+      sets: of.flatMap(({ domain }) => names.get(domain) ?? []),
+      where: of[0]!.where,
+      what: of[0]!.what,
+      needsKey: of[0]!.unlisted !== undefined,
+    })),
+    damage: [...damage],
+  };
+}
+
+function hexOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}
