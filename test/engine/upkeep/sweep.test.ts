@@ -8,6 +8,7 @@ import { usage } from '../../../src/engine/operations/usage.ts';
 import { forgetPoint } from '../../../src/catalog/removal/forget-point.ts';
 import { noSecrets } from '../../../src/engine/base/engine.ts';
 import { lockdownFile } from '../../../src/formats/store/service/alarm.ts';
+import { freesHoles } from '../../../src/store/sweep/frees-holes.ts';
 import { putDurably } from '../../../src/sys/files/write-atomically.ts';
 import { runCli } from '../../support/cli.ts';
 import { engineIn, KEY } from '../../support/engine.ts';
@@ -44,9 +45,10 @@ function packsIn(store: string): string[] {
 const occupied = (store: string): number =>
   packsIn(store).reduce((sum, path) => sum + statSync(path).blocks * 512, 0);
 
-test('a sweep without any key gives the space back, as its dry run and "store usage" have said', async () => {
+test('a sweep without any key gives the space back, as its dry run and "store usage" have said', async (t) => {
   const { engine, store } = await sweptPlace();
   await using _engine = engine;
+  if (!(await freesHoles(engine.store))) return void t.skip('no holes in files here');
   const before = occupied(store);
   const dry = await sweep(engine, { dryRun: true }, work());
   equal(occupied(store), before);
@@ -65,12 +67,13 @@ test('a sweep without any key gives the space back, as its dry run and "store us
   deepEqual(checked.strays, []);
 });
 
-test('without lists a sweep needs the key once, and says so; a lockdown and missing points hold it back', async () => {
+test('without lists a sweep needs the key once, and says so; a lockdown and missing points hold it back', async (t) => {
   const { engine, store } = await sweptPlace();
   await using _engine = engine;
+  if (!(await freesHoles(engine.store))) return void t.skip('no holes in files here');
   const { directory, files } = engine.store;
   const dry = await runCli(['store', 'sweep', '--dry-run', '--store', store]);
-  match(dry.stdout, /^\d\.\d\d MiB would be given back: 0 of 4 packs as a whole, 2 in part$/m);
+  match(dry.stdout, /^\d\.\d\d MiB would be given back: 0 of 4 packs as a whole, \d in part$/m);
   const lockdown = join(directory, 'lockdown.json');
   const record = { since: '2026-11-21T12:00:00Z', uid: 0, persons: 2, approvals: [] };
   await putDurably(files, lockdown, lockdownFile.encode(record));
