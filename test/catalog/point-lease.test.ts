@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
 import { checkChain } from '../../src/catalog/check-chain.ts';
 import { holdPoint } from '../../src/catalog/point-lease.ts';
-import { neededSource } from '../../src/catalog/needed.ts';
+import { neededSource } from '../../src/catalog/removal/needed.ts';
 import { listPoints } from '../../src/catalog/points.ts';
 import { forgetPoint } from '../../src/catalog/removal/forget-point.ts';
 import { lockStore } from '../../src/store/directory/store-lock.ts';

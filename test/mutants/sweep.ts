@@ -29,7 +29,7 @@ export const sweep: readonly Mutant[] = [
   },
   {
     name: 'sweep: a recovery point that is missing is taken for a forgotten one',
-    file: 'src/catalog/needed.ts',
+    file: 'src/catalog/removal/needed.ts',
     text: 'lost = await lostPoints(store, [...domains.keys()]);',
     to: 'lost = [];',
     tests: [OBSTACLES],

@@ -48,11 +48,7 @@ export const render = {
     text: sweepText,
     failure({ held, damage }) {
       const isDamaged = damage.length > 0 || held.some(({ needsKey }) => !needsKey);
-      return isDamaged
-        ? new DamageFound(
-            'not all could be swept: see above; "holdfast store check" lists all damage',
-          )
-        : undefined;
+      return isDamaged ? new DamageFound('not all could be swept: see above') : undefined;
     },
   },
   'store/upgrade'({ store, features, upgraded }) {

@@ -1,4 +1,4 @@
-import { forgottenRoots, neededSource } from '../../catalog/needed.ts';
+import { forgottenRoots, neededSource } from '../../catalog/removal/needed.ts';
 import { listSets, type OpenSet, setNames } from '../../catalog/sets.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import type { Store } from '../../store/directory/store.ts';

@@ -2,7 +2,7 @@ import { equal } from 'node:assert/strict';
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { forgottenRoots, neededSource } from '../../../src/catalog/needed.ts';
+import { forgottenRoots, neededSource } from '../../../src/catalog/removal/needed.ts';
 import { forgetPoint } from '../../../src/catalog/removal/forget-point.ts';
 import { openStore } from '../../../src/store/directory/store.ts';
 import { sweepPacks } from '../../../src/store/sweep/sweep-packs.ts';

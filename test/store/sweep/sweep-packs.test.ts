@@ -1,6 +1,6 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
-import { neededSource } from '../../../src/catalog/needed.ts';
+import { neededSource } from '../../../src/catalog/removal/needed.ts';
 import { forgetPoint } from '../../../src/catalog/removal/forget-point.ts';
 import { lockStore } from '../../../src/store/directory/store-lock.ts';
 import { writeMissingLists } from '../../../src/store/sweep/missing-lists.ts';

@@ -1,5 +1,5 @@
 import { equal } from 'node:assert/strict';
-import { forgottenRoots, neededSource } from '../../../src/catalog/needed.ts';
+import { forgottenRoots, neededSource } from '../../../src/catalog/removal/needed.ts';
 import { forgetPoint } from '../../../src/catalog/removal/forget-point.ts';
 import type { OpenSet } from '../../../src/catalog/sets.ts';
 import type { PointRecord } from '../../../src/formats/store/catalog/point.ts';
