@@ -64,8 +64,8 @@ export interface SweepResult {
   readonly freesHoles: boolean;
 }
 
-/** The lock is held for half of the second that a backup may have to wait: one pack may take long on a slow disk. */
-const SLICE_MS = 500;
+/** Far less than the second that a backup may have to wait: a disk does not take equally long for equal work. */
+const SLICE_MS = 300;
 const SLICE_PACKS_MAX = 256;
 /** Longer than a waiting writer pauses before it looks at the lock again. */
 const GAP_MS = 50;
