@@ -44,8 +44,8 @@ export function roomIn(store: Store): (bytes: number) => Promise<void> {
       throw new StoreError(
         'NO_SPACE',
         `the disk of the store is full for backups: its last ${formatSize(kept)} are kept for sessions and ` +
-          'the service. No recovery point was created. Forget recovery points and run "holdfast store sweep", discard ' +
-          'sessions that are no longer needed, enlarge the disk, or move other files off it',
+          'the service. No recovery point was created. Forget recovery points and run "holdfast store sweep", ' +
+          'discard sessions that are no longer needed, enlarge the disk, or move other files off it',
         { cause },
       );
     }
