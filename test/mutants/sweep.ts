@@ -83,4 +83,11 @@ export const sweep: readonly Mutant[] = [
     to: 'bad',
     tests: [OBSTACLES],
   },
+  {
+    name: 'sweep: what readers hold is not looked up',
+    file: 'src/catalog/removal/needed.ts',
+    text: '    roots.push(...held.roots);\n',
+    to: '',
+    tests: [OBSTACLES],
+  },
 ];

@@ -1,6 +1,7 @@
 import type { HeadRecord } from '../../formats/store/catalog/head.ts';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import type { DomainKeys } from '../../formats/store/packs/frame.ts';
+import { heldRoots } from '../../store/directory/reader-leases.ts';
 import type { Obstacle, Root } from '../../store/directory/roots.ts';
 import type { Store } from '../../store/directory/store.ts';
 import type { NeededSource } from '../../store/sweep/sweep-packs.ts';
@@ -10,7 +11,6 @@ import { pointIds, pointsDirectory, SUFFIX } from '../point-places.ts';
 import { pointPath, readPlaces } from '../points.ts';
 import { FORGOTTEN, tombstones } from '../publication.ts';
 import { listSets } from '../sets.ts';
-import { heldRoots } from '../../store/directory/reader-leases.ts';
 
 /** Keys of sets that are open, by name: their records are authenticated. */
 export type SetKeys = ReadonlyMap<string, DomainKeys>;

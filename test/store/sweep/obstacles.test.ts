@@ -3,6 +3,7 @@ import { test } from 'tap';
 import { checkPacks } from '../../../src/store/check/check.ts';
 import { takeLease } from '../../../src/catalog/leases.ts';
 import { pointPath } from '../../../src/catalog/points.ts';
+import { holdRoots } from '../../../src/store/directory/reader-leases.ts';
 import { openStore, type Store } from '../../../src/store/directory/store.ts';
 import type { FileSystem } from '../../../src/sys/files/file-system.ts';
 import { HOME, simulatedWorld } from '../../support/store.ts';
@@ -126,4 +127,21 @@ test('a check beside a sweep reports nothing that the sweep removes in the meant
     deepEqual(problems, []);
     deepEqual(await packs.wanted.list(), []);
   }
+});
+
+test('what a reader holds of a forgotten point stays until it lets go', async () => {
+  const place = await setUp();
+  const { files } = place.disk;
+  await using store = await openStore(simulatedWorld(files, 6), HOME);
+  const domain = Buffer.from(place.set.record.domain).toString('hex');
+  const roots = place.first.disks.flatMap(({ reference }) =>
+    reference ? [{ domain, place: reference, where: 'mount' }] : [],
+  );
+  {
+    await using _held = await holdRoots(store, roots, 'mount');
+    const { removedPacks, sweptPacks, obstacles } = await sweep(files);
+    deepEqual([removedPacks, sweptPacks, obstacles], [0, 0, []]);
+  }
+  const { removedPacks } = await sweep(files);
+  ok(removedPacks > 0);
 });

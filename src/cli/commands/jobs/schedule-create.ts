@@ -16,8 +16,8 @@ const VERIFY = await declared('verify/latest');
 export const command: Command = {
   summary: 'Back up, check, forget, scrub, sweep or verify at certain times',
   about: [
-    'One of --backup, --check, --retain, --scrub, --sweep and --verify. An encrypted set needs a key that the service ' +
-      'finds by itself ("passphraseFiles" of the settings, or its credential); a key given here is kept in memory until the' +
+    'One of --backup, --check, --retain, --scrub, --sweep and --verify. An encrypted set needs a key that the ' +
+      'service finds by itself ("passphraseFiles" of the settings, or its credential); a key given here is kept in memory until the' +
       ' service ends. All times that came due while no service ran are made up for by one job. While the ' +
       'last job has not ended, no new one is created.',
   ],
