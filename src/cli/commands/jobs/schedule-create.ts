@@ -18,8 +18,8 @@ export const command: Command = {
   about: [
     'One of --backup, --check, --retain, --scrub, --sweep and --verify. An encrypted set needs a key that the ' +
       'service finds by itself ("passphraseFiles" of the settings, or its credential); a key given here is kept in ' +
-      'memory until the service ends. All times that came due while no service ran are made up for by one job. While the ' +
-      'last job has not ended, no new one is created.',
+      'memory until the service ends. All times that came due while no service ran are made up for by one job. ' +
+      'While the last job has not ended, no new one is created.',
   ],
   args: [argument('NAME', 'name of the schedule')],
   options: [
