@@ -22,6 +22,7 @@ import {
   word,
 } from '../base/fields.ts';
 import { mutation, query } from '../base/operation.ts';
+import { reclaimable, sweepResult } from '../base/swept.ts';
 import { storeSpace } from './service.ts';
 
 const REQUEST_MAX = 4 * 1024 * 1024;
@@ -116,11 +117,6 @@ const adopt = mutation('store/adopt', {
   }),
 });
 
-const sharedSets = field(
-  list(word, MANY),
-  'names of the sets: those without encryption share their blocks',
-);
-
 const storeUsage = object({
   space: field(storeSpace, 'the file system of the store'),
   growth: field(
@@ -142,18 +138,7 @@ const storeUsage = object({
     }),
     'what deduplication and compression save',
   ),
-  reclaimable: field(
-    nullable(
-      object({
-        bytes: field(count, 'space that "store sweep" gives back'),
-        sets: field(
-          list(object({ sets: sharedSets, bytes: field(count, 'of that, of these sets') }), MANY),
-          'by sets',
-        ),
-      }),
-    ),
-    'what a sweep would give back; null: it was not asked for',
-  ),
+  reclaimable,
 });
 export type StoreUsage = Of<typeof storeUsage>;
 
@@ -327,47 +312,6 @@ const repair = mutation('store/repair', {
     notes: 'Exit code 6 if anything is lost.',
     examples: ['store repair --dry-run', 'store repair'],
   },
-});
-
-const sweptBytes = {
-  liveBytes: field(count, 'bytes that recovery points or readers need'),
-  deadBytes: field(count, 'bytes that none of them needs'),
-  freedBytes: field(count, 'space that was given back; with "dryRun": that would be'),
-  sparedBytes: field(
-    count,
-    'bytes that an interrupted backup has left: they stay for seven days, so that its repetition finds them',
-  ),
-  leftBytes: field(
-    count,
-    'bytes that nothing needs and that stay occupied: parts of pages, packs with few of them',
-  ),
-};
-
-const sweepResult = object({
-  dryRun: field(flag(), 'whether nothing was removed'),
-  packs: field(count, 'packs looked at'),
-  sweptPacks: field(count, 'packs of which a part was given back'),
-  removedPacks: field(count, 'packs that were removed'),
-  freedBytes: sweptBytes.freedBytes,
-  leftBytes: sweptBytes.leftBytes,
-  freesHoles: field(
-    flag(),
-    'whether the file system frees parts of files; if not, only whole packs are removed',
-  ),
-  sets: field(list(object({ sets: sharedSets, ...sweptBytes }), MANY), 'the same, by sets'),
-  held: field(
-    list(
-      object({
-        sets: sharedSets,
-        where: field(prose, 'a file of the store, or a recovery point'),
-        what: field(prose, 'what is wrong with it'),
-        needsKey: field(flag(), 'whether a sweep with the key of the set makes it good'),
-      }),
-      MANY,
-    ),
-    'reasons for which nothing of these sets was removed',
-  ),
-  damage,
 });
 
 const sweep = mutation('store/sweep', {
