@@ -33,7 +33,7 @@ export function downtimeFacts(asked: Pick<Asked, 'stop'>, downtime: Downtime): s
     stop === undefined
       ? 'the machine stays off'
       : stop === 'off'
-        ? 'the machine is powered off first, and is off'
+        ? 'the machine is powered off'
         : 'its guest shuts down first, and the machine is off';
   return [
     `${formatSize(bytes)} are written to the hypervisor, read back and compared.`,

@@ -17,7 +17,7 @@ export function marksText(marks: Marks | undefined): string {
 export function keptTexts({ protected: isProtected, holds, lockedUntil, unreadable }: Marks) {
   const names = holds.map(({ name }) => name).join(' ');
   return [
-    ...(unreadable === undefined ? [] : ['STAYS: MARKS DAMAGED']),
+    ...(unreadable === undefined ? [] : ['STAYS: HOLDS AND LOCKS CANNOT BE READ']),
     ...(isProtected ? ['protected'] : []),
     ...(names === '' ? [] : [`held (${names})`]),
     ...(lockedUntil === null ? [] : [`locked until ${lockedUntil.slice(0, 'YYYY-MM-DD'.length)}`]),

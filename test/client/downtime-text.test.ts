@@ -24,7 +24,7 @@ test('how long a machine is off says how it comes to be off, and no time that is
   const text = (stop: 'off' | undefined, more: Partial<typeof DOWNTIME>): string =>
     downtimeText({ ...ASKED, stop }, { ...DOWNTIME, ...more });
   match(text(undefined, {}), /its guest shuts down first, and the machine is off: about 26 s,/);
-  match(text('off', {}), /the machine is powered off first, and is off: about 26 s,/);
+  match(text('off', {}), /the machine is powered off: about 26 s,/);
   match(text('off', { power: 'off', seconds: 0 }), /the machine stays off: about 1 s,/);
   match(text(undefined, { seconds: 600 }), /about 10 min,/);
   match(

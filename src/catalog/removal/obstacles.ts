@@ -98,7 +98,7 @@ export function removalRefused(id: string, obstacles: readonly Obstacle[]): Cata
 
 /** With what a person can do about it. */
 export function obstacleText(id: string, it: Obstacle): string {
-  if (it.kind === 'used') return `it is in use by ${it.by}`;
+  if (it.kind === 'used') return `it is in use by ${it.by} (keep or discard that session first)`;
   if (it.kind === 'held') {
     return `it is held by "${it.name}" ("holdfast backup release ${id} --name ${it.name}")`;
   }

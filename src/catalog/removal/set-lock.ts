@@ -49,8 +49,8 @@ async function lockDaysOrAdvice(store: Store, set: OpenSet): Promise<number> {
     return await lockDays(store, set.name, set.keys.record);
   } catch (cause) {
     if (!(cause instanceof CatalogError)) throw cause;
-    const what = `no recovery point was made, since its lock is not known: ${cause.message}`;
-    const advice = `order it again: "holdfast set lock ${set.name} --days N"`;
+    const what = `no recovery point was created, because the lock of the set cannot be read: ${cause.message}`;
+    const advice = `set it again: "holdfast set lock ${set.name} --days N"`;
     throw new CatalogError('CORRUPT', `${what}; ${advice}`, { cause });
   }
 }

@@ -53,7 +53,7 @@ export function faultOf(retention: Retention): readonly [keyof Retention | '', s
   }
   if (within === undefined && last + hourly + daily + weekly + monthly + yearly === 0) {
     // A mistake that would leave one recovery point.
-    return ['', 'it keeps nothing'];
+    return ['', 'the rules keep nothing: give at least one --keep option above 0'];
   }
   return undefined;
 }

@@ -43,9 +43,7 @@ function clockText(shown: ResultOf<'clock/show'>): string {
     fact('clock', clock),
     fact('trusted time', trusted ?? 'DAMAGED: no lock ends until the clock is confirmed'),
     ...(behindMs === null ? [] : [fact('behind', hours(behindMs))]),
-    ...(uncountedMs
-      ? [fact('not counted', `${hours(uncountedMs)} for which the host was off`)]
-      : []),
+    ...(uncountedMs ? [fact('not counted', `${hours(uncountedMs)} while the host was off`)] : []),
     ...(confirmedBy === null
       ? []
       : [

@@ -1,3 +1,4 @@
+import { shellWords } from '../../lib/shell-words.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { ResultOf } from '../../operations/operations.ts';
 import { BackupIncomplete, DamageFound } from '../base/command-errors.ts';
@@ -48,12 +49,14 @@ export const render = {
   },
 } satisfies Renders;
 
+const INSPECT = ['holdfast', 'backup', 'inspect-export'];
+
 type Exported = Omit<ResultOf<'backup/export'>, 'to'>;
 
 function exportText({ to, ...result }: ResultOf<'backup/export'>): string {
   return [
     ...exportedLines(result),
-    `${to} has ${formatSize(result.bytes)}: to check it, holdfast backup inspect-export --read-data`,
+    `${to}: ${formatSize(result.bytes)}. To check it: ${shellWords([...INSPECT, to, '--read-data'])}`,
   ].join('\n');
 }
 

@@ -6,7 +6,7 @@ import type { Renders } from './render.ts';
 const keeps = ({ retention }: SetRules): string =>
   retention === null ? 'all backups' : retentionText(retention);
 const refusals = ({ retentionProblem }: SetRules): string[] =>
-  retentionProblem === null ? [] : [`NOT CARRIED OUT ${retentionProblem}`];
+  retentionProblem === null ? [] : [`NOT APPLIED ${retentionProblem}`];
 
 export const render = {
   'set/list': {
@@ -41,6 +41,10 @@ export const render = {
       ].join('\n'),
     say: (it) => [...(it.problem === null ? [] : [`REFUSED ${it.problem}`]), ...refusals(it)],
   },
+  'set/lock': ({ set, lockDays }) =>
+    lockDays === 0
+      ? `New recovery points of set "${set}" are not locked. Existing locks stay.`
+      : `New recovery points of set "${set}" are locked for ${lockText(lockDays)}.`,
   'set/change': {
     text: (it) => `Set ${it.set} keeps ${keeps(it)}`,
     say: refusals,
@@ -49,5 +53,5 @@ export const render = {
 
 function lockText(days: number | null): string {
   if (days === null) return 'CANNOT BE READ';
-  return days === 0 ? 'no' : `${days} days`;
+  return days === 0 ? 'no' : days === 1 ? '1 day' : `${days} days`;
 }

@@ -28,27 +28,28 @@ export const render = {
   },
   'store/scrub': {
     text: scrubText,
-    failure: ({ problems: { length } }) =>
-      length > 0
+    failure: ({ problems: { length }, wanted }) =>
+      length + wanted > 0
         ? new DamageFound(
-            `${length === 1 ? '1 problem' : `${length} problems`}: see above; docs/trust.md says what to do about each`,
+            `${length === 1 ? '1 problem' : `${length} problems`}, ${wanted} blocks and manifest parts damaged or ` +
+              'missing: see above; docs/trust.md says what to do about each',
           )
         : undefined,
   },
   'store/repair': {
     text: repairText,
-    failure: ({ lost, hurt }) =>
-      lost.length + hurt.length > 0
+    failure: ({ lost, hurt, wanted }) =>
+      lost.length + hurt.length + wanted > 0
         ? new DamageFound(
-            `${lost.length} files and parts of ${hurt.length} disks are lost: see above`,
+            `${lost.length} files, ${wanted} blocks and manifest parts are lost: see above`,
           )
         : undefined,
   },
   'store/sweep': {
     text: sweepText,
     failure({ held, damage }) {
-      const isDamaged = damage.length > 0 || held.some(({ needsKey }) => !needsKey);
-      return isDamaged ? new DamageFound('not all could be swept: see above') : undefined;
+      const isAll = damage.length + held.length === 0;
+      return isAll ? undefined : new DamageFound('not all could be swept: see above');
     },
   },
   'store/upgrade'({ store, features, upgraded }) {
@@ -112,32 +113,40 @@ function scrubText({ packs, bytes, started, ended, ...result }: ResultOf<'store/
     ...hurtText(hurt),
     ...(wanted > 0
       ? [
-          `wanted: ${wanted} blocks and nodes. ${advice([...new Set(hurt.map((it) => it.machine))])}`,
+          `damaged or missing: ${wanted} blocks and manifest parts. ${advice([...new Set(hurt.map((it) => it.machine))])}`,
         ]
       : []),
-    ...(problems.length === 0 && wanted === 0 ? ['No damage found.'] : []),
+    ...(problems.length === 0 && wanted === 0 ? [foundText(unverified.length)] : []),
   ].join('\n');
 }
 
 function repairText(result: ResultOf<'store/repair'>): string {
-  const { dryRun, mended, lost, hurt, machines } = result;
-  const isWhole = lost.length + hurt.length === 0;
+  const { dryRun, mended, lost, hurt, wanted, machines } = result;
+  const isWhole = lost.length + hurt.length + wanted === 0;
   return [
-    ...mended.map(({ where, what }) => `${dryRun ? 'would mend' : 'mended'} ${where}: ${what}`),
+    ...mended.map(({ where, what }) => `${dryRun ? 'would repair' : 'repaired'} ${where}: ${what}`),
     ...lost.map(({ where, what }) => `LOST ${where}: ${what}`),
     ...hurtText(hurt),
     ...machines.map(
       ({ set, machine, blocks }) =>
-        `back up ${machine} to set "${set}" fully: that stores again what it still has of up to ${blocks} blocks`,
+        `back up ${machine} to set "${set}" in full: up to ${blocks} lost blocks can be stored again`,
     ),
-    ...(isWhole && mended.length === 0 ? ['Nothing has to be repaired.'] : []),
-    ...(isWhole && mended.length > 0 && !dryRun ? ['Everything is whole again.'] : []),
+    ...(wanted > 0 && hurt.length === 0 ? [unnamed(wanted)] : []),
+    ...(isWhole && mended.length === 0
+      ? ['No damage found in the sets that could be opened.']
+      : []),
+    ...(isWhole && mended.length > 0 && !dryRun ? ['All damage that was found is repaired.'] : []),
   ].join('\n');
+}
+
+function unnamed(wanted: number): string {
+  const what = `${wanted} blocks and manifest parts are damaged or missing`;
+  return `${what}. To see which machines to back up, give the keys of all sets (--passphrase-file)`;
 }
 
 function hurtText(hurt: ResultOf<'store/scrub'>['hurt']): string[] {
   return hurt.flatMap(({ set, point, disk, bytes, places, blocks, nodes }) => [
-    `HURT ${set}/${point}/${disk}: ${formatSize(bytes)} cannot be read (${blocks} blocks, ${nodes} nodes)`,
+    `AFFECTED ${set}/${point}/${disk}: ${formatSize(bytes)} cannot be read (${blocks} blocks, ${nodes} nodes)`,
     ...places.slice(0, PLACES_SHOWN).map((it) => `  at ${it.offset}: ${it.length} bytes`),
   ]);
 }
@@ -147,7 +156,7 @@ const PLACES_SHOWN = 5;
 
 function advice(machines: readonly string[]): string {
   const of = machines.length > 0 ? ` of ${machines.join(', ')}` : '';
-  return `A full backup${of} stores again what it still finds`;
+  return `A full backup${of} stores again what the machine still has`;
 }
 
 function foundText(locked: number): string {
@@ -178,7 +187,8 @@ function sweepText(result: ResultOf<'store/sweep'>): string {
   ].join('\n');
 }
 
-const KEY_HELPS = '; a sweep with the key of the set makes one (--passphrase-file)';
+const KEY_HELPS =
+  '; to create it, repeat the sweep with the key of the set (--passphrase-file FILE)';
 
 function leftReason({ freesHoles }: ResultOf<'store/sweep'>): string {
   return freesHoles

@@ -59,13 +59,15 @@ function unlock({ job, needsKeyOf }: JobSummary): Outcome {
   return { title: `unlock ${job}`, call: { name: 'job/unlock', request: { job } } };
 }
 
-function cancel({ job, state }: JobSummary): Outcome {
+function cancel({ job, kind, state }: JobSummary): Outcome {
   if (state !== 'waiting' && state !== 'running') {
     return `Job ${job} has ended already.`;
   }
   const words =
     state === 'running'
-      ? 'runs. What it has stored is reused by the next backup, but no recovery point is created.'
+      ? kind === 'backup' || kind === 'backup-machine'
+        ? 'runs. What it has stored is reused by the next backup, but no recovery point is created.'
+        : 'runs. It will stop; a later one can continue or repeat it.'
       : 'waits. It will not start.';
   return confirmation({
     title: `cancel ${job}`,

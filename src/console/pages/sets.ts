@@ -52,7 +52,7 @@ function setsBody(model: Model): readonly Line[] {
 }
 
 function keepsText({ retention, retentionProblem }: SetRules): string {
-  if (retentionProblem !== null) return 'NOT OBEYED: see "set list"';
+  if (retentionProblem !== null) return 'NOT APPLIED: see "set show"';
   return retention === null ? 'all' : briefRetention(retention);
 }
 

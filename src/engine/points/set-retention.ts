@@ -30,10 +30,12 @@ export async function shownRules({ store, memory }: Place, set: string): Promise
     );
     const isOurs = record.set === set && (await memory.look()).isOurs(orderOf(record));
     const { set: _set, ...retention } = record;
-    const advice = `to carry them out here, give them again: "holdfast set change ${set}"`;
+    const advice = `to apply them here, set them again: "holdfast set change ${set} --keep-..."`;
     return {
       retention,
-      retentionProblem: isOurs ? null : `another host gave these rules; ${advice}`,
+      retentionProblem: isOurs
+        ? null
+        : `these rules were set on another host, and are not applied here; ${advice}`,
     };
   } catch (cause) {
     if (!(cause instanceof CatalogError)) throw cause;
@@ -71,8 +73,8 @@ async function wantedRules(
 ): Promise<Retention> {
   const rules = retention ?? (await rulesOf(place, set));
   if (rules) return rules;
-  const advice = `give rules here (--keep-daily 7 ...), or to the set: "holdfast set change ${set}"`;
-  throw new SchemaError(['retention'], `set "${set}" has no rules: ${advice}`);
+  const advice = `give some (--keep-daily 7 ...), or set them: "holdfast set change ${set} --keep-daily 7"`;
+  throw new SchemaError(['retention'], `set "${set}" has no retention rules: ${advice}`);
 }
 
 export async function changeSet(

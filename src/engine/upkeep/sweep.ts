@@ -49,7 +49,7 @@ export async function sweep(
     await writeMissingLists(store, { keys, signal, onWait, onProgress: progress('lists') });
     result = await attempt();
   }
-  return summaryOf(result, { dryRun, names: await namesByDomain(store) });
+  return summaryOf(result, { dryRun, keys, names: await namesByDomain(store) });
 }
 
 /** What a sweep would give back, found out without any key. */
@@ -59,7 +59,8 @@ export async function reclaimableIn(store: Store): Promise<ResultOf<'store/sweep
     needed: () => neededSource(store, new Map()),
     forgotten: () => forgottenRoots(store),
   });
-  return summaryOf(result, { dryRun: true, names: await namesByDomain(store) });
+  const names = await namesByDomain(store);
+  return summaryOf(result, { dryRun: true, keys: new Map(), names });
 }
 
 /** The sets of which a key is given, or that need none. */
@@ -89,9 +90,16 @@ async function namesByDomain(store: Store): Promise<Map<string, string[]>> {
   return names;
 }
 
+interface Summary {
+  readonly dryRun: boolean;
+  /** By domain: with others, a list that is missing can be made. */
+  readonly keys: ReadonlyMap<string, unknown>;
+  readonly names: ReadonlyMap<string, string[]>;
+}
+
 function summaryOf(
   { domains, obstacles, damage, ...counts }: SweepResult,
-  { dryRun, names }: { readonly dryRun: boolean; readonly names: ReadonlyMap<string, string[]> },
+  { dryRun, keys, names }: Summary,
 ): ResultOf<'store/sweep'> {
   const sum = (of: keyof SweptBytes): number =>
     [...domains.values()].reduce((total, bytes) => total + bytes[of], 0);
@@ -105,7 +113,7 @@ function summaryOf(
       sets: of.flatMap(({ domain }) => names.get(domain) ?? []),
       where: of[0]!.where,
       what: of[0]!.what,
-      needsKey: of[0]!.unlisted !== undefined,
+      needsKey: of.some(({ unlisted, domain }) => unlisted !== undefined && !keys.has(domain)),
     })),
     damage: [...damage],
   };

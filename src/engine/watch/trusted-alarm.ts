@@ -16,7 +16,7 @@ export function trustedConditions(known: TrustedTime | undefined): readonly Cond
   if (uncountedMs === 0) return [];
   const hours = Math.round(uncountedMs / HOUR_MS);
   const message =
-    `the host was off for longer than counts, by ${hours} hours, if its clock is right; nothing is forgotten until a ` +
-    `person acknowledges it, and locks of recovery points end later by as much: ${ADVICE}`;
+    `according to its clock, the host was off for ${hours} hours more than are counted; locks of recovery points end ` +
+    `later by that time, and nothing is forgotten until a person acknowledges this alarm: ${ADVICE}`;
   return [{ ...what, message, occurrence: String(hours) }];
 }

@@ -30,8 +30,7 @@ export const retention = object({
   // Absent in the requests of jobs that do not use it: earlier releases refuse a field that they do not know.
   hourly: field(
     optional(integer(0, COUNT_MAX)),
-    'keep the newest backup of this many hours (in a time zone whose clock goes back, the hour that it shows twice ' +
-      'is one)',
+    'keep the newest backup of this many hours (an hour that the clock repeats in autumn counts once)',
     { placeholder: 'N', label: 'Keep hourly' },
   ),
   daily: newest('Keep daily', 'days'),
@@ -45,7 +44,7 @@ export const retention = object({
   ),
   timeZone: field(
     optional(text({ max: ZONE_MAX })),
-    'whose hours, days, weeks, months and years: Europe/Berlin, America/New_York (default: UTC)',
+    'time zone in which hours, days, weeks, months and years are counted, such as Europe/Berlin (default: UTC)',
     { placeholder: 'ZONE', label: 'Time zone' },
   ),
 });
@@ -61,7 +60,7 @@ export const usedRules = object({
   monthly: counted('months'),
   yearly: counted('years'),
   within: field(optional(word), 'all that are at most this much older than the newest'),
-  timeZone: field(word, 'whose hours, days, weeks, months and years'),
+  timeZone: field(word, 'time zone in which hours, days, weeks, months and years are counted'),
 });
 export type UsedRules = Of<typeof usedRules>;
 

@@ -96,8 +96,8 @@ const clock = object({
 const showClock = query('clock/show', {
   summary: 'Show the time by which locks end',
   description:
-    'Trusted time passes while the host runs, and does not jump with its clock. Of the time for which the host is ' +
-    'off, at most 7 days in 30 count.',
+    'Trusted time passes while the host runs, and does not jump with its clock. While the host is off, at most 7 ' +
+    'days in any 30 are counted; locks end later by the rest.',
   runs: 'service',
   request: nothing,
   result: clock,
@@ -107,8 +107,8 @@ const showClock = query('clock/show', {
 const confirmClock = mutation('clock/confirm', {
   summary: 'Confirm that the clock of the host is right',
   description:
-    'Once two different users have confirmed it within an hour, trusted time is what the clock says, and locks whose ' +
-    'date has passed end. Compare the clock with one that you trust first.',
+    'Once two different users have confirmed it within an hour, trusted time is set to the clock, and locks whose ' +
+    'date has passed end at once. That cannot be undone: first compare the clock with one that you trust.',
   runs: 'service',
   changes: ['clock', 'alarm'],
   remote: { denied: 'two users have to confirm the clock, and a token is not a user' },

@@ -22,7 +22,7 @@ const file = field(line(PATH_MAX), 'the export', { placeholder: 'FILE', hostFile
 const exportPoints = mutation('backup/export', {
   summary: 'Write recovery points to one file',
   description:
-    'The file has all that a Holdfast on another host needs to import the recovery points, encrypted as they are in ' +
+    'Give recovery points, --set or --run. The file has all that a Holdfast on another host needs to import the recovery points, encrypted as they are in ' +
     'the store, and checksums over every part. It appears when it is whole. What several recovery points share is in ' +
     'it once. A recovery point that cannot be read whole is left out, and named.',
   runs: 'worker',
@@ -35,11 +35,18 @@ const exportPoints = mutation('backup/export', {
       'recovery points: each an ID, the beginning of one, or MACHINE@latest; SET/ may stand before it',
       { placeholder: 'POINT', names: 'points' },
     ),
-    set: field(optional(name), 'all of this backup set', { placeholder: 'SET', names: 'sets' }),
-    machine: field(optional(name), 'of these, only those of this machine', {
+    set: field(optional(name), 'all recovery points of this backup set', {
+      placeholder: 'SET',
+      names: 'sets',
+    }),
+    machine: field(optional(name), 'with --set or --run: only those of this machine', {
       ...{ placeholder: 'MACHINE', names: 'machines' },
     }),
-    run: field(optional(name), 'all of this run', { placeholder: 'RUN' }),
+    run: field(
+      optional(name),
+      'all recovery points of this run; with --set, only those in that set',
+      { placeholder: 'RUN' },
+    ),
     to: field(line(PATH_MAX), 'a new file', { placeholder: 'FILE', hostFile: true }),
     overwrite: field(withDefault(flag(), false), 'replace an existing file'),
   }),
@@ -71,6 +78,7 @@ const exportPoints = mutation('backup/export', {
   }),
   cli: {
     args: ['points'],
+    notes: 'Exit code 6 if a recovery point could not be read; the others are in the file.',
     examples: ['backup export --set nightly --to /mnt/usb/nightly.export'],
   },
 });
@@ -93,8 +101,7 @@ const importPoints = mutation('backup/import', {
     'A backup set that the store does not have is created, with the keys that it had: its passphrase, or its ' +
     'recovery key, opens it. Each recovery point appears once all of it is stored. One that the store has already ' +
     'is left as it is, and blocks that the store has are not stored again: an interrupted import can be repeated. ' +
-    'Of a damaged file, recovery points that need nothing of what is damaged are imported, and the others are ' +
-    'named.',
+    'Of a damaged file, recovery points that the damage does not affect are imported, and the others are named.',
   runs: 'worker',
   changes: ['backup', 'set'],
   key: 'opens',
@@ -143,6 +150,9 @@ const importPoints = mutation('backup/import', {
   }),
   cli: {
     args: ['file'],
+    notes:
+      'Exit code 6 if the file is damaged, 1 if a recovery point was refused. A recovery point is refused if its set ' +
+      'has, or had, newer ones of the same machine: use --as NAME.',
     examples: [
       'backup import /mnt/usb/nightly.export',
       'backup import /mnt/usb/nightly.export --as nightly-2026 --recovery-key-file key',

@@ -234,12 +234,11 @@ const changed = {
 const changeSchedule = mutation('schedule/change', {
   ...changed,
   summary: 'Run a schedule at other times',
-  description:
-    'Times of before that are not made up for yet are dropped. A paused schedule stays paused.',
+  description: 'Missed runs that are still due are dropped. A paused schedule stays paused.',
   request: object({ schedule, at }),
   cli: {
     args: ['schedule'],
-    says: 'Schedule {schedule} creates jobs at {at}.',
+    says: 'The times of schedule {schedule} are now: {at}.',
     examples: ["schedule change nightly --at 'Mon..Fri 03:00'"],
   },
 });
@@ -261,11 +260,11 @@ const pauseSchedule = mutation('schedule/pause', {
 const resumeSchedule = mutation('schedule/resume', {
   ...changed,
   summary: 'Resume a schedule',
-  description: 'Times that came while it was paused are not made up for.',
+  description: 'Runs missed while it was paused are skipped.',
   request: object({ schedule }),
   cli: {
     args: ['schedule'],
-    says: 'Schedule {schedule} is not paused.',
+    says: 'Schedule {schedule} is resumed.',
     examples: ['schedule resume nightly'],
   },
 });

@@ -29,14 +29,14 @@ const note = mutation('backup/note', {
   request: object({
     point,
     text: field(
-      text({ max: NOTE_MAX, min: 0, pattern: NOTE, words: 'one line of characters that are seen' }),
+      text({ max: NOTE_MAX, min: 0, pattern: NOTE, words: 'one line of printable characters' }),
       `one line, at most ${NOTE_MAX} characters`,
       { placeholder: 'TEXT', label: 'Note' },
     ),
   }),
   cli: {
     args: ['point', 'text'],
-    says: 'The note of {point} is written.',
+    says: 'The note of {point} was changed.',
     examples: ["backup note web1@latest 'before the migration'"],
   },
 });
@@ -122,7 +122,7 @@ const lock = mutation('backup/lock', {
     point,
     until: field(
       line(64),
-      'a date (2027-01-31: its beginning, in UTC) or a time (2027-01-31T18:00:00Z), at most 10 years ahead',
+      'a date (2027-01-31: until 00:00 UTC on that day) or a time (2027-01-31T18:00:00Z), at most 10 years ahead',
       { placeholder: 'DATE', label: 'Locked until' },
     ),
   }),

@@ -8,10 +8,10 @@ import { judgedPoint, retention, usedRules } from '../base/retention.ts';
 const retain = mutation('backup/retain', {
   summary: 'Forget recovery points by age',
   description:
-    'The rules apply to the backups of each machine, and are those of restic 0.14: each keeps the newest backup of ' +
-    'each of its newest hours, days, weeks (ISO 8601), months or years that have one. Backups that no rule keeps are ' +
-    'forgotten, unless a session runs from them or something else keeps them. Recovery points that were kept from ' +
-    'sessions, and damaged ones, stay.',
+    'The rules apply to the backups of each machine. Each rule keeps the newest backup of each of the last N hours, ' +
+    'days, weeks (ISO 8601), months or years that have a backup, as in restic 0.14. Backups that no rule keeps are ' +
+    'forgotten, except those in use by a session, protected, held or locked. The newest backup of a machine, recovery ' +
+    'points that were kept from sessions, and damaged ones always stay.',
   runs: 'store',
   changes: ['backup'],
   job: { kind: 'retain' },
@@ -32,7 +32,7 @@ const retain = mutation('backup/retain', {
     forgotten: field(list(word, MANY), 'IDs of the forgotten ones'),
     inUse: field(
       list(word, MANY),
-      'IDs of those that no rule keeps, but that a session or something else does',
+      'IDs of those that no rule keeps, but a session, a hold, a lock or protection does',
     ),
     future: field(list(word, MANY), 'IDs of those whose date is in the future'),
     oldest: field(

@@ -131,7 +131,7 @@ const show = query('set/show', {
 });
 
 const change = mutation('set/change', {
-  summary: 'Change the rules by which backups of a set stay',
+  summary: 'Change the retention rules of a set',
   description:
     'The rules are carried out for each machine after its backup, unless its schedule or job has rules of its own. ' +
     'They replace all earlier rules of the set.',
@@ -140,7 +140,7 @@ const change = mutation('set/change', {
   request: object({
     set: theSet,
     retention: field(optional(retention), 'which backups stay: see backup/retain'),
-    keepAll: field(withDefault(flag(), false), 'no rules: all backups stay'),
+    keepAll: field(withDefault(flag(), false), 'remove all rules: every backup stays'),
   }),
   result: object({ set, ...setRules }),
   cli: {
@@ -158,7 +158,7 @@ const lock = mutation('set/lock', {
   summary: 'Lock each new recovery point of a set for some days',
   description:
     'Until then Holdfast does not remove it, whatever the clock of the host says: locks end by trusted time ' +
-    '("clock show"). Recovery points that exist stay as they are.',
+    '("clock show"). Existing recovery points do not change.',
   runs: 'store',
   changes: ['set'],
   key: 'opens',
@@ -172,7 +172,6 @@ const lock = mutation('set/lock', {
   result: object({ set, lockDays: field(count, 'for how many days') }),
   cli: {
     args: ['set'],
-    says: 'New recovery points of set "{set}" are locked for {lockDays} days.',
     examples: ['set lock nightly --days 30', 'set lock nightly --days 0'],
   },
 });

@@ -254,7 +254,8 @@ const scrub = mutation('store/scrub', {
   request: object({
     period: field(
       optional(integer(3600, MONTHS_MAX)),
-      'read so much that runs at regular times read everything within this time; default: read everything',
+      'read only as much as regular runs need to cover the whole store within this time, such as 30d (at least 1h); ' +
+        'default: read everything that is left',
       { placeholder: 'TIME' },
     ),
   }),
@@ -315,10 +316,10 @@ const repair = mutation('store/repair', {
 });
 
 const sweep = mutation('store/sweep', {
-  summary: 'Give back the space of what no recovery point needs any longer',
+  summary: 'Free the space of data that no recovery point needs',
   description:
-    'Removes no recovery point: it gives back the space of those that were forgotten. Backups and sessions continue ' +
-    'in the meantime. Nothing is removed of a set of which a recovery point, a manifest or a lease cannot be ' +
+    'Removes no recovery point: it gives back the space of those that were forgotten. Sessions continue in the ' +
+    'meantime; the sweep waits while a backup writes. Nothing is removed of a set of which a recovery point, a manifest or a lease cannot be ' +
     'read. It needs no key, except once for packs of earlier releases.',
   runs: 'worker',
   changes: ['store'],
@@ -329,7 +330,9 @@ const sweep = mutation('store/sweep', {
   }),
   result: sweepResult,
   cli: {
-    notes: 'Exit code 6 if anything is damaged.',
+    notes:
+      'Exit code 6 if data that cannot be read kept a set from being swept. During a lockdown, and before the alarms ' +
+      'clock-jump and trusted-time are acknowledged, the sweep is refused.',
     examples: ['store sweep --dry-run', 'store sweep', 'store sweep --queue'],
   },
 });

@@ -196,7 +196,7 @@ test('what cannot be a rule is named', async () => {
     deepEqual(faultOf({ ...NONE, last: 1, timeZone })?.[0], 'timeZone', timeZone);
   }
   equal(faultOf({ ...NONE, last: 1, timeZone: 'Europe/Berlin' }), undefined);
-  deepEqual(faultOf(NONE), ['', 'it keeps nothing']);
+  deepEqual(faultOf(NONE), ['', 'the rules keep nothing: give at least one --keep option above 0']);
   equal(faultOf({ ...NONE, hourly: 1 }), undefined);
 });
 

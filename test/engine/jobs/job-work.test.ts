@@ -151,7 +151,7 @@ test('a job forgets by the rules of its set, and is refused where there are none
   await using engine = await home.open();
   const request = { set: 'nightly', machine: undefined, retention: undefined, dryRun: false };
   const check = () => checkJob(engine, { kind: 'retain', request }, { secrets: noSecrets });
-  await rejects(check(), /has no rules/);
+  await rejects(check(), /has no retention rules/);
   const rules = { last: 2, daily: 0, weekly: 0, monthly: 0, yearly: 0, hourly: undefined };
   const retention = { ...rules, within: undefined, timeZone: undefined };
   await changeSet(engine, { set: 'nightly', retention, keepAll: false });

@@ -115,7 +115,10 @@ test('what a session uses stays and is named with it, and a damaged point is nam
   const [first] = done.points;
   deepEqual(
     [first!.stays, first!.keptBy],
-    [true, [{ by: 'used', what: 'it is in use by session s1' }]],
+    [
+      true,
+      [{ by: 'used', what: 'it is in use by session s1 (keep or discard that session first)' }],
+    ],
   );
   deepEqual(done.oldest, [{ machine: 'vm1', point: used.id, created: used.created }]);
   deepEqual(

@@ -60,7 +60,10 @@ test('the rules of a set are shown, carried out after a backup, and replaced by 
   const { engine, publish, change, after, left, notices } = await place();
   await publish(5);
   equal(await after(), undefined, 'there are no rules');
-  await rejects(retainByRules(engine, asked(false)), /set "set" has no rules: .*set change set/);
+  await rejects(
+    retainByRules(engine, asked(false)),
+    /set "set" has no retention rules: .*set change set/,
+  );
   const shown = { ...RULES, hourly: 0 };
   deepEqual(await change(RULES), { set: 'set', retention: shown, retentionProblem: null });
   deepEqual((await retainByRules(engine, asked(true))).forgotten.length, 3);
@@ -86,7 +89,7 @@ test('rules of another host, older ones that were put back, and damaged ones for
   equal(await after(stranger), null);
   match(
     notices[0]!,
-    /nothing was forgotten: .*another host gave these rules.*holdfast set change set/,
+    /nothing was forgotten: .*these rules were set on another host.*holdfast set change set/,
   );
   const { retention, retentionProblem } = await shownRules(stranger, 'set');
   deepEqual([retention?.last, retentionProblem === null], [2, false]);
