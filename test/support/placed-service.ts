@@ -1,4 +1,5 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Engine, openEngine } from '../../src/engine/base/engine.ts';
 import { handlersFor } from '../../src/engine/base/call.ts';
 import type { Handlers } from '../../src/engine/base/call.ts';
@@ -122,6 +123,10 @@ function noted<T extends object>(
   });
   return { ...whole, ...Object.fromEntries(changed) };
 }
+
+/** Names in a directory of the store that are not always there. */
+export const filesIn = (home: PlacedHome, directory: string): readonly string[] =>
+  readdirSync(join(home.store, directory)).filter((name) => name !== 'lock' && name !== 'readers');
 
 /** A store with a recovery point of each of these machines of a host. */
 export async function placedHome(machines: readonly string[] = ['web1']): Promise<PlacedHome> {

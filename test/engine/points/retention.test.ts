@@ -136,7 +136,7 @@ test('rules that cannot be are refused before anything is forgotten', async () =
     retain(engine, { ...of(1), retention: { ...of(1).retention, ...rules } });
   await rejects(asked({ timeZone: 'Berlin' }), /time zone such as Europe\/Berlin/);
   await rejects(asked({ within: '3m' }), /"3m" is not a time such as 14d/);
-  await rejects(asked({ last: 0 }), /keeps nothing/);
+  await rejects(asked({ last: 0 }), /rules keep nothing/);
   equal((await left()).size, 2);
 });
 

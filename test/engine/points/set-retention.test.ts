@@ -111,7 +111,7 @@ test('rules of another host, older ones that were put back, and damaged ones for
 test('rules that cannot be are refused, and those before stay', async () => {
   const { engine, change } = await place();
   await change(RULES);
-  await rejects(change({ ...NONE }), /keeps nothing/);
+  await rejects(change({ ...NONE }), /rules keep nothing/);
   await rejects(change({ ...NONE, last: 1, timeZone: 'Berlin' }), /is not a time zone/);
   await rejects(
     changeSet(engine, { set: 'set', retention: RULES, keepAll: true }),

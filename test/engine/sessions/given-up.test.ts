@@ -1,5 +1,5 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { openAlarmBook } from '../../../src/alarms/alarm-book.ts';
@@ -8,6 +8,7 @@ import { owedThere } from '../../../src/engine/watch/alarm-rules.ts';
 import type { AlarmRecord } from '../../../src/formats/store/service/alarm.ts';
 import { decodeDebt, encodeDebt } from '../../../src/formats/store/sessions/debt.ts';
 import {
+  filesIn,
   type PlacedHome,
   placedHome,
   type PlacedService,
@@ -17,8 +18,6 @@ import { until } from '../../support/until.ts';
 
 const names = ({ host }: PlacedHome): readonly string[] =>
   [...host.machines.values()].map(({ name }) => name).sort();
-const filesIn = (home: PlacedHome, directory: string): readonly string[] =>
-  readdirSync(join(home.store, directory)).filter((name) => name !== 'lock');
 
 const debtsOf = (home: PlacedHome): readonly string[] =>
   existsSync(join(home.store, 'debts')) ? filesIn(home, 'debts') : [];

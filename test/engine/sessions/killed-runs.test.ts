@@ -1,17 +1,12 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'tap';
 import { openEngine } from '../../../src/engine/base/engine.ts';
 import { recover } from '../../../src/engine/sessions/run-session.ts';
 import { readJournal, writeJournal } from '../../../src/sessions/state/session-files.ts';
 import { SystemError } from '../../../src/sys/base/system-error.ts';
 import { KEY } from '../../support/engine.ts';
-import { type PlacedHome, placedHome, RUN } from '../../support/placed-service.ts';
+import { filesIn, type PlacedHome, placedHome, RUN } from '../../support/placed-service.ts';
 import { until } from '../../support/until.ts';
-
-const filesIn = (home: PlacedHome, directory: string): readonly string[] =>
-  readdirSync(join(home.store, directory)).filter((name) => name !== 'lock');
 
 /** The process is killed before the effect of this number, counted from 1; what it does after that has no effect. */
 function killedAt(home: PlacedHome, count: number) {

@@ -1,6 +1,4 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'tap';
 import { openEngine } from '../../../src/engine/base/engine.ts';
 import { recover } from '../../../src/engine/sessions/run-session.ts';
@@ -9,6 +7,7 @@ import { SystemError } from '../../../src/sys/base/system-error.ts';
 import { KEY } from '../../support/engine.ts';
 import { NO_FILES } from '../../support/hypervisors.ts';
 import {
+  filesIn,
   MIGRATE,
   type PlacedHome,
   placedHome,
@@ -19,8 +18,6 @@ import { until } from '../../support/until.ts';
 
 const names = ({ host }: PlacedHome): readonly string[] =>
   [...host.machines.values()].map(({ name }) => name).sort();
-const filesIn = (home: PlacedHome, directory: string): readonly string[] =>
-  readdirSync(join(home.store, directory)).filter((name) => name !== 'lock');
 
 /** Nothing of any session is left, here or there. */
 async function expectNothing(home: PlacedHome): Promise<void> {
