@@ -74,8 +74,8 @@ export const store: readonly Mutant[] = [
   {
     name: 'readers: a lease is not locked',
     file: 'src/store/directory/reader-leases.ts',
-    text: '  file.holdByte(HELD);\n',
-    to: '',
+    text: 'if (!file.holdByte(HELD))',
+    to: 'if (HELD !== 0)',
     tests: [READER_LEASES],
   },
   {

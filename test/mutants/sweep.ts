@@ -1,5 +1,6 @@
 import type { Mutant } from './mutant.ts';
 
+const PUT_BACK = 'test/store/sweep/put-back.test.ts';
 const SWEEP = 'test/store/sweep/sweep-packs.test.ts';
 const OBSTACLES = 'test/store/sweep/obstacles.test.ts';
 const INDEX = 'test/store/sweep/index-state.test.ts';
@@ -89,5 +90,26 @@ export const sweep: readonly Mutant[] = [
     text: '    roots.push(...held.roots);\n',
     to: '',
     tests: [OBSTACLES],
+  },
+  {
+    name: 'sweep: a forgetting that a power cut may undo counts',
+    file: 'src/catalog/removal/needed.ts',
+    text: '      if (await store.files.stat(directory)) await store.files.syncDirectory(directory);\n',
+    to: '',
+    tests: [PUT_BACK],
+  },
+  {
+    name: 'sweep: what is dead is alive once a recovery point needs it again',
+    file: 'src/store/sweep/pack-plan.ts',
+    text: 'if (wasDead || !isNeeded) bits',
+    to: 'if (!isNeeded) bits',
+    tests: [PUT_BACK],
+  },
+  {
+    name: 'sweep: what a recovery point needs again is given back',
+    file: 'src/store/sweep/remove-frames.ts',
+    text: 'deadRanges(one.footer.entries, one.unneeded)',
+    to: 'deadRanges(one.footer.entries, one.bits)',
+    tests: [PUT_BACK],
   },
 ];

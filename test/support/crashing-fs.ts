@@ -369,7 +369,7 @@ function fileOn(
       return offset < inode.length ? { start: offset, end: inode.length } : undefined;
     },
     sectorSize: () => 512,
-    holdByte: () => void held.set(token, inode),
+    holdByte: () => held.set(token, inode).has(token),
     isByteHeld: () => [...held].some(([it, at]) => it !== token && at === inode),
     [Symbol.asyncDispose]: async () => void held.delete(token),
   };

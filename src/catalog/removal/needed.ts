@@ -42,6 +42,9 @@ export function neededSource(store: Store, keys: SetKeys): NeededSource {
     }
     for (const [set, domain] of domains) {
       const ids = (await pointIds(store, set)).filter((id) => !known.has(`${set}/${id}`));
+      // What was forgotten and not synced may be a recovery point again after a power cut, and then it needs its frames.
+      const directory = pointsDirectory(store, set);
+      if (await store.files.stat(directory)) await store.files.syncDirectory(directory);
       const places = ids.map((id) => ({ set, id }));
       const { points, damaged: unread } = await readPlaces(store, places, keys.get(set));
       for (const point of points) {
@@ -52,6 +55,14 @@ export function neededSource(store: Store, keys: SetKeys): NeededSource {
     }
     const leases = await listLeases(store);
     for (const { path, reason } of leases.damaged) holdBack(path, reason);
+    for (const { set, point, holder } of leases.leases) {
+      if (known.has(`${set}/${point}`)) continue;
+      const what = `${holder} needs it, and its record is missing: "holdfast store repair" may put it back`;
+      const domain = domains.get(set);
+      const where = pointPath(store, { set, id: point });
+      if (domain === undefined) holdBack(where, what);
+      else obstacles.push({ domain, where, what });
+    }
     const held = await heldRoots(store, all);
     roots.push(...held.roots);
     obstacles.push(...held.obstacles);

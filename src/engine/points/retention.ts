@@ -110,7 +110,7 @@ function oldestOf(
   });
 }
 
-/** So many are forgotten within a second; the store is locked in the meantime. */
+/** So many are forgotten within a second, in one turn of leases. */
 const BATCH = 1000;
 
 interface Gone {

@@ -78,7 +78,7 @@ async function namesIn(files: FileSystem, directory: string): Promise<readonly s
 async function isHeldElsewhere(files: FileSystem, place: string): Promise<boolean> {
   try {
     await using file = await files.open(place, 'read');
-    return file.isByteHeld(MARK);
+    return file.isByteHeld(MARK) === true;
   } catch (cause) {
     if (cause instanceof SystemError && cause.code === 'DENIED') return true;
     throw cause;

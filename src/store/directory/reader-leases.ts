@@ -67,8 +67,8 @@ async function writtenLease(store: Store, bytes: Uint8Array): Promise<AsyncDispo
   stack.defer(async () => {
     for (const name of [half, path + SUFFIX]) await files.unlink(name).catch(ignoreFailure);
   });
-  // Where the file system has no locks, no process can write to the store: nothing is ever removed from it.
-  file.holdByte(HELD);
+  // Where the file system has no such locks, every lease counts as held, and no sweep removes anything.
+  if (!file.holdByte(HELD)) throw new SystemError('FAILED', `${half} cannot be locked`);
   await file.write(bytes, 0);
   await files.rename(half, path + SUFFIX);
   const names = await files.list(directory);
@@ -124,7 +124,8 @@ export async function heldRoots(
     } catch (cause) {
       // It has just been released, or got its name: then its reader has still to look for its recovery point.
       if (cause instanceof SystemError && cause.code === 'NOT_FOUND') continue;
-      if (!(cause instanceof FormatError)) throw cause;
+      const isKnown = cause instanceof FormatError || cause instanceof SystemError;
+      if (!isKnown) throw cause;
       if (!name.endsWith(HALF_MADE)) holdBack(where, cause.message);
     }
   }
@@ -149,7 +150,7 @@ async function isHeld(files: FileSystem, path: string): Promise<boolean> {
     throw cause;
   }
   await using _open = file;
-  return file.isByteHeld(HELD);
+  return file.isByteHeld(HELD) !== false;
 }
 
 /** The file may have gone; one that cannot be removed is removed by another process, or stays: it holds nothing. */

@@ -71,7 +71,9 @@ export async function takeStock(
   }
   const damaged = new Set([...sizes.keys()].filter((pack) => known.get(pack)?.isSound === false));
   const wholePacks = new Set(marks.filter(({ frame }) => !frame).map(({ pack }) => pack));
-  const usable = (pack: number) => sizes.has(pack) && !damaged.has(pack) && !wholePacks.has(pack);
+  // A pack that a sweep has removed, and that a power cut brought back, may have holes of which nothing is recorded.
+  const isTrusted = (pack: number): boolean => !removed.has(pack) && !wholePacks.has(pack);
+  const usable = (pack: number) => sizes.has(pack) && !damaged.has(pack) && isTrusted(pack);
   const { keys, full, unreadable } = await movedFrames(packs, moved.filter(usable), onDamage);
   // The contents of a damaged list of moved frames are not known: any frame may have been in it.
   for (const pack of unreadable) damaged.add(pack);
@@ -119,7 +121,10 @@ export async function takeStock(
       : lossOf(gonePacks({ sizes, removed, last }), new Set([...damaged, ...wholePacks])),
     trust,
     // Numbers are given without gaps: a missing number is a lost pack.
-    hasLoss: sizes.size + removed.size < last || damaged.size > 0 || open.length > 0,
+    hasLoss:
+      sizes.size + [...removed].filter((pack) => !sizes.has(pack)).length < last ||
+      damaged.size > 0 ||
+      open.length > 0,
     marks: byDigest(open),
   };
 }

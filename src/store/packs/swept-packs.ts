@@ -142,7 +142,7 @@ export function sweptFiles(files: FileSystem, directory: string): SweptPacks {
       for (const [group, of] of byGroup) {
         const path = removedPath(directory, group);
         const before = await removedOf(group).catch((cause: unknown) => {
-          // The next sweep adds what it had listed.
+          // What it had listed looks lost from now on, and a check says so.
           if (!(cause instanceof FormatError)) throw cause;
           return [];
         });

@@ -23,10 +23,12 @@ export interface Marking {
    * not entered again.
    */
   add(roots: Iterable<Root>): Promise<void>;
-  /** Frames have moved of packs of which nothing was remembered, since they were gone: the mark has to begin again. */
+  /** Packs that were gone, so that nothing was remembered of them, are back or moved: the mark has to begin again. */
   readonly isOutdated: boolean;
 }
 
+/** More numbers than this, a forged list may name: its domain is left alone then. */
+const UNKNOWN_MAX = 100_000;
 /** Obstacles told of one domain. */
 const OBSTACLES_MAX = 20;
 
@@ -35,6 +37,7 @@ export function beginMarking(packs: PackStore): Marking {
   const highest = new Map<string, number>();
   const obstacles: Obstacle[] = [];
   const domains = new Set<string>();
+  const unknown = new Set<number>();
   let isFirst = true;
   let isOutdated = false;
 
@@ -47,7 +50,7 @@ export function beginMarking(packs: PackStore): Marking {
     const isTold = of.some(({ where, what }) => where === obstacle.where && what === obstacle.what);
     if (!isTold && of.length < OBSTACLES_MAX) obstacles.push(obstacle);
   }
-  const state: MarkState = { live, there: new Set(), moved: new Set(), reach, tell };
+  const state: MarkState = { live, unknown, there: new Set(), moved: new Set(), reach, tell };
   return {
     live,
     obstacles,
@@ -60,9 +63,10 @@ export function beginMarking(packs: PackStore): Marking {
       const moved = new Set(await packs.moved.list());
       const there = new Set(await packs.list());
       Object.assign(state, { moved, there });
-      if (!isFirst && [...moved].some((pack) => !there.has(pack) && !live.knows(pack))) {
-        isOutdated = true;
-      }
+      const isBack = (pack: number): boolean => there.has(pack) || moved.has(pack);
+      const isNewlyMoved = [...moved].some((pack) => !there.has(pack) && !live.knows(pack));
+      // Nothing is remembered of what is needed in a pack that was missing.
+      if (!isFirst && (isNewlyMoved || [...unknown].some(isBack))) isOutdated = true;
       isFirst = false;
       live.know([...there, ...moved]);
       const byDomain = Map.groupBy(roots, (it) => it.domain);
@@ -77,6 +81,8 @@ export function beginMarking(packs: PackStore): Marking {
 /** What all domains share while they are marked. */
 interface MarkState {
   readonly live: LiveFrames;
+  /** Packs of needed blocks that were missing. */
+  readonly unknown: Set<number>;
   /** Packs that are there, and packs of which frames have moved. */
   there: ReadonlySet<number>;
   moved: ReadonlySet<number>;
@@ -90,7 +96,7 @@ async function markDomain(
   state: MarkState,
   { domain, roots }: { readonly domain: string; readonly roots: readonly Root[] },
 ): Promise<void> {
-  const { live, there, moved, reach, tell } = state;
+  const { live, unknown, there, moved, reach, tell } = state;
   /** Nodes that are needed and not entered yet, by pack. */
   const pending = new Map<number, Bits>();
 
@@ -123,7 +129,10 @@ async function markDomain(
           },
           block(to, unit) {
             reach(domain, to);
-            live.addBlock(to, unit);
+            if (live.knows(to)) live.addBlock(to, unit);
+            else if (unknown.size < UNKNOWN_MAX) unknown.add(to);
+            else
+              tell({ domain, where: packs.path(pack), what: 'it refers to very many lost packs' });
           },
           node: (to, offset) => need({ pack: to, offset }, packs.path(pack)),
         },

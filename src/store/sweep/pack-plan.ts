@@ -13,10 +13,14 @@ export interface PackPlan {
   /** In hexadecimal digits. */
   readonly domain: string;
   readonly footer: PackFooter;
-  /** All dead frames, as in `DeadFrames`. */
+  /** All dead frames, as in `DeadFrames`, also those of earlier sweeps: what is dead stays dead. */
   readonly bits: Uint8Array;
+  /** The same, but only those that nothing needs: their space is given back. */
+  readonly unneeded: Uint8Array;
   /** The frames that are dead now and were not before. */
   readonly dead: readonly PackEntry[];
+  /** Dead frames of earlier sweeps that are needed now: a recovery point that was forgotten is back. */
+  readonly lost: readonly PackEntry[];
   /** Nothing in it is needed. */
   readonly isWhole: boolean;
   /** Whether there is enough to remove. */
@@ -29,6 +33,9 @@ export interface PackPlan {
   /** Dead bytes that stay occupied after it: parts of pages. */
   readonly leftBytes: number;
 }
+
+/** What is remembered of a pack for later. */
+export type PackFigures = Omit<PackPlan, 'footer' | 'bits' | 'unneeded' | 'dead' | 'lost'>;
 
 /** A pack is worth a change if so much of it can be given back: bytes, or a share of it. */
 const WORTH_BYTES = 2 ** 20;
@@ -47,27 +54,35 @@ export async function planPack(
   if (header.number !== pack || !domains.has(domain)) return undefined;
   const before = await deadBefore(packs, { pack, entriesCrc: footer.entriesCrc });
   const bits = new Uint8Array(Math.ceil(entries.length / 8));
+  const unneeded = new Uint8Array(bits.length);
   const dead: PackEntry[] = [];
+  const lost: PackEntry[] = [];
   let liveBytes = 0;
   let deadBytes = 0;
   for (const [at, entry] of entries.entries()) {
-    if (live.has(header.kind, { pack, offset: entry.offset })) liveBytes += entry.length;
-    else {
-      bits[at >>> 3]! |= 1 << (at & 7);
+    const wasDead = before !== undefined && isDead(before, at);
+    const isNeeded = live.has(header.kind, { pack, offset: entry.offset });
+    const bit = 1 << (at & 7);
+    if (wasDead || !isNeeded) bits[at >>> 3]! |= bit;
+    if (isNeeded) {
+      liveBytes += entry.length;
+      if (wasDead) lost.push(entry);
+    } else {
+      unneeded[at >>> 3]! |= bit;
       deadBytes += entry.length;
-      if (!before || !isDead(before, at)) dead.push(entry);
+      if (!wasDead) dead.push(entry);
     }
   }
   const isWhole = liveBytes === 0;
   const given = before?.isGivenBack ? pagesIn(deadRanges(entries, before.bits)) : 0;
-  const pages = pagesIn(deadRanges(entries, bits));
-  const freeBytes = (isWhole ? size : pages) - given;
+  const pages = pagesIn(deadRanges(entries, unneeded));
+  const freeBytes = Math.max(0, (isWhole ? size : pages) - given);
   const isUnfinished = before !== undefined && !before.isGivenBack;
   const isWorth =
     isWhole || isUnfinished || freeBytes >= WORTH_BYTES || freeBytes >= WORTH_SHARE * size;
   const leftBytes = isWhole ? 0 : deadBytes - pages;
   return {
-    ...{ pack, domain, footer, bits, dead, isWhole, isWorth },
+    ...{ pack, domain, footer, bits, unneeded, dead, lost, isWhole, isWorth },
     ...{ liveBytes, deadBytes, freeBytes, leftBytes },
   };
 }

@@ -23,7 +23,7 @@ export async function removeFrames(store: Store, planned: readonly PackPlan[]): 
   await forgetInIndex(store, { before, mark }, planned);
   for (const one of planned) {
     if (one.isWhole) continue;
-    await swept.giveBack(one.pack, deadRanges(one.footer.entries, one.bits));
+    await swept.giveBack(one.pack, deadRanges(one.footer.entries, one.unneeded));
     await writeDead(store, one, true);
   }
   await swept.remove(planned.filter(({ isWhole }) => isWhole).map(({ pack }) => pack));
@@ -36,7 +36,8 @@ async function removeMarks({ packs }: Store, planned: readonly PackPlan[]): Prom
   for (const mark of await packs.wanted.list()) {
     const one = byPack.get(mark.pack);
     const at = one?.footer.entries.findIndex(({ offset }) => offset === mark.frame?.offset) ?? -1;
-    if (one?.isWhole || (one && at >= 0 && isDead(one, at))) await packs.wanted.remove(mark);
+    const isUnneeded = one && at >= 0 && isDead({ bits: one.unneeded }, at);
+    if (one?.isWhole || isUnneeded) await packs.wanted.remove(mark);
   }
 }
 

@@ -8,7 +8,7 @@ import { switchOn } from '../directory/switch-on.ts';
 import { StoreError } from '../packs/store-error.ts';
 import { freesHoles } from './frees-holes.ts';
 import { beginMarking, type Marking } from './mark.ts';
-import { type PackPlan, planPack } from './pack-plan.ts';
+import { type PackFigures, type PackPlan, planPack } from './pack-plan.ts';
 import { removeFrames } from './remove-frames.ts';
 import { lockSlice, type SliceOptions } from './slice-lock.ts';
 
@@ -206,7 +206,7 @@ async function planAll(store: Store, marks: Marker, options: PlanOptions) {
   const totals = new Map<string, Writable<SweptBytes>>();
   const damage: { where: string; what: string }[] = [];
   const candidates: Candidate[] = [];
-  const unpublished: PackPlan[] = [];
+  const unpublished: PackFigures[] = [];
 
   const of = (domain: string): Writable<SweptBytes> => {
     const none = { liveBytes: 0, deadBytes: 0, freedBytes: 0, sparedBytes: 0, leftBytes: 0 };
@@ -226,7 +226,14 @@ async function planAll(store: Store, marks: Marker, options: PlanOptions) {
       return undefined;
     }
   }
-  function choose(plan: PackPlan): void {
+  /** The next backup of the same contents stores them again. */
+  async function noteLost({ pack, lost }: PackPlan): Promise<void> {
+    const what = `${lost.length} frames that are needed again were given back by an earlier sweep`;
+    if (damage.length < DAMAGE_MAX) damage.push({ where: packs.path(pack), what });
+    if (isDryRun) return;
+    for (const { offset, digest } of lost) await packs.want({ pack, offset, digest });
+  }
+  function choose(plan: PackFigures): void {
     const { pack, domain, isWhole, deadBytes, leftBytes, freeBytes } = plan;
     const isChosen = plan.isWorth && (isWhole || hasHoles);
     if (!isChosen) of(domain).leftBytes += deadBytes;
@@ -241,13 +248,24 @@ async function planAll(store: Store, marks: Marker, options: PlanOptions) {
   for (const [at, pack] of numbers.entries()) {
     signal?.throwIfAborted();
     onProgress?.('plan', at, numbers.length);
-    const plan = await again(pack, domains);
+    // One that was put back since the mark began is not known to it.
+    const plan = marks.marking.live.knows(pack) ? await again(pack, domains) : undefined;
     if (!plan) continue;
     of(plan.domain).liveBytes += plan.liveBytes;
     of(plan.domain).deadBytes += plan.deadBytes;
     const isAbove = plan.isWhole && pack > marks.marking.highest(plan.domain);
-    if (isAbove) unpublished.push({ ...plan, footer: { ...plan.footer, entries: [] } });
-    else choose(plan);
+    // Without the entries: a store may have many of these.
+    const {
+      footer: _footer,
+      bits: _bits,
+      unneeded: _unneeded,
+      dead: _dead,
+      lost,
+      ...figures
+    } = plan;
+    if (lost.length > 0) await noteLost(plan);
+    if (isAbove) unpublished.push(figures);
+    else choose(figures);
   }
   const isSpared = await sparing(store, options);
   for (const plan of unpublished) {
@@ -277,7 +295,7 @@ async function sparing(store: Store, { forgotten }: Pick<SweepOptions, 'forgotte
   const space = await files.space(directory);
   const isShort = space.freeBytes < 2 * sessionReserve(space);
   let published: Marking | undefined;
-  return async ({ pack, domain }: PackPlan): Promise<boolean> => {
+  return async ({ pack, domain }: PackFigures): Promise<boolean> => {
     if (isShort) return false;
     if (!published) {
       published = beginMarking(packs);

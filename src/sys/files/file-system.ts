@@ -116,9 +116,9 @@ export interface File extends AsyncDisposable {
   sectorSize(): number;
   /**
    * Holds a lock on byte `at`, which need not exist, until this file is closed; several processes may hold it at once
-   * (fcntl(2), "Open file description locks"). Does nothing if the file system has no locks.
+   * (fcntl(2), "Open file description locks"). False: the file system has no such locks.
    */
-  holdByte(at: number): void;
-  /** Whether the file is open elsewhere with a lock on byte `at`. */
-  isByteHeld(at: number): boolean;
+  holdByte(at: number): boolean;
+  /** Whether the file is open elsewhere with a lock on byte `at`; undefined: that cannot be known. */
+  isByteHeld(at: number): boolean | undefined;
 }

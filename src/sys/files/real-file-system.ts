@@ -198,12 +198,12 @@ function fileOf(path: string, fd: number): File {
     },
     holdByte(at) {
       checkOpen();
-      libc().fcntlLock(fd, FCNTL_SET_LOCK, byteLock(SHARED, at));
+      return libc().fcntlLock(fd, FCNTL_SET_LOCK, byteLock(SHARED, at)) === 0;
     },
     isByteHeld(at) {
       checkOpen();
       const lock = byteLock(EXCLUSIVE, at);
-      if (libc().fcntlLock(fd, FCNTL_GET_LOCK, lock) !== 0) return false;
+      if (libc().fcntlLock(fd, FCNTL_GET_LOCK, lock) !== 0) return undefined;
       return new DataView(lock.buffer).getInt16(0, true) !== FREE;
     },
     [Symbol.asyncDispose]: use.close,
