@@ -42,7 +42,7 @@ export function neededSource(store: Store, keys: SetKeys): NeededSource {
     }
     for (const [set, domain] of domains) {
       const ids = (await pointIds(store, set)).filter((id) => !known.has(`${set}/${id}`));
-      // What was forgotten and not synced may be a recovery point again after a power cut, and then it needs its frames.
+      // What was forgotten and not synced may be a recovery point again after a power cut, and needs its frames then.
       const directory = pointsDirectory(store, set);
       if (await store.files.stat(directory)) await store.files.syncDirectory(directory);
       const places = ids.map((id) => ({ set, id }));

@@ -113,7 +113,8 @@ function scrubText({ packs, bytes, started, ended, ...result }: ResultOf<'store/
     ...hurtText(hurt),
     ...(wanted > 0
       ? [
-          `damaged or missing: ${wanted} blocks and manifest parts. ${advice([...new Set(hurt.map((it) => it.machine))])}`,
+          `damaged or missing: ${wanted} blocks and manifest parts. ` +
+            advice([...new Set(hurt.map((it) => it.machine))]),
         ]
       : []),
     ...(problems.length === 0 && wanted === 0 ? [foundText(unverified.length)] : []),

@@ -10,8 +10,8 @@ const retain = mutation('backup/retain', {
   description:
     'The rules apply to the backups of each machine. Each rule keeps the newest backup of each of the last N hours, ' +
     'days, weeks (ISO 8601), months or years that have a backup, as in restic 0.14. Backups that no rule keeps are ' +
-    'forgotten, except those in use by a session, protected, held or locked. The newest backup of a machine, recovery ' +
-    'points that were kept from sessions, and damaged ones always stay.',
+    'forgotten, except those in use by a session, protected, held or locked. The newest backup of a machine, ' +
+    'recovery points that were kept from sessions, and damaged ones always stay.',
   runs: 'store',
   changes: ['backup'],
   job: { kind: 'retain' },

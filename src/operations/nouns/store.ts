@@ -319,8 +319,8 @@ const sweep = mutation('store/sweep', {
   summary: 'Free the space of data that no recovery point needs',
   description:
     'Removes no recovery point: it gives back the space of those that were forgotten. Sessions continue in the ' +
-    'meantime; the sweep waits while a backup writes. Nothing is removed of a set of which a recovery point, a manifest or a lease cannot be ' +
-    'read. It needs no key, except once for packs of earlier releases.',
+    'meantime; the sweep waits while a backup writes. Nothing is removed of a set of which a recovery point, a ' +
+    'manifest or a lease cannot be read. It needs no key, except once for packs of earlier releases.',
   runs: 'worker',
   changes: ['store'],
   key: 'given',
