@@ -305,8 +305,8 @@ const forget = mutation('backup/forget', {
   description:
     'Its blocks stay in the store until a sweep. The command is refused while a session runs from the point, or ' +
     'while it is protected, held or locked; the message says what to do about each. Processes that ' +
-    'are reading from it can finish. If the point was deleted by other means, "store check" no longer reports it after this ' +
-    'command.',
+    'are reading from it can finish. If the point was deleted by other means, "store check" no longer reports it ' +
+    'after this command.',
   runs: 'store',
   changes: ['backup'],
   request: object({
