@@ -1,4 +1,5 @@
 import { join } from 'node:path/posix';
+import { inTurn } from '../box/own-directory.ts';
 import { FormatError } from '../formats/format-error.ts';
 import {
   ABSENCES_MAX,
@@ -6,6 +7,7 @@ import {
   trustedTimeFile,
   type TrustedTimeRecord,
 } from '../formats/store/service/trusted-time.ts';
+import { SystemError } from '../sys/base/system-error.ts';
 import { putDurably } from '../sys/files/write-atomically.ts';
 import type { World } from '../sys/world.ts';
 
@@ -16,12 +18,17 @@ import type { World } from '../sys/world.ts';
  * behind, until two people have confirmed the clock. Late is safe: a lock then ends later, never earlier.
  */
 export interface TrustedTime {
-  /** Since 1970. */
-  readonly trustedMs: number;
+  /** Since 1970; undefined: the record was damaged, and no lock ends until two people have confirmed the clock. */
+  readonly trustedMs: number | undefined;
   /** How long the host was off, by its clock, of which nothing counts. */
   readonly uncountedMs: number;
   /** The user who has confirmed the clock, while another is awaited. */
   readonly confirmedBy: number | undefined;
+}
+
+export interface Confirmation extends TrustedTime {
+  /** The user whose confirmation does not count, because the clock was set after it. */
+  readonly replaced: number | undefined;
 }
 
 const DAY_MS = 24 * 60 * 60_000;
@@ -33,9 +40,12 @@ const SLOWER_MAX = 500 / 1_000_000;
 const NOTE_EVERY_MS = 10 * 60_000;
 /** The second person must confirm within this time, or the first must confirm again. */
 const AGREE_WITHIN_MS = 60 * 60_000;
+/** From that on the clock was set between two confirmations; within an hour it drifts by seconds. */
+const SET_MIN_MS = 60_000;
 /** Less than that was not counted for other reasons: the clock of the hardware has whole seconds. */
 const UNCOUNTED_MIN_MS = 60_000;
 const NAME = 'trusted-time.json';
+const HOLDER = 'trusted time';
 const LENGTH_MAX = 64 * 1024;
 
 type ClockReading = Pick<TrustedTimeRecord, 'bootId' | 'wallMs' | 'sinceBootMs'>;
@@ -61,6 +71,7 @@ function advanced(before: TrustedTimeRecord, now: ClockReading): TrustedTimeReco
     absences: countedMs > 0 ? [...recent, absence] : recent,
     uncountedMs: before.uncountedMs + claimedMs - countedMs,
     approvals: [],
+    isUnknown: before.isUnknown,
   };
 }
 
@@ -71,57 +82,92 @@ function steady(passedMs: number, before: ClockReading, now: ClockReading): numb
 }
 
 /**
- * Trusted time as it is now, noted in `directory`, the box's; undefined: its record is damaged, and no lock ends until
- * two people have confirmed the clock. Where there is no record yet, it begins with the clock.
+ * Trusted time as it is now, noted in `directory`, the box's. Where there is no record yet, it begins with the clock.
+ * Rejects SystemError where that cannot be read, or begun.
  */
-export async function trustedTime(
-  world: World,
-  directory: string,
-): Promise<TrustedTime | undefined> {
-  const now = await reading(world);
-  const before = await load(world, directory);
-  if (before === 'damaged') return undefined;
-  const after = before ? advanced(before, now) : begun(now);
-  const isNew = !before || before.bootId !== now.bootId;
-  if (isNew || now.sinceBootMs - before.sinceBootMs >= NOTE_EVERY_MS) {
-    await note(world, directory, after);
+export async function trustedTime(world: World, directory: string): Promise<TrustedTime> {
+  const seen = await look(world, directory);
+  if (!isDue(seen)) return shown(seen.after);
+  try {
+    return await inTurn(world, { directory, holder: HOLDER }, async () => {
+      // Another process may have noted it meanwhile.
+      const again = await look(world, directory);
+      if (isDue(again)) await note(world, directory, again.after);
+      return shown(again.after);
+    });
+  } catch (cause) {
+    // A disk that is full must not keep locks from ending; that a record begins, it must not lose.
+    if (!(cause instanceof SystemError) || !seen.before) throw cause;
+    return shown(seen.after);
   }
-  return shown(after);
 }
 
 /**
- * A person confirms that the clock is right; resolves with what is true then. Once a second one has, trusted time is
- * what the clock says.
+ * A person confirms that the clock is right. Once a second one has confirmed the same, trusted time is what the clock
+ * says. An attacker could set the clock in between: then only the second confirmation stands, as a first one.
  */
 export async function confirmClock(
   world: World,
   directory: string,
   uid: number,
-): Promise<TrustedTime> {
-  const now = await reading(world);
-  const before = await load(world, directory);
-  const known = before === 'damaged' || !before ? undefined : advanced(before, now);
-  // A damaged record has no approvals; it is replaced by one whose time is not beyond what anyone has confirmed.
-  const from = known ?? { ...begun({ ...now, wallMs: 0 }), wallMs: now.wallMs };
-  const other = from.approvals.find((it) => {
-    return it.uid !== uid && now.sinceBootMs - it.sinceBootMs <= AGREE_WITHIN_MS;
+): Promise<Confirmation> {
+  return inTurn(world, { directory, holder: HOLDER }, async () => {
+    const { now, after: from } = await look(world, directory);
+    const other = from.approvals.find((it) => {
+      return it.uid !== uid && now.sinceBootMs - it.sinceBootMs <= AGREE_WITHIN_MS;
+    });
+    const isSame = other && Math.abs(bootedMs(now) - bootedMs(other)) < SET_MIN_MS;
+    const { wallMs, sinceBootMs } = now;
+    const approvals = [{ uid, wallMs, sinceBootMs }];
+    const after = isSame ? begun(now) : { ...from, approvals };
+    await note(world, directory, after);
+    return { ...shown(after), replaced: isSame ? undefined : other?.uid };
   });
-  const approval = { uid, sinceBootMs: now.sinceBootMs };
-  const after = other ? begun(now) : { ...from, approvals: [approval] };
-  await note(world, directory, after);
-  return shown(after);
+}
+
+/**
+ * When a lock begins that is made now, since 1970: no earlier than what trusted time can be once two people have
+ * confirmed the clock, or the lock would end early by what trusted time is behind.
+ */
+export function lockBegin(known: TrustedTime | undefined, wallMs: number): number {
+  if (known?.trustedMs === undefined) return wallMs;
+  const { trustedMs, uncountedMs, confirmedBy } = known;
+  return Math.max(trustedMs + uncountedMs, confirmedBy === undefined ? 0 : wallMs);
 }
 
 function begun(now: ClockReading): TrustedTimeRecord {
-  return { ...now, trustedMs: now.wallMs, absences: [], uncountedMs: 0, approvals: [] };
+  const none = { absences: [], uncountedMs: 0, approvals: [] };
+  return { ...now, ...none, trustedMs: now.wallMs, isUnknown: false };
 }
 
-function shown({ trustedMs, uncountedMs, approvals }: TrustedTimeRecord): TrustedTime {
+/** When the host was started, by its clock: only a change of the clock changes it. */
+function bootedMs({ wallMs, sinceBootMs }: Pick<ClockReading, 'wallMs' | 'sinceBootMs'>): number {
+  return wallMs - sinceBootMs;
+}
+
+function shown({ trustedMs, uncountedMs, approvals, isUnknown }: TrustedTimeRecord): TrustedTime {
   return {
-    trustedMs,
+    trustedMs: isUnknown ? undefined : trustedMs,
     uncountedMs: uncountedMs < UNCOUNTED_MIN_MS ? 0 : uncountedMs,
     confirmedBy: approvals[0]?.uid,
   };
+}
+
+interface Seen {
+  readonly now: ClockReading;
+  readonly before: TrustedTimeRecord | undefined;
+  readonly after: TrustedTimeRecord;
+}
+
+async function look(world: World, directory: string): Promise<Seen> {
+  const now = await reading(world);
+  const before = await load(world, directory, now);
+  return { now, before, after: before ? advanced(before, now) : begun(now) };
+}
+
+function isDue({ now, before }: Seen): boolean {
+  if (before?.bootId !== now.bootId) return true;
+  return now.sinceBootMs - before.sinceBootMs >= NOTE_EVERY_MS;
 }
 
 async function reading({ files, clock }: World): Promise<ClockReading> {
@@ -135,14 +181,15 @@ async function reading({ files, clock }: World): Promise<ClockReading> {
 async function load(
   { files }: World,
   directory: string,
-): Promise<TrustedTimeRecord | 'damaged' | undefined> {
+  now: ClockReading,
+): Promise<TrustedTimeRecord | undefined> {
   const path = join(directory, NAME);
   if (!(await files.stat(path))) return undefined;
   try {
     return trustedTimeFile.decode(await files.readFile(path, LENGTH_MAX), 'checked');
   } catch (cause) {
     if (!(cause instanceof FormatError)) throw cause;
-    return 'damaged';
+    return { ...begun(now), isUnknown: true };
   }
 }
 

@@ -30,8 +30,8 @@ export interface OpenSet {
   readonly name: string;
   readonly record: SetRecord;
   readonly keys: DomainKeys;
-  /** Trusted time, since 1970, by which locks of new points begin; undefined: it is not known. */
-  readonly trustedNow?: () => Promise<number | undefined>;
+  /** When locks of points that are made now begin, since 1970. */
+  readonly lockBegin?: () => Promise<number>;
 }
 
 export interface SetOptions {

@@ -1,7 +1,8 @@
-import { equal, ok } from 'node:assert/strict';
+import { equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { confirmClock, trustedTime } from '../../src/alarms/trusted-time.ts';
 import { crashingFs } from '../support/crashing-fs.ts';
+import { broken, faultyFs } from '../support/faulty-fs.ts';
 import { hostTime } from '../support/host-time.ts';
 import { seeded } from '../support/random.ts';
 import { simulatedWorld } from '../support/store.ts';
@@ -10,16 +11,19 @@ const HOUR = 60 * 60_000;
 const DAY = 24 * HOUR;
 const START = '2026-11-30T12:00:00.000Z';
 
-async function host() {
+async function host(isFull = () => false) {
   const time = hostTime(START);
   const home = crashingFs(seeded(1));
+  const full = faultyFs(home.files, (operation, path) =>
+    operation === 'create' && isFull() ? broken(path) : undefined,
+  );
   await home.files.makeDirectory('/box');
   await home.files.syncDirectory('/');
-  const world = { ...simulatedWorld(time.files(home.files)), clock: time.clock };
+  const world = { ...simulatedWorld(time.files(full)), clock: time.clock };
   return {
     ...{ time, world },
     /** How far trusted time is since the beginning. */
-    passed: async () => (await trustedTime(world, '/box'))!.trustedMs - Date.parse(START),
+    passed: async () => (await trustedTime(world, '/box')).trustedMs! - Date.parse(START),
     look: () => trustedTime(world, '/box'),
     confirm: (uid: number) => confirmClock(world, '/box', uid),
   };
@@ -112,10 +116,58 @@ test('a damaged record ends no lock until two users have confirmed the clock', a
     await using file = await world.files.open('/box/trusted-time.json', 'write');
     await file.write(Buffer.from('X'), 60);
   }
-  equal(await look(), undefined);
+  equal((await look()).trustedMs, undefined);
   time.run(HOUR);
   await confirm(0);
-  ok((await look())!.trustedMs < Date.parse(START) - 10 * 365 * DAY);
+  equal((await look()).trustedMs, undefined);
+  // Nor does a restart forget that.
+  time.off(HOUR);
+  equal((await look()).trustedMs, undefined);
+  equal((await confirm(0)).confirmedBy, 0);
   await confirm(1000);
   equal(await passed(), time.trueMs());
+});
+
+test('a clock that is set after the first confirmation is not confirmed by a second one', async () => {
+  const { time, passed, confirm } = await host();
+  await passed();
+  await confirm(1000);
+  time.run(HOUR / 2, 500 / 1_000_000);
+  time.step(365 * DAY);
+  const second = await confirm(1001);
+  equal(second.replaced, 1000);
+  equal(second.confirmedBy, 1001);
+  ok((await passed()) < time.trueMs() + 1000);
+  time.step(-365 * DAY);
+  equal((await confirm(1000)).replaced, 1001);
+  time.run(HOUR / 2, 500 / 1_000_000);
+  const third = await confirm(1001);
+  equal(third.replaced, undefined);
+  equal(third.confirmedBy, undefined);
+  equal(await passed(), time.trueMs());
+});
+
+test('a full disk does not make trusted time unknown, except where it has not begun', async () => {
+  let isFull = true;
+  const { time, passed, look } = await host(() => isFull);
+  await rejects(look(), { name: 'SystemError' });
+  isFull = false;
+  await passed();
+  isFull = true;
+  time.run(DAY);
+  equal(await passed(), DAY);
+  time.off(HOUR);
+  equal(await passed(), DAY + HOUR);
+});
+
+test('a confirmation waits while another process notes trusted time', async () => {
+  const { world, passed, confirm } = await host();
+  await passed();
+  let isConfirmed = false;
+  const turn = await world.files.lock('/box/lock', 'another process');
+  const confirmed = confirm(1000).then(() => (isConfirmed = true));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  equal(isConfirmed, false);
+  await turn[Symbol.asyncDispose]();
+  await confirmed;
 });

@@ -48,6 +48,27 @@ export const keptPoints: readonly Mutant[] = [
     tests: [TRUSTED],
   },
   {
+    name: 'trusted time: the clock may be set between two confirmations',
+    file: 'src/alarms/trusted-time.ts',
+    text: 'Math.abs(bootedMs(now) - bootedMs(other)) < SET_MIN_MS',
+    to: 'true',
+    tests: [TRUSTED, CLOCK],
+  },
+  {
+    name: 'trusted time: after damage one confirmation makes it known',
+    file: 'src/alarms/trusted-time.ts',
+    text: 'isUnknown ? undefined : trustedMs',
+    to: 'trustedMs',
+    tests: [TRUSTED],
+  },
+  {
+    name: 'locks: a confirmation of the clock ends them early',
+    file: 'src/alarms/trusted-time.ts',
+    text: 'Math.max(trustedMs + uncountedMs, ',
+    to: 'Math.max(trustedMs, ',
+    tests: [CLOCK],
+  },
+  {
     name: 'locks: they end at once',
     file: 'src/catalog/removal/obstacles.ts',
     text: 'until !== undefined && !hasPassed(until, trustedMs)',
@@ -85,7 +106,7 @@ export const keptPoints: readonly Mutant[] = [
   {
     name: 'locks: those of new points begin by the wall clock',
     file: 'src/catalog/removal/set-lock.ts',
-    text: '(await set.trustedNow?.()) ?? store.clock.now().getTime()',
+    text: '(await set.lockBegin?.()) ?? store.clock.now().getTime()',
     to: 'store.clock.now().getTime()',
     tests: [MARKS, CLOCK],
   },

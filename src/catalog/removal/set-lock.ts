@@ -34,14 +34,14 @@ export async function putLockDays(store: Store, set: OpenSet, days: number): Pro
 }
 
 /**
- * Until when a point that is published now is locked; undefined: not at all. Where no trusted time is known the wall
+ * Until when a point that is published now is locked; undefined: not at all. Where no trusted time is kept the wall
  * clock has to do. Rejects CORRUPT: see marks.md.
  */
 export async function lockOfNewPoint(store: Store, set: OpenSet): Promise<string | undefined> {
   const days = await lockDaysOrAdvice(store, set);
   if (days === 0) return undefined;
-  const nowMs = (await set.trustedNow?.()) ?? store.clock.now().getTime();
-  return new Date(nowMs + days * DAY_MS).toISOString();
+  const beginMs = (await set.lockBegin?.()) ?? store.clock.now().getTime();
+  return new Date(beginMs + days * DAY_MS).toISOString();
 }
 
 async function lockDaysOrAdvice(store: Store, set: OpenSet): Promise<number> {

@@ -37,11 +37,11 @@ export const render = {
 const HOUR_MS = 60 * 60_000;
 
 function clockText(shown: ResultOf<'clock/show'>): string {
-  const { clock, trusted, behindMs, uncountedMs, confirmedBy } = shown;
+  const { clock, trusted, behindMs, uncountedMs, confirmedBy, replaced } = shown;
   const hours = (ms: number | null): string => `${((ms ?? 0) / HOUR_MS).toFixed(1)} h`;
   return [
     fact('clock', clock),
-    fact('trusted time', trusted ?? 'DAMAGED: no lock ends until the clock is confirmed'),
+    fact('trusted time', trusted ?? 'NOT KNOWN: no lock ends, see the alarm "trusted-time"'),
     ...(behindMs === null ? [] : [fact('behind', hours(behindMs))]),
     ...(uncountedMs ? [fact('not counted', `${hours(uncountedMs)} while the host was off`)] : []),
     ...(confirmedBy === null
@@ -50,6 +50,14 @@ function clockText(shown: ResultOf<'clock/show'>): string {
           fact(
             'CONFIRMED',
             `by user ${confirmedBy}: another user has to confirm it within an hour`,
+          ),
+        ]),
+    ...(replaced === null
+      ? []
+      : [
+          fact(
+            'REPLACED',
+            `the confirmation by user ${replaced}: the clock was set after it, by a minute or more`,
           ),
         ]),
   ].join('\n');

@@ -18,7 +18,7 @@ import { openStore, type Store } from '../../store/directory/store.ts';
 import { giveBackFreedMemory } from '../../sys/process/memory.ts';
 import { processors } from '../../sys/process/processors.ts';
 import { realWorld } from '../../sys/world.ts';
-import { trustedNow } from './trusted-now.ts';
+import { lockBeginNow } from './trusted-now.ts';
 
 /** An open store, and what is needed to work on it. */
 export interface Engine extends AsyncDisposable {
@@ -122,7 +122,7 @@ export async function openSet(
   const open = await unlockSet(record, given && readSecret(given));
   await rememberSet(engine.memory, record);
   // Sets are sent to other processes and threads, to which a function cannot be copied: what is not listed stays here.
-  return Object.defineProperty(open, 'trustedNow', { value: () => trustedNow(engine) });
+  return Object.defineProperty(open, 'lockBegin', { value: () => lockBeginNow(engine) });
 }
 
 /** Rejects NOT_FOUND, CORRUPT, and ALTERED if it is not the set that this box knows. Needs no key. */

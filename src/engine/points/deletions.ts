@@ -28,6 +28,6 @@ export async function checkDeletions({ store, box }: Pick<Engine, 'store' | 'box
   if (!jump) return;
   throw new AlarmError(
     'FROZEN',
-    `${jump.message}: nothing is forgotten until a person acknowledges it: "holdfast alarm acknowledge ${jump.id}"`,
+    `${jump.message}. To acknowledge the alarm: "holdfast alarm acknowledge ${jump.id}"`,
   );
 }

@@ -19,7 +19,7 @@ import { lockStore } from '../../store/directory/store-lock.ts';
 import { switchOn } from '../../store/directory/switch-on.ts';
 import { leaseTurn } from '../../catalog/leases.ts';
 import { type Engine, openPoint, openSet, type SecretSource } from '../base/engine.ts';
-import { trustedNow } from '../base/trusted-now.ts';
+import { lockBeginNow } from '../base/trusted-now.ts';
 
 /* Notes, tags, protection, holds and locks of recovery points: changed, and shown. */
 
@@ -105,7 +105,7 @@ export async function lockPoint(
   { point: query, until }: RequestOf<'backup/lock'>,
   secrets: SecretSource,
 ): Promise<Marked> {
-  const nowMs = (await trustedNow(engine)) ?? engine.store.clock.now().getTime();
+  const nowMs = await lockBeginNow(engine);
   const lockedUntil = timeOf(until);
   const days = (Date.parse(lockedUntil) - nowMs) / DAY_MS;
   if (days <= 0) throw new SchemaError(['until'], `${until} has passed`);

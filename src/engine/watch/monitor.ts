@@ -239,7 +239,7 @@ function watchOf(
       await clock.trust();
   }
   async function seeTrusted(): Promise<void> {
-    const known = await trustedTime(world, boxDirectory);
+    const known = await trustedTime(world, boxDirectory).catch(systemError);
     await alarms.compare(['trusted-time'], trustedConditions(known));
   }
   async function seeAudit({ audit }: Watched): Promise<void> {
@@ -278,6 +278,11 @@ function watchOf(
     },
     [Symbol.asyncDispose]: () => ticks[Symbol.asyncDispose](),
   };
+}
+
+function systemError(cause: unknown): SystemError {
+  if (cause instanceof SystemError) return cause;
+  throw cause;
 }
 
 /** Raises an alarm for damage found by work that continues; a check without findings ends it. */

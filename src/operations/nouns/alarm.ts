@@ -77,7 +77,7 @@ const clock = object({
   clock: time('what the clock of the host says'),
   trusted: field(
     nullable(time('trusted time')),
-    'trusted time, by which locks end, ISO 8601 in UTC; null: its record is damaged, and no lock ends',
+    'trusted time, by which locks end, ISO 8601 in UTC; null: it is not known, and no lock ends',
   ),
   behindMs: field(
     nullable(count),
@@ -90,6 +90,10 @@ const clock = object({
   confirmedBy: field(
     nullable(count),
     'ID of the user who has confirmed the clock, while a second one is awaited; null: no user has',
+  ),
+  replaced: field(
+    nullable(count),
+    'ID of the user whose confirmation this one replaces, because the clock was set in between; null: none',
   ),
 });
 
@@ -108,7 +112,8 @@ const confirmClock = mutation('clock/confirm', {
   summary: 'Confirm that the clock of the host is right',
   description:
     'Once two different users have confirmed it within an hour, trusted time is set to the clock, and locks whose ' +
-    'date has passed end at once. That cannot be undone: first compare the clock with one that you trust.',
+    'date has passed end at once. If the clock was set in between, only the later confirmation counts. While the ' +
+    'alarm "clock-jump" is raised, the clock cannot be confirmed. That cannot be undone: first compare the clock with one that you trust.',
   runs: 'service',
   changes: ['clock', 'alarm'],
   remote: { denied: 'two users have to confirm the clock, and a token is not a user' },

@@ -153,12 +153,12 @@ test('new points of a set are locked for its days, counted from trusted time', a
   const it = await withPoint();
   equal(await lockOfNewPoint(it.store, it.set), undefined);
   await putLockDays(it.store, it.set, 30);
-  const set = { ...it.set, trustedNow: async () => YEAR };
+  const set = { ...it.set, lockBegin: async () => YEAR };
   equal(await lockOfNewPoint(it.store, set), '2027-01-31T00:00:00.000Z');
   await damage(it.store.files, '/store/sets/set/set.lock');
   await rejects(lockOfNewPoint(it.store, set), {
     code: 'CORRUPT',
-    message: /no recovery point was made.*set\.lock.*set lock set --days N/s,
+    message: /no recovery point was created.*set\.lock.*set lock set --days N/s,
   });
 });
 

@@ -1,4 +1,4 @@
-import { integer, list, type Of, object, text } from '../../../lib/schema.ts';
+import { flag, integer, list, type Of, object, text } from '../../../lib/schema.ts';
 import { plainRecord } from '../base/plain-record.ts';
 
 // The time by which locks end: it passes while the host runs, and never jumps with its clock. Grammar: trusted-time.md.
@@ -11,7 +11,11 @@ export const ABSENCES_MAX = 256;
 const ABSENCE = object({ endMs: milliseconds, countedMs: milliseconds });
 export type Absence = Of<typeof ABSENCE>;
 
-const APPROVAL = object({ uid: integer(0, ID_MAX), sinceBootMs: milliseconds });
+const APPROVAL = object({
+  uid: integer(0, ID_MAX),
+  wallMs: milliseconds,
+  sinceBootMs: milliseconds,
+});
 
 export const trustedTimeFile = plainRecord('holdfast-trusted-time', {
   /** Since 1970. */
@@ -24,5 +28,7 @@ export const trustedTimeFile = plainRecord('holdfast-trusted-time', {
   uncountedMs: milliseconds,
   /** The person who has confirmed the clock, in this boot; another has to do so too. */
   approvals: list(APPROVAL, 1),
+  /** The record before it was damaged: trusted time is not known until two people have confirmed the clock. */
+  isUnknown: flag(),
 });
 export type TrustedTimeRecord = ReturnType<typeof trustedTimeFile.decode>;
