@@ -90,7 +90,7 @@ export async function trustedTime(world: World, directory: string): Promise<Trus
   if (!isDue(seen)) return shown(seen.after);
   try {
     return await inTurn(world, { directory, holder: HOLDER }, async () => {
-      // Another process may have noted it meanwhile.
+      // Another process may have noted it in the meantime.
       const again = await look(world, directory);
       if (isDue(again)) await note(world, directory, again.after);
       return shown(again.after);

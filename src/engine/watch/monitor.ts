@@ -10,7 +10,6 @@ import {
 import type { Sender } from '../../alarms/channel.ts';
 import { wantedMarks } from '../../store/packs/wanted-marks.ts';
 import { type ClockWatch, openClockWatch } from '../../alarms/clock-watch.ts';
-import { trustedTime } from '../../alarms/trusted-time.ts';
 import { type Lockdown, openLockdown } from '../../alarms/lockdown.ts';
 import { type Outbox, openOutbox } from '../../alarms/outbox.ts';
 import type { FillLimits } from '../../alarms/pool-fill.ts';
@@ -35,7 +34,7 @@ import { agreements } from './agreements.ts';
 import { inBackground } from './in-background.ts';
 import { conditionsOf, SEEN_KINDS } from './alarm-rules.ts';
 import { proofEnded } from './proof-alarms.ts';
-import { trustedConditions } from './trusted-alarm.ts';
+import { seenTrusted } from './trusted-alarm.ts';
 import type { JobService } from '../jobs/job-service.ts';
 import { readScrub } from '../upkeep/scrub-record.ts';
 import type { SessionSupervisor } from '../sessions/session-supervisor.ts';
@@ -239,8 +238,7 @@ function watchOf(
       await clock.trust();
   }
   async function seeTrusted(): Promise<void> {
-    const known = await trustedTime(world, boxDirectory).catch(systemError);
-    await alarms.compare(['trusted-time'], trustedConditions(known));
+    await alarms.compare(['trusted-time'], await seenTrusted(world, boxDirectory));
   }
   async function seeAudit({ audit }: Watched): Promise<void> {
     const nowMs = world.clock.sinceBootMs();
@@ -278,11 +276,6 @@ function watchOf(
     },
     [Symbol.asyncDispose]: () => ticks[Symbol.asyncDispose](),
   };
-}
-
-function systemError(cause: unknown): SystemError {
-  if (cause instanceof SystemError) return cause;
-  throw cause;
 }
 
 /** Raises an alarm for damage found by work that continues; a check without findings ends it. */

@@ -1,12 +1,23 @@
 import type { Condition } from '../../alarms/alarm-state.ts';
-import type { TrustedTime } from '../../alarms/trusted-time.ts';
+import { type TrustedTime, trustedTime } from '../../alarms/trusted-time.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
+import type { World } from '../../sys/world.ts';
 
 const HOUR_MS = 60 * 60_000;
 const ADVICE =
   'compare the clock of this host with one that you trust; then two users confirm it ("holdfast clock confirm")';
 const NO_END =
   'until it is known no lock of a recovery point ends, and nothing is forgotten until a person acknowledges this alarm';
+
+/** What is wrong with the time by which locks end, as `directory`, the box's, says. */
+export async function seenTrusted(world: World, directory: string): Promise<readonly Condition[]> {
+  try {
+    return trustedConditions(await trustedTime(world, directory));
+  } catch (cause) {
+    if (!(cause instanceof SystemError)) throw cause;
+    return trustedConditions(cause);
+  }
+}
 
 /** What is wrong with the time by which locks end; `known` may be why it cannot be read. */
 export function trustedConditions(known: TrustedTime | SystemError): readonly Condition[] {

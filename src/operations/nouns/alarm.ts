@@ -112,8 +112,9 @@ const confirmClock = mutation('clock/confirm', {
   summary: 'Confirm that the clock of the host is right',
   description:
     'Once two different users have confirmed it within an hour, trusted time is set to the clock, and locks whose ' +
-    'date has passed end at once. If the clock was set in between, only the later confirmation counts. While the ' +
-    'alarm "clock-jump" is raised, the clock cannot be confirmed. That cannot be undone: first compare the clock with one that you trust.',
+    'date has passed end at once. That cannot be undone: first compare the clock with one that you trust. If the ' +
+    'clock was set in between, only the later confirmation counts. It cannot be confirmed while the alarm ' +
+    '"clock-jump" is raised.',
   runs: 'service',
   changes: ['clock', 'alarm'],
   remote: { denied: 'two users have to confirm the clock, and a token is not a user' },

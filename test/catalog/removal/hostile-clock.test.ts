@@ -123,7 +123,7 @@ for (const seed of [1]) {
       ok(stayedMs >= least, `${id}: ${stayedMs / DAY} of ${days} days`);
     };
     const drift = (): number => (below(random, 2001) / 1000 - 1) * DRIFT;
-    const act = [
+    const act: readonly (() => void | Promise<void>)[] = [
       () => time.run(below(random, 12) * HOUR, drift()),
       () => time.run(below(random, 5) * DAY, drift()),
       () => time.step((below(random, 800) - 400) * DAY),
