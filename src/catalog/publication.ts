@@ -56,8 +56,8 @@ export async function publishPoint(
 
 /**
  * Publishes a point of another store, whose disks are here now, under its own ID and with its own time. The next
- * backup counts no changes from it. Rejects EXISTS if the set has a newer one of the machine, or had one: the order
- * of publication says which is the latest. For `known` and the rest see `publishPoint`.
+ * backup counts no changes from it. Rejects EXISTS as `requireNewest` does. For `known` and the rest see
+ * `publishPoint`.
  */
 export async function publishImported(
   store: Store,
@@ -65,16 +65,40 @@ export async function publishImported(
   point: PointRecord,
   known?: PointLink,
 ): Promise<PointRecord> {
-  const { id, machine } = point;
+  const { machine } = point;
   await mendSetRecord(store, set);
   await using _turn = await turnToPublish(store, machine);
+  await requireNewest(store, set, point, known);
   const { others, previous, sequence } = await placeInChain(store, set, { machine, known });
-  if (sequence > 1 && point.sequence < sequence) {
-    const what = `set "${set.name}" has, or had, newer recovery points of machine "${machine}" than ${id}`;
-    throw new CatalogError('EXISTS', `${what}: import it into a set of its own (--as NAME)`);
-  }
   const place = { set: set.name, previous, sequence: Math.max(sequence, point.sequence) };
   return await publishAt(store, set, { ...point, ...place, tracking: undefined }, others);
+}
+
+/**
+ * Rejects EXISTS if the set has a newer recovery point of the machine than this one of another store, or had one: the
+ * order of publication says which is the latest. Two stores that have parted count on their own, so its time counts
+ * as well, unless it names that point as the one before it: then a clock was wrong. Changes nothing.
+ */
+export async function requireNewest(
+  store: Store,
+  set: OpenSet,
+  point: PointRecord,
+  known?: PointLink,
+): Promise<void> {
+  const { id, machine } = point;
+  const { newest, end } = await chainEnd(store, set, { machine, known });
+  const sequence = 1 + end;
+  let isNewest = !newest || !isBefore(point, newest.record);
+  if (sequence > 1 && point.sequence < sequence) {
+    isNewest = false;
+  }
+  if (isNewest) return;
+  const what = `set "${set.name}" has, or had, newer recovery points of machine "${machine}" than ${id}`;
+  throw new CatalogError('EXISTS', `${what}: import it into a set of its own (--as NAME)`);
+}
+
+function isBefore({ created, previous }: PointRecord, newest: PointRecord): boolean {
+  return previous?.id !== newest.id && Date.parse(created) < Date.parse(newest.created);
 }
 
 /** A point that is forgotten at this moment is before the new one, or is gone: not both. */
@@ -109,12 +133,12 @@ interface PlaceInChain extends Pick<PointRecord, 'previous' | 'sequence'> {
   readonly others: readonly PointLink[];
 }
 
-/** The place after all earlier points of the machine, as far as they can be read. */
-async function placeInChain(
+/** What there is of a machine, as far as it can be read. */
+async function chainEnd(
   store: Store,
   set: OpenSet,
   { machine, known }: { readonly machine: string; readonly known: PointLink | undefined },
-): Promise<PlaceInChain> {
+) {
   const of = { set: set.name, machine };
   const key = set.keys.record;
   const { points } = await pointsOfMachine(store, of, set.keys);
@@ -125,8 +149,21 @@ async function placeInChain(
   ].toSorted((a, b) => byPublication(a.record, b.record));
   const newest = before.at(-1);
   const next = 1 + (newest?.record.sequence ?? 0);
-  if (!store.has('point-chain')) return { previous: undefined, sequence: next, others: [] };
-  const head = await usableHead(store, of, key);
+  const isChained = store.has('point-chain');
+  const head = isChained ? await usableHead(store, of, key) : undefined;
+  const counted = isChained ? Math.max(head?.point?.sequence ?? 0, known?.sequence ?? 0) : 0;
+  return { points, forgotten, newest, head, next, end: Math.max(next - 1, counted) };
+}
+
+/** The place after all earlier points of the machine. */
+async function placeInChain(
+  store: Store,
+  set: OpenSet,
+  { machine, known }: { readonly machine: string; readonly known: PointLink | undefined },
+): Promise<PlaceInChain> {
+  const found = await chainEnd(store, set, { machine, known });
+  const { points, forgotten, newest, head, next, end } = found;
+  if (!store.has('point-chain')) return { previous: undefined, sequence: 1 + end, others: [] };
   // Without a head, no check could say whether all points of the machine had been deleted.
   if (!head && !newest) await writeHead(store, set, { machine, point: undefined, points: [] });
   const last = newest && (await linkToFile(store, newest.path, newest.record));
@@ -137,7 +174,6 @@ async function placeInChain(
   for (const point of points.filter(({ id }) => !named.has(id))) {
     others.push((await linkToFile(store, pointPath(store, point), point))!);
   }
-  const end = Math.max(next - 1, head?.point?.sequence ?? 0, known?.sequence ?? 0);
   const isNamed = known && (gone.has(known.id) || others.some(({ id }) => id === known.id));
   if (known?.sequence === end && !isNamed) others.push(known);
   // A point ahead of all others was deleted, or the store has an older state: the chain keeps showing that.

@@ -67,6 +67,8 @@ export async function checkSetRecords(
 /**
  * Rewrites damaged, missing or older copies of an opened set's record. Another process may have changed the slots of
  * the set since it was opened: an older record is never written over a newer one. The caller holds the store's lock.
+ * Rejects CORRUPT for a whole copy of another set, or that the set's key did not seal: it may hold the only slots of
+ * other points.
  */
 export async function mendSetRecord(
   store: Store,
@@ -79,7 +81,15 @@ export async function mendSetRecord(
   const directory = setDirectory(store, name);
   const copies: { readonly path: string; readonly copy: Copy }[] = [];
   for (const path of [join(directory, RECORD), join(directory, COPY)]) {
-    copies.push({ path, copy: await readCopy(store, path, name) });
+    const copy = await readCopy(store, path, name);
+    if (isOfOtherSet(copy, record, keys)) {
+      const what = `${path} was altered, or belongs to another set of this name: it does not match the set's key`;
+      throw new CatalogError(
+        'CORRUPT',
+        `${what}; nothing is written over it. Move the wrong copy away`,
+      );
+    }
+    copies.push({ path, copy });
   }
   const newest = copies
     .flatMap(({ copy }) => (copy.record && isSealedBy(copy.record, keys.record) ? copy.record : []))
@@ -89,6 +99,13 @@ export async function mendSetRecord(
     const isRight = copy.record && Buffer.compare(encodeSet(copy.record), bytes) === 0;
     if (!isRight || !copy.isSummed) await putDurably(store.files, path, bytes);
   }
+}
+
+/** A copy without a checksum may be damaged, and one without a seal is of an earlier release: both are replaced. */
+function isOfOtherSet({ record: copy, isSummed }: Copy, own: SetRecord, keys: DomainKeys): boolean {
+  if (!copy || !isSummed) return false;
+  const isOtherDomain = Buffer.compare(copy.domain, own.domain) !== 0;
+  return isOtherDomain || (copy.seal !== undefined && !isSealedBy(copy, keys.record));
 }
 
 const counterOf = ({ seal }: SetRecord): number => seal?.counter ?? 0;

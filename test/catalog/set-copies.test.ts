@@ -70,6 +70,20 @@ test('who opened a set before its slots were changed does not write the old ones
     deepEqual(readFileSync(it.path(copy)), now);
 });
 
+test('a record of another set of the name, which appeared since a set was opened, is not written over', async () => {
+  for (const copies of [['set.json', 'set.copy.json'], ['set.copy.json']] as const) {
+    const [it, other] = [await place(), await place()];
+    const opened = await it.open();
+    const bytes = readFileSync(other.path('set.json'));
+    for (const copy of copies) writeFileSync(it.path(copy), bytes);
+    await rejects(it.publish('p', opened), {
+      code: 'CORRUPT',
+      message: /another set of this name/,
+    });
+    for (const copy of copies) deepEqual(readFileSync(it.path(copy)), bytes);
+  }
+});
+
 test('a set record that its key does not vouch for is not used, whatever its counter and checksum say', async () => {
   const it = await place();
   const alterations: ((record: SetRecord) => SetRecord)[] = [

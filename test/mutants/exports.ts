@@ -1,6 +1,7 @@
 import type { Mutant } from './mutant.ts';
 
 const EXPORTS = 'test/ingest/exports/exports.test.ts';
+const CHECKS = 'test/ingest/exports/import-checks.test.ts';
 const DAMAGE = 'test/ingest/exports/damage.test.ts';
 const CRASH = 'test/ingest/exports/crash.test.ts';
 
@@ -38,7 +39,21 @@ export const exports: readonly Mutant[] = [
     file: 'src/catalog/publication.ts',
     text: 'if (sequence > 1 && point.sequence < sequence) {',
     to: 'if (sequence > 1 && point.sequence < 0) {',
-    tests: [EXPORTS],
+    tests: [CHECKS],
+  },
+  {
+    name: 'import: the time of a point does not count',
+    file: 'src/catalog/publication.ts',
+    text: 'let isNewest = !newest || !isBefore(point, newest.record);',
+    to: 'let isNewest = true;',
+    tests: [CHECKS],
+  },
+  {
+    name: 'import: a set is not compared again under the lock',
+    file: 'src/ingest/exports/read-import.ts',
+    text: 'if (isBegun) requireSameSet(',
+    to: 'if (isBegun) void (',
+    tests: [CHECKS],
   },
   {
     name: 'export: bytes behind the end are not noticed',

@@ -3,10 +3,10 @@ import { listPoints } from '../../src/catalog/points.ts';
 import { concatBytes } from '../../src/lib/bytes.ts';
 import { digestKey } from '../../src/formats/store/base/digest.ts';
 import type { ByteSource } from '../../src/ingest/exports/export-reader.ts';
+import type { ImportOutcome } from '../../src/ingest/exports/import-findings.ts';
 import {
   importExport,
   type ImportOptions,
-  type ImportOutcome,
   type OpenStorage,
 } from '../../src/ingest/exports/read-import.ts';
 import { writeExport } from '../../src/ingest/exports/write-export.ts';
@@ -67,6 +67,8 @@ export function importInto(
 ): Promise<ImportOutcome> {
   return importExport(store, pipeOf(bytes), {
     setFor: async ({ name }) => ({ name, set }),
+    async onSets() {},
+    onNotice() {},
     knownPoint: async () => undefined,
     async onPublished() {},
     onProgress() {},

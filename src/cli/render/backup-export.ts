@@ -10,9 +10,10 @@ export const render = {
   'backup/import': {
     text: ({ sets, points, storedBytes, ...rest }) =>
       [
-        ...sets.map(({ set, from, isNew }) => {
+        ...sets.map(({ set, from, isNew, encrypted }) => {
           const as = set === from ? '' : ` as "${set}"`;
-          return `Set "${from}"${as}${isNew ? ', new in this store' : ''}`;
+          const kind = encrypted ? 'encrypted' : 'NOT ENCRYPTED';
+          return `Set "${from}"${as}${isNew ? ', new in this store' : ''}, ${kind}`;
         }),
         ...points.map(({ point, state, reason }) => {
           return `${STATES[state]} ${point}${reason === null ? '' : `: ${reason}`}`;

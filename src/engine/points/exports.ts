@@ -46,6 +46,8 @@ export async function exportToFile(
   const [first] = written.failed;
   if (written.points.length === 0 && first) throw new CatalogError('CORRUPT', first.reason);
   await part.file.sync();
+  // After hours, another process may have created a file of this name.
+  await newFile(store, request);
   await part.publish();
   return { to: path, ...written };
 }
@@ -125,6 +127,10 @@ async function chosenPoints(
   if (queries.length === 0 && all === undefined && run === undefined) {
     const what = 'which recovery points? Name some, or give --set or --run';
     throw new CatalogError('NOT_FOUND', what);
+  }
+  if (machine !== undefined && queries.length > 0) {
+    const what = '--machine selects among the recovery points of --set or --run';
+    throw new IngestError('REFUSED', `${what}: it cannot be given with named recovery points`);
   }
   const named = new Map<string, Set<string>>();
   for (const query of queries) {

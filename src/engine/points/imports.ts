@@ -3,6 +3,7 @@ import { type OpenSet, renamedSet, setNames, unlockSet } from '../../catalog/set
 import { isSealedBy, type SetRecord } from '../../formats/store/catalog/set-record.ts';
 import type { ByteSource } from '../../ingest/exports/export-reader.ts';
 import { type ImportSet, importExport } from '../../ingest/exports/read-import.ts';
+import { clash, requireSameKind } from '../../ingest/exports/same-set.ts';
 import type { Damage } from '../../operations/nouns/backup.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import { damageNotice } from '../base/damage-notice.ts';
@@ -53,11 +54,23 @@ export async function importFrom(
       throw new CatalogError('AMBIGUOUS', `${what}: say which one with --set`);
     }
     const { set, isNew } = await setHere(engine, record, as ?? from, whereNeeded(secrets));
-    sets.push({ set: set.name, from, isNew });
+    sets.push({ set: set.name, from, isNew, encrypted: record.slots.length > 0 });
     return { name: from, set };
   }
+  /** A file without what the key was given for is not the one that was meant. */
+  async function onSets(): Promise<void> {
+    if (sets.some(({ encrypted }) => encrypted)) return;
+    for (const { from } of sets) {
+      if ((await secrets(from, 'if given')) === undefined) continue;
+      const what = `set "${from}" of the file claims not to be encrypted, but a key was given`;
+      const advice =
+        'if it never was encrypted, give no key; otherwise it was replaced: do not trust the file';
+      throw new CatalogError('WRONG_KEY', `${what}: ${advice}. Nothing was imported`);
+    }
+  }
   const done = await importExport(engine.store, read, {
-    ...{ setFor, isDryRun, signal },
+    ...{ setFor, onSets, isDryRun, signal },
+    onNotice: notice,
     knownPoint: (set, machine) => knownPoint(engine, { set: set.name, machine }),
     async onPublished(set, { id }) {
       await rememberSet(engine.memory, set.record);
@@ -99,27 +112,9 @@ async function setHere(
     const isRenamed = name !== record.name || !record.seal;
     return { set: isRenamed ? renamedSet(open, name) : open, isNew: true };
   }
-  const problem = difference(await readKnownSet(engine, name), record);
-  if (problem !== undefined) throw clash(name, problem);
+  requireSameKind(await readKnownSet(engine, name), record, name);
   const set = await openSet(engine, name, secrets);
   const hasOtherKey = record.seal !== undefined && !isSealedBy(record, set.keys.record);
   if (hasOtherKey) throw clash(name, 'has another key');
   return { set, isNew: false };
-}
-
-/** Whether two records can belong to one set; undefined: they can. */
-function difference(here: SetRecord, there: SetRecord): string | undefined {
-  const [isEncrypted, wasEncrypted] = [here.slots.length > 0, there.slots.length > 0];
-  if (isEncrypted && !wasEncrypted) return 'is encrypted, and the one in the file is not';
-  if (!isEncrypted && wasEncrypted) return 'is not encrypted, and the one in the file is';
-  if (Buffer.compare(here.domain, there.domain) !== 0) return 'has another key';
-  if (!isEncrypted && here.created !== there.created) {
-    return `was created at ${here.created}, the one in the file at ${there.created}`;
-  }
-  return undefined;
-}
-
-function clash(name: string, problem: string): CatalogError {
-  const what = `set "${name}" of this store is not the one in the file: it ${problem}`;
-  return new CatalogError('EXISTS', `${what}. Import it under another name: --as NAME`);
 }

@@ -1,6 +1,6 @@
 import type { World } from '../../sys/world.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
-import { isMissing, startTool } from '../../sys/process/tool.ts';
+import { isMissing, startTool, type ToolEnd } from '../../sys/process/tool.ts';
 import { sandboxProgram } from '../../sys/sandbox/sandbox-program.ts';
 import { HostError } from '../base/host-error.ts';
 import { checkScript } from './script-file.ts';
@@ -41,6 +41,7 @@ const GRACE_MS = 5000;
 const OUTPUT_MAX = 3072;
 /** What sandbox-main.ts says, and systemd-run of why the unit has ended. */
 const BEGUN = /^the script begins$/m;
+const ENDED = /^the script ended: (\d+)$/m;
 const RESULT = /^Finished with result: (\S+)$/m;
 
 /** Rejects as `checkScript` does; FAILED if no sandbox can be made; with the signal's reason. */
@@ -68,20 +69,22 @@ export async function runScript(
   const end = await tool.ended;
   signal.throwIfAborted();
   if (isMissing(end) || !BEGUN.test(end.stderr)) throw noSandbox(end.stderr.trim().slice(-300));
-  return { isPassed: end.code === 0, detail: `${howOf(end, seconds)}${shown(output)}` };
+  return {
+    isPassed: hasPassed(end),
+    detail: `${howOf(end, seconds)}${shown(output)}`,
+  };
 }
 
-function howOf(
-  {
-    code,
-    stopped,
-    stderr,
-  }: { readonly code: number | undefined; readonly stopped: unknown; readonly stderr: string },
-  seconds: number,
-): string {
+/** For systemd a unit that SIGTERM, SIGHUP, SIGINT or SIGPIPE ended has code 0: only the sandbox's own word counts. */
+export function hasPassed({ code, stderr }: Pick<ToolEnd, 'code' | 'stderr'>): boolean {
+  return code === 0 && ENDED.exec(stderr)?.[1] === '0';
+}
+
+function howOf({ code, stopped, stderr }: ToolEnd, seconds: number): string {
   const [, result] = RESULT.exec(stderr) ?? [];
   if (stopped !== undefined || result === 'timeout') return `it did not end within ${seconds} s`;
   if (result === 'oom-kill') return 'it needed more memory than it may have, and was ended';
+  if (!ENDED.test(stderr)) return 'the sandbox ended before the script did';
   return `exit code ${code}`;
 }
 

@@ -1,9 +1,9 @@
 import { CatalogError } from '../../catalog/catalog-error.ts';
 import { isPublished } from '../../catalog/points.ts';
 import { loadProfile, saveProfile } from '../../catalog/profiles.ts';
-import { publishImported } from '../../catalog/publication.ts';
+import { publishImported, requireNewest } from '../../catalog/publication.ts';
 import { lockOfNewPoint } from '../../catalog/removal/set-lock.ts';
-import { beginSet, type OpenSet, setNames } from '../../catalog/sets.ts';
+import { beginSet, type OpenSet, readSet, setNames } from '../../catalog/sets.ts';
 import { FormatError } from '../../formats/format-error.ts';
 import {
   decodePoint,
@@ -14,7 +14,6 @@ import { decodeProfile } from '../../formats/store/catalog/profile.ts';
 import { decodeSet, type SetRecord } from '../../formats/store/catalog/set-record.ts';
 import {
   decodeExportContents,
-  decodeExportIndex,
   type ExportContents,
 } from '../../formats/store/exports/export-contents.ts';
 import { checkFrame, frameCodec, PLAIN_LENGTH_MAX } from '../../formats/store/packs/frame.ts';
@@ -23,13 +22,15 @@ import { openScratchMap, type ScratchMap } from '../../store/index/scratch-map.t
 import { openStoreWriter, rebuildIndex, type StoreWriter } from '../../store/write/store-writer.ts';
 import { StoreError } from '../../store/packs/store-error.ts';
 import { roomIn } from '../backup/store-room.ts';
+import { type ByteSource, type ExportRecord, readExport } from './export-reader.ts';
 import {
-  type ByteSource,
-  type ExportDamage,
-  type ExportRecord,
-  readExport,
-} from './export-reader.ts';
-import { type ImportedFrames, importedFrames } from './imported-frames.ts';
+  type ImportedPoint,
+  type ImportOutcome,
+  importFindings,
+  reasonsIn,
+} from './import-findings.ts';
+import { importedFrames } from './imported-frames.ts';
+import { requireSameSet } from './same-set.ts';
 
 /*
  * Recovery points of an export, published in a store one by one: each as soon as all that it needs is durable. An
@@ -51,12 +52,15 @@ export interface ImportOptions {
    * that set is read. A rejection ends the import.
    */
   readonly setFor: (record: SetRecord) => Promise<ImportSet | undefined>;
+  /** Called once, before anything is stored: of a whole file, all sets are known. A rejection ends the import. */
+  readonly onSets: () => Promise<void>;
   /** The machine's newest point as something outside of the store remembers it. */
   readonly knownPoint: (set: OpenSet, machine: string) => Promise<PointLink | undefined>;
   readonly onPublished: (set: OpenSet, point: PointRecord) => Promise<void>;
   /** `total`: bytes of all frames, as the file says; 0: not known. */
   readonly onProgress: (position: number, total: number, storedBytes: number) => void;
   readonly onStoreDamage: (where: string, what: string) => void;
+  readonly onNotice: (message: string) => void;
   /** Undefined: the writer that commands have. */
   readonly openStorage?: OpenStorage | undefined;
   /** Nothing is stored; frames and records are authenticated all the same. */
@@ -77,27 +81,6 @@ export type OpenStorage = (
   onDamage: ImportOptions['onStoreDamage'],
 ) => Promise<ImportStorage>;
 
-export interface ImportOutcome {
-  readonly points: readonly ImportedPoint[];
-  readonly damage: readonly ExportDamage[];
-  /** How many more there is than is listed. */
-  readonly moreDamage: number;
-  readonly storedBytes: number;
-}
-
-export interface ImportedPoint {
-  /** The set of this store. */
-  readonly set: string;
-  readonly id: string;
-  readonly machine: string;
-  /** `new`: it was not imported only because of a dry run. */
-  readonly state: 'imported' | 'exists' | 'failed' | 'new';
-  /** Why it was not imported; for a new one, why that may fail. */
-  readonly reason: string | undefined;
-}
-
-/** The most damaged places that are named one by one. */
-const DAMAGE_MAX = 1000;
 /** Bytes of frames between two waits for the disk. */
 const WAIT_EVERY = 4 * 1024 * 1024;
 
@@ -107,14 +90,26 @@ export async function importExport(
   source: ByteSource,
   options: ImportOptions,
 ): Promise<ImportOutcome> {
-  const found = findings();
+  const found = importFindings();
   const sets = new Map<number, ImportSet | undefined>();
   let contents: ExportContents | undefined;
   let reasons: ReadonlyMap<string, string> = new Map();
   let part: Part | undefined;
   let storedBytes = 0;
   let total = 0;
+  let isChecked = false;
 
+  async function checkSets(): Promise<void> {
+    if (!isChecked) await options.onSets();
+    isChecked = true;
+  }
+  async function setOf(of: number, record: SetRecord): Promise<void> {
+    if (sets.has(of)) return;
+    const into = await options.setFor(record);
+    const isTaken = [...sets.values()].some((it) => it?.set.name === into?.set.name);
+    if (into && isTaken) throw twice(into);
+    sets.set(of, into);
+  }
   async function leave(): Promise<void> {
     if (!part) return;
     storedBytes += part.storedBytes();
@@ -146,7 +141,7 @@ export async function importExport(
         total = contents.points.reduce((sum, { bytes }) => sum + bytes, 0);
         return;
       case 'set':
-        if (!sets.has(of)) sets.set(of, await options.setFor(decodeSet(body)));
+        await setOf(of, decodeSet(body));
         return;
       case 'index':
         reasons = reasonsIn(body);
@@ -156,6 +151,7 @@ export async function importExport(
       case 'frame':
       case 'profile':
       case 'point': {
+        await checkSets();
         const own = await partOf(record);
         if (!own) return;
         if (kind === 'frame') await own.frame(body);
@@ -184,8 +180,15 @@ export async function importExport(
     throw new StoreError('INDEX', what, { cause });
   }
   await leave();
+  await checkSets();
   found.missing(contents, sets, reasons);
   return { ...found.outcome(), storedBytes };
+}
+
+/** The records of one would be stored under the keys of the other. */
+function twice({ name, set }: ImportSet): CatalogError {
+  const what = `the file has two backup sets "${name}", both for set "${set.name}" of this store`;
+  return new CatalogError('CORRUPT', `${what}: it was altered`);
 }
 
 /** One set's part of the file, under the store's lock. */
@@ -213,13 +216,18 @@ async function openPart(
   options: ImportOptions,
 ): Promise<Part> {
   const { openStorage = storageOf, onStoreDamage } = options;
+  await using stack = new AsyncDisposableStack();
   const { writer, map, owned } = await openStorage(store, set, onStoreDamage);
+  stack.use(owned);
+  // Only under the lock it is certain that the set is still the one that was opened.
+  let isBegun = (await setNames(store)).includes(set.name);
+  if (isBegun) requireSameSet(await readSet(store, set.name), set);
   const { random } = store;
   const frames = importedFrames({ set, writer, map, random, takeRoom: roomIn(store) });
   let waited = 0;
-  let isBegun = (await setNames(store)).includes(set.name);
   /** Until a point says that they are of use. */
   const profiles = new Map<string, Uint8Array>();
+  let isProfileLeft = false;
 
   async function begin(): Promise<void> {
     if (!isBegun) await beginSet(store, set.record);
@@ -243,6 +251,7 @@ async function openPart(
     }
     await options.onPublished(set, published);
   }
+  const open = stack.move();
   return {
     of,
     storedBytes: () => writer.stats.storedBytes,
@@ -256,17 +265,32 @@ async function openPart(
     async profile(body) {
       const { machine } = decodeProfile(body, set.keys.record);
       if (profiles.size < PROFILES_MAX) profiles.set(machine, body.slice());
+      else if (!isProfileLeft) {
+        isProfileLeft = true;
+        options.onNotice(leftProfiles(set.name));
+      }
     },
     async point(body) {
       const point = pointIn(body, name, set);
-      return publishOrSay(store, { set, point, frames }, publish);
+      return await takeOrSay(store, { set, point }, async () => {
+        const placed = frames.placed(point);
+        if (!placed) return came('failed', 'a part of its disks is damaged or missing in the file');
+        await publish(placed);
+        return came('imported');
+      });
     },
-    [Symbol.asyncDispose]: () => owned[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 }
 
 /** The same without a change of the store. */
-async function lookPart(store: Store, of: number, { name, set }: ImportSet): Promise<Part> {
+async function lookPart(
+  store: Store,
+  of: number,
+  { name, set }: ImportSet,
+  { knownPoint }: ImportOptions,
+): Promise<Part> {
+  const isHere = (await setNames(store)).includes(set.name);
   const codec = frameCodec(set.keys);
   const plain = new Uint8Array(PLAIN_LENGTH_MAX);
   return {
@@ -280,10 +304,11 @@ async function lookPart(store: Store, of: number, { name, set }: ImportSet): Pro
       decodeProfile(body, set.keys.record);
     },
     async point(body) {
-      const { id, machine } = pointIn(body, name, set);
-      const isThere = await isPublished(store, { set: set.name, id });
-      const state = isThere ? 'exists' : 'new';
-      return { set: set.name, id, machine, state, reason: undefined };
+      const point = pointIn(body, name, set);
+      return await takeOrSay(store, { set, point }, async () => {
+        if (isHere) await requireNewest(store, set, point, await knownPoint(set, point.machine));
+        return came('new');
+      });
     },
     async [Symbol.asyncDispose]() {},
   };
@@ -297,78 +322,35 @@ function pointIn(body: Uint8Array, name: string, { keys }: OpenSet): PointRecord
 }
 
 /** Boot profiles in memory: of 1.5 MiB each at most. */
-const PROFILES_MAX = 64;
+export const PROFILES_MAX = 64;
+
+function leftProfiles(set: string): string {
+  const what = `boot profiles of more than ${PROFILES_MAX} machines of set "${set}" are in the file`;
+  return `${what}: those of the others are not imported, so the first start of these machines reads more slowly`;
+}
 
 interface Read {
   readonly set: OpenSet;
   readonly point: PointRecord;
-  readonly frames: ImportedFrames;
 }
 
-async function publishOrSay(
+type Came = Pick<ImportedPoint, 'state' | 'reason'>;
+
+/** `take` rejects EXISTS for a point that is refused. */
+async function takeOrSay(
   store: Store,
-  { set, point, frames }: Read,
-  publish: (point: PointRecord) => Promise<void>,
+  { set, point }: Read,
+  take: () => Promise<Came>,
 ): Promise<ImportedPoint> {
   const { id, machine } = point;
-  const is = (state: ImportedPoint['state'], reason?: string): ImportedPoint => ({
-    ...{ set: set.name, id, machine, state, reason },
-  });
-  if (await isPublished(store, { set: set.name, id })) return is('exists');
-  const here = frames.placed(point);
-  if (!here) return is('failed', 'a part of its disks is damaged or missing in the file');
+  const is = (it: Came): ImportedPoint => ({ set: set.name, id, machine, ...it });
+  if (await isPublished(store, { set: set.name, id })) return is(came('exists'));
   try {
-    await publish(here);
-    return is('imported');
+    return is(await take());
   } catch (cause) {
     if (!(cause instanceof CatalogError) || cause.code !== 'EXISTS') throw cause;
-    return is('failed', cause.message);
+    return is(came('failed', cause.message));
   }
 }
 
-/** What was found, by point and by place. */
-function findings() {
-  const damage: ExportDamage[] = [];
-  const points: ImportedPoint[] = [];
-  let count = 0;
-  return {
-    add(it: ExportDamage): void {
-      count++;
-      if (damage.length < DAMAGE_MAX) damage.push(it);
-    },
-    point(it: ImportedPoint): void {
-      const isDoubtful = it.state === 'new' && count > 0;
-      const reason = 'the file is damaged before it: it may need what is missing';
-      points.push(isDoubtful ? { ...it, reason } : it);
-    },
-    /** Points of the list whose records did not come. */
-    missing(
-      contents: ExportContents | undefined,
-      sets: ReadonlyMap<number, ImportSet | undefined>,
-      reasons: ReadonlyMap<string, string>,
-    ): void {
-      const seen = new Set(points.map(({ set, id }) => `${set}/${id}`));
-      for (const { set: of, id, machine } of contents?.points ?? []) {
-        const into = sets.get(of);
-        if (sets.has(of) && !into) continue;
-        const set = into?.set.name ?? contents?.sets[of]?.name ?? '';
-        if (seen.has(`${set}/${id}`)) continue;
-        const reason = reasons.get(`${of}/${id}`) ?? 'its record is damaged or missing in the file';
-        points.push({ set, id, machine, state: 'failed', reason });
-      }
-    },
-    outcome: () => ({ points, damage, moreDamage: count - damage.length }),
-  };
-}
-
-/** Why points of the list are not in the file, by set and ID. */
-function reasonsIn(body: Uint8Array): ReadonlyMap<string, string> {
-  const { points } = decodeExportIndex(body);
-  return new Map(
-    points.flatMap(({ set, id, reason }) =>
-      reason === undefined
-        ? []
-        : [[`${set}/${id}`, `it could not be exported: ${reason}`] as const],
-    ),
-  );
-}
+const came = (state: ImportedPoint['state'], reason?: string): Came => ({ state, reason });

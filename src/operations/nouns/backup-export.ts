@@ -125,6 +125,7 @@ const importPoints = mutation('backup/import', {
           set: field(word, 'its name in this store'),
           from: field(word, 'its name in the file'),
           isNew: field(flag(), 'whether the store did not have it'),
+          encrypted: field(flag(), 'whether it is encrypted'),
         }),
         SETS_MAX,
       ),
