@@ -111,7 +111,8 @@ async function finder(
       : grave?.record && { path: grave.path, record: grave.record };
     if (!found) {
       const what = `recovery point ${id} was deleted: ${by} names it`;
-      const reason = `${what}; if that was intended, run "backup forget ${id}"`;
+      const mended = '"holdfast store repair" puts it back if its copy is whole';
+      const reason = `${what}; ${mended}; if that was intended, run "holdfast backup forget ${id}"`;
       return { path, reason };
     }
     const now = await linkToFile(store, found.path, found.record);

@@ -2,6 +2,7 @@ import { join } from 'node:path/posix';
 import type { DomainKeys } from '../formats/store/packs/frame.ts';
 import { FormatError } from '../formats/format-error.ts';
 import { decodePoint, type PointRecord } from '../formats/store/catalog/point.ts';
+import { recordCopyPath } from '../store/directory/record-copies.ts';
 import type { Store } from '../store/directory/store.ts';
 import type { FileSystem } from '../sys/files/file-system.ts';
 import { SystemError } from '../sys/base/system-error.ts';
@@ -243,6 +244,19 @@ async function readPlace(
   const point = await readPointRecord(files, store, pointPath(store, place), key);
   checkPlace(point, place);
   return point;
+}
+
+/** The point by the copy of its record, not authenticated; undefined: none can be read, whatever the reason. */
+export async function readCopy(store: Store, place: PointPlace): Promise<PointRecord | undefined> {
+  const path = recordCopyPath(store, pointPath(store, place));
+  try {
+    const point = await readPointRecord(store.files, store, path, undefined);
+    checkPlace(point, place);
+    return point;
+  } catch (cause) {
+    if (!(cause instanceof CatalogError) && !(cause instanceof SystemError)) throw cause;
+    return undefined;
+  }
 }
 
 /** Reads a point's file, regardless of its name. Rejects NOT_FOUND, CatalogError. */

@@ -7,14 +7,14 @@ import { SystemError } from '../../sys/base/system-error.ts';
 import { CatalogError } from '../catalog-error.ts';
 import { leaseTurn } from '../leases.ts';
 import { machinesWithHead, usableHead } from '../point-chain.ts';
-import { idTime, type PointPlace, pointsDirectory } from '../point-places.ts';
-import { pointPath, readPlaces } from '../points.ts';
+import { type PointPlace, pointsDirectory } from '../point-places.ts';
+import { pointPath, readCopy, readPlaces } from '../points.ts';
 import { dropProofs } from '../proof-records.ts';
 import { FORGOTTEN } from '../publication.ts';
 import { setNames } from '../sets.ts';
 import { dropMarks } from './marks.ts';
 import { type KeptPoint, type Obstacle, obstaclesIn, removalRefused } from './obstacles.ts';
-import { lockOfTime } from './set-lock.ts';
+import { mayHaveLocked } from './set-lock.ts';
 
 /**
  * Forgets a point; its blocks stay until a sweep, and for as long as a process reads from it. `trustedMs`: trusted
@@ -28,18 +28,25 @@ export async function forgetPoint(
 ): Promise<void> {
   const { set, id } = place;
   // A record never changes: it may be read before the turn.
-  const point = { id, lockedUntil: await lockOf(store, place) };
+  const { points, damaged } = await readPlaces(store, [place]);
+  // One that is gone in the meantime is found to be so below.
+  const own = { id, lockedUntil: points[0]?.lockedUntil };
+  const point = damaged.length > 0 ? await byCopy(store, place) : own;
   const { kept, lost } = await forgetPoints(store, set, [point], trustedMs);
   const [first] = kept;
   if (first) throw removalRefused(id, first.obstacles);
   if (lost[0]) throw lost[0];
 }
 
-/** By the point's own record, or, if that is damaged, by the time in its ID and the lock of its set. */
-async function lockOf(store: Store, place: PointPlace): Promise<string | undefined> {
-  const { points, damaged } = await readPlaces(store, [place]);
-  if (damaged.length > 0) return lockOfTime(store, place.set, idTime(place.id));
-  return points[0]?.lockedUntil;
+/**
+ * A point whose own record is damaged or missing. Where the copy cannot be read either, nothing says how long the point
+ * is locked: the lock that its set has by now may be another one.
+ */
+async function byCopy(store: Store, place: PointPlace): Promise<KeptPoint> {
+  const { id, set } = place;
+  const copy = await readCopy(store, place);
+  if (copy) return { id, lockedUntil: copy.lockedUntil };
+  return { id, lockedUntil: undefined, isLockUnknown: await mayHaveLocked(store, set) };
 }
 
 export interface ForgottenPoints {
@@ -125,8 +132,15 @@ async function turnToForget(store: Store, holder: string): Promise<AsyncDisposab
   return turn;
 }
 
-/** Stops reporting a lost point that a head names as missing. Rejects NOT_FOUND. */
-export async function forgetLost(store: Store, query: string): Promise<PointPlace> {
+/**
+ * Stops reporting a lost point that a head names as missing. Until then it may come back from its copy: what keeps a
+ * point keeps it as well. Rejects as `forgetPoint`.
+ */
+export async function forgetLost(
+  store: Store,
+  query: string,
+  trustedMs?: number,
+): Promise<PointPlace> {
   const { files } = store;
   await using _turn = await turnToForget(store, `backup forget ${query}`);
   for (const set of await setNames(store)) {
@@ -137,9 +151,23 @@ export async function forgetLost(store: Store, query: string): Promise<PointPlac
       const tombstone = join(pointsDirectory(store, set), found.id + FORGOTTEN);
       const isThere = await files.stat(pointPath(store, { set, id: found.id }));
       if (isThere || (await files.stat(tombstone))) continue;
+      await requireFree(store, { set, id: found.id }, trustedMs);
       await putDurably(files, tombstone, new Uint8Array(0));
       return { set, id: found.id };
     }
   }
   throw new CatalogError('NOT_FOUND', `no recovery point "${query}": see "backup list"`);
+}
+
+async function requireFree(
+  store: Store,
+  place: PointPlace,
+  trustedMs: number | undefined,
+): Promise<void> {
+  const { kept } = await sorted(store, place.set, [await byCopy(store, place)], trustedMs);
+  const [first] = kept;
+  if (!first) return;
+  const { code, message } = removalRefused(place.id, first.obstacles);
+  const advice = '"holdfast store repair" puts it back if its copy is whole';
+  throw new CatalogError(code, `${message}; its record is missing: ${advice}`);
 }

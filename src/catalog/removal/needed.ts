@@ -97,7 +97,9 @@ async function lostPoints(store: Store, sets: readonly string[]): Promise<LostPo
       const again = await usableHead(store, { set, machine }, undefined);
       for (const id of await missingOf(store, set, again)) {
         const where = pointPath(store, { set, id });
-        const what = `it was not forgotten and is missing: put it back, or "holdfast backup forget ${id}"`;
+        const what =
+          'it was not forgotten and is missing: "holdfast store repair" puts it back if its copy is whole; else put ' +
+          `it back from a copy of the store, or "holdfast backup forget ${id}"`;
         lost.push({ set, where, what });
       }
     }

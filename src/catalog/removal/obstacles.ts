@@ -28,7 +28,10 @@ export interface Obstacles {
   of(point: KeptPoint): Promise<readonly Obstacle[]>;
 }
 
-export type KeptPoint = Pick<PointRecord, 'id' | 'lockedUntil'>;
+export type KeptPoint = Pick<PointRecord, 'id' | 'lockedUntil'> & {
+  /** It may have been locked when it was published, and its record, which would say so, cannot be read. */
+  readonly isLockUnknown?: boolean;
+};
 
 /**
  * Reads once what counts for all points. `trustedMs`: trusted time, since 1970; undefined: it is not known, and no lock
@@ -42,16 +45,24 @@ export async function obstaclesIn(
   const leases = Map.groupBy(await leasesOf(store), (lease) => keyOf(lease));
   const marked = await markedIds(store, set);
   return {
-    async of({ id, lockedUntil }) {
+    async of({ id, lockedUntil, isLockUnknown }) {
       const users = leases.get(keyOf({ set, point: id })) ?? [];
       const place = marked.has(id) ? { set, id } : undefined;
       return [
         ...users.map(({ holder }): Obstacle => ({ kind: 'used', by: holder })),
         ...(await byMarks(store, place, { lockedUntil, trustedMs })),
+        ...(isLockUnknown ? [LOCK_UNKNOWN] : []),
       ];
     },
   };
 }
+
+const LOCK_UNKNOWN: Obstacle = {
+  kind: 'unreadable',
+  reason:
+    'neither its record nor the copy of that can be read, so it is not known until when it is locked ' +
+    '(put one of both back, then "holdfast store repair"; docs/keep.md says more)',
+};
 
 async function byMarks(
   store: Store,

@@ -55,12 +55,8 @@ async function lockDaysOrAdvice(store: Store, set: OpenSet): Promise<number> {
   }
 }
 
-/** Until when a point is locked that was published at that time, by the lock that the set has now. */
-export async function lockOfTime(
-  store: Store,
-  set: string,
-  ms: number,
-): Promise<string | undefined> {
-  const days = await lockDays(store, set);
-  return days === 0 ? undefined : new Date(ms + days * DAY_MS).toISOString();
+/** Whether points of the set were ever locked when they were published: "set lock --days 0" leaves its file. */
+export async function mayHaveLocked(store: Store, set: string): Promise<boolean> {
+  if (!store.has('kept-points')) return false;
+  return (await store.files.stat(setLockPath(store, set))) !== undefined;
 }

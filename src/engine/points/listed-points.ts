@@ -65,7 +65,7 @@ export async function forget(engine: Engine, query: string): Promise<{ readonly 
   await checkDeletions(engine);
   const place = await placeOf(engine, query);
   // A point that was deleted by other means can be forgotten as long as it is reported as missing.
-  if (!place) return { point: (await forgetLost(store, query)).id };
+  if (!place) return { point: (await forgetLost(store, query, await trustedNow(engine))).id };
   // The beginning of an ID suffices to view a recovery point, not to lose it.
   if (query !== place.id && query !== `${place.set}/${place.id}`) {
     const advice = `to forget it, give its whole ID: ${place.id}`;

@@ -1,8 +1,9 @@
 import { deepEqual, equal, match, rejects } from 'node:assert/strict';
 import { test } from 'tap';
-import { listPoints, newPointId } from '../../../src/catalog/points.ts';
+import { releaseLease, takeLease } from '../../../src/catalog/leases.ts';
+import { listPoints, newPointId, pointPath } from '../../../src/catalog/points.ts';
 import { publishPoint } from '../../../src/catalog/publication.ts';
-import { forgetPoint } from '../../../src/catalog/removal/forget-point.ts';
+import { forgetLost, forgetPoint } from '../../../src/catalog/removal/forget-point.ts';
 import {
   changeMarks,
   markedIds,
@@ -11,8 +12,10 @@ import {
   readMarks,
 } from '../../../src/catalog/removal/marks.ts';
 import { obstaclesIn } from '../../../src/catalog/removal/obstacles.ts';
-import { lockOfNewPoint, putLockDays } from '../../../src/catalog/removal/set-lock.ts';
+import { lockOfNewPoint, putLockDays, setLockPath } from '../../../src/catalog/removal/set-lock.ts';
+import { recordCopyPath } from '../../../src/store/directory/record-copies.ts';
 import { encodeMarks, type MarksRecord } from '../../../src/formats/store/catalog/marks.ts';
+import { switchOn } from '../../../src/store/directory/switch-on.ts';
 import { openStore } from '../../../src/store/directory/store.ts';
 import type { FileSystem } from '../../../src/sys/files/file-system.ts';
 import { crashingFs, onlyPowerCuts } from '../../support/crashing-fs.ts';
@@ -38,6 +41,10 @@ async function withPoint(world = simulatedWorld(), lockedUntil?: string) {
   const forget = (trustedMs?: number) =>
     forgetPoint(store, { set: 'set', id: point.id }, trustedMs);
   return { store, set, point, place: { set: 'set', id: point.id }, mark, forget };
+}
+
+function copyOf({ store, place }: Pick<Awaited<ReturnType<typeof withPoint>>, 'store' | 'place'>) {
+  return recordCopyPath(store, pointPath(store, place));
 }
 
 async function damage(files: FileSystem, path: string): Promise<void> {
@@ -162,11 +169,43 @@ test('new points of a set are locked for its days, counted from trusted time', a
   });
 });
 
-test('a point whose record is damaged stays as long as its set would lock it', async () => {
-  const it = await withPoint();
-  await putLockDays(it.store, it.set, 30);
-  await damage(it.store.files, `/store/sets/set/points/${it.point.id}.point`);
-  const made = Date.parse(it.point.created);
-  await rejects(it.forget(made + 29 * 86_400_000), { code: 'KEPT' });
-  await it.forget(made + 31 * 86_400_000);
+test('a point whose record is damaged is locked as its copy says, whatever the set locks now', async () => {
+  const it = await withPoint(undefined, UNTIL);
+  await putLockDays(it.store, it.set, 0);
+  await damage(it.store.files, pointPath(it.store, it.place));
+  await rejects(it.forget(YEAR - 1), { code: 'KEPT', message: /locked until 2027-01-01T00/ });
+  await it.forget(YEAR);
+});
+
+test('with the copy damaged as well it stays, unless its set never locked a point', async () => {
+  const it = await withPoint(undefined, UNTIL);
+  await putLockDays(it.store, it.set, 0);
+  await switchOn(it.store, 'kept-points');
+  for (const path of [pointPath(it.store, it.place), copyOf(it)]) {
+    await damage(it.store.files, path);
+  }
+  await rejects(it.forget(100 * YEAR), {
+    code: 'KEPT',
+    message: /neither its record nor the copy .* until when it is locked .*store repair/,
+  });
+  await it.store.files.unlink(setLockPath(it.store, 'set'));
+  await it.forget(YEAR);
+});
+
+test('what keeps a point keeps it also while its record is missing: its copy may come back', async () => {
+  const it = await withPoint(undefined, UNTIL);
+  const { files } = it.store;
+  const since = '2026-11-29T02:00:00.000Z';
+  await it.mark({ holds: [{ name: 'legal-2026', since }] });
+  await files.unlink(pointPath(it.store, it.place));
+  const forget = (trustedMs?: number) => forgetLost(it.store, it.point.id, trustedMs);
+  await rejects(forget(YEAR), { code: 'KEPT', message: /held by "legal-2026".*store repair/ });
+  for (const path of marksPaths(it.store, it.place)) await files.unlink(path);
+  await rejects(forget(YEAR - 1), { code: 'KEPT', message: /locked until 2027-01-01T00/ });
+  await rejects(forget(), { code: 'KEPT' });
+  const session = { set: 'set', point: it.point.id, holder: 'session s1' };
+  await takeLease(it.store, 's1', session);
+  await rejects(forget(YEAR), { code: 'IN_USE', message: /session s1.*store repair/ });
+  await releaseLease(it.store, 's1');
+  deepEqual(await forget(YEAR), it.place);
 });
