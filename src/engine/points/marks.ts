@@ -1,6 +1,8 @@
 import { checkName } from '../../catalog/names.ts';
 import { CatalogError } from '../../catalog/catalog-error.ts';
+import { findPoint, readPlaces } from '../../catalog/points.ts';
 import { changeMarks, markedIds, readMarks } from '../../catalog/removal/marks.ts';
+import type { OpenSet } from '../../catalog/sets.ts';
 import { laterOf } from '../../catalog/removal/obstacles.ts';
 import { lockDays, putLockDays } from '../../catalog/removal/set-lock.ts';
 import {
@@ -24,7 +26,7 @@ import { lockBeginNow } from '../base/trusted-now.ts';
 /* Notes, tags, protection, holds and locks of recovery points: changed, and shown. */
 
 type Marked = ResultOf<'backup/note'>;
-type Change = (before: MarksRecord, point: PointRecord) => Partial<MarksRecord>;
+type Change = (before: MarksRecord) => Partial<MarksRecord>;
 
 export async function mark(
   engine: Engine,
@@ -32,12 +34,17 @@ export async function mark(
   secrets: SecretSource,
   change: Change,
 ): Promise<Marked> {
-  const { set, point } = await openPoint(engine, query, secrets);
-  const after = await changeMarks(engine.store, set, point.id, (before) => ({
-    ...before,
-    ...change(before, point),
-  }));
-  return { point: point.id, ...shownMarks(point, after)! };
+  const place = await findPoint(engine.store, query);
+  return changed(engine.store, await openSet(engine, place.set, secrets), place.id, change);
+}
+
+/** Also of a point whose record is damaged: it can only be forgotten once it is released. */
+async function changed(store: Store, set: OpenSet, id: string, change: Change): Promise<Marked> {
+  const after = await changeMarks(store, set, id, (before) => ({ ...before, ...change(before) }));
+  const { points, damaged } = await readPlaces(store, [{ set: set.name, id }], set.keys);
+  const [point = { lockedUntil: undefined }] = points;
+  const shown = shownMarks(point, after)!;
+  return { point: id, ...shown, ...(damaged[0] && { unreadable: damaged[0].reason }) };
 }
 
 /**
@@ -113,7 +120,10 @@ export async function lockPoint(
     const why = 'a lock cannot be shortened, so a typing error must not last for ever';
     throw new SchemaError(['until'], `${until} is more than ${LOCK_DAYS_MAX} days ahead: ${why}`);
   }
-  return keep(engine, query, secrets, (before, point) => {
+  const { store } = engine;
+  await fromNowOn(store);
+  const { set, point } = await openPoint(engine, query, secrets);
+  return changed(store, set, point.id, (before) => {
     const present = laterOf(before.lockedUntil, point.lockedUntil);
     if (laterOf(present, lockedUntil) === lockedUntil) return { lockedUntil };
     const what = `${point.id} is locked until ${present}`;
