@@ -19,6 +19,7 @@ import { decodeGrowth } from '../../formats/store/service/growth.ts';
 import { jobFile, scheduleFile } from '../../formats/store/service/job.ts';
 import { requireSum } from '../../formats/store/base/json-record.ts';
 import { trustedTimeFile } from '../../formats/store/service/trusted-time.ts';
+import { setRetentionFile } from '../../formats/store/catalog/set-retention.ts';
 import { decodeProfile } from '../../formats/store/catalog/profile.ts';
 import { isServed, readServed } from '../../sessions/state/served-sessions.ts';
 import { sessionDamage } from '../../sessions/check/session-check.ts';
@@ -96,6 +97,10 @@ async function checkSet(
   for (const { path, reason } of await keepingDamage(store, name, key)) {
     tell({ where: path, what: reason });
   }
+  await checkFile(engine, join(directory, 'retention.json'), {
+    tell,
+    decode: (bytes) => requireName(setRetentionFile.decode(bytes, 'checked').set, name),
+  });
   await checkFilesIn(engine, join(directory, 'profiles'), {
     ...{ suffix: '.profile', tell },
     decode(bytes) {
@@ -229,12 +234,15 @@ async function checkFilesIn(
     await checkFile(engine, path, {
       tell,
       decode(bytes) {
-        const name = decode(bytes);
-        if (name === basename(path, suffix)) return;
-        throw new FormatError('CORRUPT', `it is the record of "${name}"`);
+        requireName(decode(bytes), basename(path, suffix));
       },
     });
   }
+}
+
+/** Throws CORRUPT: it was copied there. */
+function requireName(name: string, expected: string): void {
+  if (name !== expected) throw new FormatError('CORRUPT', `it is the record of "${name}"`);
 }
 
 async function checkFile(

@@ -39,6 +39,9 @@ async function makeUpgraded() {
   const disk = ['--machine', 'vm', '--disk', `vda=${image}`];
   await expectDone(holdfast('backup', 'forget', STORE_1.nightly[1]));
   await expectDone(holdfast('backup', 'create', 'nightly', ...disk));
+  await expectDone(holdfast('backup', 'protect', 'nightly/vm@latest'));
+  await expectDone(holdfast('set', 'change', 'nightly', '--keep-last', '9'));
+  await expectDone(holdfast('set', 'lock', 'nightly', '--days', '1'));
   return { store, holdfast };
 }
 
@@ -63,6 +66,9 @@ const CLASSES: readonly {
   { files: /^holdfast-store(\.copy)?\.json$/, flipped: true, deleted: true },
   { files: /^sets\/\w+\/set(\.copy)?\.json$/, flipped: true, deleted: true },
   { files: /\.(point|forgotten|head)$/, flipped: true, deleted: true },
+  // What people said, and not each set has.
+  { files: /\.marks(\.copy)?$/, flipped: true, deleted: false },
+  { files: /^sets\/\w+\/(retention\.json|set\.lock)$/, flipped: true, deleted: false },
   // The packs say it as well; older stores have none.
   { files: /^last-pack\.json$/, flipped: true, deleted: false },
   // A cache: a start without it is slower.
@@ -147,6 +153,7 @@ test('a record under the name of another one is noticed', async () => {
   for (const [from, to] of [
     ['schedules/weekly.json', 'schedules/daily.json'],
     ['sets/nightly/profiles/vm.profile', 'sets/nightly/profiles/other.profile'],
+    ['sets/nightly/retention.json', 'sets/plain/retention.json'],
   ] as const) {
     cpSync(join(store, from), join(store, to));
     match((await check(store)).join('\n'), new RegExp(`${to}: it is the record of`));
