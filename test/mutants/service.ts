@@ -130,7 +130,7 @@ export const service: readonly Mutant[] = [
   {
     name: 'retention: rules of a set that this box was not given are obeyed',
     file: 'src/engine/points/set-retention.ts',
-    text: 'record.set === set && (await memory.look()).isOurs(orderOf(record))',
+    text: 'record.set === set && known.isOurs(orderOf(record))',
     to: 'record.set === set',
     tests: ['test/engine/points/set-retention.test.ts'],
   },

@@ -19,9 +19,12 @@ export async function retainAfter(
   rules: Retention | undefined,
   report: Report,
 ): Promise<Omit<ResultOf<'backup/retain'>, 'points'> | null | undefined> {
+  let failed = 'nothing was forgotten';
   try {
     const retention = rules ?? (await rulesOf(engine, set));
     if (!retention) return undefined;
+    // Some may be forgotten before it fails.
+    failed = 'forgetting ended early';
     // What keeps each of many points is asked with a dry run: it would not fit into a job.
     const { points: _points, ...result } = await retain(engine, {
       ...{ set, machine, dryRun: false, retention },
@@ -36,7 +39,7 @@ export async function retainAfter(
   } catch (error) {
     const cause = firstFailure(error);
     if (kindOfFailure(cause) === undefined) throw cause;
-    report({ event: 'notice', message: `nothing was forgotten: ${asError(cause).message}` });
+    report({ event: 'notice', message: `${failed}: ${asError(cause).message}` });
     return null;
   }
 }

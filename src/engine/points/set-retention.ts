@@ -1,6 +1,7 @@
 import { join } from 'node:path/posix';
 import type { Order } from '../../box/store-memory.ts';
 import { CatalogError } from '../../catalog/catalog-error.ts';
+import { leaseTurn } from '../../catalog/leases.ts';
 import { readRecord } from '../../catalog/read-record.ts';
 import type { Retention } from '../../catalog/retention/rules.ts';
 import { setDirectory } from '../../catalog/set-copies.ts';
@@ -28,22 +29,21 @@ export async function shownRules({ store, memory }: Place, set: string): Promise
     const record = await readRecord({ files: store.files, store }, path, LENGTH_MAX, (bytes) =>
       setRetentionFile.decode(bytes, 'checked'),
     );
-    const isOurs = record.set === set && (await memory.look()).isOurs(orderOf(record));
+    const known = await memory.look();
+    const isOurs = record.set === set && known.isOurs(orderOf(record));
     const { set: _set, ...retention } = record;
     const advice = `to apply them here, set them again: "holdfast set change ${set} --keep-..."`;
-    return {
-      retention,
-      retentionProblem: isOurs
-        ? null
-        : `these rules were set on another host, and are not applied here; ${advice}`,
-    };
+    const foreign = `these rules were set on another host, and are not applied here; ${advice}`;
+    const unknown =
+      known.problem && `they are not applied: ${known.problem}; see "holdfast store adopt"`;
+    return { retention, retentionProblem: isOurs ? null : (unknown ?? foreign) };
   } catch (cause) {
     if (!(cause instanceof CatalogError)) throw cause;
     return { retention: null, retentionProblem: cause.message };
   }
 }
 
-/** Those that are carried out; undefined: none. Rejects REFUSED if there are some that are not. */
+/** Those that are carried out; undefined: none. Rejects CORRUPT if there are some that are not. */
 export async function rulesOf(place: Place, set: string): Promise<Retention | undefined> {
   const { retention, retentionProblem } = await shownRules(place, set);
   if (retentionProblem === null) return retention ?? undefined;
@@ -77,6 +77,7 @@ async function wantedRules(
   throw new SchemaError(['retention'], `set "${set}" has no retention rules: ${advice}`);
 }
 
+/** Rejects CORRUPT if the box cannot remember the rules: they would not be obeyed. */
 export async function changeSet(
   engine: Place,
   { set, retention, keepAll }: RequestOf<'set/change'>,
@@ -88,7 +89,14 @@ export async function changeSet(
   await readKnownSet(engine, set);
   const { store, memory } = engine;
   const path = pathOf(engine, set);
+  // Two at once would each settle their own rules in the memory, while the store has those of one of them.
+  await using _turn = await leaseTurn(store, `set change ${set}`);
   if (retention) {
+    const { problem } = await memory.look();
+    if (problem !== undefined) {
+      const what = `the retention of set "${set}" stays as it is: ${problem}`;
+      throw new CatalogError('CORRUPT', `${what}; see "holdfast store adopt"`);
+    }
     const record: SetRetention = { set, ...usedRules(retention) };
     const order = orderOf(record);
     // First the memory: a crash between the two leaves the old rules or the new ones.

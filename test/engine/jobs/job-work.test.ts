@@ -139,7 +139,7 @@ test('retention goes from machine to machine, and what one of them is refused co
     result.points.map(({ retained }) => retained?.forgotten.length),
     [undefined, 1, 1, 1],
   );
-  match(notices.join(), /nothing was forgotten: .*gone/);
+  match(notices.join(), /forgetting ended early: .*gone/);
 });
 
 test('a job forgets by the rules of its set, and is refused where there are none', async () => {

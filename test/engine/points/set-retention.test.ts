@@ -1,5 +1,6 @@
 import { deepEqual, equal, match, rejects } from 'node:assert/strict';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { test } from 'tap';
 import { openBox } from '../../../src/box/box.ts';
 import { pointIds } from '../../../src/catalog/point-places.ts';
@@ -20,12 +21,14 @@ const NONE: RequestOf<'backup/retain'>['retention'] & object = {
 };
 const RULES = { ...NONE, last: 2, within: '1h', timeZone: 'Europe/Berlin' };
 
-async function place() {
+async function place(passphrase?: string) {
   const world = realWorld();
   const home = temporaryDirectory();
   let nowMs = Date.UTC(2026, 10, 1);
   const timed = { ...world, clock: { ...world.clock, now: () => new Date((nowMs += 7_200_000)) } };
-  const { store, set } = await newStore(timed, { home: join(home, 'store') });
+  const { store, set } = await newStore(timed, {
+    ...{ home: join(home, 'store'), ...(passphrase !== undefined && { passphrase }) },
+  });
   const on = (name: string) => {
     const directory = join(home, name);
     const box = openBox(timed, { directory, credentials: undefined });
@@ -106,6 +109,41 @@ test('rules of another host, older ones that were put back, and damaged ones for
   equal(await left(), 4);
   await change(RULES, stranger);
   equal(await after(stranger), 2);
+});
+
+test('where the memory of the box is damaged, that is said, and the rules stay as they are', async () => {
+  const { engine, path, files, change } = await place('secret');
+  await change(RULES);
+  const before = await files.readFile(path, 9999);
+  await putDurably(files, join(engine.box.directory, 'memory.json'), new Uint8Array(40));
+  const { retentionProblem } = await shownRules(engine, 'set');
+  match(retentionProblem!, /not applied: .*memory\.json cannot be used.*store adopt/);
+  await rejects(change({ ...NONE, last: 7 }), {
+    code: 'CORRUPT',
+    message: /stays as it is: .*memory\.json cannot be used.*store adopt/,
+  });
+  deepEqual(await files.readFile(path, 9999), before);
+});
+
+test('of two changes at once one is carried out, whole', async () => {
+  const { engine, change } = await place();
+  const { memory } = engine;
+  let isHeld: (() => void) | undefined;
+  const held = new Promise<void>((resolve) => (isHeld = resolve));
+  const slow = {
+    ...memory,
+    settle: async (orders: Parameters<typeof memory.settle>[0]) => {
+      isHeld!();
+      await setTimeout(200);
+      await memory.settle(orders);
+    },
+  };
+  const first = change(RULES, { ...engine, memory: slow });
+  await held;
+  await change({ ...NONE, last: 7 });
+  await first;
+  const { retention, retentionProblem } = await shownRules(engine, 'set');
+  deepEqual([retention?.last, retentionProblem], [7, null]);
 });
 
 test('rules that cannot be are refused, and those before stay', async () => {
