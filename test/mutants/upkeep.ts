@@ -21,7 +21,7 @@ export const upkeep: readonly Mutant[] = [
   {
     name: 'scrub: blocks of a lost pack are not marked',
     file: 'src/store/check/hurt-disks.ts',
-    text: 'await packs.want(entry);',
+    text: 'if (isMarking) await packs.want(entry);',
     to: '',
     tests: [SCRUB],
   },
@@ -49,8 +49,8 @@ export const upkeep: readonly Mutant[] = [
   {
     name: 'repair: a forgotten point comes back',
     file: 'src/engine/upkeep/repair-records.ts',
-    text: "if (whether === 'yes') await",
-    to: 'await',
+    text: 'return head?.points.some((it) => it.id === id) ?? false;',
+    to: 'return true;',
     tests: [REPAIR],
   },
   {

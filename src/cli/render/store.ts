@@ -122,23 +122,25 @@ function scrubText({ packs, bytes, started, ended, ...result }: ResultOf<'store/
 }
 
 function repairText(result: ResultOf<'store/repair'>): string {
-  const { dryRun, mended, lost, hurt, wanted, machines } = result;
+  const { dryRun, mended, lost, locked, hurt, wanted, machines } = result;
   const isWhole = lost.length + hurt.length + wanted === 0;
+  const isAll = isWhole && locked.length === 0;
   return [
     ...mended.map(({ where, what }) => `${dryRun ? 'would repair' : 'repaired'} ${where}: ${what}`),
     ...lost.map(({ where, what }) => `LOST ${where}: ${what}`),
+    ...locked.map((set) => `set "${set}" is locked: ${UNSEEN}`),
     ...hurtText(hurt),
     ...machines.map(
       ({ set, machine, blocks }) =>
         `back up ${machine} to set "${set}" in full: up to ${blocks} lost blocks can be stored again`,
     ),
     ...(wanted > 0 && hurt.length === 0 ? [unnamed(wanted)] : []),
-    ...(isWhole && mended.length === 0
-      ? ['No damage found in the sets that could be opened.']
-      : []),
-    ...(isWhole && mended.length > 0 && !dryRun ? ['All damage that was found is repaired.'] : []),
+    ...(isWhole && mended.length === 0 ? [foundText(locked.length)] : []),
+    ...(isAll && mended.length > 0 && !dryRun ? ['All damage that was found is repaired.'] : []),
   ].join('\n');
 }
+
+const UNSEEN = 'what of it is lost is found only with its key (--passphrase-file)';
 
 function unnamed(wanted: number): string {
   const what = `${wanted} blocks and manifest parts are damaged or missing`;

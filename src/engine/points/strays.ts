@@ -17,6 +17,7 @@ const FILES = new RegExp(
     String.raw`^packs/\d{5}/removed$`,
     String.raw`^sweep-(reserve|probe\.tmp)$`,
     String.raw`^sets/[^/]+/(set(\.copy)?|passkey)\.json$`,
+    String.raw`^copies/copies\.json$`,
     String.raw`^copies/sets/[^/]+/(set\.json|points/[^/]+\.point)$`,
     String.raw`^sets/[^/]+/points/[^/]+\.(point|forgotten)$`,
     String.raw`^sets/[^/]+/(profiles/[A-Za-z0-9][\w.-]*\.profile|heads/[A-Za-z0-9][\w.-]*\.head)$`,

@@ -5,15 +5,15 @@ import type { ScrubResult } from '../../operations/nouns/store.ts';
 import { hurtFinder } from '../../store/check/hurt-disks.ts';
 import type { Engine } from '../base/engine.ts';
 
-/** Disks and files of recovery points that need what is damaged. */
+/** Disks and files of recovery points that need what is damaged. `marks`: missing blocks get marks. */
 export async function hurtDisks(
   { store }: Engine,
   open: readonly OpenSet[],
-  signal: AbortSignal,
+  { signal, marks }: { readonly signal: AbortSignal; readonly marks: boolean },
 ): Promise<ScrubResult['hurt']> {
   const found: ScrubResult['hurt'][number][] = [];
   for (const set of open) {
-    const finder = await hurtFinder(store.packs, set.keys);
+    const finder = await hurtFinder(store.packs, set.keys, { marks });
     // Damaged records are listed by a check.
     for (const point of (await listPoints(store, set.name, set.keys)).points) {
       signal.throwIfAborted();

@@ -3,6 +3,7 @@ import { CatalogError } from '../../catalog/catalog-error.ts';
 import { readHead } from '../../catalog/point-chain.ts';
 import { pointsDirectory, SUFFIX } from '../../catalog/point-places.ts';
 import { pointPath, readPlaces } from '../../catalog/points.ts';
+import { FORGOTTEN } from '../../catalog/publication.ts';
 import {
   mendSetRecord,
   readCopies,
@@ -13,7 +14,7 @@ import { type OpenSet, setNames } from '../../catalog/sets.ts';
 import { FormatError } from '../../formats/format-error.ts';
 import { isName } from '../../formats/store/base/names.ts';
 import { decodePoint, type PointRecord } from '../../formats/store/catalog/point.ts';
-import { decodeSet, type SetRecord } from '../../formats/store/catalog/set-record.ts';
+import { decodeSet, isSealedBy, type SetRecord } from '../../formats/store/catalog/set-record.ts';
 import type { Store } from '../../store/directory/store.ts';
 import {
   copiedNames,
@@ -32,15 +33,19 @@ import { SystemError } from '../../sys/base/system-error.ts';
 export interface RecordRepair {
   /** Which files may be written: all; only copies; none, to find out what would be done. */
   readonly changed: 'all' | 'copies' | 'none';
+  /** Whether there may be copies: those of another store are left alone. */
+  readonly hasCopies: boolean;
   readonly onMended: (where: string, isCopy: boolean) => void;
   readonly onLost: (where: string, what: string) => void;
+  /** The disk of copies refuses something. */
+  readonly onCopyFailed: (what: string) => void;
 }
 
 const LENGTH_MAX = 16 * 1024 * 1024;
 
 /** Without any key: a record that cannot be read hides the keys themselves. */
 export async function repairSets(store: Store, repair: RecordRepair): Promise<void> {
-  const copied = (await copiedNames(store, join(store.directory, 'sets'))).filter(isName);
+  const copied = (await copiesIn(store, join(store.directory, 'sets'), repair)).filter(isName);
   for (const name of new Set([...(await setNames(store)), ...copied])) {
     await repairSet(store, name, repair);
   }
@@ -48,19 +53,19 @@ export async function repairSets(store: Store, repair: RecordRepair): Promise<vo
 
 async function repairSet(store: Store, name: string, repair: RecordRepair): Promise<void> {
   const { changed, onMended, onLost } = repair;
-  const path = join(setDirectory(store, name), 'set.json');
+  const path = setPath(store, name);
   const { record, problems } = await readCopies(store, name);
   const [first] = problems;
   const named = (bytes: Uint8Array): SetRecord | undefined => {
     const found = decodeSet(bytes);
     return found.name === name ? found : undefined;
   };
-  const copy = await decoded(store, recordCopyPath(store, path), named);
+  const copy = repair.hasCopies
+    ? await decoded(store, recordCopyPath(store, path), named)
+    : undefined;
   if (record && !first) {
-    const bytes = await store.files.readFile(path, LENGTH_MAX);
-    if (copy && Buffer.compare(copy.bytes, bytes) === 0) return;
-    if (changed !== 'none') await copyRecord(store, path, bytes);
-    onMended(recordCopyPath(store, path), true);
+    // A copy that differs is for the key to judge: `mendOpenSet`.
+    if (!copy) await writeCopy(store, path, await store.files.readFile(path, LENGTH_MAX), repair);
     return;
   }
   // Two that differ are for the key to judge: `mendOpenSet`.
@@ -87,11 +92,54 @@ async function repairSet(store: Store, name: string, repair: RecordRepair): Prom
 export async function mendOpenSet(
   store: Store,
   set: OpenSet,
-  { changed, onMended }: RecordRepair,
+  repair: RecordRepair,
 ): Promise<void> {
+  const { changed, hasCopies, onMended, onLost } = repair;
   const { problems } = await readCopies(store, set.name);
   if (changed === 'all' && problems.length > 0) await mendSetRecord(store, set);
   if (changed !== 'copies') for (const { path } of problems) onMended(path, false);
+  const path = setPath(store, set.name);
+  const copyPath = recordCopyPath(store, path);
+  const copy = hasCopies ? await decoded(store, copyPath, decodeSet) : undefined;
+  const isThere = (await readCopies(store, set.name)).problems.length === 0;
+  if (!copy || !isThere) return;
+  const bytes = await store.files.readFile(path, LENGTH_MAX);
+  if (Buffer.compare(copy.bytes, bytes) === 0) return;
+  const isNewer = counterOf(copy.value) > counterOf(decodeSet(bytes));
+  if (isNewer && isSealedBy(copy.value, set.keys.record)) {
+    onLost(path, `it is older than its copy ${copyPath}: passphrases may have changed since then`);
+  } else await writeCopy(store, path, bytes, repair);
+}
+
+const counterOf = ({ seal }: SetRecord): number => seal?.counter ?? 0;
+
+const setPath = (store: Store, name: string): string => join(setDirectory(store, name), 'set.json');
+
+/** Names of what is copied, none where the disk of copies fails. */
+async function copiesIn(
+  store: Store,
+  directory: string,
+  { hasCopies, onCopyFailed }: RecordRepair,
+): Promise<string[]> {
+  try {
+    return hasCopies ? await copiedNames(store, directory) : [];
+  } catch (cause) {
+    if (!(cause instanceof SystemError)) throw cause;
+    onCopyFailed(cause.message);
+    return [];
+  }
+}
+
+async function writeCopy(
+  store: Store,
+  path: string,
+  bytes: Uint8Array,
+  { changed, hasCopies, onMended, onCopyFailed }: RecordRepair,
+): Promise<void> {
+  if (!hasCopies) return;
+  const failure = changed === 'none' ? undefined : await copyRecord(store, path, bytes);
+  if (failure === undefined) onMended(recordCopyPath(store, path), true);
+  else onCopyFailed(failure);
 }
 
 /** With the keys of the set the records are authenticated. */
@@ -99,35 +147,39 @@ export async function repairPoints(
   store: Store,
   name: string,
   open: OpenSet | undefined,
-  { changed, onMended, onLost }: RecordRepair,
+  repair: RecordRepair,
 ): Promise<void> {
+  const { changed, hasCopies, onMended, onLost } = repair;
   const directory = pointsDirectory(store, name);
   const key = open?.keys.record;
   const isThere = (await store.files.stat(directory)) !== undefined;
   const there = new Set(isThere ? await store.files.list(directory) : []);
-  const names = new Set([...there, ...(await copiedNames(store, directory))]);
+  const names = new Set([...there, ...(await copiesIn(store, directory, repair))]);
   for (const file of [...names].sort()) {
     if (!file.endsWith(SUFFIX)) continue;
     const id = file.slice(0, -SUFFIX.length);
     const path = pointPath(store, { set: name, id });
     const copyPath = recordCopyPath(store, path);
-    const copy = await decoded(store, copyPath, (bytes) => {
+    const named = (bytes: Uint8Array): PointRecord | undefined => {
       const point = decodePoint(bytes, key, store.checks());
       return point.id === id && point.set === name ? point : undefined;
-    });
+    };
+    const copy = hasCopies ? await decoded(store, copyPath, named) : undefined;
     const { points, damaged } = await readPlaces(store, [{ set: name, id }], open?.keys);
     if (points.length > 0) {
       const bytes = await store.files.readFile(path, LENGTH_MAX);
-      if (copy && Buffer.compare(copy.bytes, bytes) === 0) continue;
-      if (changed !== 'none') await copyRecord(store, path, bytes);
-      onMended(copyPath, true);
+      const isSame = copy && Buffer.compare(copy.bytes, bytes) === 0;
+      // Without the key it is not known which of two that differ is authentic.
+      if (!isSame && (!copy || key)) await writeCopy(store, path, bytes, repair);
     } else if (damaged.length > 0) {
       if (copy) await putBack(path, copy.bytes);
       else onLost(path, damaged[0]!.reason);
     } else if (copy) {
-      const whether = there.has(`${id}.forgotten`) ? 'no' : await isMissed(store, copy.value, key);
-      if (whether === 'yes') await putBack(path, copy.bytes);
-      else if (whether === 'no' && changed !== 'none') await dropRecordCopy(store, path);
+      // Only a tombstone proves that the point was forgotten: a head that was written again names only what was there.
+      if (there.has(id + FORGOTTEN)) {
+        if (changed === 'all') await dropRecordCopy(store, path);
+      } else if (await isMissed(store, copy.value, key)) await putBack(path, copy.bytes);
+      else onLost(path, notKnown(copyPath));
     }
   }
   async function putBack(path: string, bytes: Uint8Array): Promise<void> {
@@ -140,20 +192,22 @@ export async function repairPoints(
   }
 }
 
-/** Whether a point that is not there should be: the head of its machine names it. */
+const notKnown = (copy: string): string =>
+  `it is missing, with a whole copy; whether it was forgotten is not known: if not, copy ${copy} to its place and run "store check"; if it was, remove the copy`;
+
+/** Whether it is known that a point that is not there should be: the head of its machine names it. */
 async function isMissed(
   store: Store,
   { set, machine, id }: PointRecord,
   key: Uint8Array | undefined,
-): Promise<'yes' | 'no' | 'not known'> {
-  if (!store.has('point-chain')) return 'not known';
+): Promise<boolean> {
+  if (!store.has('point-chain')) return false;
   try {
     const head = await readHead(store, { set, machine }, key);
-    if (!head) return 'not known';
-    return head.points.some((it) => it.id === id) ? 'yes' : 'no';
+    return head?.points.some((it) => it.id === id) ?? false;
   } catch (cause) {
     if (!(cause instanceof CatalogError)) throw cause;
-    return 'not known';
+    return false;
   }
 }
 

@@ -1,6 +1,7 @@
 import { join } from 'node:path/posix';
 import { FormatError } from '../../formats/format-error.ts';
 import { scrubFile, type ScrubRecord } from '../../formats/store/service/scrub.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
 import type { World } from '../../sys/world.ts';
 
 const FILE = 'scrub.json';
@@ -15,11 +16,11 @@ export function scrubPath(directory: string): string {
 /** As the store has it; an unreadable one counts as none. */
 export async function readScrub({ files }: World, directory: string): Promise<ScrubRecord> {
   const path = scrubPath(directory);
-  if (!(await files.stat(path))) return NONE;
   try {
+    if (!(await files.stat(path))) return NONE;
     return scrubFile.decode(await files.readFile(path, LENGTH_MAX), 'checked');
   } catch (cause) {
-    if (!(cause instanceof FormatError)) throw cause;
+    if (!(cause instanceof FormatError) && !(cause instanceof SystemError)) throw cause;
     return NONE;
   }
 }

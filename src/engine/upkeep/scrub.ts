@@ -51,7 +51,15 @@ export async function scrub(
   );
   const unverified = new Map<string, number>();
 
+  let counted = 0;
+  /** The problems of this run count for the pass, also if it is canceled. */
+  function countProblems(): void {
+    if (!pass || pass.ended !== undefined) return;
+    pass = { ...pass, problems: pass.problems + problems.length - counted };
+    counted = problems.length;
+  }
   async function save(): Promise<void> {
+    countProblems();
     const lastRun = clock.now().toISOString();
     const record = scrubFile.encode({ pass, lastRun, hurt }, 'checked');
     await putDurably(store.files, scrubPath(store.directory), record);
@@ -95,29 +103,30 @@ export async function scrub(
   const isAllOpen = locked.length === 0;
   for (const it of isAllOpen ? [] : await missingPackProblems(store, missing)) onProblem(it);
   const isHurt = missing.length > 0 || (await packs.wanted.list()).length > 0;
-  const disks = isHurt ? await hurtDisks(engine, open, signal) : [];
+  const disks = isHurt ? await hurtDisks(engine, open, { signal, marks: true }) : [];
   for (const { point, disk, blocks, nodes } of disks) {
     const what = `${blocks} blocks and ${nodes} parts of the manifest cannot be read`;
     onProblem({ where: `${point}/${disk}`, what });
   }
   end();
+  hurt = hurtLines(disks);
   if (pass && pass.ended === undefined) {
     const { next } = pass;
     const isOver = [...sizes.keys()].every((pack) => pack < next);
-    pass = {
-      ...pass,
-      problems: pass.problems + problems.length,
-      ended: isOver ? clock.now().toISOString() : undefined,
-    };
-    if (isOver) await renewCopies(engine, open, signal);
+    // Whatever becomes of the copies, all has been read.
+    await save();
+    if (isOver) {
+      problems.push(...(await renewCopies(engine, { open, signal, giveWay })));
+      countProblems();
+      pass = { ...pass, ended: clock.now().toISOString() };
+    }
   }
-  hurt = hurtLines(disks);
   await save();
   return {
     ...{ started: pass?.started ?? null, ended: pass?.ended ?? null, packs: count, bytes },
     donePacks: [...sizes.keys()].filter((pack) => pass && pack < pass.next).length,
     allPacks: sizes.size,
-    ...{ opened: pass?.opened ?? 0, summed: pass?.summed ?? 0 },
+    ...{ opened: pass?.opened ?? 0, summed: pass?.summed ?? 0, found: pass?.problems ?? 0 },
     unverified: await whyUnverified(engine, unverified, locked),
     ...{ problems, wanted: (await packs.wanted.list()).length, hurt: disks.slice(0, LISTED_MAX) },
   };

@@ -310,20 +310,23 @@ async function checked(
   for (const about of over) await alarms.clear(alarmId({ kind: 'damage', about }));
 }
 
-/** Damaged blocks are marked: they are an alarm of their own, which ends when they are stored again. */
+/**
+ * Ends only with a pass that has authenticated all and found nothing, in none of its runs. Damaged blocks are marked:
+ * they are an alarm of their own as well, which ends when they are stored again.
+ */
 async function scrubbed(
   alarms: AlarmBook,
-  { problems, unverified, ended, wanted }: ResultOf<'store/scrub'>,
+  { problems, unverified, ended, summed, found, wanted }: ResultOf<'store/scrub'>,
 ): Promise<void> {
   const what = { kind: 'damage', about: 'contents' } as const;
   const [first] = problems;
-  if (wanted > 0) return;
   if (first) {
     const more = problems.length > 1 ? `, and ${problems.length - 1} more` : '';
     const message = `a scrub found damage: ${first.where}: ${first.what}${more}`;
     return alarms.raise({ ...what, level: 'critical', message });
   }
-  if (ended !== null && unverified.length === 0) await alarms.clear(alarmId(what));
+  const isWhole = found + summed + wanted + unverified.length === 0;
+  if (ended !== null && isWhole) await alarms.clear(alarmId(what));
 }
 
 async function auditChecked(alarms: AlarmBook, { problem }: AuditCheck): Promise<void> {

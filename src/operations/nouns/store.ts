@@ -235,6 +235,7 @@ const scrubResult = object({
     'what this run could not verify',
   ),
   problems: damage,
+  found: field(count, 'problems that all runs of this pass have found so far'),
   wanted: field(count, 'blocks and nodes that are known to be damaged or missing'),
   hurt,
 });
@@ -276,6 +277,7 @@ const repairResult = object({
   dryRun: field(flag(), 'whether nothing was changed'),
   mended: field(list(part, MANY), 'files that were put back, or would be'),
   lost: field(list(part, MANY), 'files that are damaged and have no whole copy'),
+  locked: field(list(word, MANY), 'sets whose key was not given: their data was not checked'),
   wanted: field(count, 'blocks and nodes that are known to be damaged or missing'),
   hurt,
   machines: field(

@@ -38,7 +38,12 @@ export interface HurtFinder {
   find(disk: DiskRoot): Promise<HurtDisk | undefined>;
 }
 
-export async function hurtFinder(packs: PackStore, keys: DomainKeys): Promise<HurtFinder> {
+/** `marks`: what is missing gets marks. */
+export async function hurtFinder(
+  packs: PackStore,
+  keys: DomainKeys,
+  { marks: isMarking }: { readonly marks: boolean },
+): Promise<HurtFinder> {
   const nodes = nodeReader(packs, frameCodec(keys));
   const there = new Set(await packs.list());
   const marks = await packs.wanted.list();
@@ -78,7 +83,7 @@ export async function hurtFinder(packs: PackStore, keys: DomainKeys): Promise<Hu
       if (level === 0) {
         if (await isThere(entry)) continue;
         // Marked, so that the next backup of the same contents stores it again.
-        await packs.want(entry);
+        if (isMarking) await packs.want(entry);
         found.block(at * SEGMENT_LENGTH + entry.at * PAGE_LENGTH, entry.span * PAGE_LENGTH);
         isWhole = false;
       } else {

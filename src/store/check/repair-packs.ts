@@ -1,92 +1,176 @@
 import { FormatError } from '../../formats/format-error.ts';
-import { digestKey } from '../../formats/store/base/digest.ts';
-import { checkFrame } from '../../formats/store/packs/frame.ts';
-import { PACK_HEADER_LENGTH } from '../../formats/store/packs/pack.ts';
+import {
+  decodePackHeader,
+  PACK_HEADER_LENGTH,
+  type PackHeader,
+} from '../../formats/store/packs/pack.ts';
 import type { FileSystem } from '../../sys/files/file-system.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { putDurably } from '../../sys/files/write-atomically.ts';
 import { nodeCopies } from '../packs/node-copies.ts';
-import { type PackBytes, readFooter } from '../packs/pack-contents.ts';
-import type { PackFooter, PackStore } from '../packs/pack-store.ts';
-import { livingEntries } from '../packs/swept-packs.ts';
+import type { PackStore } from '../packs/pack-store.ts';
 import { PACK_SPAN } from '../packs/trust.ts';
-import { reason } from './problem.ts';
+import { defectOf, forgetDead, isOther, merged } from './whole-packs.ts';
 
 /*
  * Packs of nodes exist twice, byte for byte: one that is damaged or missing is put back from the other one, after all
- * frames of that one were checked. If both are damaged, each frame is taken from where it is whole.
+ * frames of that one were checked. If both are damaged, each frame is taken from where it is whole. A pack of blocks
+ * exists once: it is never touched, whatever lies in the copies under its number.
  */
 export interface PackRepairOptions {
   readonly files: FileSystem;
   /** The directory of the store. */
   readonly directory: string;
+  /** The store's ID. */
+  readonly id: string;
   readonly packs: PackStore;
   /** Which files may be written: all; only copies; none, to find out what would be done. */
   readonly changed: 'all' | 'copies' | 'none';
+  /** Whether there may be copies: those of another store are left alone. */
+  readonly hasCopies: boolean;
   readonly signal: AbortSignal;
+  /** The store's lock for a pack that is to be written; undefined: the caller holds it, or nothing is `changed`. */
+  readonly turn?: (() => Promise<AsyncDisposable>) | undefined;
+  /** Called before each pack. */
+  readonly pause?: (() => Promise<void>) | undefined;
   /** A pack was put back; `isCopy`: its copy was. */
   readonly onMended: (where: string, isCopy: boolean) => void;
   /** Neither is whole. */
   readonly onLost: (where: string, what: string) => void;
+  /** The disk of copies refuses something. */
+  readonly onCopyFailed: (what: string) => void;
 }
 
-/** The caller holds the store's lock, unless nothing is `changed`. */
 export async function repairPacks(options: PackRepairOptions): Promise<void> {
-  const { files, directory, packs, changed, signal, onMended, onLost } = options;
-  const copies = nodeCopies(files, directory);
-  const copied = new Set(await copies.list());
+  const { files, directory, id, packs, hasCopies, signal, turn, pause, onCopyFailed } = options;
+  const copies = nodeCopies(files, directory, id);
+  const copied = new Set(hasCopies ? await listed() : []);
   const there = await packs.list();
   const { numbers: removed, damage: unknown } = await packs.swept.removed();
 
-  async function put(pack: number, bytes: Uint8Array, old: Uint8Array | undefined): Promise<void> {
+  async function listed(): Promise<number[]> {
+    try {
+      return await copies.list();
+    } catch (cause) {
+      onCopyFailed(failureOf(cause));
+      return [];
+    }
+  }
+  async function put(
+    pack: number,
+    bytes: Uint8Array,
+    { old, changed }: Pick<Mending, 'changed'> & { readonly old: Uint8Array | undefined },
+  ): Promise<void> {
     if (changed === 'none') return;
     const path = packs.path(pack);
     // In its place: who has it open, such as a running session, reads it from now on.
     const isDone = old !== undefined && (await overwrite(files, path, old, bytes));
     if (!isDone) await putDurably(files, path, bytes);
   }
-  for (const pack of [...new Set([...there, ...copied])].sort((a, b) => a - b)) {
-    signal.throwIfAborted();
-    if (removed.has(pack)) {
-      if (copied.has(pack) && changed !== 'none') await copies.remove(pack);
-      continue;
+  async function dropCopy(pack: number): Promise<void> {
+    if (!copied.has(pack) || options.changed === 'none') return;
+    try {
+      await copies.remove(pack);
+    } catch (cause) {
+      onCopyFailed(failureOf(cause));
     }
+  }
+  /** Returns whether one of the two is to be written, or was. */
+  async function mend(pack: number, how: Mending): Promise<boolean> {
+    const { changed, onMended, onLost } = how;
+    const header = await headerOf(files, packs.path(pack));
+    if (header?.kind === 'block') {
+      const what = `this copy is not of this store: its pack ${pack} is one of blocks`;
+      if (copied.has(pack)) onLost(copies.path(pack), what);
+      return false;
+    }
+    if (!header && !copied.has(pack)) return false;
     const main = await bytesAt(files, packs.path(pack));
     const copy = copied.has(pack) ? await copies.bytes(pack) : undefined;
-    if (copy === undefined && !(main && (await isOfNodes(main)))) continue;
+    if (!main && !copy) return false;
     // A pack that a sweep has removed must not come back: its nodes refer to blocks that are gone.
     if (!main && unknown[0]) {
       onLost(unknown[0].where, `${unknown[0].what}: whether pack ${pack} was removed is not known`);
-      continue;
+      return false;
     }
-    const dead = await forgetDead(packs, pack, [main, copy]);
+    const isForeign = main && copy && isOther(main, copy);
+    const dead = await forgetDead(packs, pack, isForeign ? [main] : [main, copy]);
     if (typeof dead === 'string') {
       onLost(packs.swept.deadPath(pack), dead);
-      continue;
+      return false;
     }
     const look = (bytes: Uint8Array | undefined) => defectOf(bytes, pack, dead);
-    const [mainDefect, copyDefect] = [await look(main), await look(copy)];
+    const mainDefect = await look(main);
+    const copyDefect = isForeign ? 'it is a copy of another pack' : await look(copy);
     const isSame = main && copy && Buffer.compare(main, copy) === 0;
-    if (mainDefect === undefined && isSame) continue;
+    if (mainDefect === undefined && isSame) return false;
     const whole =
       mainDefect === undefined
         ? main
         : copyDefect === undefined
           ? copy
-          : await merged(main, copy, look);
+          : isForeign
+            ? undefined
+            : await merged(main, copy, look);
     if (!whole) {
       onLost(packs.path(pack), `${mainDefect}; its copy ${copies.path(pack)}: ${copyDefect}`);
-      continue;
+      return false;
     }
     if (mainDefect !== undefined) {
-      if (changed === 'copies') continue;
-      await put(pack, whole, main);
+      if (changed === 'copies') return false;
+      try {
+        await put(pack, whole, { old: main, changed });
+      } catch (cause) {
+        onLost(packs.path(pack), `${mainDefect}; it cannot be put back: ${failureOf(cause)}`);
+        return false;
+      }
       onMended(packs.path(pack), false);
     }
-    if (!copy || Buffer.compare(copy, whole) !== 0) {
-      if (changed !== 'none') await copies.write(pack, whole);
-      onMended(copies.path(pack), true);
+    if (hasCopies && (!copy || Buffer.compare(copy, whole) !== 0)) {
+      try {
+        if (changed !== 'none') await copies.write(pack, whole);
+        onMended(copies.path(pack), true);
+      } catch (cause) {
+        onCopyFailed(failureOf(cause));
+      }
+      return true;
     }
+    return mainDefect !== undefined;
+  }
+  for (const pack of [...new Set([...there, ...copied])].sort((a, b) => a - b)) {
+    signal.throwIfAborted();
+    await pause?.();
+    if (removed.has(pack)) {
+      await dropCopy(pack);
+      continue;
+    }
+    if (turn && !(await mend(pack, LOOK))) continue;
+    await using _turn = await turn?.();
+    await mend(pack, options);
+  }
+}
+
+type Mending = Pick<PackRepairOptions, 'changed' | 'onMended' | 'onLost'>;
+
+/** Most packs are whole: only the others are worth the store's lock. */
+const LOOK: Mending = { changed: 'none', onMended() {}, onLost() {} };
+
+/** The message of a disk that fails. */
+function failureOf(cause: unknown): string {
+  if (!(cause instanceof SystemError)) throw cause;
+  return cause.message;
+}
+
+/** Undefined: it is missing, or cannot be read. */
+async function headerOf(files: FileSystem, path: string): Promise<PackHeader | undefined> {
+  try {
+    // Not through the store's open files, which would keep a file that is replaced here.
+    await using file = await files.open(path, 'read');
+    const bytes = new Uint8Array(PACK_HEADER_LENGTH);
+    return decodePackHeader(bytes.subarray(0, await file.read(bytes, 0)));
+  } catch (cause) {
+    if (!(cause instanceof FormatError) && !(cause instanceof SystemError)) throw cause;
+    return undefined;
   }
 }
 
@@ -98,134 +182,6 @@ async function bytesAt(files: FileSystem, path: string): Promise<Uint8Array | un
     if (!(cause instanceof SystemError)) throw cause;
     return undefined;
   }
-}
-
-const inMemory = (bytes: Uint8Array): PackBytes => ({
-  path: 'it',
-  size: async () => bytes.length,
-  async read(into, offset) {
-    const part = bytes.subarray(offset, offset + into.length);
-    into.set(part);
-    return part.length;
-  },
-});
-
-async function isOfNodes(bytes: Uint8Array): Promise<boolean> {
-  try {
-    return (await readFooter(inMemory(bytes))).header.kind === 'node';
-  } catch (cause) {
-    reason(cause);
-    return false;
-  }
-}
-
-/** Undefined: all of it is whole. */
-async function defectOf(
-  bytes: Uint8Array | undefined,
-  pack: number,
-  dead: ReadonlySet<number>,
-): Promise<string | undefined> {
-  if (!bytes) return 'it is missing';
-  try {
-    const { header, entries } = await readFooter(inMemory(bytes));
-    if (header.number !== pack) return `it says that it is pack ${header.number}`;
-    if (header.kind !== 'node') return 'it is a pack of blocks';
-    for (const entry of entries) {
-      if (!dead.has(entry.offset) && !isWhole(bytes, entry))
-        return `at ${entry.offset}: the frame is damaged`;
-    }
-    return undefined;
-  } catch (cause) {
-    return reason(cause);
-  }
-}
-
-type Entry = PackFooter['entries'][number];
-
-function isWhole(bytes: Uint8Array, { offset, length, digest }: Entry): boolean {
-  try {
-    const found = checkFrame(bytes.subarray(offset, offset + length)).digest;
-    return digestKey(found) === digestKey(digest);
-  } catch (cause) {
-    if (cause instanceof FormatError) return false;
-    throw cause;
-  }
-}
-
-/**
- * Puts zeros in the place of frames that a sweep has found dead, in both: there may be holes. Returns their offsets;
- * or why it is not known which they are.
- */
-async function forgetDead(
-  packs: Pick<PackStore, 'swept'>,
-  pack: number,
-  both: readonly (Uint8Array | undefined)[],
-): Promise<ReadonlySet<number> | string> {
-  for (const bytes of both) {
-    const footer = bytes && (await footerOf(bytes, pack));
-    if (!footer) continue;
-    let living: readonly Entry[];
-    try {
-      living = await livingEntries(packs, pack, footer);
-    } catch (cause) {
-      return reason(cause);
-    }
-    const alive = new Set(living.map(({ offset }) => offset));
-    const dead = footer.entries.filter(({ offset }) => !alive.has(offset));
-    for (const { offset, length } of dead) {
-      for (const one of both) one?.fill(0, offset, offset + length);
-    }
-    return new Set(dead.map(({ offset }) => offset));
-  }
-  return new Set();
-}
-
-/** Undefined: it is damaged, or that of another pack. */
-async function footerOf(bytes: Uint8Array, pack: number): Promise<PackFooter | undefined> {
-  try {
-    const footer = await readFooter(inMemory(bytes));
-    return footer.header.number === pack ? footer : undefined;
-  } catch (cause) {
-    reason(cause);
-    return undefined;
-  }
-}
-
-/** Undefined: a part is whole in neither. */
-async function merged(
-  main: Uint8Array | undefined,
-  copy: Uint8Array | undefined,
-  look: (bytes: Uint8Array) => Promise<string | undefined>,
-): Promise<Uint8Array | undefined> {
-  if (!main || !copy) return undefined;
-  const candidates = [
-    [main, copy],
-    [copy, main],
-    [withHeaderOf(copy, main), copy],
-    [withHeaderOf(main, copy), main],
-  ] as const;
-  for (const [base, other] of candidates) {
-    let entries: readonly Entry[];
-    try {
-      ({ entries } = await readFooter(inMemory(base)));
-    } catch (cause) {
-      reason(cause);
-      continue;
-    }
-    const bytes = base.slice();
-    for (const entry of entries) {
-      if (isWhole(bytes, entry) || !isWhole(other, entry)) continue;
-      bytes.set(other.subarray(entry.offset, entry.offset + entry.length), entry.offset);
-    }
-    if ((await look(bytes)) === undefined) return bytes;
-  }
-  return undefined;
-}
-
-function withHeaderOf(from: Uint8Array, bytes: Uint8Array): Uint8Array {
-  const made = bytes.slice();
-  made.set(from.subarray(0, Math.min(PACK_HEADER_LENGTH, made.length)));
-  return made;
 }
 
 const PART_LENGTH = 4096;

@@ -1,7 +1,7 @@
 import { basename, dirname, join } from 'node:path/posix';
 import { putDurably } from '../../sys/files/write-atomically.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
-import { copiesDirectory } from '../packs/node-copies.ts';
+import { copiesDirectory, copiesOwner, mayCopy } from '../packs/copies-owner.ts';
 import type { Store } from './store.ts';
 
 /*
@@ -16,10 +16,15 @@ export function recordCopyPath({ directory }: Pick<Store, 'directory'>, path: st
   return join(copiesDirectory(directory), inStore);
 }
 
-/** Never rejects for the medium. */
-export async function copyRecord(store: Store, path: string, bytes: Uint8Array): Promise<void> {
+/** Never rejects for the medium: resolves with the reason then. */
+export async function copyRecord(
+  store: Store,
+  path: string,
+  bytes: Uint8Array,
+): Promise<string | undefined> {
   const copy = recordCopyPath(store, path);
-  await leniently(async () => {
+  return leniently(async () => {
+    if (!(await mayCopy(store.files, store.directory, store.id))) return;
     await store.files.makeDirectory(dirname(copy));
     await putDurably(store.files, copy, bytes);
   });
@@ -29,7 +34,9 @@ export async function copyRecord(store: Store, path: string, bytes: Uint8Array):
 export async function dropRecordCopy(store: Store, path: string): Promise<void> {
   const copy = recordCopyPath(store, path);
   await leniently(async () => {
-    if (await store.files.stat(copy)) await store.files.unlink(copy);
+    if (!(await store.files.stat(copy))) return;
+    const owner = await copiesOwner(store.files, store.directory, store.id);
+    if (owner !== 'other') await store.files.unlink(copy);
   });
 }
 
@@ -40,10 +47,12 @@ export async function copiedNames(store: Store, path: string): Promise<string[]>
   return isThere ? (await store.files.list(directory)).map((name) => basename(name)) : [];
 }
 
-async function leniently(work: () => Promise<void>): Promise<void> {
+async function leniently(work: () => Promise<void>): Promise<string | undefined> {
   try {
     await work();
+    return undefined;
   } catch (cause) {
     if (!(cause instanceof SystemError)) throw cause;
+    return cause.message;
   }
 }

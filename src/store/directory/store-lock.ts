@@ -7,6 +7,8 @@ import { mendStoreRecord, readStoreRecord } from './store-record.ts';
 
 /** The name under which a sweep holds the lock: for a second at most, so that others wait for it. */
 export const SWEEP_HOLDER = 'store sweep';
+/** The name under which a scrub holds it for one second copy at a time. */
+export const SCRUB_HOLDER = 'store scrub';
 /** A slice takes a second; a disk that is busy may need far longer for its syncs. */
 const SLICE_WAIT_MS = 60_000;
 /** On a full disk the name of the holder is missing. */
@@ -49,7 +51,8 @@ async function lockAfterSlice(store: Store, holder: string): Promise<AsyncDispos
 }
 
 function patience(busy: string): number {
-  if (busy.includes(`is in use by ${SWEEP_HOLDER}`)) return SLICE_WAIT_MS;
+  const isSlice = [SWEEP_HOLDER, SCRUB_HOLDER].some((it) => busy.includes(`is in use by ${it}`));
+  if (isSlice) return SLICE_WAIT_MS;
   return busy.endsWith('is in use by another process') ? UNNAMED_WAIT_MS : 0;
 }
 

@@ -3,6 +3,7 @@ import { MiB } from '../../lib/sizes.ts';
 import type { FileSystem } from '../../sys/files/file-system.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { putDurably } from '../../sys/files/write-atomically.ts';
+import { copiesDirectory, mayCopy } from './copies-owner.ts';
 import { listPacks, packPath } from './pack-path.ts';
 import { PACK_SPAN } from './trust.ts';
 
@@ -18,7 +19,7 @@ export interface NodeCopies {
   list(): Promise<number[]>;
   /** Undefined: there is none, or it cannot be read. */
   bytes(pack: number): Promise<Uint8Array | undefined>;
-  /** Durable once it resolves. */
+  /** Durable once it resolves. Does nothing where the copies are those of another store. */
   write(pack: number, bytes: Uint8Array): Promise<void>;
   /** Removes the copy of a pack that a sweep has removed. */
   remove(pack: number): Promise<void>;
@@ -28,13 +29,8 @@ export interface NodeCopies {
 
 const PIECE_LENGTH = MiB;
 
-/** The directory of a store's copies. */
-export function copiesDirectory(store: string): string {
-  return join(store, 'copies');
-}
-
-/** `directory`: that of the store. */
-export function nodeCopies(files: FileSystem, store: string): NodeCopies {
+/** `store`: its directory; `id`: its ID, which the copies must have. */
+export function nodeCopies(files: FileSystem, store: string, id: string): NodeCopies {
   const from = join(store, 'packs');
   const to = join(copiesDirectory(store), 'packs');
   const path = (pack: number): string => packPath(to, pack);
@@ -69,13 +65,14 @@ export function nodeCopies(files: FileSystem, store: string): NodeCopies {
       }
     },
     async write(pack, bytes) {
+      if (!(await mayCopy(files, store, id))) return;
       await files.makeDirectory(dirname(path(pack)));
       await putDurably(files, path(pack), bytes);
     },
     remove: (pack) => files.unlink(path(pack)),
     async copy(pack) {
       try {
-        await stream(pack);
+        if (await mayCopy(files, store, id)) await stream(pack);
       } catch (cause) {
         if (!(cause instanceof SystemError)) throw cause;
       }

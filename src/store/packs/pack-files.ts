@@ -16,11 +16,11 @@ import { wantedMarks } from './wanted-marks.ts';
 /** Sizes requested at once. */
 const STATS_MAX = 32;
 
-/** Packs as files. `directory`: the store's `packs`; the marks and the number of the last pack lie beside it. */
-export function packFiles(files: FileSystem, directory: string): PackStore {
+/** Packs as files. `directory`: the store's `packs`; `id`: the store's. The marks and the number of the last pack lie beside it. */
+export function packFiles(files: FileSystem, directory: string, id: string): PackStore {
   const store = dirname(directory);
   const { handles, ...reads } = packReads(files, directory);
-  const copies = nodeCopies(files, store);
+  const copies = nodeCopies(files, store, id);
   const moved = movedFiles(files, directory);
   const references = referenceFiles(files, directory);
   const wanted = wantedMarks(files, join(store, 'wanted'));

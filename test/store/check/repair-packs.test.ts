@@ -14,13 +14,15 @@ test('what a sweep has removed does not come back with a repair', async () => {
   await sweep(files);
   await using store = await openStore(simulatedWorld(files, 6), HOME);
   const { packs } = store;
-  const copies = nodeCopies(files, HOME);
+  const copies = nodeCopies(files, HOME, store.id);
 
   async function repair() {
     const mended: string[] = [];
     const lost: string[] = [];
     await repairPacks({
-      ...{ files, directory: HOME, packs, changed: 'all', signal: new AbortController().signal },
+      ...{ files, directory: HOME, id: store.id, packs, changed: 'all', hasCopies: true },
+      signal: new AbortController().signal,
+      onCopyFailed: (what) => void lost.push(what),
       onMended: (where) => void mended.push(where),
       onLost: (where, what) => void lost.push(`${where}: ${what}`),
     });
