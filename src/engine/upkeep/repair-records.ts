@@ -89,11 +89,7 @@ async function repairSet(store: Store, name: string, repair: RecordRepair): Prom
 }
 
 /** The newer authentic one of two different copies counts. */
-export async function mendOpenSet(
-  store: Store,
-  set: OpenSet,
-  repair: RecordRepair,
-): Promise<void> {
+export async function mendOpenSet(store: Store, set: OpenSet, repair: RecordRepair): Promise<void> {
   const { changed, hasCopies, onMended, onLost } = repair;
   const { problems } = await readCopies(store, set.name);
   if (changed === 'all' && problems.length > 0) await mendSetRecord(store, set);

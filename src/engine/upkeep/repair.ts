@@ -110,7 +110,13 @@ export async function renewCopies(
   try {
     const hasCopies = await ofCopies.look('copies');
     if (!hasCopies) return ofCopies.problems();
-    const repairs = { changed: 'copies', hasCopies, onMended() {}, onLost() {}, ...ofCopies } as const;
+    const repairs = {
+      changed: 'copies',
+      hasCopies,
+      onMended() {},
+      onLost() {},
+      ...ofCopies,
+    } as const;
     {
       await using _lock = await turn();
       await repairSets(store, repairs);

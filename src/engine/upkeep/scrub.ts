@@ -38,17 +38,14 @@ export async function scrub(
   const before = await readScrub(store, store.directory);
   const missing = await missingPacks(store);
   const sizes = await packs.sizes();
-  const allBytes = [...sizes.values()].reduce((sum, size) => sum + size, 0);
+  const allBytes = sumOf([...sizes.values()]);
   const now = clock.now();
   const isNew = before.pass === undefined || before.pass.ended !== undefined;
   const share = dueShare(before, { now, period });
   let pass: ScrubPass | undefined = isNew && share > 0 ? newPass(now) : before.pass;
   let hurt = before.hurt;
   let [count, bytes] = [0, 0];
-  let readBytes = [...sizes].reduce(
-    (sum, [pack, size]) => (pass && pack < pass.next ? sum + size : sum),
-    0,
-  );
+  let readBytes = sumOf([...sizes].map(([pack, size]) => (pass && pack < pass.next ? size : 0)));
   const unverified = new Map<string, number>();
 
   let counted = 0;
@@ -131,6 +128,8 @@ export async function scrub(
     ...{ problems, wanted: (await packs.wanted.list()).length, hurt: disks.slice(0, LISTED_MAX) },
   };
 }
+
+const sumOf = (sizes: readonly number[]): number => sizes.reduce((sum, size) => sum + size, 0);
 
 function hurtLines(disks: ScrubResult['hurt']): string[] {
   const lines = disks

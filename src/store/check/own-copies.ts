@@ -71,4 +71,3 @@ async function summaryOf(files: FileSystem, path: string): Promise<PackSummary |
     return undefined;
   }
 }
-

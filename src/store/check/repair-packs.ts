@@ -7,7 +7,7 @@ import {
 import type { FileSystem } from '../../sys/files/file-system.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { putDurably } from '../../sys/files/write-atomically.ts';
-import { nodeCopies } from '../packs/node-copies.ts';
+import { type NodeCopies, nodeCopies } from '../packs/node-copies.ts';
 import type { PackStore } from '../packs/pack-store.ts';
 import { PACK_SPAN } from '../packs/trust.ts';
 import { defectOf, forgetDead, isOther, merged } from './whole-packs.ts';
@@ -44,18 +44,10 @@ export interface PackRepairOptions {
 export async function repairPacks(options: PackRepairOptions): Promise<void> {
   const { files, directory, id, packs, hasCopies, signal, turn, pause, onCopyFailed } = options;
   const copies = nodeCopies(files, directory, id);
-  const copied = new Set(hasCopies ? await listed() : []);
+  const copied = new Set(hasCopies ? await listed(copies, onCopyFailed) : []);
   const there = await packs.list();
   const { numbers: removed, damage: unknown } = await packs.swept.removed();
 
-  async function listed(): Promise<number[]> {
-    try {
-      return await copies.list();
-    } catch (cause) {
-      onCopyFailed(failureOf(cause));
-      return [];
-    }
-  }
   async function put(
     pack: number,
     bytes: Uint8Array,
@@ -154,6 +146,18 @@ type Mending = Pick<PackRepairOptions, 'changed' | 'onMended' | 'onLost'>;
 
 /** Most packs are whole: only the others are worth the store's lock. */
 const LOOK: Mending = { changed: 'none', onMended() {}, onLost() {} };
+
+async function listed(
+  copies: NodeCopies,
+  onCopyFailed: PackRepairOptions['onCopyFailed'],
+): Promise<number[]> {
+  try {
+    return await copies.list();
+  } catch (cause) {
+    onCopyFailed(failureOf(cause));
+    return [];
+  }
+}
 
 /** The message of a disk that fails. */
 function failureOf(cause: unknown): string {

@@ -2,6 +2,7 @@ import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import {
   cpSync,
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -17,7 +18,14 @@ import { findStrays } from '../../../src/engine/points/strays.ts';
 import { checkStore } from '../../../src/engine/points/stores.ts';
 import { repair } from '../../../src/engine/upkeep/repair.ts';
 import { scrub } from '../../../src/engine/upkeep/scrub.ts';
-import { PACK_HEADER_LENGTH } from '../../../src/formats/store/packs/pack.ts';
+import {
+  encodePackFooter,
+  encodePackHeader,
+  PACK_HEADER_LENGTH,
+} from '../../../src/formats/store/packs/pack.ts';
+import { copiesFile } from '../../../src/formats/store/packs/copies.ts';
+import { encodeSummed } from '../../../src/formats/store/base/json-record.ts';
+import { render } from '../../../src/cli/render/store.ts';
 import { backUp, engineIn, type EngineHome, KEY } from '../../support/engine.ts';
 import { noise } from '../../support/random.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
@@ -214,4 +222,147 @@ test('copies that cannot be written stop no backup', async () => {
   rmSync(join(it.store, 'copies'));
   rmSync(join(it.store, 'was-copies'), { recursive: true });
   ok((await it.repair()).names.length >= 6);
+});
+
+/** A pack of nodes without any, as of another store. */
+const emptyPack = (number: number): Buffer =>
+  Buffer.concat([
+    encodePackHeader({ kind: 'node', number, domain: new Uint8Array(16) }),
+    encodePackFooter([], PACK_HEADER_LENGTH),
+  ]);
+
+test('a pack of nodes among the copies does not replace another pack of its number', async () => {
+  for (const [number, at] of [
+    [1, PACK_HEADER_LENGTH + 100],
+    [1, 10],
+    [2, PACK_HEADER_LENGTH + 100],
+    [2, 10],
+  ] as const) {
+    const it = await place();
+    const path = it.pack(number);
+    writeFileSync(it.copyOf(path), emptyPack(number));
+    flip(path, at);
+    const before = readFileSync(path);
+    const { names, lost } = await it.repair();
+    equal(Buffer.compare(readFileSync(path), before), 0, `pack ${number}, harmed at ${at}`);
+    deepEqual(names, []);
+    match(lost.map(({ what }) => what).join(), /is not of this store|is a copy of another pack/);
+  }
+});
+
+test('the copies of another store are neither used nor changed', async () => {
+  for (const isNamed of [true, false]) {
+    const it = await place();
+    const owner = join(it.store, 'copies/copies.json');
+    if (isNamed) writeFileSync(owner, copiesFile.encode({ store: 'other' }, 'checked'));
+    else {
+      rmSync(owner);
+      writeFileSync(it.copyOf(it.pack(4)), emptyPack(4));
+    }
+    rmSync(it.copyOf(it.point('vm2')));
+    const kept = Math.floor(statSync(it.pack(2)).size / 2);
+    writeFileSync(it.pack(2), readFileSync(it.pack(2)).subarray(0, kept));
+    const { names, lost } = await it.repair();
+    deepEqual(names, []);
+    match(lost.at(-1)!.what, /copies of another store|do not say of which store they are/);
+    equal(statSync(it.pack(2)).size, kept);
+    match((await it.scrub()).problems.at(-1)!.where, /copies$/);
+    ok(!existsSync(it.copyOf(it.point('vm2'))));
+  }
+});
+
+test('copies that name no store are taken over if their packs are those of the store', async () => {
+  const it = await place();
+  const owner = join(it.store, 'copies/copies.json');
+  const record = readFileSync(owner);
+  rmSync(owner);
+  flip(it.pack(2), PACK_HEADER_LENGTH + 100);
+  deepEqual((await it.repair()).names, ['packs/00000/00000002.pack']);
+  deepEqual(readFileSync(owner), record);
+});
+
+test('the copy of a point stays unless the point was forgotten, and is reported', async () => {
+  for (const isBackedUp of [false, true]) {
+    const it = await place();
+    const path = it.point('vm1');
+    const copy = it.copyOf(path);
+    rmSync(path);
+    const heads = join(it.store, 'sets/nightly/heads');
+    for (const name of readdirSync(heads)) rmSync(join(heads, name));
+    // Writes a head that does not name the lost point.
+    if (isBackedUp) await backUp(it, 'vm1', images[0]!);
+    await it.scrub();
+    const { lost } = await it.repair();
+    match(lost.map(({ what }) => what).join(), /whether it was forgotten is not known/);
+    ok(existsSync(copy));
+    ok(!existsSync(path));
+  }
+});
+
+test('a disk of copies that refuses writes is one problem, and stops nothing', async () => {
+  const it = await place();
+  for (const path of [it.copyOf(it.pack(4)), it.copyOf(it.point('vm1'))]) {
+    rmSync(path);
+    mkdirSync(path);
+  }
+  const { problems, ended, found } = await it.scrub();
+  ok(ended !== null);
+  deepEqual([problems.length, found], [1, 1]);
+  match(problems[0]!.what, /^second copies cannot be written: /);
+  flip(it.pack(2), PACK_HEADER_LENGTH + 100);
+  const { names, lost } = await it.repair();
+  deepEqual(names, ['packs/00000/00000002.pack']);
+  deepEqual(
+    lost.map(({ where }) => relative(it.store, where)),
+    ['copies'],
+  );
+});
+
+const none: SecretSource = async () => undefined;
+
+test('a repair without keys does not say that all is whole', async () => {
+  const it = await place();
+  const result = await it.repair({ secrets: none });
+  deepEqual(result.locked, ['nightly']);
+  const text = render['store/repair'].text(result);
+  match(text, /set "nightly" is locked/);
+  match(text, /No damage found in the parts that need no key\./);
+  equal(render['store/repair'].text(await it.repair()), 'No damage found.');
+});
+
+test('a dry run marks nothing', async () => {
+  const it = await place();
+  rmSync(it.pack(1));
+  const { hurt, wanted } = await it.repair({ dryRun: true });
+  deepEqual([hurt.length, wanted], [1, 0]);
+  ok((await it.repair()).wanted > 0);
+});
+
+test('without the key, a copy that differs is not overwritten', async () => {
+  const it = await place();
+  const copies = [it.copyOf(it.point('vm1')), it.copyOf(it.set)];
+  // A record whose checksum is right, as of another version.
+  const point = readFileSync(copies[0]!, 'latin1');
+  const [line = ''] = point.split('\n');
+  const { sum: _sum, ...fields } = JSON.parse(line) as Record<string, unknown>;
+  const summed = JSON.parse(
+    Buffer.from(encodeSummed({ ...fields, tags: [] })).toString(),
+  ) as object;
+  writeFileSync(copies[0]!, `${JSON.stringify(summed)}\n${'0'.repeat(64)}\n`);
+  const { sum: _set, ...set } = JSON.parse(readFileSync(copies[1]!, 'utf8')) as Record<
+    string,
+    unknown
+  >;
+  writeFileSync(copies[1]!, encodeSummed({ ...set, counter: 99 }));
+  const before = copies.map((path) => readFileSync(path));
+  deepEqual((await it.repair({ secrets: none })).names, []);
+  deepEqual(
+    copies.map((path) => readFileSync(path)),
+    before,
+  );
+  deepEqual(
+    (await it.repair()).names,
+    copies.map((path) => relative(it.store, path)).sort(),
+    'neither is authentic',
+  );
 });

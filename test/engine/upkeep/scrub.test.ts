@@ -1,5 +1,5 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
-import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { openEngine, type SecretSource } from '../../../src/engine/base/engine.ts';
@@ -193,6 +193,25 @@ test('a damaged record of the scrub begins a new pass', async () => {
   await run(home);
   writeFileSync(join(home.store, 'scrub.json'), '{"format": "holdfast-scrub"}');
   equal((await run(home, { period: 30 * DAY })).donePacks, 1);
+});
+
+test('a record of the scrub that cannot be read counts as none', async () => {
+  const { home } = await place();
+  mkdirSync(join(home.store, 'scrub.json'));
+  await using engine = await home.open();
+  equal((await readScrub(engine.store, home.store)).pass, undefined);
+});
+
+test('what an earlier run of the pass found stays with the pass', async () => {
+  const { home } = await place();
+  flip(packs(home)[0]!, 10);
+  const first = await run(home, { period: 4 * DAY });
+  deepEqual([first.problems.length, first.found, first.ended], [1, 1, null]);
+  flip(packs(home)[0]!, 10);
+  const last = await run(home);
+  deepEqual([last.problems, last.found], [[], 1]);
+  ok(last.ended !== null);
+  equal((await run(home)).found, 0, 'the next pass');
 });
 
 test('how much is due', async () => {

@@ -66,6 +66,24 @@ test('damage that a check found stays until one that looks at as much, with all 
   deepEqual(await checked(true, [], []), []);
 });
 
+test('damage that a scrub found stays until a whole pass, authenticated, finds none', async () => {
+  await using monitor = await monitorOn(await disk(), '2026-11-21T12:00:00Z');
+  const problem = { where: '/store/packs/1', what: 'at 32: it fails its checksum' };
+  const whole = { problems: [], unverified: [], ended: 'now', summed: 0, found: 0, wanted: 0 };
+  async function scrubbed(run: object) {
+    const result = { ...whole, ...run } as unknown as ResultOf<'store/scrub'>;
+    await monitor.finished('store/scrub', { period: undefined }, result);
+    return standing(monitor);
+  }
+  const damage = ['damage:contents'];
+  deepEqual(await scrubbed({ problems: [problem], found: 1, ended: null, wanted: 2 }), damage);
+  deepEqual(await scrubbed({ ended: null }), damage, 'the pass goes on');
+  deepEqual(await scrubbed({ found: 1 }), damage, 'an earlier run of the pass found it');
+  deepEqual(await scrubbed({ summed: 5 }), damage, 'an earlier run had no key');
+  deepEqual(await scrubbed({ wanted: 2 }), damage, 'it was not stored again');
+  deepEqual(await scrubbed({}), []);
+});
+
 test('a clock that jumped is not trusted before its alarm is on the disk', async () => {
   const files = await disk();
   await (await monitorOn(files, '2026-11-21T12:00:00Z'))[Symbol.asyncDispose]();

@@ -70,3 +70,43 @@ test('what a sweep has removed does not come back with a repair', async () => {
   match(lost.join(), new RegExp(`whether pack ${swept} was removed is not known`));
   ok(!(await packs.list()).includes(swept));
 });
+
+test('packs of blocks are not read, and the lock is taken only for what is written', async () => {
+  const place = await setUp();
+  const { files } = place.disk;
+  await using store = await openStore(simulatedWorld(files, 6), HOME);
+  const { id, packs } = store;
+  const copies = nodeCopies(files, HOME, id);
+  const read: string[] = [];
+  let turns = 0;
+  async function renew(): Promise<number> {
+    const before = turns;
+    await repairPacks({
+      ...{ directory: HOME, id, packs, changed: 'copies', hasCopies: true },
+      files: {
+        ...files,
+        async readFile(path, max) {
+          read.push(path);
+          return files.readFile(path, max);
+        },
+      },
+      signal: new AbortController().signal,
+      async turn() {
+        turns++;
+        return { async [Symbol.asyncDispose]() {} };
+      },
+      ...{ onMended() {}, onLost() {}, onCopyFailed() {} },
+    });
+    return turns - before;
+  }
+  const copied = await copies.list();
+  ok(copied.length < (await packs.list()).length);
+  equal(await renew(), 0);
+  deepEqual(
+    [...new Set(read)].sort(),
+    copied.flatMap((pack) => [packs.path(pack), copies.path(pack)]).sort(),
+  );
+  await copies.write(copied[0]!, Uint8Array.of(1));
+  equal(await renew(), 1);
+  equal(await renew(), 0);
+});
