@@ -189,7 +189,8 @@ export async function repairPoints(
 }
 
 const notKnown = (copy: string): string =>
-  `it is missing, with a whole copy; whether it was forgotten is not known: if not, copy ${copy} to its place and run "store check"; if it was, remove the copy`;
+  `it is missing, with a whole copy; whether it was forgotten is not known: if not, copy ${copy} to its place ` +
+  'and run "store check"; if it was, remove the copy';
 
 /** Whether it is known that a point that is not there should be: the head of its machine names it. */
 async function isMissed(

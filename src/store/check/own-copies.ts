@@ -30,7 +30,10 @@ export async function foreignCopies(options: OwnCopiesOptions): Promise<string |
       owner === 'other'
         ? 'these are the copies of another store'
         : 'these copies do not say of which store they are, and their packs are not those of this store';
-    return `${what}: they are neither used nor changed; mount the disk of this store there, or remove them if no store needs them`;
+    return (
+      `${what}: they are neither used nor changed; mount the disk of this store there, ` +
+      'or remove them if no store needs them'
+    );
   } catch (cause) {
     if (!(cause instanceof SystemError)) throw cause;
     return `second copies cannot be read: ${cause.message}`;

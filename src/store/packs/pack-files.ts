@@ -16,7 +16,10 @@ import { wantedMarks } from './wanted-marks.ts';
 /** Sizes requested at once. */
 const STATS_MAX = 32;
 
-/** Packs as files. `directory`: the store's `packs`; `id`: the store's. The marks and the number of the last pack lie beside it. */
+/**
+ * Packs as files. `directory`: the store's `packs`; the marks and the number of the last pack lie beside it. `id`: the
+ * store's.
+ */
 export function packFiles(files: FileSystem, directory: string, id: string): PackStore {
   const store = dirname(directory);
   const { handles, ...reads } = packReads(files, directory);
