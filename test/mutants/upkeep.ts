@@ -47,6 +47,20 @@ export const upkeep: readonly Mutant[] = [
     tests: [REPAIR],
   },
   {
+    name: 'repair: a copy under its number replaces a pack of blocks, or another pack of nodes',
+    file: 'src/store/check/whole-packs.ts',
+    text: 'return one.trailer.entriesCrc !== two.trailer.entriesCrc || a.length !== b.length;',
+    to: 'return false;',
+    tests: [REPAIR],
+  },
+  {
+    name: 'repair: the copies of another store are used',
+    file: 'src/store/check/own-copies.ts',
+    text: "if (owner === 'this' || owner === 'empty') return undefined;",
+    to: 'return undefined;',
+    tests: [REPAIR],
+  },
+  {
     name: 'repair: a forgotten point comes back',
     file: 'src/engine/upkeep/repair-records.ts',
     text: 'return head?.points.some((it) => it.id === id) ?? false;',
