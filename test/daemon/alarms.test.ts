@@ -137,8 +137,9 @@ test('damage, failed jobs and sessions that cannot go on are alarms until they a
   renameSync(join(packs, pack), away);
   const scrub = await expectDone(holdfast('store', 'scrub', '--queue'));
   equal((await holdfast('job', 'attend', scrub.result['job'] as string)).code, 1);
-  await until('damaged-frames', async () => (await ids()).join(' ') === 'damaged-frames');
-  match((await alarms())[0]!.message, /vda \(.* cannot be read\)/);
+  await until('damaged-frames', async () => (await ids()).join(' ') === both);
+  const frames = (await alarms()).find(({ alarm }) => alarm === 'damaged-frames');
+  match(frames!.message, /vda \(.* cannot be read\)/);
   renameSync(away, join(packs, pack));
   const whole = await expectDone(runCli(['store', 'scrub', '--socket', home.socket]));
   match(whole.stdout, /^packs read: \d+ .*\n.* decoded, 0 by checksum only\nNo damage found\.$/m);
