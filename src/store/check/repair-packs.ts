@@ -85,8 +85,15 @@ export async function repairPacks(options: PackRepairOptions): Promise<void> {
       onLost(unknown[0].where, `${unknown[0].what}: whether pack ${pack} was removed is not known`);
       return false;
     }
-    const isForeign = main && copy && isOther(main, copy);
-    const dead = await forgetDead(packs, pack, isForeign ? [main] : [main, copy]);
+    // The file of another pack of nodes, under this name: that pack has a copy, too.
+    const isMisplaced = header !== undefined && header.number !== pack;
+    if (isMisplaced && !copied.has(header.number)) {
+      onLost(packs.path(pack), `it is pack ${header.number}, which has no copy`);
+      return false;
+    }
+    const isForeign = main && copy && !isMisplaced && isOther(main, copy);
+    const [own, other] = [isMisplaced ? undefined : main, isForeign ? undefined : copy];
+    const dead = await forgetDead(packs, pack, [own, other]);
     if (typeof dead === 'string') {
       onLost(packs.swept.deadPath(pack), dead);
       return false;
@@ -103,7 +110,7 @@ export async function repairPacks(options: PackRepairOptions): Promise<void> {
           ? copy
           : isForeign
             ? undefined
-            : await merged(main, copy, look);
+            : await merged(own, copy, look);
     if (!whole) {
       onLost(packs.path(pack), `${mainDefect}; its copy ${copies.path(pack)}: ${copyDefect}`);
       return false;
