@@ -42,8 +42,8 @@ export const upkeep: readonly Mutant[] = [
   {
     name: 'repair: a damaged copy is put in the place of a damaged pack',
     file: 'src/store/check/repair-packs.ts',
-    text: ': copyDefect === undefined\n',
-    to: ': copy !== undefined\n',
+    text: 'copyDefect === undefined ? copy : await',
+    to: 'copy ? copy : await',
     tests: [REPAIR],
   },
   {

@@ -85,14 +85,11 @@ export async function repairPacks(options: PackRepairOptions): Promise<void> {
       onLost(unknown[0].where, `${unknown[0].what}: whether pack ${pack} was removed is not known`);
       return false;
     }
-    // The file of another pack of nodes, under this name: that pack has a copy, too.
-    const isMisplaced = header !== undefined && header.number !== pack;
-    if (isMisplaced && !copied.has(header.number)) {
-      onLost(packs.path(pack), `it is pack ${header.number}, which has no copy`);
+    const { isForeign, own, other, number } = toldApart(pack, { header, main, copy });
+    if (number !== pack && !copied.has(number)) {
+      onLost(packs.path(pack), `it is pack ${number}, which has no copy`);
       return false;
     }
-    const isForeign = main && copy && !isMisplaced && isOther(main, copy);
-    const [own, other] = [isMisplaced ? undefined : main, isForeign ? undefined : copy];
     const dead = await forgetDead(packs, pack, [own, other]);
     if (typeof dead === 'string') {
       onLost(packs.swept.deadPath(pack), dead);
@@ -103,14 +100,8 @@ export async function repairPacks(options: PackRepairOptions): Promise<void> {
     const copyDefect = isForeign ? 'it is a copy of another pack' : await look(copy);
     const isSame = main && copy && Buffer.compare(main, copy) === 0;
     if (mainDefect === undefined && isSame) return false;
-    const whole =
-      mainDefect === undefined
-        ? main
-        : copyDefect === undefined
-          ? copy
-          : isForeign
-            ? undefined
-            : await merged(own, copy, look);
+    const mended = async () => (copyDefect === undefined ? copy : await merged(own, other, look));
+    const whole = mainDefect === undefined ? main : await mended();
     if (!whole) {
       onLost(packs.path(pack), `${mainDefect}; its copy ${copies.path(pack)}: ${copyDefect}`);
       return false;
@@ -147,6 +138,27 @@ export async function repairPacks(options: PackRepairOptions): Promise<void> {
     await using _turn = await turn?.();
     await mend(pack, options);
   }
+}
+
+interface Found {
+  readonly header: PackHeader | undefined;
+  readonly main: Uint8Array | undefined;
+  readonly copy: Uint8Array | undefined;
+}
+
+/**
+ * What of both is of this pack: its file may be that of another pack of nodes (`number`), under its name; its copy may
+ * be of another store.
+ */
+function toldApart(pack: number, { header, main, copy }: Found) {
+  const number = header?.number ?? pack;
+  const isForeign =
+    number === pack && main !== undefined && copy !== undefined && isOther(main, copy);
+  return {
+    ...{ number, isForeign },
+    own: number === pack ? main : undefined,
+    other: isForeign ? undefined : copy,
+  };
 }
 
 type Mending = Pick<PackRepairOptions, 'changed' | 'onMended' | 'onLost'>;
