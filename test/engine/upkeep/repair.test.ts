@@ -1,6 +1,5 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import {
-  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -26,30 +25,13 @@ import {
 import { copiesFile } from '../../../src/formats/store/packs/copies.ts';
 import { encodeSummed } from '../../../src/formats/store/base/json-record.ts';
 import { render } from '../../../src/cli/render/store.ts';
-import { backUp, engineIn, type EngineHome, KEY } from '../../support/engine.ts';
+import { backUp, KEY } from '../../support/engine.ts';
 import { noise } from '../../support/random.ts';
-import { temporaryDirectory } from '../../support/temporary.ts';
+import { copiedStore, images } from '../../support/two-machines.ts';
 
 const MiB = 2 ** 20;
-const root = temporaryDirectory();
-const images = [1, 2].map((n) => join(root, `vm${n}.raw`));
-let made: Promise<EngineHome> | undefined;
-let copies = 0;
-
-async function makeHome(): Promise<EngineHome> {
-  const home = await engineIn(root);
-  for (const [n, image] of images.entries()) {
-    writeFileSync(image, noise(2 * MiB, n + 1));
-    await home.backUp(`vm${n + 1}`, image);
-  }
-  return home;
-}
-
-/** A copy of a store with a recovery point of each of two machines: packs 1 and 3 are of blocks, 2 and 4 of nodes. */
 async function place() {
-  const { store: from } = await (made ??= makeHome());
-  const store = join(root, `copy-${++copies}`);
-  cpSync(from, store, { recursive: true });
+  const store = await copiedStore();
   const open = () => openEngine(store);
   const work = (secrets: SecretSource) => ({
     ...{ secrets, signal: new AbortController().signal, report() {} },
@@ -129,7 +111,7 @@ test('each of them is put back from the other one, and then everything is whole'
     }
     deepEqual(await it.check(), [], how);
     // The next backup finds an index that describes these packs.
-    await backUp(it, 'vm1', images[0]!);
+    await backUp(it, 'vm1', images[0]);
     deepEqual((await it.repair()).mended, [], how);
   }
 });
@@ -168,7 +150,7 @@ test('lost blocks are said by machine, and its next backup stores them again', a
   const { machines, hurt } = await it.repair();
   deepEqual(machines, [{ set: 'nightly', machine: 'vm1', blocks: 2 }]);
   equal(hurt[0]!.disk, 'vda');
-  await backUp(it, 'vm1', images[0]!);
+  await backUp(it, 'vm1', images[0]);
   const mended = await it.repair();
   deepEqual([mended.wanted, mended.hurt, mended.machines], [0, [], []]);
 });
@@ -216,9 +198,9 @@ test('copies that cannot be written stop no backup', async () => {
   const it = await place();
   renameSync(join(it.store, 'copies'), join(it.store, 'was-copies'));
   writeFileSync(join(it.store, 'copies'), 'a file');
-  writeFileSync(images[0]!, noise(2 * MiB, 9));
-  await backUp(it, 'vm1', images[0]!);
-  writeFileSync(images[0]!, noise(2 * MiB, 1));
+  writeFileSync(images[0], noise(2 * MiB, 9));
+  await backUp(it, 'vm1', images[0]);
+  writeFileSync(images[0], noise(2 * MiB, 1));
   rmSync(join(it.store, 'copies'));
   rmSync(join(it.store, 'was-copies'), { recursive: true });
   ok((await it.repair()).names.length >= 6);
@@ -290,7 +272,7 @@ test('the copy of a point stays unless the point was forgotten, and is reported'
     const heads = join(it.store, 'sets/nightly/heads');
     for (const name of readdirSync(heads)) rmSync(join(heads, name));
     // Writes a head that does not name the lost point.
-    if (isBackedUp) await backUp(it, 'vm1', images[0]!);
+    if (isBackedUp) await backUp(it, 'vm1', images[0]);
     await it.scrub();
     const { lost } = await it.repair();
     match(lost.map(({ what }) => what).join(), /whether it was forgotten is not known/);

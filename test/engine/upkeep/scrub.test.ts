@@ -1,5 +1,5 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
-import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { openEngine, type SecretSource } from '../../../src/engine/base/engine.ts';
@@ -9,33 +9,14 @@ import { readScrub } from '../../../src/engine/upkeep/scrub-record.ts';
 import { scrubFile } from '../../../src/formats/store/service/scrub.ts';
 import { PACK_HEADER_LENGTH } from '../../../src/formats/store/packs/pack.ts';
 import type { Report } from '../../../src/operations/events.ts';
-import { backUp, engineIn, type EngineHome, KEY } from '../../support/engine.ts';
-import { noise } from '../../support/random.ts';
-import { temporaryDirectory } from '../../support/temporary.ts';
+import { backUp, type EngineHome, KEY } from '../../support/engine.ts';
+import { copiedStore, images } from '../../support/two-machines.ts';
 
 const MiB = 2 ** 20;
 const DAY = 86_400;
 
-const root = temporaryDirectory();
-const images = [1, 2].map((n) => join(root, `vm${n}.raw`));
-let made: Promise<EngineHome> | undefined;
-let copies = 0;
-
-/** A store with two machines, of which each has a pack of blocks and one of nodes. */
-async function makeHome(): Promise<EngineHome> {
-  const home = await engineIn(root);
-  for (const [n, image] of images.entries()) {
-    writeFileSync(image, noise(2 * MiB, n + 1));
-    await home.backUp(`vm${n + 1}`, image);
-  }
-  return home;
-}
-
-/** A copy of that store: making one takes long. */
 async function place() {
-  const { store: from } = await (made ??= makeHome());
-  const store = join(root, `copy-${++copies}`);
-  cpSync(from, store, { recursive: true });
+  const store = await copiedStore();
   return { home: { store, open: () => openEngine(store) } };
 }
 type Home = Pick<EngineHome, 'store' | 'open'>;
@@ -89,7 +70,7 @@ test('a scrub names rot and what it hits, until a backup has stored it again', a
   const lines = (await readScrub(engine.store, home.store)).hurt;
   match(lines.join(), /^[^/]+\/vda \(.+ cannot be read\)$/);
 
-  await backUp(home, 'vm1', images[0]!);
+  await backUp(home, 'vm1', images[0]);
   const mended = await run(home);
   deepEqual([mended.problems, mended.wanted, mended.hurt], [[], 0, []]);
 });
@@ -101,14 +82,14 @@ test('the blocks of a lost pack are wanted, and stored again by the next backup'
   match(lost.problems[0]!.where, /^[^/]+\/vda$/);
   equal(lost.hurt[0]!.bytes, 2 * MiB);
   ok(lost.wanted >= 30);
-  await backUp(home, 'vm1', images[0]!);
+  await backUp(home, 'vm1', images[0]);
   const mended = await run(home);
   deepEqual([mended.problems, mended.wanted, mended.hurt], [[], 0, []]);
 });
 
 test('what several recovery points share hurts each of them', async () => {
   const { home } = await place();
-  await backUp(home, 'vm1', images[0]!);
+  await backUp(home, 'vm1', images[0]);
   flip(packs(home)[0]!, PACK_HEADER_LENGTH + 500);
   const { hurt } = await run(home);
   deepEqual(

@@ -1,5 +1,5 @@
 import { equal, ok } from 'node:assert/strict';
-import { cpSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import type { OpenSet } from '../../../src/catalog/sets.ts';
@@ -7,6 +7,7 @@ import { openStore } from '../../../src/store/directory/store.ts';
 import { rebuildIndex } from '../../../src/store/write/store-writer.ts';
 import type { FileSystem } from '../../../src/sys/files/file-system.ts';
 import { crashingFs, onlyPowerCuts } from '../../support/crashing-fs.ts';
+import { withIndex } from '../../support/index-on-disk.ts';
 import { noise, seeded } from '../../support/random.ts';
 import { soundness } from '../../support/soundness.ts';
 import { newStore, simulatedWorld, storeIndexed, storePoint } from '../../support/store.ts';
@@ -25,23 +26,8 @@ const HOME = join(temporaryDirectory(), 'store');
 const INDEX = join(HOME, 'block-index');
 const BEFORE = join(temporaryDirectory(), 'block-index');
 
-/** Directories of the index are made and removed on the real disk too. */
-function withIndex(files: FileSystem): FileSystem {
-  return {
-    ...files,
-    async makeDirectory(path) {
-      await files.makeDirectory(path);
-      if (path.startsWith(INDEX)) mkdirSync(path, { recursive: true });
-    },
-    async removeTree(path) {
-      await files.removeTree(path);
-      if (path.startsWith(INDEX)) rmSync(path, { recursive: true, force: true });
-    },
-  };
-}
-
 async function engineOn(files: FileSystem, seed: number) {
-  const world = simulatedWorld(withIndex(files), seed);
+  const world = simulatedWorld(withIndex(files, INDEX), seed);
   return { world, store: await openStore(world, HOME) };
 }
 

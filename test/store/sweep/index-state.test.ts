@@ -1,5 +1,5 @@
 import { equal } from 'node:assert/strict';
-import { cpSync, mkdirSync, rmSync } from 'node:fs';
+import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { forgottenRoots, neededSource } from '../../../src/catalog/removal/needed.ts';
@@ -8,6 +8,7 @@ import { openStore } from '../../../src/store/directory/store.ts';
 import { sweepPacks } from '../../../src/store/sweep/sweep-packs.ts';
 import type { FileSystem } from '../../../src/sys/files/file-system.ts';
 import { crashingFs, onlyPowerCuts, PowerCut } from '../../support/crashing-fs.ts';
+import { withIndex } from '../../support/index-on-disk.ts';
 import { seeded } from '../../support/random.ts';
 import { soundness } from '../../support/soundness.ts';
 import { newStore, simulatedWorld, storeIndexed } from '../../support/store.ts';
@@ -19,20 +20,6 @@ import { FIRST, SECOND } from './swept.ts';
 const HOME = join(temporaryDirectory(), 'store');
 const INDEX = join(HOME, 'block-index');
 const BEFORE = join(temporaryDirectory(), 'before');
-
-function withIndex(files: FileSystem): FileSystem {
-  return {
-    ...files,
-    async makeDirectory(path) {
-      await files.makeDirectory(path);
-      if (path.startsWith(INDEX)) mkdirSync(path, { recursive: true });
-    },
-    async removeTree(path) {
-      await files.removeTree(path);
-      if (path.startsWith(INDEX)) rmSync(path, { recursive: true, force: true });
-    },
-  };
-}
 
 /** The power goes once the first hole was punched. */
 function cutAtPunch(files: FileSystem): FileSystem {
@@ -54,7 +41,7 @@ function cutAtPunch(files: FileSystem): FileSystem {
 async function setUp() {
   rmSync(HOME, { recursive: true, force: true });
   const { files } = crashingFs(seeded(0));
-  const world = simulatedWorld(withIndex(files));
+  const world = simulatedWorld(withIndex(files, INDEX));
   const { store, set } = await newStore(world, { home: HOME });
   const first = await storeIndexed(store, set, FIRST);
   const second = await storeIndexed(store, set, SECOND);
@@ -79,14 +66,14 @@ for (const [what, { isBack, world }] of Object.entries(CASES)) {
   test(`no backup refers to what a sweep has removed, with the index ${what}`, async () => {
     const { files, set, second } = await setUp();
     {
-      await using store = await openStore(simulatedWorld(world(withIndex(files)), 4), HOME);
+      await using store = await openStore(simulatedWorld(world(withIndex(files, INDEX)), 4), HOME);
       await sweepPacks(store, {
         needed: () => neededSource(store, new Map()),
         forgotten: () => forgottenRoots(store),
       }).catch(onlyPowerCuts);
     }
     if (isBack) bringBackIndex();
-    await using store = await openStore(simulatedWorld(withIndex(files), 5), HOME);
+    await using store = await openStore(simulatedWorld(withIndex(files, INDEX), 5), HOME);
     await storeIndexed(store, set, FIRST);
     const contents = ({ id }: { id: string }) => (id === second.id ? SECOND : FIRST);
     equal((await soundness(files, set, contents, HOME)).length, 2);
