@@ -14,12 +14,14 @@ import type { OpenSet } from './sets.ts';
 export async function holdPoint(
   store: Store,
   set: Pick<OpenSet, 'name' | 'record'>,
-  point: Pick<PointRecord, 'id'> & Partial<Pick<PointRecord, 'disks' | 'files'>>,
+  point: ReadPoint,
   holder: string,
 ): Promise<AsyncDisposable> {
   const { id } = point;
+  const domain = Buffer.from(set.record.domain).toString('hex');
+  const roots = rootsOf(point, { set: set.name, domain });
   await using stack = new AsyncDisposableStack();
-  stack.use(await holdRoots(store, rootsOf(set, point), holder));
+  stack.use(await holdRoots(store, roots, holder));
   // Only now: a sweep may have listed the leases before this one was there (reader-leases.ts).
   if (!(await pointExists(store, { set: set.name, id }))) {
     throw new CatalogError('NOT_FOUND', `recovery point ${id} has just been forgotten`);
@@ -40,12 +42,15 @@ export async function tryHoldPoint(
   }
 }
 
-function rootsOf(
-  { name, record }: Pick<OpenSet, 'name' | 'record'>,
-  { id, disks, files }: Parameters<typeof holdPoint>[2],
+/** A point, or those of its disks and files that are read. */
+type ReadPoint = Pick<PointRecord, 'id'> & Partial<Pick<PointRecord, 'disks' | 'files'>>;
+
+/** All that these disks and files need: what is missing here, a sweep removes. `domain`: in hexadecimal digits. */
+export function rootsOf(
+  { id, disks, files }: ReadPoint,
+  { set, domain }: { readonly set: string; readonly domain: string },
 ): Root[] {
-  const domain = Buffer.from(record.domain).toString('hex');
-  const where = `recovery point ${id} of set ${name}`;
+  const where = `recovery point ${id} of set ${set}`;
   return [...(disks ?? []), ...(files ?? [])].flatMap(({ reference }) =>
     reference ? [{ domain, place: reference, where }] : [],
   );

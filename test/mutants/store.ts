@@ -64,10 +64,10 @@ export const store: readonly Mutant[] = [
   {
     name: 'readers: a lease is taken after the look whether its point is there',
     file: 'src/catalog/point-lease.ts',
-    text: '  stack.use(await holdRoots(store, rootsOf(set, point), holder));\n',
+    text: '  stack.use(await holdRoots(store, roots, holder));\n',
     to:
       '  const isThere = await pointExists(store, { set: set.name, id });\n' +
-      '  stack.use(await holdRoots(store, rootsOf(set, point), holder));\n' +
+      '  stack.use(await holdRoots(store, roots, holder));\n' +
       '  if (isThere) return stack.move();\n',
     tests: ['test/catalog/point-lease.test.ts'],
   },

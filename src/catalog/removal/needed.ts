@@ -1,5 +1,4 @@
 import type { HeadRecord } from '../../formats/store/catalog/head.ts';
-import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import type { DomainKeys } from '../../formats/store/packs/frame.ts';
 import { heldRoots } from '../../store/directory/reader-leases.ts';
 import type { Obstacle, Root } from '../../store/directory/roots.ts';
@@ -7,6 +6,7 @@ import type { Store } from '../../store/directory/store.ts';
 import type { NeededSource } from '../../store/sweep/sweep-packs.ts';
 import { listLeases } from '../leases.ts';
 import { machinesWithHead, usableHead } from '../point-chain.ts';
+import { rootsOf } from '../point-lease.ts';
 import { pointIds, pointsDirectory, SUFFIX } from '../point-places.ts';
 import { pointPath, readPlaces } from '../points.ts';
 import { FORGOTTEN, tombstones } from '../publication.ts';
@@ -49,7 +49,7 @@ export function neededSource(store: Store, keys: SetKeys): NeededSource {
       const { points, damaged: unread } = await readPlaces(store, places, keys.get(set));
       for (const point of points) {
         known.add(`${set}/${point.id}`);
-        roots.push(...rootsOf(point, domain));
+        roots.push(...rootsOf(point, { set, domain }));
       }
       for (const { path, reason } of unread) obstacles.push({ domain, where: path, what: reason });
     }
@@ -123,18 +123,10 @@ export async function forgottenRoots(store: Store): Promise<Root[]> {
   const roots: Root[] = [];
   for (const { name, domain } of sets) {
     for (const { record } of await tombstones(store, name, undefined, () => true)) {
-      if (record) roots.push(...rootsOf(record, hex(domain)));
+      if (record) roots.push(...rootsOf(record, { set: name, domain: hex(domain) }));
     }
   }
   return roots;
-}
-
-/** The roots of a point's disks and files. */
-function rootsOf({ set, id, disks, files }: PointRecord, domain: string): Root[] {
-  const where = `recovery point ${id} of set ${set}`;
-  return [...disks, ...(files ?? [])].flatMap(({ reference }) =>
-    reference ? [{ domain, place: reference, where }] : [],
-  );
 }
 
 function hex(bytes: Uint8Array): string {
