@@ -147,9 +147,9 @@ function roomsOf(markdown: string): Map<string, Room> {
   return rooms;
 }
 
-/** Rows look like: | `room/folder` | `other` `.` | words |, with other folders by their place in the room. */
+/** Rows look like: | `room/folder` | words | `other` `.` |, with other folders by their place in the room. */
 function foldersOf(markdown: string): Map<string, ReadonlySet<string>> {
-  const rows = [...markdown.matchAll(/^\| `([a-z/-]+)` *\|([^|\n]*)\|/gm)];
+  const rows = [...markdown.matchAll(/^\| `([a-z/-]+)` *\|[^|\n]*\|([^|\n]*)\|/gm)];
   return new Map(
     rows.map(([, name, others]) => {
       const room = name!.split('/')[0]!;
