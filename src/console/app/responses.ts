@@ -25,8 +25,9 @@ import {
 } from '../state/model.ts';
 import { type Answer, type Failure, UNKNOWN } from '../state/service.ts';
 import { startTask } from '../state/tasks.ts';
-import { addedDialog, identifiedDialog, testedDialog } from '../pages/hypervisors.ts';
+import { testedDialog } from '../pages/hypervisors.ts';
 import { withDisks } from '../pages/machine-forms.ts';
+import { addedDialog, identifiedDialog } from '../widgets/new-hypervisor.ts';
 import { proofDialog } from '../pages/proof.ts';
 import { checkedDialog, FOLLOWED_KINDS } from '../pages/restore-forms.ts';
 import { offlineDialog } from '../pages/session.ts';

@@ -1,9 +1,6 @@
 import type { ShownHypervisor } from '../../operations/nouns/hypervisor.ts';
 import type { ResultOf } from '../../operations/operations.ts';
-import { comparison } from '../../client/host-key.ts';
-import { isThroughSsh, isThroughTls } from '../../client/hypervisor-address.ts';
-import { stepsTitle } from '../../client/steps-title.ts';
-import type { Dialog, FollowingWork, FormDialog, FormValues, TextDialog } from '../state/dialog.ts';
+import type { TextDialog } from '../state/dialog.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
 import type { HostedMachines, Model, Query } from '../state/model.ts';
 import { COSTLY_MS, whole } from '../state/queries.ts';
@@ -12,11 +9,11 @@ import { columns, type Line, line, wrapped } from '../terminal/screen.ts';
 import { utc } from '../terminal/times.ts';
 import { damagedLines, listBody } from '../widgets/list-body.ts';
 import { findingText } from '../widgets/findings.ts';
-import { operationForm } from '../widgets/operation-form.ts';
 import { key, keysFor, type Page } from '../widgets/page.ts';
 import { textDialog } from '../widgets/scrolled.ts';
 import { confirmation, textWidth } from '../widgets/typed.ts';
 import { machineBackupForm, machineScheduleForm } from './machine-forms.ts';
+import { newHypervisorForm } from '../widgets/new-hypervisor.ts';
 import { restoreForm } from './restore-forms.ts';
 import { SETS } from './sets.ts';
 
@@ -62,7 +59,7 @@ export const hypervisorsPage: Page = {
       machineScheduleForm({ from: [`${hypervisor}/*`], sets }),
     ),
     onHypervisor('r', 'restore', ({ hypervisor }, model) => restoreForm(model, { to: hypervisor })),
-    key('n', 'new', addForm),
+    key('n', 'new', () => newHypervisorForm()),
     onHypervisor('d', 'remove', ({ hypervisor }) =>
       confirmation({
         title: `remove hypervisor ${hypervisor}`,
@@ -161,88 +158,6 @@ function machineText({ machine, power, last }: Machines['machines'][number]): st
       : [machine, power, utc(last.created), last.consistency ?? '', last.set],
     MACHINE_WIDTHS,
   );
-}
-
-/** A host key, or a certificate for which no authority vouches, is asked for and confirmed first. */
-function addForm(): FormDialog {
-  return operationForm('hypervisor/add', {
-    title: 'A new hypervisor',
-    does: 'add it',
-    asks: ['hypervisor', 'uri', 'sockets', 'scratch', 'ca', 'clientCertificate', 'clientKey'],
-    task: titleOf,
-    before: (request) =>
-      isThroughSsh(request.uri) || (isThroughTls(request.uri) && request.ca === undefined)
-        ? {
-            title: titleOf(request),
-            call: { name: 'hypervisor/identify', request: { uri: request.uri } },
-          }
-        : undefined,
-  });
-}
-
-function titleOf({ hypervisor }: Pick<ShownHypervisor, 'hypervisor'>): string {
-  return `hypervisor ${hypervisor}`;
-}
-
-/**
- * The host key or certificate that it shows, to be compared by the user: only then the hypervisor is added, and known
- * by that.
- */
-export function identifiedDialog(
-  { uri, keys }: ResultOf<'hypervisor/identify'>,
-  values: FormValues,
-  wanted?: FollowingWork,
-): Dialog {
-  const hypervisor = (wanted ? wanted.form.values['on'] : values['hypervisor']) ?? '';
-  const given = (name: string) => values[name] || undefined;
-  const [shown] = keys;
-  if (!shown) {
-    return textDialog('It shows no host key', `${uri} is reached without SSH and TLS.`, true);
-  }
-  const { fingerprint, type } = shown;
-  const { what, command } = comparison(shown);
-  const question = [
-    `What answers at ${uri} shows this ${what}:`,
-    '',
-    what === 'certificate' ? fingerprint : `${fingerprint} (${type})`,
-    '',
-    'Compare it with what the hypervisor prints on its own console:',
-    command,
-    `From then on, only a host with this ${what} counts as this hypervisor.`,
-  ];
-  return confirmation({
-    title: `Is this ${hypervisor}?`,
-    question: question.join('\n'),
-    word: 'yes',
-    wanted,
-    call: {
-      name: 'hypervisor/add',
-      request: {
-        ...{ hypervisor, uri, hostKey: fingerprint },
-        ...{ sockets: given('sockets'), scratch: given('scratch'), ca: undefined },
-        ...{ clientCertificate: given('clientCertificate'), clientKey: given('clientKey') },
-      },
-    },
-  });
-}
-
-/** What is left to do there. */
-export function addedDialog(
-  { hypervisor, uri, steps }: ResultOf<'hypervisor/add'>,
-  wanted?: FollowingWork,
-): TextDialog {
-  const todo =
-    steps.length === 0
-      ? ['Press t to see whether backups can begin.']
-      : [
-          stepsTitle(uri),
-          '',
-          ...steps,
-          '',
-          wanted ? `Then press Enter: ${wanted.title}.` : 'Then press t here.',
-        ];
-  const it = textDialog(`Hypervisor ${hypervisor} is added`, todo.join('\n'));
-  return wanted ? { ...it, next: { does: wanted.form.form.does, work: wanted } } : it;
 }
 
 export function testedDialog({

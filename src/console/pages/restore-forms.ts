@@ -11,6 +11,7 @@ import {
 } from '../widgets/learned.ts';
 import { operationForm } from '../widgets/operation-form.ts';
 import { textDialog } from '../widgets/scrolled.ts';
+import { anotherHost, type KnownHost } from '../widgets/another-host.ts';
 
 /*
  * Disks of a recovery point, written out: to a hypervisor, or to files and devices. The first field chooses which of
@@ -23,7 +24,8 @@ interface Subject {
   readonly point: string | undefined;
   /** Names of its disks, if they are known. */
   readonly disks: readonly string[];
-  readonly hypervisors: readonly string[];
+  /** Undefined while it is not known which there are. */
+  readonly hypervisors: readonly KnownHost[] | undefined;
   /** Recovery points that are offered. */
   readonly points: readonly string[];
   /** What was entered in the form before. */
@@ -50,21 +52,21 @@ export function restoreForm(
   known: { readonly point?: string; readonly disks?: readonly string[]; readonly to?: string },
 ): FormDialog {
   const { point, disks = [], to } = known;
-  const names = valueOf(hypervisors)?.hypervisors.map(({ hypervisor }) => hypervisor) ?? [];
   return machineForm({
-    ...{ point, disks, hypervisors: names },
+    ...{ point, disks, hypervisors: valueOf(hypervisors)?.hypervisors },
     points: points.rows.map((it) => `${it.set}/${it.point}`),
-    values: { to: to ?? names[0] ?? '' },
+    values: to === undefined ? {} : { to },
   });
 }
 
 /** What all forms have. `at`: before the names of the fields, if they are those of a job. */
 function questions(subject: Subject, what: number, at = '') {
   const { point, disks, hypervisors, points, values } = subject;
+  const host = anotherHost({ place: 'to', known: hypervisors });
   const bare = (name: string): string => name.slice(name.startsWith('request.') ? 8 : 0);
-  const kept = ['point', 'disk', 'to', 'pool'].flatMap((name) => {
+  const kept = ['point', 'disk', 'pool', ...host.asks].flatMap((name) => {
     // A hypervisor is not a file.
-    const isOther = name === 'to' && at !== '';
+    const isOther = host.asks.includes(name) && at !== '';
     return values[name] === undefined || isOther ? [] : [[`${at}${name}`, values[name]] as const];
   });
   const [disk] = disks;
@@ -76,9 +78,15 @@ function questions(subject: Subject, what: number, at = '') {
       ...[...(point === undefined ? ['point'] : []), ...names].map((it) => `${at}${it}`),
     ],
     given: point === undefined ? {} : { point },
-    values: { what: WHATS[what]!, ...first, ...Object.fromEntries(kept) },
+    host,
+    values: {
+      what: WHATS[what]!,
+      ...first,
+      ...(at === '' && { to: host.first }),
+      ...Object.fromEntries(kept),
+    },
     about: (typed: FormValues) => ({
-      ...(at === '' && { hypervisor: typed['to'] ?? '' }),
+      ...(at === '' && host.about(typed)),
       point: point ?? typed[`${at}point`] ?? '',
     }),
     fields: {
@@ -90,7 +98,8 @@ function questions(subject: Subject, what: number, at = '') {
       },
       [`${at}disk`]: disks.length === 0 ? { offers: offeredDisks } : { choices: disks },
       ...(at === '' && {
-        to: { label: 'Hypervisor', ...(hypervisors.length > 0 && { choices: hypervisors }) },
+        ...host.fields,
+        to: { label: 'Hypervisor', ...host.fields['to'] },
       }),
     },
     turned(typed: FormValues, name: string): FormDialog | undefined {
@@ -98,19 +107,19 @@ function questions(subject: Subject, what: number, at = '') {
       const now = Object.entries(typed).map(([key, value]) => [bare(key), value] as const);
       // The directory or file of another form is not a hypervisor, either.
       const to = at === '' ? typed['to'] : values['to'];
-      const entered = Object.fromEntries(now) as FormValues;
-      const next: FormValues = { ...entered, ...(to === undefined ? {} : { to }) };
+      const entered: FormValues = Object.fromEntries(now);
+      const next: FormValues = { ...values, ...entered, ...(to === undefined ? {} : { to }) };
       return FORMS[typed['what']!]!({ ...subject, values: next });
     },
   };
 }
 
 function machineForm(subject: Subject): FormDialog {
-  const { ask, fields, given, ...rest } = questions(subject, 0);
-  return operationForm('restore/machine', {
+  const { ask, fields, given, host, ...rest } = questions(subject, 0);
+  const form = operationForm('restore/machine', {
     ...rest,
     does: 'check',
-    asks: ask('to', 'name', 'pool', 'networks', 'isolated', 'replace', 'powerOn'),
+    asks: ask(...host.asks, 'name', 'pool', 'networks', 'isolated', 'replace', 'powerOn'),
     given: { ...given, dryRun: true },
     fields: {
       ...fields,
@@ -118,24 +127,28 @@ function machineForm(subject: Subject): FormDialog {
       networks: { offers: offeredNetworks },
     },
     meanings: { replace: { no: undefined, keep: 'keep' } },
+    made: host.named,
     task: ({ point, to }) => `check restore of ${idOf(point)} to ${to}`,
   });
+  return host.withHost(form, (more) => machineForm({ ...subject, hypervisors: more }));
 }
 
 function machineDiskForm(subject: Subject): FormDialog {
-  const { ask, fields, given, ...rest } = questions(subject, 1);
-  return operationForm('restore/machine-disk', {
+  const { ask, fields, given, host, ...rest } = questions(subject, 1);
+  const form = operationForm('restore/machine-disk', {
     ...rest,
     does: 'check',
-    asks: ask('disk', 'to', 'pool', 'attachTo'),
+    asks: ask('disk', ...host.asks, 'pool', 'attachTo'),
     given: { ...given, dryRun: true },
     fields: { ...fields, pool: { offers: offeredPools }, attachTo: { offers: offeredMachines } },
+    made: host.named,
     task: ({ point, disk, to }) => `check restore of ${disk} of ${idOf(point)} to ${to}`,
   });
+  return host.withHost(form, (more) => machineDiskForm({ ...subject, hypervisors: more }));
 }
 
 function imagesForm(subject: Subject): FormDialog {
-  const { ask, fields, given, ...rest } = questions(subject, 2, 'request.');
+  const { ask, fields, given, host: _, ...rest } = questions(subject, 2, 'request.');
   return operationForm('job/create', {
     ...rest,
     does: 'start it',
@@ -158,7 +171,7 @@ function taskOf(request: object, what: string): string {
 const isDevice = (values: FormValues): boolean => values['request.to']!.startsWith('/dev/');
 
 function diskForm(subject: Subject): FormDialog {
-  const { ask, fields, given, ...rest } = questions(subject, 3, 'request.');
+  const { ask, fields, given, host: _, ...rest } = questions(subject, 3, 'request.');
   return operationForm('job/create', {
     ...rest,
     does: 'start it',

@@ -18,8 +18,8 @@ export type Dialog =
   | { readonly kind: 'filter'; readonly typed: string }
   | { readonly kind: 'leave' };
 
-/** What the user wanted in the first place, and the form with it: it follows once something else is done. */
-export type FollowingWork = Work & { readonly form: FormDialog };
+/** What the user wanted in the first place, and the form with it: it follows once the hypervisor is added. */
+export type FollowingWork = Work & { readonly form: FormDialog; readonly hypervisor: string };
 /** `form`: shown again if the work fails. */
 export type StartedWork = Work & {
   readonly form?: FormDialog;

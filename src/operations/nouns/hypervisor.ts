@@ -67,17 +67,22 @@ const scratch = field(
   { placeholder: 'DIR' },
 );
 
-const pem = (what: string) =>
+const pem = (label: string, what: string) =>
   field(optional(text({ max: 4096, pattern: /^\//, words: 'an absolute path' })), what, {
-    ...{ hostFile: true, placeholder: 'FILE', label: 'TLS files' },
+    ...{ hostFile: true, placeholder: 'FILE', label },
   });
 /** For an address of TLS. */
 const certificates = {
   ca: pem(
+    'TLS authority',
     'certificate of the authority that vouches for the TLS server, in PEM; default: its fingerprint is pinned',
   ),
-  clientCertificate: pem('our certificate for the TLS server, in PEM, which is copied'),
+  clientCertificate: pem(
+    'Own TLS cert',
+    'our certificate for the TLS server, in PEM, which is copied',
+  ),
   clientKey: pem(
+    'Own TLS key',
     'the private key of that certificate, in PEM, which is copied: only its owner may read it',
   ),
 };
@@ -153,7 +158,7 @@ const add = mutation('hypervisor/add', {
     hostKey: field(
       optional(fingerprint),
       'fingerprint of its host key, or of its certificate, compared with the one that the hypervisor itself shows',
-      { placeholder: 'FINGERPRINT' },
+      { placeholder: 'FINGERPRINT', label: 'Fingerprint' },
     ),
     sockets,
     scratch,

@@ -145,6 +145,29 @@ test('a new hypervisor through TLS is known by the certificate that was compared
   );
 });
 
+test('a certificate whose fingerprint was typed is pinned by that, and an address decides what is asked', async () => {
+  const driven = looking();
+  driven.type('nkvm2\tqemu+ssh://kvm2/system');
+  match(driven.text(), /Fingerprint/);
+  doesNotMatch(driven.text(), /Own TLS/);
+  driven.type(`${'\u007f'.repeat(30)}qemu+tls://kvm2/system`);
+  match(driven.text(), /TLS authority .*\n +Own TLS cert .*\n +Own TLS key .*\n +Fingerprint/);
+  const fingerprint = Array.from({ length: 32 }, () => '3F').join(':');
+  driven.type(`\t\t\t\t/own.pem\t\t${fingerprint}\r`);
+  match(driven.text(), /our certificate and its key are needed/);
+  driven.type('\u001b[A/own-key.pem\r');
+  const named = driven.asked.filter(({ call }) => /identify|add/.test(call.name));
+  deepEqual(
+    named.map(({ call }) => call.name),
+    ['hypervisor/add'],
+  );
+  deepEqual(named[0]!.call.request, {
+    ...{ hypervisor: 'kvm2', uri: 'qemu+tls://kvm2/system', hostKey: fingerprint },
+    ...{ sockets: undefined, scratch: undefined, ca: undefined },
+    ...{ clientCertificate: '/own.pem', clientKey: '/own-key.pem' },
+  });
+});
+
 test('a hypervisor of this host is added without a host key', async () => {
   const driven = looking();
   driven.type('nlocal\tqemu:///system\r');

@@ -8,11 +8,17 @@ const POINT = `${pointAt(1).set}/${pointAt(1).point}`;
 const RIGHT = '\u001b[C';
 const LEFT = '\u001b[D';
 
-/** With one recovery point chosen, and its form to restore it. */
-function restoring(...hypervisors: ShownHypervisor[]): Driven {
+/** With one recovery point chosen. */
+function onPoint(): Driven {
   const driven = driveUp();
   driven.type('2');
   driven.answer('backup/page', { points: [pointAt(1)], damaged: [], total: 1, first: 0 });
+  return driven;
+}
+
+/** In the form to restore it. */
+function restoring(...hypervisors: ShownHypervisor[]): Driven {
+  const driven = onPoint();
   driven.answer('hypervisor/list', { hypervisors, damaged: [] });
   driven.type('r');
   return driven;
@@ -193,8 +199,8 @@ test('from the page of hypervisors a recovery point is chosen among those that a
 });
 
 test('the machine and the hypervisor of a form are asked for only while their names are whole', async () => {
-  const driven = restoring();
-  driven.type('\tkvm');
+  const driven = onPoint();
+  driven.type('r\tkvm');
   driven.tick();
   deepEqual(requestsOf(driven, 'hypervisor/machines'), []);
 });
@@ -207,4 +213,78 @@ test('conditions that do not fit below the fields are read as a whole, before th
   match(driven.text(), /Failed: check restore.*condition 59/s);
   driven.type('\r');
   match(driven.text(), /What +\[ < the machine, to a hypervisor > \]/);
+});
+
+const SPARE = 'qemu+ssh://root@10.0.0.7/system';
+const PRINT = `SHA256:${'x'.repeat(43)}`;
+
+test('another host is added once its key was compared, and then the restore to it is checked', async () => {
+  const driven = restoring(hypervisor());
+  driven.type(`\t${RIGHT}`);
+  match(driven.text(), /Hypervisor +\[ < another host\.\.\. > \]\n +Address .*\n +Known as/);
+  driven.type('\r');
+  match(driven.text(), /Address is missing\./);
+  driven.type(`\t${SPARE}`);
+  match(driven.text(), /Fingerprint/);
+  driven.type('\r');
+  deepEqual(requestsOf(driven, 'hypervisor/identify'), [{ uri: SPARE }]);
+  const keys = [{ type: 'ssh-ed25519', fingerprint: PRINT }];
+  driven.answer('hypervisor/identify', { uri: SPARE, kind: 'libvirt', keys });
+  match(driven.text(), /Is this 10\.0\.0\.7\?/);
+  driven.type('yes\r');
+  const [added] = requestsOf(driven, 'hypervisor/add') as Record<string, unknown>[];
+  deepEqual([added!['hypervisor'], added!['hostKey']], ['10.0.0.7', PRINT]);
+  const made = hypervisor({ hypervisor: '10.0.0.7', uri: SPARE });
+  driven.answer('hypervisor/add', { ...made, authorizedKey: 'line', steps: ['echo line'] });
+  match(driven.text(), /echo line\n\n Then press Enter: check restore of \S+ to 10\.0\.0\.7\./);
+  deepEqual(requestsOf(driven, 'restore/machine'), []);
+  driven.type('\r');
+  const [asked] = requestsOf(driven, 'restore/machine') as Record<string, unknown>[];
+  deepEqual([asked!['to'], asked!['dryRun']], ['10.0.0.7', true]);
+  driven.answer('restore/machine', { ...CHECKED, ready: false, findings: [SPACE] });
+  // It is a hypervisor now: what stands in the way is corrected in the form for it.
+  driven.type('\u001b');
+  match(driven.text(), /Hypervisor +\[ 10\.0\.0\.7 \]\n +Name/);
+  driven.type('\r');
+  driven.answer('restore/machine', CHECKED);
+  driven.type('\r');
+  const [job] = requestsOf(driven, 'job/create') as { request: Record<string, unknown> }[];
+  equal(job!.request['to'], '10.0.0.7');
+});
+
+test('another host through TLS is added with its files, and a disk goes there', async () => {
+  const driven = restoring(hypervisor());
+  // What was entered stays where something else is restored.
+  driven.type(`\t${RIGHT}\tqemu+tls://kvm9/system\tspare`);
+  driven.type(`${'\u001b[A'.repeat(3)}${RIGHT}`);
+  match(
+    driven.text(),
+    /another host.*\n +Address +\[ qemu\+tls:\/\/kvm9\/system \]\n +Known as +\[ spare/,
+  );
+  driven.type('\r');
+  match(driven.text(), /our certificate and its key are needed/);
+  // Past the disk, the hypervisor, its address and its name.
+  driven.type('\t\t\t\t\t/ca.pem\t/own.pem\t/own-key.pem\r');
+  const [added] = requestsOf(driven, 'hypervisor/add') as Record<string, unknown>[];
+  deepEqual(
+    [added!['hypervisor'], added!['ca'], added!['clientCertificate'], added!['clientKey']],
+    ['spare', '/ca.pem', '/own.pem', '/own-key.pem'],
+  );
+  const made = hypervisor({ hypervisor: 'spare', uri: 'qemu+tls://kvm9/system' });
+  driven.answer('hypervisor/add', { ...made, authorizedKey: null, steps: [] });
+  const [asked] = requestsOf(driven, 'restore/machine-disk') as Record<string, unknown>[];
+  deepEqual([asked!['to'], asked!['disk']], ['spare', 'vda']);
+});
+
+test('a host whose fingerprint was typed is not asked for it, and files go to no hypervisor', async () => {
+  const driven = restoring();
+  match(driven.text(), /Hypervisor +\[ another host\.\.\. \]/);
+  driven.type(`\t\t${SPARE}\t\t${PRINT}\r`);
+  deepEqual(requestsOf(driven, 'hypervisor/identify'), []);
+  const [added] = requestsOf(driven, 'hypervisor/add') as Record<string, unknown>[];
+  equal(added!['hostKey'], PRINT);
+  const other = restoring();
+  other.type(`${RIGHT}${RIGHT}`);
+  match(other.text(), /all disks, to files > \]\n +Directory +\[ +\]/);
+  ok(!/Address|another host/.test(other.text()));
 });
