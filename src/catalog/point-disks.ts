@@ -33,7 +33,8 @@ export async function openPointDisks(
   const reader = stack.use(openBlockReader(store, { threads, clock, cacheLength: CACHE_LENGTH }));
   const open = disks.map((root) => {
     const { name } = root;
-    const device = stack.use(manifestDisk(reader, { name: `${id}/${name}`, root, keys }));
+    const hurt = { set: set.name, point: id, disk: name };
+    const device = stack.use(manifestDisk(reader, { name: `${id}/${name}`, root, keys, hurt }));
     return { name, root, device };
   });
   const owned = stack.move();

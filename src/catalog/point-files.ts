@@ -45,7 +45,8 @@ export async function readPointFile(
   if (!reference || size === 0) return bytes;
   await using _lease = await holdPoint(store, set, { id, files: [file] }, `read ${where}`);
   await using reader = openBlockReader(store, { cacheLength: CACHE_LENGTH });
-  await using disk = manifestDisk(reader, { name: where, root: file, keys: set.keys });
+  const hurt = { set: set.name, point: id, disk: name };
+  await using disk = manifestDisk(reader, { name: where, root: file, keys: set.keys, hurt });
   await disk.read(bytes, 0);
   return bytes;
 }

@@ -33,6 +33,13 @@ export const upkeep: readonly Mutant[] = [
     tests: [SCRUB],
   },
   {
+    name: 'damage: a reader does not say whose disk it read',
+    file: 'src/store/read/manifest-disk.ts',
+    text: 'fetch: (block, priority) => shared.fetch(block, priority, hurt),',
+    to: 'fetch: (block, priority) => shared.fetch(block, priority),',
+    tests: ['test/interop/damaged-block.test.ts'],
+  },
+  {
     name: 'scrub: it does not give way to guests',
     file: 'src/engine/worker/giving-way.ts',
     text: 'if (now === seen) return;',

@@ -8,7 +8,7 @@ import {
   type PackHeader,
 } from '../../src/formats/store/packs/pack.ts';
 import type { Location } from '../../src/formats/store/packs/node.ts';
-import type { Wanted } from '../../src/formats/store/packs/wanted.ts';
+import type { HurtPlace, Wanted } from '../../src/formats/store/packs/wanted.ts';
 import {
   type PackBytes,
   readFooter,
@@ -30,6 +30,7 @@ export interface PackMemory {
     readonly removed: Set<number>;
   };
   readonly wanted: Map<string, Wanted>;
+  readonly hurt: Map<string, HurtPlace>;
   last: number;
 }
 
@@ -48,6 +49,7 @@ export function packMemory(): PackMemory {
     references: new Map(),
     swept: { mark: '', dead: new Map(), removed: new Set() },
     wanted: new Map(),
+    hurt: new Map(),
     last: 0,
   };
 }
@@ -194,17 +196,20 @@ export function memoryPacks(memory: PackMemory): PackStore {
       path: (pack) => `memory/${pack}.refs`,
     },
     wanted: {
-      async add({ pack, offset, digest }) {
+      async add({ pack, offset, digest }, hurt) {
         const mark = { pack, frame: { offset, digest } };
+        if (hurt && !memory.wanted.has(keyOf(mark))) memory.hurt.set(keyOf(mark), hurt);
         memory.wanted.set(keyOf(mark), mark);
       },
       list: async () => [...memory.wanted.values()],
+      hurt: async () => [...memory.hurt.values()],
       async remove(mark) {
         memory.wanted.delete(keyOf(mark));
+        memory.hurt.delete(keyOf(mark));
       },
     },
-    async want({ pack, offset, digest }) {
-      await this.wanted.add({ pack, offset, digest });
+    async want({ pack, offset, digest }, hurt) {
+      await this.wanted.add({ pack, offset, digest }, hurt);
     },
     async [Symbol.asyncDispose]() {},
   };

@@ -134,7 +134,10 @@ const sumOf = (sizes: readonly number[]): number => sizes.reduce((sum, size) => 
 function hurtLines(disks: ScrubResult['hurt']): string[] {
   const lines = disks
     .slice(0, HURT_MAX)
-    .map(({ point, disk, bytes }) => `${point}/${disk} (${formatSize(bytes)} cannot be read)`);
+    .map(
+      ({ set, point, disk, bytes }) =>
+        `${set}/${point}/${disk} (${formatSize(bytes)} cannot be read)`,
+    );
   const more = disks.length - lines.length;
   return more > 0 ? [...lines, `${more} more`] : lines;
 }

@@ -130,7 +130,8 @@ function damagedFrames({ damagedFrames: count, hurtDisks }: Circumstances): Cond
   const message =
     `${count} frames of the store are missing or damaged, so recovery points that need them are not whole` +
     `${hurtDisks.length > 0 ? `: ${listed(hurtDisks)}` : ''}. ` +
-    'Full backups store again what they still find on the machines; "holdfast store scrub" lists what they hit';
+    'Reading them is an I/O error; all else is served. Full backups of these machines store again what is still ' +
+    'there; "holdfast store scrub" lists all that they hit';
   return [{ kind: 'damaged-frames', level: 'critical', message }];
 }
 

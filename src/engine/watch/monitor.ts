@@ -36,7 +36,7 @@ import { conditionsOf, SEEN_KINDS } from './alarm-rules.ts';
 import { proofEnded } from './proof-alarms.ts';
 import { seenTrusted } from './trusted-alarm.ts';
 import type { JobService } from '../jobs/job-service.ts';
-import { readScrub } from '../upkeep/scrub-record.ts';
+import { hurtLines } from '../upkeep/hurt-lines.ts';
 import type { SessionSupervisor } from '../sessions/session-supervisor.ts';
 
 /* Monitors the store and its sessions: raises alarms, keeps them until they are over, and notifies people. */
@@ -207,14 +207,14 @@ function watchOf(
     notAdopted = await foreign();
     const marks = wantedMarks(world.files, join(directory, 'wanted'));
     const damagedFrames = (await marks.list()).length;
+    const hurtDisks = damagedFrames > 0 ? await hurtLines(world, directory) : [];
     const conditions = conditionsOf({
       ...{ latePeriods, limits, now: world.clock.now(), schedules: jobs.schedules },
       before: (kind) => alarms.list().find((it) => it.kind === kind && stands(it))?.level,
       space: await world.files.space(directory),
       foreign: notAdopted,
       boxProblem: await boxProblem(),
-      damagedFrames,
-      hurtDisks: damagedFrames > 0 ? (await readScrub(world, directory)).hurt : [],
+      ...{ damagedFrames, hurtDisks },
       running: sessions.counts().running,
       waiting: sessions.waiting(),
       placed: sessions.placed.waits(),

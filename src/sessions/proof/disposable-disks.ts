@@ -65,7 +65,8 @@ export async function serveDisposable(
   for (const root of point.disks) {
     const { name: disk } = root;
     const name = `${point.id}/${disk}`;
-    const base = stack.use(manifestDisk(reader, { name, root, keys: set.keys }));
+    const hurt = { set: set.name, point: point.id, disk };
+    const base = stack.use(manifestDisk(reader, { name, root, keys: set.keys, hurt }));
     const places = placesFor(root.size);
     const of = { files, random, directory, disk };
     await prepareSealedOverlay({ ...of, size: root.size, suite: SUITE, places });

@@ -99,7 +99,8 @@ export async function serveSession(
   const fences = new Map<string, WriteFence>();
   for (const disk of point.disks) {
     const name = `${point.id}/${disk.name}`;
-    const base = stack.use(manifestDisk(reader, { name, root: disk, keys: set.keys }));
+    const hurt = { set: set.name, point: point.id, disk: disk.name };
+    const base = stack.use(manifestDisk(reader, { name, root: disk, keys: set.keys, hurt }));
     bases.set(disk.name, base);
     const parts = {
       ...{ disk, set, space, begin },

@@ -176,7 +176,8 @@ function addPoint(
   });
   for (const disk of disks) {
     const path = `${directory}/${diskFileName(disk.name)}`;
-    const open = () => manifestDisk(reader, { name: path, root: disk, keys: set.keys });
+    const hurt = { set: set.name, point: id, disk: disk.name };
+    const open = () => manifestDisk(reader, { name: path, root: disk, keys: set.keys, hurt });
     const hold = held
       ? undefined
       : () => holdPoint(store, set, point, `reading of ${id}/${disk.name}`);

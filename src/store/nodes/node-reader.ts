@@ -12,6 +12,7 @@ import {
   type Node,
   type Reference,
 } from '../../formats/store/packs/node.ts';
+import type { HurtPlace } from '../../formats/store/packs/wanted.ts';
 import type { Effort } from '../../block/block-device.ts';
 import { placesOf } from '../packs/moved-frames.ts';
 import type { PackStore } from '../packs/pack-store.ts';
@@ -23,8 +24,8 @@ import { StoreError } from '../packs/store-error.ts';
 export interface NodeReader {
   /** `memory`: from the cache only. Undefined on failure too: `node` reports the error. */
   tryNode(reference: Reference, effort: Effort): Node | undefined;
-  /** Rejects BlockError CORRUPT or IO. */
-  node(reference: Reference): Promise<Node>;
+  /** Rejects BlockError CORRUPT or IO. `hurt`: the disk that needs it. */
+  node(reference: Reference, hurt?: HurtPlace): Promise<Node>;
 }
 
 /** Inner nodes: each covers 256 MiB of a disk or more, and takes some 40 KiB. */
@@ -60,7 +61,7 @@ export function nodeReader(
     codec.open(frame, plain, reference.digest);
     return decodeNode(plain);
   }
-  async function readOrFind(reference: Reference): Promise<Node> {
+  async function readOrFind(reference: Reference, hurt?: HurtPlace): Promise<Node> {
     let last: Location = reference;
     let failure: unknown;
     for await (const place of placesOf(packs.moved, reference)) {
@@ -71,7 +72,7 @@ export function nodeReader(
         failure = cause;
       }
     }
-    if (isDamage(failure)) await packs.want({ ...last, digest: reference.digest });
+    if (isDamage(failure)) await packs.want({ ...last, digest: reference.digest }, hurt);
     throw failure;
   }
   function keep(key: string, node: Node): Node {
@@ -91,12 +92,12 @@ export function nodeReader(
       const node = tryReadNode(reference);
       return node && keep(key, node);
     },
-    async node(reference) {
+    async node(reference, hurt) {
       const key = keyOf(reference);
       const known = inner.get(key);
       if (known) return known;
       try {
-        return keep(key, await readOrFind(reference));
+        return keep(key, await readOrFind(reference, hurt));
       } catch (cause) {
         throw nodeError(cause, reference);
       }

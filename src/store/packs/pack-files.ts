@@ -84,7 +84,7 @@ export function packFiles(files: FileSystem, directory: string, id: string): Pac
     references,
     swept: sweptFiles(files, directory),
     wanted,
-    want: (frame) => wanted.add(frame),
+    want: (frame, hurt) => wanted.add(frame, hurt),
     [Symbol.asyncDispose]: () => handles[Symbol.asyncDispose](),
   };
 }

@@ -1,5 +1,6 @@
 import type { Location } from '../../formats/store/packs/node.ts';
 import type { PackEntry, PackHeader } from '../../formats/store/packs/pack.ts';
+import type { HurtPlace } from '../../formats/store/packs/wanted.ts';
 import type { MovedFrames } from './moved-frames.ts';
 import type { ReferenceLists } from './reference-lists.ts';
 import type { SweptPacks } from './swept-packs.ts';
@@ -19,8 +20,8 @@ export interface PackStore extends PackReading, PackSealing, AsyncDisposable {
   readonly references: ReferenceLists;
   /** Marks of frames that are missing or damaged. */
   readonly wanted: WantedMarks;
-  /** Marks a frame as missing or damaged at its place. Never rejects for the medium. */
-  want(frame: WantedFrame): Promise<void>;
+  /** Marks a frame as missing or damaged at its place; `hurt`: for whom. Never rejects for the medium. */
+  want(frame: WantedFrame, hurt?: HurtPlace): Promise<void>;
 }
 
 export interface PackReading {

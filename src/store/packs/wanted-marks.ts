@@ -1,6 +1,14 @@
 import { basename, dirname, join } from 'node:path/posix';
 import type { Reference } from '../../formats/store/packs/node.ts';
-import { decodeWanted, encodeWanted, type Wanted } from '../../formats/store/packs/wanted.ts';
+import {
+  decodeHurt,
+  decodeWanted,
+  encodeHurt,
+  encodeWanted,
+  HURT_LENGTH_MAX,
+  type HurtPlace,
+  type Wanted,
+} from '../../formats/store/packs/wanted.ts';
 import type { FileSystem } from '../../sys/files/file-system.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 
@@ -9,14 +17,18 @@ export type WantedFrame = Pick<Reference, 'pack' | 'offset' | 'digest'>;
 /** Frames that a read found missing or damaged: files in `wanted/`, see wanted.md. */
 export interface WantedMarks {
   /** Never rejects for the disk: if it cannot be written there is no mark, and the next read tries again. */
-  add(frame: WantedFrame): Promise<void>;
+  add(frame: WantedFrame, hurt?: HurtPlace): Promise<void>;
   list(): Promise<Wanted[]>;
+  /** Disks whose readers made some of the marks. */
+  hurt(): Promise<HurtPlace[]>;
   /** Never rejects for the disk: if it cannot be written the mark stays. */
   remove(mark: Wanted): Promise<void>;
 }
 
 /** Beyond this a whole pack is marked: a writer reads all marks at its start, and keeps them in memory. */
 const MARKS_MAX = 65_536;
+/** Marks that are looked into for disks that they hit: an alarm lists a few. */
+const LOOKED_INTO_MAX = 256;
 
 /** `directory`: the store's `wanted`. */
 export function wantedMarks(files: FileSystem, directory: string): WantedMarks {
@@ -24,9 +36,10 @@ export function wantedMarks(files: FileSystem, directory: string): WantedMarks {
   let room = 0;
   const wholePacks = new Set<number>();
 
-  async function make(mark: Wanted): Promise<void> {
+  async function make(mark: Wanted, hurt?: HurtPlace): Promise<void> {
     try {
-      await using _file = await files.create(join(directory, encodeWanted(mark)), 'shared');
+      await using file = await files.create(join(directory, encodeWanted(mark)), 'shared');
+      if (hurt) await file.write(encodeHurt(hurt), 0);
     } catch (cause) {
       if (!(cause instanceof SystemError) || cause.code !== 'EXISTS') throw cause;
     }
@@ -34,8 +47,17 @@ export function wantedMarks(files: FileSystem, directory: string): WantedMarks {
   async function names(): Promise<string[]> {
     return (await files.stat(directory)) ? files.list(directory) : [];
   }
+  async function hurtBy(path: string): Promise<HurtPlace | undefined> {
+    try {
+      return decodeHurt(await files.readFile(path, HURT_LENGTH_MAX));
+    } catch (cause) {
+      // It may have been removed in the meantime.
+      if (!(cause instanceof SystemError)) throw cause;
+      return undefined;
+    }
+  }
   return {
-    async add({ pack, offset, digest }) {
+    async add({ pack, offset, digest }, hurt) {
       try {
         // If the store was unmounted its directory is empty, and nothing may be created there.
         if (!(await files.stat(join(directory, '../packs')))) return;
@@ -47,7 +69,7 @@ export function wantedMarks(files: FileSystem, directory: string): WantedMarks {
         }
         if (room > 0) {
           room--;
-          await make({ pack, frame: { offset, digest } });
+          await make({ pack, frame: { offset, digest } }, hurt);
         } else {
           await make({ pack });
           wholePacks.add(pack);
@@ -58,6 +80,15 @@ export function wantedMarks(files: FileSystem, directory: string): WantedMarks {
     },
     async list() {
       return (await names()).flatMap((name) => decodeWanted(name) ?? []);
+    },
+    async hurt() {
+      const found = new Map<string, HurtPlace>();
+      const marks = (await names()).filter((name) => decodeWanted(name));
+      for (const name of marks.slice(0, LOOKED_INTO_MAX)) {
+        const place = await hurtBy(join(directory, name));
+        if (place) found.set(Object.values(place).join('/'), place);
+      }
+      return [...found.values()];
     },
     async remove(mark) {
       try {

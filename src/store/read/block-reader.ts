@@ -2,6 +2,7 @@ import { BlockError } from '../../block/block-error.ts';
 import type { DomainKeys } from '../../formats/store/packs/frame.ts';
 import { type FrameCodec, frameCodec } from '../../formats/store/packs/frame.ts';
 import type { Location, Reference } from '../../formats/store/packs/node.ts';
+import type { HurtPlace } from '../../formats/store/packs/wanted.ts';
 import { FormatError } from '../../formats/format-error.ts';
 import type { Clock } from '../../sys/base/clock.ts';
 import { KiB, MiB } from '../../lib/sizes.ts';
@@ -46,9 +47,9 @@ export interface ReadDomain {
   tryFetch(blocks: readonly BlockAddress[]): boolean;
   /**
    * Resolves once the block is in the cache, where it stays for at least this tick, or another block at the same
-   * place is: then call it again.
+   * place is: then call it again. `hurt`: the disk that needs it.
    */
-  fetch(block: BlockAddress, priority: Priority): Promise<void>;
+  fetch(block: BlockAddress, priority: Priority, hurt?: HurtPlace): Promise<void>;
 }
 
 /** A block as its leaf describes it. `key` is its `locationKey`. */
@@ -60,6 +61,11 @@ export interface ReaderOptions {
   readonly threads?: number | undefined;
   /** If given, this thread may wait for the medium as long as that is quick. */
   readonly clock?: Clock | undefined;
+}
+
+interface Asked {
+  readonly priority: Priority;
+  readonly hurt: HurtPlace | undefined;
 }
 
 interface Fetch {
@@ -95,7 +101,7 @@ export function openBlockReader(
   async function decodeElsewhere(
     block: BlockAddress,
     into: Omit<DecodeJob, keyof Location>,
-    { outcome: first, priority }: { outcome: DecodeOutcome; priority: Priority },
+    { outcome: first, priority, hurt }: Asked & { outcome: DecodeOutcome },
   ): Promise<DecodeOutcome> {
     let outcome = first;
     let last = locationOf(block);
@@ -105,10 +111,10 @@ export function openBlockReader(
       outcome = await decoder.decode({ ...into, ...place }, priority);
       if (outcome === 'decoded') return outcome;
     }
-    if (outcome !== 'failed') await packs.want({ ...last, digest: block.digest });
+    if (outcome !== 'failed') await packs.want({ ...last, digest: block.digest }, hurt);
     return outcome;
   }
-  async function fetchBlock(domain: number, block: BlockAddress, priority: Priority) {
+  async function fetchBlock(domain: number, block: BlockAddress, { priority, hurt }: Asked) {
     const { key, tag, digest, plainLength } = block;
     const known = cache.find(domain, key, tag);
     if (known >= 0 && cache.lengthAt(known) === plainLength) return;
@@ -119,7 +125,7 @@ export function openBlockReader(
     try {
       outcome = await decoder.decode({ ...into, ...locationOf(block) }, priority);
       if (outcome !== 'decoded')
-        outcome = await decodeElsewhere(block, into, { outcome, priority });
+        outcome = await decodeElsewhere(block, into, { outcome, priority, hurt });
     } finally {
       // Also after a bug of ours: a row in which a block is being decoded is never reassigned.
       cache.settle(place, outcome === 'decoded');
@@ -149,11 +155,13 @@ export function openBlockReader(
           cache.memory.copy(into, 0, start, start + into.length);
           return true;
         },
-        fetch(block, priority) {
+        fetch(block, priority, hurt) {
           const { key, tag } = block;
           const other = fetching.get(key);
           if (!other) {
-            const done = fetchBlock(number, block, priority).finally(() => fetching.delete(key));
+            const done = fetchBlock(number, block, { priority, hurt }).finally(() =>
+              fetching.delete(key),
+            );
             fetching.set(key, { domain: number, tag, done });
             return done;
           }

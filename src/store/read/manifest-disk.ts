@@ -2,6 +2,7 @@ import type { BlockDevice, Extent } from '../../block/block-device.ts';
 import { readLayer } from '../../block/layer.ts';
 import type { DomainKeys } from '../../formats/store/packs/frame.ts';
 import { PAGE_LENGTH, SEGMENT_LENGTH, SEGMENT_PAGES } from '../../formats/store/packs/node.ts';
+import type { HurtPlace } from '../../formats/store/packs/wanted.ts';
 import { allDone } from '../../lib/all-done.ts';
 import type { BlockAddress, BlockReader, ReadDomain } from './block-reader.ts';
 import type { Priority } from '../decode/decoder.ts';
@@ -31,6 +32,8 @@ export interface ManifestDiskOptions {
   readonly name: string;
   readonly root: DiskRoot;
   readonly keys: DomainKeys;
+  /** Named in marks of what is damaged, so that the alarm can say what it hits. */
+  readonly hurt?: HurtPlace;
 }
 
 const PREFETCHES_AT_ONCE = 16;
@@ -42,11 +45,15 @@ const READ_NOW_MAX = 128 * 1024;
 /** The reader is lent. */
 export function manifestDisk(
   reader: BlockReader,
-  { name, root, keys }: ManifestDiskOptions,
+  { name, root, keys, hurt }: ManifestDiskOptions,
 ): ManifestDisk {
   const { size } = root;
-  const domain = reader.domain(keys);
-  const leaves = leafMap(root, domain.nodes);
+  const { nodes, ...shared } = reader.domain(keys);
+  const domain: DiskBlocks = {
+    ...shared,
+    fetch: (block, priority) => shared.fetch(block, priority, hurt),
+  };
+  const leaves = leafMap(root, { ...nodes, node: (reference) => nodes.node(reference, hurt) });
   const ahead = readAhead(size);
   const around = readAround();
   const watch = firstReads(size);
@@ -132,6 +139,8 @@ export function manifestDisk(
   });
 }
 
+type DiskBlocks = Omit<ReadDomain, 'nodes'>;
+
 interface Part {
   readonly segment: number;
   /** Offset in the segment. */
@@ -177,7 +186,7 @@ function eachBlock(
 }
 
 function copyNow(
-  domain: ReadDomain,
+  domain: DiskBlocks,
   leaf: Leaf | typeof ZEROS,
   into: Uint8Array,
   part: Part,
@@ -196,7 +205,7 @@ function copyNow(
   });
 }
 
-function missing(domain: ReadDomain, leaf: Leaf, part: Part): BlockAddress[] {
+function missing(domain: DiskBlocks, leaf: Leaf, part: Part): BlockAddress[] {
   const found: BlockAddress[] = [];
   eachBlock(leaf, part, (block) => {
     if (block === NO_BLOCK || domain.has(leaf.keys[block]!, leaf.tags[block]!)) return true;
@@ -207,7 +216,7 @@ function missing(domain: ReadDomain, leaf: Leaf, part: Part): BlockAddress[] {
 }
 
 async function copy(
-  domain: ReadDomain,
+  domain: DiskBlocks,
   leaf: Leaf,
   into: Uint8Array,
   part: Part,
@@ -231,7 +240,7 @@ async function copy(
 }
 
 async function fetchAndCopy(
-  domain: ReadDomain,
+  domain: DiskBlocks,
   into: Uint8Array,
   block: BlockAddress,
   within: number,
@@ -257,7 +266,7 @@ async function blocksIn(leaves: LeafMap, { offset, length }: DiskRange): Promise
 }
 
 async function fetchAll(
-  domain: ReadDomain,
+  domain: DiskBlocks,
   blocks: readonly BlockAddress[],
   signal: AbortSignal,
 ): Promise<void> {

@@ -68,7 +68,7 @@ test('a scrub names rot and what it hits, until a backup has stored it again', a
   );
   await using engine = await home.open();
   const lines = (await readScrub(engine.store, home.store)).hurt;
-  match(lines.join(), /^[^/]+\/vda \(.+ cannot be read\)$/);
+  match(lines.join(), /^nightly\/vm1-[^/]+\/vda \(.+ cannot be read\)$/);
 
   await backUp(home, 'vm1', images[0]);
   const mended = await run(home);

@@ -75,9 +75,12 @@ test('what a guest wrote and cannot be read back is critical, one alarm for each
 
 test('damaged frames are reported until they are stored again', async () => {
   deepEqual(idsOf({ damagedFrames: 3 }), ['damaged-frames  critical']);
-  const hurtDisks = ['vm-1/vda (64 KiB cannot be read)'];
+  const hurtDisks = ['nightly/vm-1/vda (64 KiB cannot be read)'];
   const [it] = conditionsOf({ ...FINE, damagedFrames: 3, hurtDisks });
-  match(it!.message, /not whole: vm-1\/vda \(64 KiB cannot be read\)\. Full backups/);
+  match(
+    it!.message,
+    /not whole: nightly\/vm-1\/vda \(64 KiB cannot be read\)\. .* Full backups of/,
+  );
 });
 
 test('a failed job counts until the same succeeds, and a schedule is one thing', async () => {

@@ -234,8 +234,10 @@ export function packStoreConforms(test: Test, open: () => Promise<OpenedPacks>):
     await using _packs = packs;
     await using other = again();
     const frame = { pack: 3, offset: 64, digest: frameOf(1).digest };
+    const hurt = { set: 'nightly', point: 'vm-1', disk: 'vda' };
+    await packs.want(frame, hurt);
     await packs.want(frame);
-    await packs.want(frame);
+    deepEqual(await other.wanted.hurt(), [hurt]);
     const marks = await other.wanted.list();
     equal(marks.length, 1);
     equal(marks[0]!.pack, 3);
@@ -243,6 +245,7 @@ export function packStoreConforms(test: Test, open: () => Promise<OpenedPacks>):
     await other.wanted.remove(marks[0]!);
     await other.wanted.remove(marks[0]!);
     deepEqual(await packs.wanted.list(), []);
+    deepEqual(await packs.wanted.hurt(), []);
   });
 
   test('the greatest number that points may name is remembered', async () => {

@@ -8,7 +8,7 @@ import type { Fields } from './json-record.ts';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 /** The longest are those of recovery points: a machine's name, a time and random digits. */
-const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+export const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const SHOWN_MAX = 100;
 
 /** A name of a set, a machine, a disk, or a file of a machine. */

@@ -1,6 +1,30 @@
 import { DIGEST_LENGTH } from '../base/digest.ts';
+import { ID } from '../base/names.ts';
 
-// Names of the files in `wanted/`, which have no contents. Grammar: wanted.md.
+// Names of the files in `wanted/`, and what they may contain. Grammar: wanted.md.
+
+/** The disk of a recovery point whose reader found the damage. */
+export interface HurtPlace {
+  readonly set: string;
+  readonly point: string;
+  readonly disk: string;
+}
+
+/** Three names, two slashes and the end of the line. */
+export const HURT_LENGTH_MAX = 3 * 128 + 3;
+
+export function encodeHurt({ set, point, disk }: HurtPlace): Uint8Array {
+  return new TextEncoder().encode(`${set}/${point}/${disk}\n`);
+}
+
+/** Undefined: it is empty, torn, or means something else. */
+export function decodeHurt(bytes: Uint8Array): HurtPlace | undefined {
+  const text = Buffer.from(bytes).toString('latin1');
+  const [set = '', point = '', disk = '', ...more] = text.slice(0, -1).split('/');
+  const isWhole = text.endsWith('\n') && more.length === 0;
+  if (!isWhole || ![set, point, disk].every((name) => ID.test(name))) return undefined;
+  return { set, point, disk };
+}
 
 /** A frame, or (`frame` is absent) a whole pack, that the store no longer trusts. */
 export interface Wanted {
