@@ -3,6 +3,7 @@ import type { Mutant } from './mutant.ts';
 const PUT_BACK = 'test/store/sweep/put-back.test.ts';
 const SWEEP = 'test/store/sweep/sweep-packs.test.ts';
 const OBSTACLES = 'test/store/sweep/obstacles.test.ts';
+const REMOVED = 'test/store/sweep/removed-packs.test.ts';
 const INDEX = 'test/store/sweep/index-state.test.ts';
 
 /** Guards without which a sweep would remove what is needed. */
@@ -52,8 +53,8 @@ export const sweep: readonly Mutant[] = [
   {
     name: 'sweep: an index that a power cut brings back does not forget dead frames',
     file: 'src/store/index/swept-stock.ts',
-    text: '(await index.sweepMark()) === mark) return;',
-    to: '(await index.sweepMark()) !== "-") return;',
+    text: '(await index.sweepMark()) === mark) return unknown;',
+    to: '(await index.sweepMark()) !== "-") return unknown;',
     tests: [INDEX],
   },
   {
@@ -111,5 +112,33 @@ export const sweep: readonly Mutant[] = [
     text: 'deadRanges(one.footer.entries, one.unneeded)',
     to: 'deadRanges(one.footer.entries, one.bits)',
     tests: [PUT_BACK],
+  },
+  {
+    name: 'sweep: dead frames of a pack whose footer is damaged are found by its frames',
+    file: 'src/store/index/swept-stock.ts',
+    text: 'const footer = await packs.footer(pack);',
+    to: 'const footer = { ...(await packs.contents(pack)), entriesCrc: 0 };',
+    tests: [INDEX],
+  },
+  {
+    name: 'sweep: the list of removed packs exists once',
+    file: 'src/store/packs/removed-packs.ts',
+    text: '[removedCopyPath, removedPath]',
+    to: '[removedPath]',
+    tests: [REMOVED],
+  },
+  {
+    name: 'sweep: a lost pack that is needed counts as removed',
+    file: 'src/store/sweep/mark.ts',
+    text: ' && !unknown.has(pack)',
+    to: '',
+    tests: [REMOVED],
+  },
+  {
+    name: 'sweep: a removed pack that a power cut brings back is referred to',
+    file: 'src/store/index/stock.ts',
+    text: '!removed.has(pack) && !wholePacks',
+    to: '!wholePacks',
+    tests: [REMOVED],
   },
 ];

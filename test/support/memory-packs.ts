@@ -180,6 +180,10 @@ export function memoryPacks(memory: PackMemory): PackStore {
         memory.swept.dead.set(pack.pack, encodeDead(pack, dead));
       },
       removed: async () => ({ numbers: memory.swept.removed, damage: [] }),
+      async list(packs) {
+        for (const pack of packs) memory.swept.removed.add(pack);
+      },
+      async mend() {},
       async giveBack() {},
       async remove(packs) {
         for (const pack of packs) {

@@ -113,9 +113,10 @@ export async function storeIndexed(
   store: Store,
   set: OpenSet,
   contents: Uint8Array,
+  onDamage?: (where: string, what: string) => void,
 ): Promise<PointRecord> {
   const { domain } = set.record;
-  await using writer = await openStoreWriter(store, { domain, holder: 'test' });
+  await using writer = await openStoreWriter(store, { domain, holder: 'test', onDamage });
   return await storeWith(writer, { store, set, contents });
 }
 

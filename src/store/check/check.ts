@@ -10,7 +10,7 @@ import { frameChecker, type PlacedFrame } from './frame-checker.ts';
 import { markedPlaces } from './marked-places.ts';
 import { type Problem, reason } from './problem.ts';
 import { referenceDefect } from './reference-check.ts';
-import { isRemoved, livingFrames } from './swept-frames.ts';
+import { isRemoved, listProblem, livingFrames } from './swept-frames.ts';
 
 export interface PackCheckOptions {
   /** Every frame is read and checked, not only headers and footers. */
@@ -82,6 +82,7 @@ export async function checkPacks(packs: PackStore, options: PackCheckOptions): P
   const there = new Set(all);
   for (const [pack, of] of marks) if (!there.has(pack)) await frames.settle(pack, of);
   for (const problem of await packs.moved.problems()) onProblem(problem);
+  for (const problem of (await packs.swept.removed()).damage) onProblem(listProblem(problem));
   return { packs: numbers.length, frames: count, bytes };
 }
 

@@ -9,7 +9,9 @@ import { SystemError } from '../../sys/base/system-error.ts';
 import { putDurably } from '../../sys/files/write-atomically.ts';
 import { type NodeCopies, nodeCopies } from '../packs/node-copies.ts';
 import type { PackStore } from '../packs/pack-store.ts';
+import type { ListDamage } from '../packs/removed-packs.ts';
 import { PACK_SPAN } from '../packs/trust.ts';
+import { listProblem } from './swept-frames.ts';
 import { defectOf, forgetDead, isOther, merged } from './whole-packs.ts';
 
 /*
@@ -46,7 +48,9 @@ export async function repairPacks(options: PackRepairOptions): Promise<void> {
   const copies = nodeCopies(files, directory, id);
   const copied = new Set(hasCopies ? await listed(copies, onCopyFailed) : []);
   const there = await packs.list();
-  const { numbers: removed, damage: unknown } = await packs.swept.removed();
+  const { numbers: removed, damage } = await packs.swept.removed();
+  const unknown = damage.filter(({ isLost }) => isLost);
+  if (options.changed !== 'copies') await mendLists(damage, options);
 
   async function put(
     pack: number,
@@ -137,6 +141,21 @@ export async function repairPacks(options: PackRepairOptions): Promise<void> {
     if (turn && !(await mend(pack, LOOK))) continue;
     await using _turn = await turn?.();
     await mend(pack, options);
+  }
+}
+
+/** Each list of removed packs exists twice, beside the packs. */
+async function mendLists(
+  damage: readonly ListDamage[],
+  { packs, changed, onMended, onLost }: PackRepairOptions,
+): Promise<void> {
+  for (const one of damage) {
+    const { where, what } = listProblem(one);
+    if (one.isLost) onLost(where, what);
+    else {
+      if (changed === 'all') await packs.swept.mend(one);
+      onMended(where, false);
+    }
   }
 }
 

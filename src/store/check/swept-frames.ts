@@ -1,5 +1,6 @@
 import type { PackEntry } from '../../formats/store/packs/pack.ts';
 import type { PackStore } from '../packs/pack-store.ts';
+import type { ListDamage } from '../packs/removed-packs.ts';
 import { livingEntries } from '../packs/swept-packs.ts';
 import { type Problem, reason } from './problem.ts';
 
@@ -38,4 +39,12 @@ export async function sweptFrames(
 
 export async function isRemoved(packs: PackStore, pack: number): Promise<boolean> {
   return (await packs.swept.removed()).numbers.has(pack);
+}
+
+export function listProblem({ where, what, isLost }: ListDamage): Problem {
+  const then = isLost
+    ? 'the packs that it listed look missing; "store check" with the keys of all sets finds out whether ' +
+      'something is lost, and a sweep that can read everything writes the list again'
+    : 'its other copy is whole: "store repair" or the next backup writes it again';
+  return { where, what: `${what}; ${then}` };
 }

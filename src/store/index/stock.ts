@@ -83,7 +83,11 @@ export async function takeStock(
   }
   const distrusted = sortedKeys(keys);
 
-  await swept.forgetIn(index, (pack) => known.has(pack) && sizes.has(pack));
+  const inIndex = new Map([...sizes].filter(([pack]) => known.has(pack)));
+  for (const pack of await swept.forgetIn(index, inIndex)) {
+    if (known.get(pack)?.isSound) onDamage(packs.path(pack), 'its footer is damaged');
+    damaged.add(pack);
+  }
   const behind = [...sizes].filter(([pack, size]) => known.get(pack)?.size !== size);
   // A killed writer may have renamed packs without syncing, so that a power cut would undo it: until then their
   // contents may not be referred to.

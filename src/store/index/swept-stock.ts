@@ -14,8 +14,11 @@ export interface SweptStock {
   readonly removed: ReadonlySet<number>;
   /** The entries of a pack that are not dead. Rejects FormatError if it is not known which are. */
   livingOf(pack: number, footer: PackFooter): Promise<readonly PackEntry[]>;
-  /** Removes dead frames of these packs from an index that does not know of the last sweep. */
-  forgetIn(index: BlockIndex, isThere: (pack: number) => boolean): Promise<void>;
+  /**
+   * Removes dead frames of packs that an index knows (`sizes`) from it, if it does not know of the last sweep. Resolves
+   * with packs whose footers are damaged: which of their frames are dead is not known, so nothing may refer to any.
+   */
+  forgetIn(index: BlockIndex, sizes: ReadonlyMap<number, number>): Promise<number[]>;
 }
 
 export async function sweptStock(
@@ -25,17 +28,26 @@ export async function sweptStock(
   const { swept } = packs;
   const mark = await markOf({ packs, has }, onDamage);
   const { numbers: removed, damage } = await swept.removed();
-  for (const { where, what } of damage) onDamage(where, what);
+  for (const one of damage) {
+    if (!one.isLost) await swept.mend(one);
+    onDamage(one.where, one.isLost ? one.what : `${one.what}; it is written again from its copy`);
+  }
 
   return {
     removed,
     livingOf: (pack, footer) => livingEntries(packs, pack, footer),
-    async forgetIn(index, isThere) {
-      if (mark !== undefined && (await index.sweepMark()) === mark) return;
+    async forgetIn(index, sizes) {
+      const unknown: number[] = [];
+      if (mark !== undefined && (await index.sweepMark()) === mark) return unknown;
       for (const pack of await swept.listDead()) {
-        if (isThere(pack)) await forgetDead(packs, index, pack);
+        const size = sizes.get(pack);
+        if (size === undefined || (await forgetDead(packs, index, pack))) continue;
+        unknown.push(pack);
+        // Before the mark: once that is noted, no writer looks at these packs again.
+        await index.addPack({ pack, size, isSound: false }, []);
       }
       await index.forget([], mark);
+      return unknown;
     },
   };
 }
@@ -57,19 +69,25 @@ async function markOf(
   return undefined;
 }
 
-/** Nothing is known of a damaged record or pack, so nothing of it stays in the index. */
-async function forgetDead(packs: PackStore, index: BlockIndex, pack: number): Promise<void> {
-  const { entries } = await packs.contents(pack);
-  await index.forget([{ pack, frames: await deadOf(packs, pack, entries) }], undefined);
+/** False: the footer is damaged. Nothing is known of a damaged record, so nothing of its pack stays in the index. */
+async function forgetDead(packs: PackStore, index: BlockIndex, pack: number): Promise<boolean> {
+  try {
+    // Frames that are found without the footer do not do: those before a hole would be taken for others.
+    const footer = await packs.footer(pack);
+    await index.forget([{ pack, frames: await deadOf(packs, pack, footer) }], undefined);
+    return true;
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    return false;
+  }
 }
 
 async function deadOf(
   packs: PackStore,
   pack: number,
-  entries: readonly PackEntry[],
+  { entries, entriesCrc }: PackFooter,
 ): Promise<readonly PackEntry[]> {
   try {
-    const { entriesCrc } = await packs.summary(pack);
     const dead = await packs.swept.dead({ pack, entriesCrc });
     return dead ? entries.filter((_, at) => isDead(dead, at)) : [];
   } catch (cause) {

@@ -29,6 +29,11 @@ export function removedPath(directory: string, group: number): string {
   return join(directory, groupName(group), 'removed');
 }
 
+/** The second copy of that list. */
+export function removedCopyPath(directory: string, group: number): string {
+  return `${removedPath(directory, group)}.copy`;
+}
+
 /** Whether a directory in `packs` has packs in it. */
 export function isGroup(name: string): boolean {
   return GROUP.test(name);

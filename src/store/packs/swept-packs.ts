@@ -1,5 +1,4 @@
 import { dirname, join } from 'node:path/posix';
-import { FormatError } from '../../formats/format-error.ts';
 import {
   DEAD_LENGTH_MAX,
   type DeadFrames,
@@ -10,26 +9,20 @@ import {
 import type { PackEntry } from '../../formats/store/packs/pack.ts';
 import type { ListedPack } from '../../formats/store/packs/reference-list.ts';
 import {
-  decodeRemoved,
-  encodeRemoved,
-  PACKS_PER_GROUP,
-  REMOVED_LENGTH,
-} from '../../formats/store/packs/removed.ts';
-import {
   decodeSweepMark,
   encodeSweepMark,
   SWEEP_MARK_LENGTH_MAX,
 } from '../../formats/store/packs/sweep-mark.ts';
 import type { FileSystem } from '../../sys/files/file-system.ts';
 import { putDurably } from '../../sys/files/write-atomically.ts';
+import { deadPath, listPacks, packPath, referencesPath } from './pack-path.ts';
 import {
-  deadPath,
-  isGroup,
-  listPacks,
-  packPath,
-  referencesPath,
-  removedPath,
-} from './pack-path.ts';
+  type ListDamage,
+  listRemoved,
+  mendRemoved,
+  readRemoved,
+  type RemovedPacks,
+} from './removed-packs.ts';
 
 /** What sweeps have removed: frames of packs, and whole packs. */
 export interface SweptPacks {
@@ -39,7 +32,7 @@ export interface SweptPacks {
   dead(pack: ListedPack): Promise<DeadFrames | undefined>;
   /** The path of that record, for people. */
   deadPath(pack: number): string;
-  /** Numbers of packs that are gone because nothing was needed in them; `damage`: of lists that cannot be read. */
+  /** Packs that are gone because nothing was needed in them. */
   removed(): Promise<RemovedPacks>;
   /**
    * Another text after each change of the above: an index that has another one names frames that are gone. Empty:
@@ -58,16 +51,15 @@ export interface SweptPacks {
   giveBack(pack: number, ranges: readonly Range[]): Promise<void>;
   /** Removes packs, and what lies beside them. */
   remove(packs: readonly number[]): Promise<void>;
+  /** Lists packs that are gone as removed. */
+  list(packs: readonly number[]): Promise<void>;
+  /** Writes a list of `removed` again of which one copy is damaged. */
+  mend(damage: Pick<ListDamage, 'group'>): Promise<void>;
 }
 
 export interface Range {
   readonly start: number;
   readonly end: number;
-}
-
-export interface RemovedPacks {
-  readonly numbers: ReadonlySet<number>;
-  readonly damage: readonly { readonly where: string; readonly what: string }[];
 }
 
 /** The entries of a pack that are not dead. Rejects FormatError if it is not known which are. */
@@ -96,11 +88,6 @@ const SWEEP_MARK = 'sweep-mark.json';
 export function sweptFiles(files: FileSystem, directory: string): SweptPacks {
   const markPath = join(dirname(directory), SWEEP_MARK);
 
-  async function removedOf(group: number): Promise<number[]> {
-    const path = removedPath(directory, group);
-    if (!(await files.stat(path))) return [];
-    return decodeRemoved(await files.readFile(path, 2 * REMOVED_LENGTH), group);
-  }
   return {
     listDead: () => listPacks(files, directory, 'dead'),
     async dead(pack) {
@@ -109,19 +96,7 @@ export function sweptFiles(files: FileSystem, directory: string): SweptPacks {
       return decodeDead(await files.readFile(path, DEAD_LENGTH_MAX), pack);
     },
     deadPath: (pack) => deadPath(directory, pack),
-    async removed() {
-      const numbers = new Set<number>();
-      const damage: { where: string; what: string }[] = [];
-      for (const group of (await files.list(directory)).filter(isGroup)) {
-        try {
-          for (const pack of await removedOf(Number(group))) numbers.add(pack);
-        } catch (cause) {
-          if (!(cause instanceof FormatError)) throw cause;
-          damage.push({ where: removedPath(directory, Number(group)), what: cause.message });
-        }
-      }
-      return { numbers, damage };
-    },
+    removed: () => readRemoved(files, directory),
     async mark() {
       if (!(await files.stat(markPath))) return '';
       return decodeSweepMark(await files.readFile(markPath, SWEEP_MARK_LENGTH_MAX));
@@ -138,23 +113,19 @@ export function sweptFiles(files: FileSystem, directory: string): SweptPacks {
       await file.sync();
     },
     async remove(packs) {
-      const byGroup = Map.groupBy(packs, (pack) => Math.floor(pack / PACKS_PER_GROUP));
-      for (const [group, of] of byGroup) {
-        const path = removedPath(directory, group);
-        const before = await removedOf(group).catch((cause: unknown) => {
-          // What it had listed looks lost from now on, and a check says so.
-          if (!(cause instanceof FormatError)) throw cause;
-          return [];
-        });
-        await putDurably(files, path, encodeRemoved(group, [...before, ...of]), 'shared');
-        for (const pack of of) {
-          for (const at of [packPath, referencesPath, deadPath]) {
-            const one = at(directory, pack);
-            if (await files.stat(one)) await files.unlink(one);
-          }
+      await listRemoved(files, directory, packs);
+      const of = new Set<string>();
+      for (const pack of packs) {
+        // The pack first: if a power cut brings a part of them back, it is listed, and nothing refers to it.
+        for (const at of [packPath, referencesPath, deadPath]) {
+          const one = at(directory, pack);
+          if (await files.stat(one)) await files.unlink(one);
         }
-        await files.syncDirectory(dirname(path));
+        of.add(dirname(packPath(directory, pack)));
       }
+      for (const one of of) await files.syncDirectory(one);
     },
+    list: (packs) => listRemoved(files, directory, packs),
+    mend: ({ group }) => mendRemoved(files, directory, group),
   };
 }

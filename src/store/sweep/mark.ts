@@ -25,6 +25,8 @@ export interface Marking {
   add(roots: Iterable<Root>): Promise<void>;
   /** Packs that were gone, so that nothing was remembered of them, are back or moved: the mark has to begin again. */
   readonly isOutdated: boolean;
+  /** Whether there is no such pack, and no block in it is needed: a node in it would be an obstacle. */
+  isUnneeded(pack: number): boolean;
 }
 
 /** More numbers than this, a forged list may name: its domain is left alone then. */
@@ -58,6 +60,7 @@ export function beginMarking(packs: PackStore): Marking {
     get isOutdated() {
       return isOutdated;
     },
+    isUnneeded: (pack) => !live.knows(pack) && !unknown.has(pack),
     async add(roots) {
       // What was published since the last time may be in packs that were made since then.
       const moved = new Set(await packs.moved.list());

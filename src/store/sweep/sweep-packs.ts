@@ -7,6 +7,7 @@ import { freeReserve, takeReserve } from '../directory/sweep-reserve.ts';
 import { switchOn } from '../directory/switch-on.ts';
 import { StoreError } from '../packs/store-error.ts';
 import { freesHoles } from './frees-holes.ts';
+import { lostLists, relist } from './lost-lists.ts';
 import { beginMarking, type Marking } from './mark.ts';
 import { type PackFigures, type PackPlan, planPack } from './pack-plan.ts';
 import { removeFrames } from './remove-frames.ts';
@@ -132,6 +133,9 @@ export async function sweepPacks(store: Store, options: SweepOptions): Promise<S
   {
     await using _lock = await lockSlice(store, options);
     await takeReserve(store);
+    const lost = await lostLists(store);
+    const isWhole = lost.size > 0 && (await marks.renewed()) && marks.obstacles().length === 0;
+    if (isWhole) await relist(store, lost, marks.marking);
   }
   return { ...done, ...plans.result(), obstacles: marks.obstacles(), freesHoles: hasHoles };
 }

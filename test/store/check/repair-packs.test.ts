@@ -3,7 +3,7 @@ import { test } from 'tap';
 import { repairPacks } from '../../../src/store/check/repair-packs.ts';
 import { openStore } from '../../../src/store/directory/store.ts';
 import { nodeCopies } from '../../../src/store/packs/node-copies.ts';
-import { removedPath } from '../../../src/store/packs/pack-path.ts';
+import { removedCopyPath, removedPath } from '../../../src/store/packs/pack-path.ts';
 import { livingEntries } from '../../../src/store/packs/swept-packs.ts';
 import { HOME, simulatedWorld } from '../../support/store.ts';
 import { points, setUp, sweep } from '../sweep/swept.ts';
@@ -61,12 +61,24 @@ test('what a sweep has removed does not come back with a repair', async () => {
   ok(!(await copies.list()).includes(swept), 'its copy goes with it');
 
   await copies.write(swept, copy);
-  {
-    await using file = await files.open(removedPath(`${HOME}/packs`, 0), 'write');
+  const lists = [removedPath(`${HOME}/packs`, 0), removedCopyPath(`${HOME}/packs`, 0)];
+  const [list, listCopy] = lists as [string, string];
+  async function flip(path: string): Promise<void> {
+    await using file = await files.open(path, 'write');
     await file.write(Uint8Array.of(0xff), 20);
   }
+  const listed = await files.readFile(list, 1000);
+  for (const path of lists) {
+    await flip(path);
+    deepEqual(await repair(), { mended: [path], lost: [] });
+    deepEqual(await files.readFile(path, 1000), listed);
+    ok(!(await copies.list()).includes(swept), 'the other copy says that it was removed');
+    await copies.write(swept, copy);
+  }
+  for (const path of [list, listCopy]) await flip(path);
   const { mended, lost } = await repair();
   deepEqual(mended, []);
+  match(lost.join(), /removed: list of removed packs .*; the packs that it listed look missing/);
   match(lost.join(), new RegExp(`whether pack ${swept} was removed is not known`));
   ok(!(await packs.list()).includes(swept));
 });

@@ -1,4 +1,4 @@
-import { equal } from 'node:assert/strict';
+import { equal, ok } from 'node:assert/strict';
 import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
@@ -79,3 +79,41 @@ for (const [what, { isBack, world }] of Object.entries(CASES)) {
     equal((await soundness(files, set, contents, HOME)).length, 2);
   });
 }
+
+test('nor to a pack with dead frames whose footer is damaged', async () => {
+  const { files, set, second } = await setUp();
+  const damage: string[] = [];
+  const flip = async (path: string): Promise<void> => {
+    await using file = await files.open(path, 'write');
+    const byte = new Uint8Array(1);
+    const at = (await file.size()) - 10;
+    await file.read(byte, at);
+    await file.write(Uint8Array.of(byte[0]! ^ 1), at);
+  };
+  const harmed: string[] = [];
+  {
+    await using store = await openStore(simulatedWorld(withIndex(files, INDEX), 4), HOME);
+    await sweepPacks(store, {
+      needed: () => neededSource(store, new Map()),
+      forgotten: () => forgottenRoots(store),
+    });
+    const there = await store.packs.list();
+    const swept = (await store.packs.swept.listDead()).filter((pack) => there.includes(pack));
+    ok(swept.length > 0);
+    harmed.push(...swept.map((pack) => store.packs.path(pack)));
+    for (const path of harmed) await flip(path);
+  }
+  bringBackIndex();
+  await using store = await openStore(simulatedWorld(withIndex(files, INDEX), 5), HOME);
+  await storeIndexed(store, set, FIRST, (where) => void damage.push(where));
+  // The next writer finds an index with the mark of that sweep.
+  await storeIndexed(store, set, FIRST, (where) => void damage.push(where));
+  equal(damage.length, new Set(damage).size, 'it is reported once');
+  ok(
+    damage.some((where) => where.endsWith('.pack')),
+    damage.join(),
+  );
+  for (const path of harmed) await flip(path);
+  const contents = ({ id }: { id: string }) => (id === second.id ? SECOND : FIRST);
+  equal((await soundness(files, set, contents, HOME)).length, 3);
+});
