@@ -179,7 +179,7 @@ export const store: readonly Mutant[] = [
   {
     name: 'packs: the directory of a new group is not synced',
     file: 'src/store/packs/pack-builder.ts',
-    text: '    await files.syncDirectory(dirname(group));\n',
+    text: '  await files.syncDirectory(dirname(group));\n',
     to: '',
     tests: [INGEST_CRASH],
   },

@@ -4,6 +4,7 @@ const PUT_BACK = 'test/store/sweep/put-back.test.ts';
 const SWEEP = 'test/store/sweep/sweep-packs.test.ts';
 const OBSTACLES = 'test/store/sweep/obstacles.test.ts';
 const REMOVED = 'test/store/sweep/removed-packs.test.ts';
+const COPY = 'test/store/sweep/copy-packs.test.ts';
 const INDEX = 'test/store/sweep/index-state.test.ts';
 
 /** Guards without which a sweep would remove what is needed. */
@@ -140,5 +141,103 @@ export const sweep: readonly Mutant[] = [
     text: '!removed.has(pack) && !wholePacks',
     to: '!wholePacks',
     tests: [REMOVED],
+  },
+  {
+    name: 'sweep: a copy takes its place whatever is needed by then',
+    file: 'src/store/sweep/copy-packs.ts',
+    text: 'if (plan?.needed.every(({ offset }) => places.has(offset))) sources',
+    to: 'if (plan) sources',
+    tests: [COPY],
+  },
+  {
+    name: 'sweep: a copy takes its place without the lock of the store',
+    file: 'src/store/sweep/copy-packs.ts',
+    text: '  await using _lock = await lockSlice(store, options);\n',
+    to: '',
+    tests: [COPY],
+  },
+  {
+    name: 'sweep: a damaged frame is copied',
+    file: 'src/store/sweep/copy-packs.ts',
+    text: 'if (digestKey(checkFrame(frame).digest) !== digestKey(digest)) {',
+    to: 'if (digestKey(digest) === "") {',
+    tests: [COPY],
+  },
+  {
+    name: 'sweep: a frame that a read found damaged is copied',
+    file: 'src/store/sweep/copy-packs.ts',
+    text: 'if (plan && !plan.isWhole && !isMarked(plan, marks))',
+    to: 'if (plan && !plan.isWhole)',
+    tests: [COPY],
+  },
+  {
+    name: 'sweep: a copy is not durable when it takes its place',
+    file: 'src/store/packs/pack-draft.ts',
+    text: '      await file.sync();\n      await checkWritten',
+    to: '      await checkWritten',
+    tests: [COPY],
+  },
+  {
+    name: 'sweep: nothing says where copied frames are',
+    file: 'src/store/sweep/replace-packs.ts',
+    text: '  for (const [pack, frames] of moves) await packs.moved.add(pack, frames);\n',
+    to: '',
+    tests: [COPY],
+  },
+  {
+    name: 'sweep: frames that move often are found in ever more steps',
+    file: 'src/store/sweep/replace-packs.ts',
+    text: '  await shortenMoves(store, moves);\n',
+    to: '',
+    tests: [COPY],
+  },
+  {
+    name: 'sweep: a copy of nodes has no list of references',
+    file: 'src/store/sweep/replace-packs.ts',
+    text: '  if (list) await packs.references.write(number, list);\n',
+    to: '',
+    tests: [COPY],
+  },
+  {
+    name: 'sweep: an older release may read a store of which packs were copied',
+    file: 'src/store/sweep/replace-packs.ts',
+    text: "  await switchOn(store, 'copied-packs');\n",
+    to: '',
+    tests: [COPY],
+  },
+  {
+    name: 'sweep: the number of a copy is not noted',
+    file: 'src/store/sweep/replace-packs.ts',
+    text: '  await packs.writeLast(number);\n',
+    to: '',
+    tests: [COPY],
+  },
+  {
+    name: 'sweep: a frame is not needed in its pack although the new one is gone',
+    file: 'src/store/sweep/pack-plan.ts',
+    text: 'to === undefined || !marking.isThere(to.pack)',
+    to: 'to === undefined',
+    tests: [COPY],
+  },
+  {
+    name: 'sweep: where copied frames are is forgotten while points name their old places',
+    file: 'src/store/sweep/old-moves.ts',
+    text: "return !places.some((place) => live.has('block', place) || live.has('node', place));",
+    to: 'return places.length > 0 && live !== undefined;',
+    tests: [COPY],
+  },
+  {
+    name: 'sweep: the second copy of a removed pack of nodes stays',
+    file: 'src/store/packs/swept-packs.ts',
+    text: '      if (packs.length > 0) await whenRemoved(packs);\n',
+    to: '',
+    tests: [COPY],
+  },
+  {
+    name: 'readers: a pack that a sweep has removed stays open',
+    file: 'src/store/packs/pack-reads.ts',
+    text: 'if (await isRemoved(files, directory, pack)) await handles.forget(pack);',
+    to: 'await isRemoved(files, directory, pack);',
+    tests: [COPY],
   },
 ];

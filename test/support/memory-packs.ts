@@ -141,6 +141,10 @@ export function memoryPacks(memory: PackMemory): PackStore {
         async close() {},
       };
     },
+    async draft() {
+      throw new Error('an object store is not swept yet');
+    },
+    async removeDrafts() {},
     unsealed: async () => ascending(memory.open.keys()),
     async salvage() {
       for (const [number, pack] of [...memory.open]) {
@@ -156,10 +160,14 @@ export function memoryPacks(memory: PackMemory): PackStore {
     },
     moved: {
       next: async ({ pack, offset }) => memory.moved.get(pack)?.get(offset),
+      remembered: () => undefined,
       list: async () => ascending(memory.moved.keys()),
       of: async (pack) => memory.moved.get(pack) ?? new Map(),
       async add(pack, moves) {
         memory.moved.set(pack, new Map([...(memory.moved.get(pack) ?? []), ...moves]));
+      },
+      async remove(pack) {
+        memory.moved.delete(pack);
       },
       path: (pack) => `memory/${pack}.moved`,
       problems: async () => [],

@@ -68,10 +68,12 @@ export const render = {
 
 function reclaimableLines({
   bytes,
+  byCopying,
   sets,
 }: NonNullable<ResultOf<'store/usage'>['reclaimable']>): string[] {
   const lines = sets.map((it) => `          ${it.sets.join(', ')}: ${formatSize(it.bytes)}`);
-  return [`sweep     would give back ${formatSize(bytes)}`, ...lines];
+  const copies = byCopying > 0 ? `, ${formatSize(byCopying)} of it by copying packs` : '';
+  return [`sweep     would give back ${formatSize(bytes)}${copies}`, ...lines];
 }
 
 function growthText({ since, bytesPerDay }: ResultOf<'store/usage'>['growth']): string {
@@ -168,10 +170,14 @@ function foundText(locked: number): string {
 
 function sweepText(result: ResultOf<'store/sweep'>): string {
   const { dryRun, packs, sweptPacks, removedPacks, freedBytes, sets, held, damage } = result;
+  const { copiedPacks, copyFreedBytes } = result;
   const stays = sets.reduce((sum, { sparedBytes }) => sum + sparedBytes, 0);
   const verb = dryRun ? 'would be given back' : 'given back';
   return [
     `${formatSize(freedBytes)} ${verb}: ${removedPacks} of ${packs} packs as a whole, ${sweptPacks} in part`,
+    ...(copiedPacks > 0
+      ? [`${formatSize(copyFreedBytes)} of it by copying what is needed of ${copiedPacks} packs`]
+      : []),
     ...sets.map(
       (it) =>
         `  ${it.sets.join(', ')}: ${formatSize(it.freedBytes)} ${verb}, ${formatSize(it.liveBytes)} needed`,
@@ -196,5 +202,5 @@ const KEY_HELPS =
 function leftReason({ freesHoles }: ResultOf<'store/sweep'>): string {
   return freesHoles
     ? ': parts of pages, and packs with too little to give back'
-    : ': this file system does not free parts of files, so that only whole packs are removed';
+    : ': packs with too little to give back, and packs for whose copy the disk has no space';
 }

@@ -40,6 +40,10 @@ export async function usage(
 
 async function reclaimableOf({ store }: Pick<Engine, 'store'>) {
   const { reclaimableIn } = await import('../upkeep/sweep.ts');
-  const { freedBytes, sets } = await reclaimableIn(store);
-  return { bytes: freedBytes, sets: sets.map((it) => ({ sets: it.sets, bytes: it.freedBytes })) };
+  const { freedBytes, copyFreedBytes, sets } = await reclaimableIn(store);
+  return {
+    bytes: freedBytes,
+    byCopying: copyFreedBytes,
+    sets: sets.map((it) => ({ sets: it.sets, bytes: it.freedBytes })),
+  };
 }

@@ -15,7 +15,7 @@ const FILES = new RegExp(
     String.raw`^audit(-\d{12})?\.log$`,
     String.raw`^(copies/)?packs/\d{5}/\d{8}\.(pack|pack\.open|moved|refs|dead)$`,
     String.raw`^packs/\d{5}/removed(\.copy)?$`,
-    String.raw`^sweep-(reserve|probe\.tmp)$`,
+    String.raw`^sweep-(reserve|lock|probe\.tmp)$`,
     String.raw`^sets/[^/]+/(set(\.copy)?|passkey)\.json$`,
     String.raw`^copies/copies\.json$`,
     String.raw`^copies/sets/[^/]+/(set\.json|points/[^/]+\.point)$`,

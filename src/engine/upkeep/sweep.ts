@@ -104,10 +104,11 @@ function summaryOf(
   const sum = (of: keyof SweptBytes): number =>
     [...domains.values()].reduce((total, bytes) => total + bytes[of], 0);
   const held = Map.groupBy(obstacles, ({ where, what }) => `${where}\n${what}`);
-  const { packs, sweptPacks, removedPacks, freesHoles } = counts;
+  const { packs, sweptPacks, removedPacks, copiedPacks, freesHoles } = counts;
   return {
-    ...{ dryRun, packs, sweptPacks, removedPacks, freesHoles },
-    ...{ freedBytes: sum('freedBytes'), leftBytes: sum('leftBytes') },
+    ...{ dryRun, packs, sweptPacks, removedPacks, copiedPacks, freesHoles },
+    ...{ freedBytes: sum('freedBytes'), copyFreedBytes: sum('copyFreedBytes') },
+    ...{ leftBytes: sum('leftBytes') },
     sets: [...domains].map(([domain, bytes]) => ({ sets: names.get(domain) ?? [], ...bytes })),
     held: [...held.values()].map((of) => ({
       sets: of.flatMap(({ domain }) => names.get(domain) ?? []),

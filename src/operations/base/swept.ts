@@ -13,6 +13,10 @@ export const reclaimable = field(
   nullable(
     object({
       bytes: field(count, 'space that "store sweep" gives back'),
+      byCopying: field(
+        count,
+        'of that, what it gives back by copying packs, which takes space first',
+      ),
       sets: field(
         list(object({ sets: sharedSets, bytes: field(count, 'of that, of these sets') }), MANY),
         'by sets',
@@ -26,13 +30,15 @@ const sweptBytes = {
   liveBytes: field(count, 'bytes that recovery points or readers need'),
   deadBytes: field(count, 'bytes that none of them needs'),
   freedBytes: field(count, 'space that was given back; with "dryRun": that would be'),
+  copyFreedBytes: field(count, 'of that, what copying packs gives back'),
   sparedBytes: field(
     count,
     'bytes that an interrupted backup has left: they stay for seven days, so that its repetition finds them',
   ),
   leftBytes: field(
     count,
-    'bytes that nothing needs and that stay occupied: parts of pages, packs with few of them',
+    'bytes that nothing needs and that stay occupied: parts of pages, packs with few of them, and packs whose ' +
+      'copy has no space',
   ),
 };
 
@@ -41,11 +47,13 @@ export const sweepResult = object({
   packs: field(count, 'packs looked at'),
   sweptPacks: field(count, 'packs of which a part was given back'),
   removedPacks: field(count, 'packs that were removed'),
+  copiedPacks: field(count, 'packs of which the rest was copied to other packs'),
   freedBytes: sweptBytes.freedBytes,
+  copyFreedBytes: sweptBytes.copyFreedBytes,
   leftBytes: sweptBytes.leftBytes,
   freesHoles: field(
     flag(),
-    'whether the file system frees parts of files; if not, only whole packs are removed',
+    'whether the file system frees parts of files; if not, packs are copied or removed',
   ),
   sets: field(list(object({ sets: sharedSets, ...sweptBytes }), MANY), 'the same, by sets'),
   held: field(

@@ -1,4 +1,5 @@
 import type { DomainKeys } from '../../formats/store/packs/frame.ts';
+import { systemClock } from '../../sys/base/clock.ts';
 import { realFileSystem } from '../../sys/files/real-file-system.ts';
 import { workerSide } from '../../sys/process/worker-thread.ts';
 import { ringReceiver } from './decode-ring.ts';
@@ -20,7 +21,7 @@ export interface DomainMessage {
 
 const side = workerSide<DomainMessage, 'ready'>();
 const { ring, arena, packs: directory, worker } = side.data as DecodeWorkerData;
-const { readBlocking, handles } = packReads(realFileSystem(), directory);
+const { readBlocking, handles } = packReads(realFileSystem(), directory, systemClock());
 const domains = new Map<number, DomainKeys>();
 
 /** This thread sleeps on the ring, not in its event loop: messages are fetched when needed. */

@@ -70,7 +70,7 @@ export async function openStore(world: World, directory: string): Promise<Store>
   refuse(directory, unknownFeature(record, 'read'), 'readers');
   const checkWritable = (): void => refuse(directory, unknownFeature(record, 'write'), 'writers');
   const guarded = guardedFiles(files, { directory, checkWritable });
-  const packs = packFiles(guarded, join(directory, 'packs'), record.id);
+  const packs = packFiles({ ...world, files: guarded }, join(directory, 'packs'), record.id);
   return {
     ...world,
     directory,

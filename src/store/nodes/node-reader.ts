@@ -45,8 +45,9 @@ export function nodeReader(
     return open(frame, reference);
   }
   function tryReadNode(reference: Reference): Node | undefined {
-    const frame = new Uint8Array(reference.length);
-    if (!tryReadFrame(frame, reference.pack, reference.offset)) return undefined;
+    const { pack, offset, length } = packs.moved.remembered(reference) ?? reference;
+    const frame = new Uint8Array(length);
+    if (!tryReadFrame(frame, pack, offset)) return undefined;
     try {
       return open(frame, reference);
     } catch (cause) {
@@ -64,6 +65,10 @@ export function nodeReader(
   async function readOrFind(reference: Reference, hurt?: HurtPlace): Promise<Node> {
     let last: Location = reference;
     let failure: unknown;
+    const moved = packs.moved.remembered(reference);
+    // A failure there is no reason not to look at its own place.
+    const there = moved && (await read(reference, moved).catch(() => undefined));
+    if (there) return there;
     for await (const place of placesOf(packs.moved, reference)) {
       last = place;
       try {

@@ -15,12 +15,16 @@ import type { Place } from './trust.ts';
 export interface MovedFrames {
   /** One step; undefined: the frame did not move, or the record is damaged. */
   next(place: Place): Promise<Location | undefined>;
+  /** The same from memory, without a look at the disk: where the frame was when `next` was asked about its pack. */
+  remembered(place: Place): Location | undefined;
   /** Packs with moved frames, ascending. */
   list(): Promise<number[]>;
   /** New places of a pack's frames, by their old offsets. Rejects FormatError if the record is damaged. */
   of(pack: number): Promise<Frames>;
   /** Adds moves of frames of `pack`. Only for the one writer; durable once it resolves. */
   add(pack: number, moves: Frames): Promise<void>;
+  /** Removes the record of a pack of which no frame is needed. Only for the process that holds the store's lock. */
+  remove(pack: number): Promise<void>;
   /** The path of the record, for people. */
   path(pack: number): string;
   /** Damaged records. */
@@ -64,9 +68,11 @@ export function movedFiles(files: FileSystem, directory: string): MovedFrames {
   }
   return {
     next: async ({ pack, offset }) => (await known(pack)).get(offset),
+    remembered: ({ pack, offset }) => kept.get(pack)?.frames.get(offset),
     list: () => listPacks(files, directory, 'moved'),
     of: (pack) => readMoved(files, directory, pack),
     add: (pack, moves) => addMoved(files, directory, pack, moves),
+    remove: (pack) => files.unlink(movedPath(directory, pack)),
     path: (pack) => movedPath(directory, pack),
     async problems() {
       const found: { readonly where: string; readonly what: string }[] = [];

@@ -3,7 +3,7 @@ import { MiB } from '../../lib/sizes.ts';
 import type { FileSystem } from '../../sys/files/file-system.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { putDurably } from '../../sys/files/write-atomically.ts';
-import { copiesDirectory, mayCopy } from './copies-owner.ts';
+import { copiesDirectory, copiesOwner, mayCopy } from './copies-owner.ts';
 import { listPacks, packPath } from './pack-path.ts';
 import { PACK_SPAN } from './trust.ts';
 
@@ -23,6 +23,8 @@ export interface NodeCopies {
   write(pack: number, bytes: Uint8Array): Promise<void>;
   /** Removes the copy of a pack that a sweep has removed. */
   remove(pack: number): Promise<void>;
+  /** The same for those that there are. Never rejects for the medium: `store repair` removes what is left. */
+  drop(packs: readonly number[]): Promise<void>;
   /** Copies a pack that was just sealed. Never rejects for the medium: then there is no copy. */
   copy(pack: number): Promise<void>;
 }
@@ -70,6 +72,16 @@ export function nodeCopies(files: FileSystem, store: string, id: string): NodeCo
       await putDurably(files, path(pack), bytes);
     },
     remove: (pack) => files.unlink(path(pack)),
+    async drop(packs) {
+      try {
+        if ((await copiesOwner(files, store, id)) !== 'this') return;
+        for (const pack of packs) {
+          if (await files.stat(path(pack))) await files.unlink(path(pack));
+        }
+      } catch (cause) {
+        if (!(cause instanceof SystemError)) throw cause;
+      }
+    },
     async copy(pack) {
       try {
         if (await mayCopy(files, store, id)) await stream(pack);

@@ -68,16 +68,20 @@ export function packBuilder(
 }
 
 async function createIn(files: FileSystem, path: string): Promise<File> {
-  const group = dirname(path);
-  if (!(await files.stat(group))) {
-    await files.makeDirectory(group);
-    await files.syncDirectory(dirname(group));
-    // If later packs are sealed in this directory while earlier ones in the one before are open, a power cut must
-    // leave no gap.
-    const before = join(dirname(group), groupBefore(basename(group)));
-    if (await files.stat(before)) await files.syncDirectory(before);
-  }
+  await makeGroup(files, path);
   return files.create(path);
+}
+
+/** Makes the directory of a pack's file. */
+export async function makeGroup(files: FileSystem, path: string): Promise<void> {
+  const group = dirname(path);
+  if (await files.stat(group)) return;
+  await files.makeDirectory(group);
+  await files.syncDirectory(dirname(group));
+  // If later packs are sealed in this directory while earlier ones in the one before are open, a power cut must
+  // leave no gap.
+  const before = join(dirname(group), groupBefore(basename(group)));
+  if (await files.stat(before)) await files.syncDirectory(before);
 }
 
 /** Makes a fully written pack durable and gives it its name. */

@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path/posix';
 import { FormatError } from '../../formats/format-error.ts';
-import type { File, FileSystem } from '../../sys/files/file-system.ts';
+import type { File } from '../../sys/files/file-system.ts';
+import type { World } from '../../sys/world.ts';
 import { readLastPack, writeLastPack } from './last-pack.ts';
 import { movedFiles } from './moved-frames.ts';
 import { nodeCopies } from './node-copies.ts';
@@ -20,9 +21,13 @@ const STATS_MAX = 32;
  * Packs as files. `directory`: the store's `packs`; the marks and the number of the last pack lie beside it. `id`: the
  * store's.
  */
-export function packFiles(files: FileSystem, directory: string, id: string): PackStore {
+export function packFiles(
+  { files, clock }: Pick<World, 'files' | 'clock'>,
+  directory: string,
+  id: string,
+): PackStore {
   const store = dirname(directory);
-  const { handles, ...reads } = packReads(files, directory);
+  const { handles, ...reads } = packReads(files, directory, clock);
   const copies = nodeCopies(files, store, id);
   const moved = movedFiles(files, directory);
   const references = referenceFiles(files, directory);
@@ -71,6 +76,13 @@ export function packFiles(files: FileSystem, directory: string, id: string): Pac
       packBuilder(files, packPath(directory, header.number), header, async () => {
         if (header.kind === 'node') await copies.copy(header.number);
       }),
+    async draft(header) {
+      const { packDraft } = await import('./pack-draft.ts');
+      return packDraft(files, directory, header, async (number) => {
+        if (header.kind === 'node') await copies.copy(number);
+      });
+    },
+    removeDrafts: async () => (await import('./pack-draft.ts')).removeDrafts(files, directory),
     unsealed: () => listPacks(files, directory, 'pack.open'),
     // Loaded only where a process was killed: the start of a guest waits for all the others.
     salvage: async () => (await import('./salvage.ts')).salvageOpenPacks(files, directory),
@@ -82,7 +94,7 @@ export function packFiles(files: FileSystem, directory: string, id: string): Pac
     writeLast: (last) => writeLastPack(files, store, last),
     moved,
     references,
-    swept: sweptFiles(files, directory),
+    swept: sweptFiles(files, directory, (numbers) => copies.drop(numbers)),
     wanted,
     want: (frame, hurt) => wanted.add(frame, hurt),
     [Symbol.asyncDispose]: () => handles[Symbol.asyncDispose](),

@@ -34,6 +34,14 @@ export function removedCopyPath(directory: string, group: number): string {
   return `${removedPath(directory, group)}.copy`;
 }
 
+/** The name of a pack in the making that has no number yet: one at a time. */
+export const DRAFT = 'sweep-copy.tmp';
+
+/** The draft of a pack that lies in the directory of the packs about `pack`. */
+export function draftPath(directory: string, pack: number): string {
+  return join(directory, groupOf(pack), DRAFT);
+}
+
 /** Whether a directory in `packs` has packs in it. */
 export function isGroup(name: string): boolean {
   return GROUP.test(name);

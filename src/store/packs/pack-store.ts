@@ -52,6 +52,10 @@ export interface PackReading {
 export interface PackSealing {
   /** Begins a pack. Its number has never been given before. */
   build(header: PackHeader): PackBuilder;
+  /** Begins a pack that is made without the store's lock, one at a time. `number`: the one that it probably gets. */
+  draft(header: PackHeader): Promise<PackDraft>;
+  /** Removes drafts that a killed process left. */
+  removeDrafts(): Promise<void>;
   /** Numbers of packs that were begun and not sealed, ascending. */
   unsealed(): Promise<number[]>;
   /**
@@ -109,4 +113,26 @@ export interface PackBuilder {
   /** Data, footer and name are durable once this resolves; nothing may be appended afterwards. */
   seal(): Promise<void>;
   close(): Promise<void>;
+}
+
+/**
+ * A pack that is made beside the store's writer, without its lock: no writer sees it, and nothing refers to it, before
+ * it has its number. Disposing it removes what has none.
+ */
+export interface PackDraft extends AsyncDisposable {
+  /** Bytes so far, without the footer. */
+  readonly size: number;
+  readonly entries: readonly PackEntry[];
+  /** Resolves with the offset of the frame. */
+  append(frame: Uint8Array, digest: Uint8Array): Promise<number>;
+  /**
+   * Once it resolves, frames and footer are durable, and each frame was read back. Rejects FormatError if one is not
+   * as it was written.
+   */
+  finish(): Promise<void>;
+  /**
+   * Makes it the sealed pack with this number, durable once it resolves. Only for the process that holds the store's
+   * lock, after `finish`. False: packs with this number lie in another directory, so that it has to be made again.
+   */
+  name(number: number): Promise<boolean>;
 }

@@ -65,6 +65,15 @@ export async function mendRemoved(
   await writeGroup(files, directory, { group, packs });
 }
 
+/** Whether a sweep has removed a pack; false also where that is not known. `directory`: the store's `packs`. */
+export async function isRemoved(
+  files: FileSystem,
+  directory: string,
+  pack: number,
+): Promise<boolean> {
+  return (await readGroup(files, directory, groupOf(pack))).packs.has(pack);
+}
+
 async function readGroup(files: FileSystem, directory: string, group: number) {
   const packs = new Set<number>();
   const defects: Omit<ListDamage, 'isLost'>[] = [];

@@ -84,8 +84,12 @@ export function pageRange({ start, end }: Range): Range {
 
 const SWEEP_MARK = 'sweep-mark.json';
 
-/** `directory`: the store's `packs`; the mark lies beside it. */
-export function sweptFiles(files: FileSystem, directory: string): SweptPacks {
+/** `directory`: the store's `packs`; the mark lies beside it. `whenRemoved`: awaited once packs are gone for good. */
+export function sweptFiles(
+  files: FileSystem,
+  directory: string,
+  whenRemoved: (packs: readonly number[]) => Promise<void>,
+): SweptPacks {
   const markPath = join(dirname(directory), SWEEP_MARK);
 
   return {
@@ -124,6 +128,7 @@ export function sweptFiles(files: FileSystem, directory: string): SweptPacks {
         of.add(dirname(packPath(directory, pack)));
       }
       for (const one of of) await files.syncDirectory(one);
+      if (packs.length > 0) await whenRemoved(packs);
     },
     list: (packs) => listRemoved(files, directory, packs),
     mend: ({ group }) => mendRemoved(files, directory, group),

@@ -123,7 +123,10 @@ export function openBlockReader(
     const into = { domain, digest, plainLength, place };
     let outcome: DecodeOutcome = 'failed';
     try {
-      outcome = await decoder.decode({ ...into, ...locationOf(block) }, priority);
+      const own = locationOf(block);
+      const moved = packs.moved.remembered(block);
+      if (moved) outcome = await decoder.decode({ ...into, ...moved }, priority);
+      if (outcome !== 'decoded') outcome = await decoder.decode({ ...into, ...own }, priority);
       if (outcome !== 'decoded')
         outcome = await decodeElsewhere(block, into, { outcome, priority, hurt });
     } finally {
@@ -142,11 +145,15 @@ export function openBlockReader(
       const number = decoder.domain(keys);
       const codec = frameCodec(keys);
       const fetchNow = spanFetcher(cache, { number, codec }, tryReadFrame);
+      /** The blocks at the places where their frames are, as far as it is known without a look. */
+      const placed = (blocks: readonly BlockAddress[]): readonly BlockAddress[] =>
+        blocks.map((block) => ({ ...block, ...packs.moved.remembered(block) }));
       const domain: ReadDomain = {
         nodes: nodeReader(store.packs, codec, tryReadFrame),
-        tryFetch: (blocks) => !blocks.some(({ key }) => fetching.has(key)) && fetchNow(blocks),
+        tryFetch: (blocks) =>
+          !blocks.some(({ key }) => fetching.has(key)) && fetchNow(placed(blocks)),
         has: (key, tag) => cache.find(number, key, tag) >= 0,
-        announce: (blocks) => announce(store, blocks),
+        announce: (blocks) => announce(store, placed(blocks)),
         tryCopy(into, key, tag, from) {
           const place = cache.find(number, key, tag);
           // The description of a block in an unencrypted leaf may be forged.

@@ -23,6 +23,10 @@ export interface Marking {
    * not entered again.
    */
   add(roots: Iterable<Root>): Promise<void>;
+  /** Packs with moved frames. */
+  readonly moved: ReadonlySet<number>;
+  /** Whether a pack was there when roots were added last. */
+  isThere(pack: number): boolean;
   /** Packs that were gone, so that nothing was remembered of them, are back or moved: the mark has to begin again. */
   readonly isOutdated: boolean;
   /** Whether there is no such pack, and no block in it is needed: a node in it would be an obstacle. */
@@ -57,6 +61,10 @@ export function beginMarking(packs: PackStore): Marking {
     live,
     obstacles,
     highest: (domain) => highest.get(domain) ?? 0,
+    get moved() {
+      return state.moved;
+    },
+    isThere: (pack) => state.there.has(pack),
     get isOutdated() {
       return isOutdated;
     },

@@ -1,4 +1,5 @@
 import { type DeadFrames, isDead } from '../../formats/store/packs/dead.ts';
+import type { FrameKind } from '../../formats/store/packs/frame.ts';
 import type { PackEntry } from '../../formats/store/packs/pack.ts';
 import { FormatError } from '../../formats/format-error.ts';
 import type { Store } from '../directory/store.ts';
@@ -21,6 +22,8 @@ export interface PackPlan {
   readonly dead: readonly PackEntry[];
   /** Dead frames of earlier sweeps that are needed now: a recovery point that was forgotten is back. */
   readonly lost: readonly PackEntry[];
+  /** The needed frames. */
+  readonly needed: readonly PackEntry[];
   /** Nothing in it is needed. */
   readonly isWhole: boolean;
   /** Whether there is enough to remove. */
@@ -28,14 +31,21 @@ export interface PackPlan {
   /** Bytes of frames that are needed, and of those that are not. */
   readonly liveBytes: number;
   readonly deadBytes: number;
-  /** The space that the removal gives back. */
+  /** The space that the removal gives back, and that earlier ones gave back. */
   readonly freeBytes: number;
+  readonly givenBytes: number;
   /** Dead bytes that stay occupied after it: parts of pages. */
   readonly leftBytes: number;
+  readonly kind: FrameKind;
+  /** The length of its file. */
+  readonly size: number;
 }
 
 /** What is remembered of a pack for later. */
-export type PackFigures = Omit<PackPlan, 'footer' | 'bits' | 'unneeded' | 'dead' | 'lost'>;
+export type PackFigures = Omit<
+  PackPlan,
+  'footer' | 'bits' | 'unneeded' | 'dead' | 'lost' | 'needed'
+>;
 
 /** A pack is worth a change if so much of it can be given back: bytes, or a share of it. */
 const WORTH_BYTES = 2 ** 20;
@@ -44,7 +54,7 @@ const WORTH_SHARE = 0.1;
 /** Undefined: it cannot be swept now. Rejects FormatError, StoreError if it cannot be read. */
 export async function planPack(
   { packs }: Store,
-  { live }: Marking,
+  marking: Marking,
   pack: number,
   domains: ReadonlySet<string>,
 ): Promise<PackPlan | undefined> {
@@ -52,20 +62,27 @@ export async function planPack(
   const { header, entries, size } = footer;
   const domain = Buffer.from(header.domain).toString('hex');
   if (header.number !== pack || !domains.has(domain)) return undefined;
+  const { live } = marking;
+  const elsewhere = marking.moved.has(pack) ? await packs.moved.of(pack) : undefined;
   const before = await deadBefore(packs, { pack, entriesCrc: footer.entriesCrc });
   const bits = new Uint8Array(Math.ceil(entries.length / 8));
   const unneeded = new Uint8Array(bits.length);
   const dead: PackEntry[] = [];
   const lost: PackEntry[] = [];
+  const needed: PackEntry[] = [];
   let liveBytes = 0;
   let deadBytes = 0;
   for (const [at, entry] of entries.entries()) {
     const wasDead = before !== undefined && isDead(before, at);
-    const isNeeded = live.has(header.kind, { pack, offset: entry.offset });
+    // Readers find a frame that has moved at its new place.
+    const to = elsewhere?.get(entry.offset);
+    const isHere = to === undefined || !marking.isThere(to.pack);
+    const isNeeded = isHere && live.has(header.kind, { pack, offset: entry.offset });
     const bit = 1 << (at & 7);
     if (wasDead || !isNeeded) bits[at >>> 3]! |= bit;
     if (isNeeded) {
       liveBytes += entry.length;
+      needed.push(entry);
       if (wasDead) lost.push(entry);
     } else {
       unneeded[at >>> 3]! |= bit;
@@ -82,8 +99,20 @@ export async function planPack(
     isWhole || isUnfinished || freeBytes >= WORTH_BYTES || freeBytes >= WORTH_SHARE * size;
   const leftBytes = isWhole ? 0 : deadBytes - pages;
   return {
-    ...{ pack, domain, footer, bits, unneeded, dead, lost, isWhole, isWorth },
-    ...{ liveBytes, deadBytes, freeBytes, leftBytes },
+    ...{
+      pack,
+      domain,
+      kind: header.kind,
+      footer,
+      bits,
+      unneeded,
+      dead,
+      lost,
+      needed,
+      isWhole,
+      isWorth,
+    },
+    ...{ liveBytes, deadBytes, freeBytes, givenBytes: given, leftBytes, size },
   };
 }
 

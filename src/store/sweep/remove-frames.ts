@@ -31,7 +31,7 @@ export async function removeFrames(store: Store, planned: readonly PackPlan[]): 
 }
 
 /** Nothing waits any longer for frames that nothing needs to be stored again. */
-async function removeMarks({ packs }: Store, planned: readonly PackPlan[]): Promise<void> {
+export async function removeMarks({ packs }: Store, planned: readonly PackPlan[]): Promise<void> {
   const byPack = new Map(planned.map((one) => [one.pack, one]));
   for (const mark of await packs.wanted.list()) {
     const one = byPack.get(mark.pack);

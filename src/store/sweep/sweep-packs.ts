@@ -1,4 +1,5 @@
 import { FormatError } from '../../formats/format-error.ts';
+import { KiB } from '../../lib/sizes.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type { Obstacle, Root } from '../directory/roots.ts';
 import { sessionReserve } from '../directory/space-reserve.ts';
@@ -6,10 +7,12 @@ import type { Store } from '../directory/store.ts';
 import { freeReserve, takeReserve } from '../directory/sweep-reserve.ts';
 import { switchOn } from '../directory/switch-on.ts';
 import { StoreError } from '../packs/store-error.ts';
+import { copyPacks } from './copy-packs.ts';
 import { freesHoles } from './frees-holes.ts';
 import { lostLists, relist } from './lost-lists.ts';
 import { beginMarking, type Marking } from './mark.ts';
 import { type PackFigures, type PackPlan, planPack } from './pack-plan.ts';
+import { removeMoves, unneededMoves } from './old-moves.ts';
 import { removeFrames } from './remove-frames.ts';
 import { lockSlice, type SliceOptions } from './slice-lock.ts';
 
@@ -30,12 +33,14 @@ export interface SweepOptions extends SliceOptions {
   readonly needed: () => NeededSource;
   /** Roots of points that were forgotten, as far as they are still known. */
   readonly forgotten: () => Promise<readonly Root[]>;
+  /** A pack of which fewer dead bytes stay occupied is not copied. */
+  readonly copyBytesMin?: number;
   /** Only counts what could be removed. */
   readonly isDryRun?: boolean;
   readonly onProgress?: (phase: SweepPhase, done: number, total: number) => void;
 }
 
-export type SweepPhase = 'plan' | 'sweep';
+export type SweepPhase = 'plan' | 'sweep' | 'copy';
 
 /** Bytes of one domain. */
 export interface SweptBytes {
@@ -44,6 +49,8 @@ export interface SweptBytes {
   readonly deadBytes: number;
   /** The space that the removal gives back: what was given back; with `isDryRun` what would be. */
   readonly freedBytes: number;
+  /** What of that is given back because packs are copied. */
+  readonly copyFreedBytes: number;
   /** Bytes that an interrupted backup may have left: they stay for some days, so that its repetition finds them. */
   readonly sparedBytes: number;
   /** Dead bytes that stay occupied: parts of pages, packs with too little to remove, file systems that keep holes. */
@@ -56,6 +63,8 @@ export interface SweepResult {
   /** Packs of which frames were removed, and that were removed as a whole. */
   readonly sweptPacks: number;
   readonly removedPacks: number;
+  /** Packs whose needed frames were copied to others. */
+  readonly copiedPacks: number;
   /** By domain. */
   readonly domains: ReadonlyMap<string, SweptBytes>;
   readonly obstacles: readonly Obstacle[];
@@ -74,6 +83,10 @@ const GAP_MS = 50;
 const GAP_SHARE = 0.25;
 /** Packs of an interrupted backup stay so long. A wrong clock only keeps them longer. */
 const SPARED_MS = 7 * 24 * 3600 * 1000;
+/** A pack is copied if more of what it occupies than this is dead and stays so. */
+const COPY_SHARE = 0.15;
+/** A store has many small packs of nodes: what is dead of one that small is not worth its syncs. */
+const COPY_BYTES_MIN = 64 * KiB;
 /** Damaged packs that are named. */
 const DAMAGE_MAX = 1000;
 
@@ -92,8 +105,8 @@ export async function sweepPacks(store: Store, options: SweepOptions): Promise<S
   const marks = marker(store, options);
   const hasHoles = await freesHoles(store);
   const plans = await planAll(store, marks, { ...options, hasHoles });
-  const done = { sweptPacks: 0, removedPacks: 0 };
-  const { candidates } = plans;
+  const { candidates, toCopy } = plans;
+  const done = { sweptPacks: 0, removedPacks: 0, copiedPacks: isDryRun ? toCopy.length : 0 };
   if (isDryRun) {
     for (const { isWhole } of candidates) done[isWhole ? 'removedPacks' : 'sweptPacks']++;
     return { ...done, ...plans.result(), obstacles: marks.obstacles(), freesHoles: hasHoles };
@@ -130,8 +143,26 @@ export async function sweepPacks(store: Store, options: SweepOptions): Promise<S
     // Without the lock: this may take longer than a slice.
     if (marks.isOutdated()) await marks.restart();
   }
+  await copyPacks(store, {
+    ...options,
+    ...{ candidates: toCopy, again: plans.again, renewed: marks.renewed, hasHoles },
+    hasRemoved: done.removedPacks > 0 && !hasHoles,
+    async settle() {
+      if (marks.isOutdated()) await marks.restart();
+    },
+    onDamage: plans.onDamage,
+    onCopied(pack) {
+      done.copiedPacks++;
+      plans.countCopied(pack);
+    },
+    onProgress: (at, total) => onProgress?.('copy', at, total),
+  });
+  const unneeded = await unneededMoves(store, marks.marking);
   {
     await using _lock = await lockSlice(store, options);
+    if ((await marks.renewed()) && marks.obstacles().length === 0) {
+      await removeMoves(store, marks.marking, unneeded);
+    }
     await takeReserve(store);
     const lost = await lostLists(store);
     const isWhole = lost.size > 0 && (await marks.renewed()) && marks.obstacles().length === 0;
@@ -207,13 +238,15 @@ interface PlanOptions extends SweepOptions {
 async function planAll(store: Store, marks: Marker, options: PlanOptions) {
   const { packs } = store;
   const { signal, onProgress, hasHoles, isDryRun = false } = options;
+  const { copyBytesMin = COPY_BYTES_MIN } = options;
   const totals = new Map<string, Writable<SweptBytes>>();
   const damage: { where: string; what: string }[] = [];
   const candidates: Candidate[] = [];
+  const toCopy: PackFigures[] = [];
   const unpublished: PackFigures[] = [];
 
   const of = (domain: string): Writable<SweptBytes> => {
-    const none = { liveBytes: 0, deadBytes: 0, freedBytes: 0, sparedBytes: 0, leftBytes: 0 };
+    const none = { ...NO_BYTES };
     const found = totals.get(domain) ?? none;
     totals.set(domain, found);
     return found;
@@ -223,12 +256,13 @@ async function planAll(store: Store, marks: Marker, options: PlanOptions) {
       return await planPack(store, marks.marking, pack, domains);
     } catch (cause) {
       if (!(cause instanceof FormatError) && !(cause instanceof StoreError)) throw cause;
-      const isKnown = damage.some(({ where }) => where === packs.path(pack));
-      if (!isKnown && damage.length < DAMAGE_MAX) {
-        damage.push({ where: packs.path(pack), what: cause.message });
-      }
+      onDamage(pack, cause.message);
       return undefined;
     }
+  }
+  function onDamage(pack: number, what: string): void {
+    const isKnown = damage.some(({ where }) => where === packs.path(pack));
+    if (!isKnown && damage.length < DAMAGE_MAX) damage.push({ where: packs.path(pack), what });
   }
   /** The next backup of the same contents stores them again. */
   async function noteLost({ pack, lost }: PackPlan): Promise<void> {
@@ -238,14 +272,27 @@ async function planAll(store: Store, marks: Marker, options: PlanOptions) {
     for (const { offset, digest } of lost) await packs.want({ pack, offset, digest });
   }
   function choose(plan: PackFigures): void {
-    const { pack, domain, isWhole, deadBytes, leftBytes, freeBytes } = plan;
+    const { pack, domain, isWhole, freeBytes } = plan;
+    const bytes = of(domain);
     const isChosen = plan.isWorth && (isWhole || hasHoles);
-    if (!isChosen) of(domain).leftBytes += deadBytes;
-    else {
+    const stranded = strandedBytes(plan, hasHoles);
+    bytes.leftBytes += stranded;
+    if (isChosen) {
       candidates.push({ pack, isWhole });
-      of(domain).leftBytes += leftBytes;
-      if (isDryRun) of(domain).freedBytes += freeBytes;
+      if (isDryRun) bytes.freedBytes += freeBytes;
     }
+    const occupied = plan.size - plan.givenBytes - (isChosen ? freeBytes : 0);
+    if (isWhole || stranded < copyBytesMin || stranded <= COPY_SHARE * occupied) return;
+    toCopy.push(plan);
+    if (isDryRun) countCopied(pack);
+  }
+  function countCopied(pack: number): void {
+    const plan = toCopy.find((it) => it.pack === pack)!;
+    const bytes = of(plan.domain);
+    const stranded = strandedBytes(plan, hasHoles);
+    bytes.leftBytes -= stranded;
+    bytes.freedBytes += stranded;
+    bytes.copyFreedBytes += stranded;
   }
   const domains = await marks.restart();
   const numbers = domains.size > 0 ? await packs.list() : [];
@@ -264,6 +311,7 @@ async function planAll(store: Store, marks: Marker, options: PlanOptions) {
       bits: _bits,
       unneeded: _unneeded,
       dead: _dead,
+      needed: _needed,
       lost,
       ...figures
     } = plan;
@@ -280,12 +328,28 @@ async function planAll(store: Store, marks: Marker, options: PlanOptions) {
   candidates.sort((a, b) => Number(b.isWhole) - Number(a.isWhole) || a.pack - b.pack);
   return {
     candidates,
+    toCopy,
     again,
+    onDamage,
+    countCopied,
     count(planned: readonly PackPlan[]): void {
       for (const { domain, freeBytes } of planned) of(domain).freedBytes += freeBytes;
     },
     result: () => ({ packs: numbers.length, domains: totals, damage }),
   };
+}
+
+const NO_BYTES: SweptBytes = {
+  ...{ liveBytes: 0, deadBytes: 0, freedBytes: 0, copyFreedBytes: 0, sparedBytes: 0, leftBytes: 0 },
+};
+
+/** Dead bytes of a pack that stay occupied once its holes are punched. */
+function strandedBytes(
+  { isWhole, isWorth, deadBytes, leftBytes, givenBytes }: PackFigures,
+  hasHoles: boolean,
+): number {
+  const isChosen = isWorth && (isWhole || hasHoles);
+  return isChosen ? leftBytes : Math.max(0, deadBytes - givenBytes);
 }
 
 type Writable<T> = { -readonly [Key in keyof T]: T[Key] };

@@ -9,6 +9,8 @@ export interface OpenFiles<Key, It extends AsyncDisposable = File> extends Async
   use<T>(key: Key, work: (file: It) => Promise<T>): Promise<T>;
   /** The file if it is open now; valid for this tick only. */
   opened(key: Key): It | undefined;
+  /** The keys of files that are open, or are being opened. */
+  keys(): Iterable<Key>;
   /** Waits for its users, and closes it. */
   forget(key: Key): Promise<void>;
 }
@@ -65,6 +67,7 @@ export function openFiles<Key, It extends AsyncDisposable = File>(
         if (handles.size > filesMax) await shed();
       }
     },
+    keys: () => handles.keys(),
     async forget(key) {
       const handle = handles.get(key);
       if (!handle) return;

@@ -54,6 +54,7 @@ test('a sweep without any key gives the space back, as its dry run and "store us
   equal(occupied(store), before);
   deepEqual((await usage(engine, { reclaimable: true })).reclaimable, {
     bytes: dry.freedBytes,
+    byCopying: dry.copyFreedBytes,
     sets: [{ sets: ['nightly'], bytes: dry.freedBytes }],
   });
   const done = await sweep(engine, { dryRun: false }, work());

@@ -24,7 +24,7 @@ test('packs as files of a simulated disk', async ({ test: sub }) => {
   packStoreConforms(sub, async () => {
     const { files } = crashingFs(seeded(1));
     await files.makeDirectory('/store/packs');
-    const again = () => packFiles(files, '/store/packs', 'id');
+    const again = () => packFiles(simulatedWorld(files), '/store/packs', 'id');
     return { packs: again(), again };
   });
 });
@@ -34,7 +34,7 @@ test('packs as files', async ({ test: sub }) => {
     const directory = `${temporaryDirectory()}/packs`;
     const files = realFileSystem();
     await files.makeDirectory(directory);
-    const again = () => packFiles(files, directory, 'id');
+    const again = () => packFiles(simulatedWorld(files), directory, 'id');
     return { packs: again(), again };
   });
 });

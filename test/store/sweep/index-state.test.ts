@@ -13,7 +13,7 @@ import { seeded } from '../../support/random.ts';
 import { soundness } from '../../support/soundness.ts';
 import { newStore, simulatedWorld, storeIndexed } from '../../support/store.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
-import { FIRST, SECOND } from './swept.ts';
+import { FIRST, keepingHoles, SECOND } from './swept.ts';
 
 /* The index, which LevelDB keeps on a real disk, after a sweep: as it is, and as a power cut may bring it back. */
 
@@ -60,6 +60,8 @@ const CASES = {
   'as it is': { isBack: false, world: (files: FileSystem) => files },
   'brought back by a power cut': { isBack: true, world: (files: FileSystem) => files },
   'brought back by a power cut right after the first hole': { isBack: true, world: cutAtPunch },
+  'as it is, after packs were copied': { isBack: false, world: keepingHoles },
+  'brought back by a power cut, after packs were copied': { isBack: true, world: keepingHoles },
 };
 
 for (const [what, { isBack, world }] of Object.entries(CASES)) {

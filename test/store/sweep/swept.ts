@@ -57,6 +57,17 @@ export async function sweep(files: FileSystem, options: Partial<SweepOptions> = 
   return await sweepStore(store, options);
 }
 
+/** Also small packs are copied. */
+export function copyingSweep(files: FileSystem, options: Partial<SweepOptions> = {}, seed = 5) {
+  return sweep(files, { copyBytesMin: 1, ...options }, seed);
+}
+
+/** A file system on which holes give nothing back. */
+export function keepingHoles(files: FileSystem): FileSystem {
+  const space = async (of: string) => ({ ...(await files.space(of)), keepsHoles: true });
+  return { ...files, space };
+}
+
 /** The bytes of the only domain. */
 export function bytesOf({ domains }: Awaited<ReturnType<typeof sweep>>): SweptBytes {
   equal(domains.size, 1);

@@ -8,6 +8,7 @@ export const FEATURES = {
   'sealed-overlay': { readers: true, writers: true },
   'placed-session': { readers: true, writers: true },
   swept: { readers: false, writers: true, isFromUse: true },
+  'copied-packs': { readers: true, writers: true, isFromUse: true },
   'kept-points': { readers: false, writers: true, isFromUse: true },
 } as const satisfies Readonly<Record<string, FeatureNeeds>>;
 

@@ -148,6 +148,34 @@ export function visitReferences(
   if (at !== end) fail(`${end - at} bytes follow its records`);
 }
 
+/** The records of a list by the offsets of their nodes. Throws FormatError, also for the list of another pack. */
+export function referenceRecords(
+  bytes: Uint8Array,
+  listed: ListedPack,
+): ReadonlyMap<number, Uint8Array> {
+  const records = new Map<number, Uint8Array>();
+  visitReferences(bytes, listed, { wants: () => false, block() {}, node() {} });
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  for (let at = HEADER_LENGTH; at < bytes.length - CRC_LENGTH; ) {
+    const start = at;
+    const step = placeLength(bytes[at + 4]!);
+    const groups = view.getUint16(at + 6, true);
+    at += RECORD_LENGTH;
+    for (let group = 0; group < groups; group++) {
+      at += GROUP_LENGTH + view.getUint16(at + 4, true) * step;
+    }
+    records.set(view.getUint32(start, true), bytes.subarray(start, at));
+  }
+  return records;
+}
+
+/** The same record for a node whose frame is at `offset`. */
+export function referencesAt(record: Uint8Array, offset: number): Uint8Array {
+  const bytes = record.slice();
+  new DataView(bytes.buffer).setUint32(0, offset, true);
+  return bytes;
+}
+
 /** Where the records end. */
 function checkedEnd(bytes: Uint8Array, listed: ListedPack): number {
   const end = bytes.length - CRC_LENGTH;
