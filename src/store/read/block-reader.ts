@@ -145,15 +145,12 @@ export function openBlockReader(
       const number = decoder.domain(keys);
       const codec = frameCodec(keys);
       const fetchNow = spanFetcher(cache, { number, codec }, tryReadFrame);
-      /** The blocks at the places where their frames are, as far as it is known without a look. */
-      const placed = (blocks: readonly BlockAddress[]): readonly BlockAddress[] =>
-        blocks.map((block) => ({ ...block, ...packs.moved.remembered(block) }));
       const domain: ReadDomain = {
         nodes: nodeReader(store.packs, codec, tryReadFrame),
         tryFetch: (blocks) =>
-          !blocks.some(({ key }) => fetching.has(key)) && fetchNow(placed(blocks)),
+          !blocks.some(({ key }) => fetching.has(key)) && fetchNow(placed(store, blocks)),
         has: (key, tag) => cache.find(number, key, tag) >= 0,
-        announce: (blocks) => announce(store, placed(blocks)),
+        announce: (blocks) => announce(store, placed(store, blocks)),
         tryCopy(into, key, tag, from) {
           const place = cache.find(number, key, tag);
           // The description of a block in an unencrypted leaf may be forged.
@@ -185,6 +182,11 @@ export function openBlockReader(
       await Promise.allSettled(running());
     },
   };
+}
+
+/** The blocks at the places where their frames are, as far as it is known without a look. */
+function placed({ packs }: Store, blocks: readonly BlockAddress[]): readonly BlockAddress[] {
+  return blocks.map((block) => ({ ...block, ...packs.moved.remembered(block) }));
 }
 
 /** A gap up to this length between two frames is read along. */
