@@ -71,6 +71,10 @@ export async function stepThere(
   const next = afterLook(stateOf(record), seen);
   if (next.kind === 'wait') return progress.wait(LOOK_AGAIN_MS, next.reason, next.why);
   if (next.kind === 'next') {
+    const { goal } = placementOf(record);
+    if (next.goal === 'move' && goal !== 'move' && phase === 'pivoting') {
+      world.shown.log('its disks had moved already, and the move can only be completed');
+    }
     await progress.enter(next.phase, { goal: next.goal });
     return AT_ONCE;
   }
@@ -145,8 +149,9 @@ async function afterStep(progress: Progress, phase: HostPhase, result: StepResul
     world.shown.log(result.why);
     const since = world.clock.now().toISOString();
     const waits = { reason: 'person', since, message: result.why } as const;
-    const { offline } = placementOf(world.journal.record);
-    const isStay = phase === 'copying' || offline !== undefined;
+    const { goal, offline } = placementOf(world.journal.record);
+    // What a person asked for in the meantime is no reason to wait for one.
+    const isStay = goal === 'move' && (phase === 'copying' || offline !== undefined);
     await progress.apply('undone', isStay ? { waits } : {});
   }
   return AT_ONCE;

@@ -165,11 +165,14 @@ async function isFenced({ world, signal }: StepContext): Promise<boolean> {
 /** Its definition has the written disks. That it does is seen by the look that follows. */
 export async function switchOver(context: StepContext): Promise<StepResult> {
   const { world, driver, machine, look, signal } = context;
+  const { goal, disks, offline } = placementOf(world.journal.record);
+  if (goal !== 'move' && !disks.some(({ pivoted }) => pivoted)) {
+    return { kind: 'undone', why: 'its disks have not moved, and stay where they are' };
+  }
   if (!(await isFenced(context))) return HELD;
   if (!machine || !look.isThere) return AGAIN;
   if (look.power !== 'off') {
     // It was started by a person in the meantime, and none of its writes to disks of ours was acknowledged.
-    const { offline } = placementOf(world.journal.record);
     await changePlacement(world, { offline: { stop: undefined, ...offline, start: true } });
     await driver.stop(machine, 'off', signal);
     world.shown.log('powered its machine off, which was started while its disks moved');

@@ -106,7 +106,11 @@ export function placedSession(world: PlacedWorld): PlacedSession {
       if (progress.memory.isWriting && phase === journal.record.phase && !isLive) {
         return request(progress, asked);
       }
-      interrupt();
+      // A switch that is under way may be carried out there after it was given up here.
+      const { offline } = placementOf(journal.record);
+      const isSwitching = phase === 'pivoting' && offline !== undefined;
+      if (isSwitching) wake();
+      else interrupt();
       return inTurn(() => request(progress, asked)).finally(wake);
     },
     power: async (how) => {

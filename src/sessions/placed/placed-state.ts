@@ -99,7 +99,17 @@ const WITHDRAW: Record<'discard' | 'keep', To> = {
   discard: { to: 'withdrawing', goal: 'discard' },
   keep: { to: 'withdrawing', goal: 'keep' },
 };
+const isEnd = (goal: PlacementGoal): goal is keyof typeof WITHDRAW => Object.hasOwn(WITHDRAW, goal);
 const ONLY_FORWARD = { discard: MOVED, keep: MOVED, 'cancel-move': MOVED } as const;
+
+/**
+ * The disks of a machine that is off move by one effect, whose answer may have been lost: it is wanted back, and
+ * whether it has moved says the next look.
+ */
+function backOf(goal: PlacementGoal) {
+  return (_: PlacementGoal, isOffline: boolean): To | string =>
+    isOffline ? { to: 'same', goal } : MOVED;
+}
 
 const TABLE = {
   preparing: {
@@ -128,11 +138,14 @@ const TABLE = {
     ...{ power: SAME, abandon: abandoned, retry: SAME },
   },
   pivoting: {
-    ...{ done: { to: 'settling' }, ...ONLY_FORWARD, move: SAME },
+    ...{ done: { to: 'settling' }, discard: backOf('discard'), keep: backOf('keep') },
+    ...{ 'cancel-move': backOf('run'), move: { to: 'same', goal: 'move' } },
     // What was copied while it was off is thrown away: by then it may be older than what is here.
-    undone: (_, isOffline) =>
-      isOffline ? { to: 'running', goal: 'run' } : { to: 'copying', goal: 'move' },
-    'move-offline': (_, isOffline) => (isOffline ? SAME : SOON),
+    undone: (goal, isOffline) => {
+      if (!isOffline) return { to: 'copying', goal: 'move' };
+      return isEnd(goal) ? WITHDRAW[goal] : { to: 'running', goal: 'run' };
+    },
+    'move-offline': (_, isOffline) => (isOffline ? { to: 'same', goal: 'move' } : SOON),
     ...{ power: SOON, abandon: abandoned, retry: SAME },
   },
   settling: {
@@ -188,8 +201,10 @@ export function afterEvent(state: PlacedState, event: PlacedEvent): Next {
 const isBack = (event: PlacedEvent): event is keyof typeof ONLY_FORWARD =>
   Object.hasOwn(ONLY_FORWARD, event);
 
-const canGoBack = (phase: PlacedPhase): boolean =>
-  phase === 'placing' || phase === 'running' || phase === 'copying' || phase === 'withdrawing';
+const BEFORE_MOVE: readonly PlacedPhase[] = [
+  ...(['placing', 'running', 'copying', 'pivoting', 'withdrawing'] as const),
+];
+const canGoBack = (phase: PlacedPhase): boolean => BEFORE_MOVE.includes(phase);
 
 type SeenCell = 'continue' | To | { readonly reason: WaitReason; readonly why: string };
 

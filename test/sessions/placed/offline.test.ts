@@ -258,3 +258,82 @@ test('what a guest writes over a snapshot that was made there is neither thrown 
   equal(await rest(other, moving), 'waits');
   match(placementIn(other).waits!.message, /its disks have not moved: .*a snapshot over/);
 });
+
+/** Its copy is whole, and its definition is not changed yet. */
+async function switching(before?: (place: Place) => unknown): Promise<Place> {
+  const place = await off();
+  await before?.(place);
+  const life = newLife(place);
+  await life.session.ask(asked(false));
+  while (recordOf(place).phase !== 'pivoting') await step(life);
+  return place;
+}
+
+test('a move that was canceled before its disks were switched leaves the machine where it was', async () => {
+  const place = await switching();
+  const life = newLife(place);
+  await life.session.ask({ kind: 'cancel-move' });
+  equal(await rest(place, life), 'waits');
+  deepEqual([recordOf(place).phase, placementIn(place).offline], ['running', undefined]);
+  deepEqual([placementIn(place).goal, placementIn(place).waits], ['run', undefined]);
+  equal(await startsAndWrites(place), true);
+});
+
+test('while the hypervisor is away before its disks were switched, the move is taken back, or goes on', async () => {
+  for (const [wish, isBack] of [
+    ['cancel-move', true],
+    ['move', false],
+  ] as const) {
+    const place = await switching();
+    await place.rig.setUp(false);
+    const life = newLife(place);
+    await step(life);
+    equal(placementIn(place).waits?.reason, 'away');
+    await life.session.ask({ kind: 'cancel-move' });
+    await step(life);
+    equal(recordOf(place).phase, 'pivoting', 'only the hypervisor knows whether it has moved');
+    await life.session.ask({ kind: wish });
+    await place.rig.setUp(true);
+    equal(await rest(place, life), isBack ? 'waits' : 'over');
+    ok(place.phases.includes('settling') !== isBack);
+  }
+});
+
+for (const end of ['discard', 'keep'] as const) {
+  test(`a session whose machine was about to move can be ended by ${end}`, async () => {
+    const place = await switching();
+    const before = await contentsHere(place);
+    const life = newLife(place);
+    await life.session.ask(end === 'keep' ? { kind: 'keep', as: 'p1' } : { kind: 'discard' });
+    equal(await rest(place, life), 'over');
+    ok(!place.phases.includes('settling'));
+    equal(machineIn(place)?.session, undefined);
+    deepEqual(await place.rig.sessionTraces(), []);
+    if (end === 'keep') deepEqual(place.kept.get('p1'), before);
+  });
+}
+
+test('what is asked while the disks are switched does not bring a machine back that has moved', async () => {
+  const place = await switching();
+  const before = await contentsHere(place);
+  let asking: Promise<void> | undefined;
+  let life: Life;
+  life = when(place, 'switch', () => {
+    asking = life.session.ask({ kind: 'discard' });
+  });
+  await step(life);
+  await asking;
+  equal(await rest(place, life), 'over');
+  deepEqual(await contentsThere(place), before);
+  ok(place.phases.includes('settling'));
+  match(place.log.join('\n'), /had moved already/);
+});
+
+test('a write that is held for space while the disks are switched does not hold the session', async () => {
+  const place = await switching();
+  place.held = new Promise(() => {});
+  const life = newLife(place);
+  await life.session.ask({ kind: 'cancel-move' });
+  await step(life);
+  equal(recordOf(place).phase, 'running');
+});
