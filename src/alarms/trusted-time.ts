@@ -44,6 +44,8 @@ const AGREE_WITHIN_MS = 60 * 60_000;
 const SET_MIN_MS = 60_000;
 /** Less than that was not counted for other reasons: the clock of the hardware has whole seconds. */
 const UNCOUNTED_MIN_MS = 60_000;
+/** The most by which a new lock begins ahead of trusted time. */
+const AHEAD_MAX_MS = 366 * DAY_MS;
 const NAME = 'trusted-time.json';
 const HOLDER = 'trusted time';
 const LENGTH_MAX = 64 * 1024;
@@ -127,12 +129,15 @@ export async function confirmClock(
 
 /**
  * When a lock begins that is made now, since 1970: no earlier than what trusted time can be once two people have
- * confirmed the clock, or the lock would end early by what trusted time is behind.
+ * confirmed the clock, or the lock would end early by what trusted time is behind. A clock of the hardware that is
+ * years ahead counts for a year of that: nothing removes a lock that has begun too late, and only a host that was off
+ * for longer has locks that end early, once the clock is confirmed.
  */
 export function lockBegin(known: TrustedTime | undefined, wallMs: number): number {
   if (known?.trustedMs === undefined) return wallMs;
   const { trustedMs, uncountedMs, confirmedBy } = known;
-  return Math.max(trustedMs + uncountedMs, confirmedBy === undefined ? 0 : wallMs);
+  const beginMs = Math.max(trustedMs + uncountedMs, confirmedBy === undefined ? 0 : wallMs);
+  return Math.min(beginMs, trustedMs + AHEAD_MAX_MS);
 }
 
 function begun(now: ClockReading): TrustedTimeRecord {

@@ -1,6 +1,6 @@
 import { equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
-import { confirmClock, trustedTime } from '../../src/alarms/trusted-time.ts';
+import { confirmClock, lockBegin, trustedTime } from '../../src/alarms/trusted-time.ts';
 import { crashingFs } from '../support/crashing-fs.ts';
 import { broken, faultyFs } from '../support/faulty-fs.ts';
 import { hostTime } from '../support/host-time.ts';
@@ -170,4 +170,26 @@ test('a confirmation waits while another process notes trusted time', async () =
   equal(isConfirmed, false);
   await turn[Symbol.asyncDispose]();
   await confirmed;
+});
+
+test('a hardware clock that is decades ahead at a restart locks nothing for decades', async () => {
+  const { time, world, look, confirm } = await host();
+  const begin = async () =>
+    lockBegin(await look(), world.clock.now().getTime()) - Date.parse(START) - time.trueMs();
+  await look();
+  time.off(HOUR, 50 * 365 * DAY);
+  const { uncountedMs } = await look();
+  ok(uncountedMs > 49 * 365 * DAY);
+  const withinMs = (366 + 8) * DAY;
+  ok((await begin()) <= withinMs, `${(await begin()) / DAY} days`);
+  await confirm(1000);
+  ok((await begin()) <= withinMs, 'also where a person has confirmed it');
+});
+
+test('a host that was off for months has new locks that no confirmation ends early', async () => {
+  const { time, world, look } = await host();
+  await look();
+  time.off(200 * DAY);
+  const begin = lockBegin(await look(), world.clock.now().getTime());
+  ok(begin >= Date.parse(START) + time.trueMs(), `${begin}`);
 });
