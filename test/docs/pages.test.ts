@@ -15,6 +15,16 @@ function placeOf({ page, line }: Block): string {
   return `${page}:${line}`;
 }
 
+test('the page of each format of a store has its row in docs/formats.md', async () => {
+  const pages = readdirSync('src/formats/store', { recursive: true, encoding: 'utf8' });
+  const rows = readFileSync('docs/formats.md', 'utf8');
+  const isListed = (page: string): boolean => rows.includes(`](../src/formats/store/${page})`);
+  deepEqual(
+    pages.filter((page) => page.endsWith('.md') && !isListed(page)),
+    [],
+  );
+});
+
 // A block of another kind, or without one, would be neither typed nor marked.
 test('commands stand in blocks of shell only', async () => {
   const others = PAGES.flatMap(blocksOf).filter(({ language }) => language !== 'sh');

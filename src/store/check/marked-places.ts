@@ -1,7 +1,5 @@
-import type { Place } from '../packs/trust.ts';
-
-/** No two frames begin within so many bytes (a power of two): a header alone is longer. */
-const PLACE_SHIFT = 6;
+import { type Bits, bits } from '../packs/bits.ts';
+import { PLACE_SHIFT, type Place } from '../packs/trust.ts';
 
 /** More levels than a tree has. */
 const LEVELS = 8;
@@ -11,23 +9,15 @@ const LEVELS = 8;
  * limited to 2^24 entries.
  */
 export function markedPlaces() {
-  const packs = new Map<number, Uint8Array>();
+  const packs = new Map<number, Bits>();
   return {
-    has({ pack, offset }: Place, level: number): boolean {
-      const at = offset >>> PLACE_SHIFT;
-      return ((packs.get(pack * LEVELS + level)?.[at >>> 3] ?? 0) & (1 << (at & 7))) !== 0;
-    },
+    has: ({ pack, offset }: Place, level: number): boolean =>
+      packs.get(pack * LEVELS + level)?.has(offset >>> PLACE_SHIFT) ?? false,
     add({ pack, offset }: Place, level: number): void {
-      const at = offset >>> PLACE_SHIFT;
       const key = pack * LEVELS + level;
-      let bits = packs.get(key) ?? new Uint8Array(0);
-      if (bits.length <= at >>> 3) {
-        const grown = new Uint8Array(2 * (at >>> 3) + 1);
-        grown.set(bits);
-        bits = grown;
-        packs.set(key, bits);
-      }
-      bits[at >>> 3]! |= 1 << (at & 7);
+      const of = packs.get(key) ?? bits();
+      of.add(offset >>> PLACE_SHIFT);
+      packs.set(key, of);
     },
   };
 }

@@ -29,6 +29,9 @@ export interface Trust {
 /** Offsets in a pack stay below this: 64 MiB plus one frame. */
 export const PACK_SPAN = 2 ** 27;
 
+/** No two frames begin within so many bytes (a power of two): a header alone is longer. */
+export const PLACE_SHIFT = 6;
+
 /** One safe integer for a place in the store. */
 export function locationKey({ pack, offset }: Place): number {
   return pack * PACK_SPAN + offset;

@@ -1,7 +1,7 @@
 import type { FrameKind } from '../../formats/store/packs/frame.ts';
 import { UNIT_SHIFT } from '../../formats/store/packs/reference-list.ts';
-import type { Place } from '../packs/trust.ts';
-import { type Bits, bits } from './bits.ts';
+import { type Bits, bits } from '../packs/bits.ts';
+import { PLACE_SHIFT, type Place } from '../packs/trust.ts';
 
 /**
  * The frames that recovery points need: in packs of blocks, each frame that begins in the same 2 KiB as a needed one;
@@ -18,9 +18,6 @@ export interface LiveFrames {
   /** From now on these packs are known. */
   know(packs: Iterable<number>): void;
 }
-
-/** No two frames begin within so many bytes: a header alone is longer. */
-export const NODE_SHIFT = 6;
 
 export function liveFrames(): LiveFrames {
   const known = new Set<number>();
@@ -40,10 +37,10 @@ export function liveFrames(): LiveFrames {
     has(kind, { pack, offset }) {
       return kind === 'block'
         ? (blocks.get(pack)?.has(offset >>> UNIT_SHIFT) ?? false)
-        : (nodes.get(pack)?.has(offset >>> NODE_SHIFT) ?? false);
+        : (nodes.get(pack)?.has(offset >>> PLACE_SHIFT) ?? false);
     },
     addBlock: (pack, unit) => add(blocks, pack, unit),
-    addNode: ({ pack, offset }) => add(nodes, pack, offset >>> NODE_SHIFT),
+    addNode: ({ pack, offset }) => add(nodes, pack, offset >>> PLACE_SHIFT),
     knows: (pack) => known.has(pack),
     know(packs) {
       for (const pack of packs) known.add(pack);

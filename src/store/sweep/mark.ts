@@ -2,11 +2,11 @@ import { FormatError } from '../../formats/format-error.ts';
 import type { Location } from '../../formats/store/packs/node.ts';
 import { UNIT_SHIFT, visitReferences } from '../../formats/store/packs/reference-list.ts';
 import type { Obstacle, Root } from '../directory/roots.ts';
-import { PACK_SPAN, type Place } from '../packs/trust.ts';
+import { PACK_SPAN, PLACE_SHIFT, type Place } from '../packs/trust.ts';
 import type { PackStore } from '../packs/pack-store.ts';
 import { StoreError } from '../packs/store-error.ts';
-import { type Bits, bits } from './bits.ts';
-import { type LiveFrames, liveFrames, NODE_SHIFT } from './live-frames.ts';
+import { type Bits, bits } from '../packs/bits.ts';
+import { type LiveFrames, liveFrames } from './live-frames.ts';
 
 /**
  * Finds out which frames are needed, without any key: from the roots down, pack by pack. Packs are taken from the
@@ -118,7 +118,7 @@ async function markDomain(
       tell({ domain, where, what: `it refers to ${packs.path(pack)}, which is missing` });
     } else if (live.addNode(place)) {
       const of = pending.get(pack) ?? bits();
-      of.add(offset >>> NODE_SHIFT);
+      of.add(offset >>> PLACE_SHIFT);
       pending.set(pack, of);
     }
   }
@@ -134,7 +134,7 @@ async function markDomain(
         { pack, entriesCrc },
         {
           wants: (offset) => {
-            const isWanted = of.delete(offset >>> NODE_SHIFT);
+            const isWanted = of.delete(offset >>> PLACE_SHIFT);
             if (isWanted) entered++;
             return isWanted;
           },
@@ -154,7 +154,7 @@ async function markDomain(
   /** What is left of a pack's nodes must have moved. */
   async function leave(pack: number, of: Bits, what: string): Promise<void> {
     for (const old of (await movedOf(packs, state, { domain, pack })).keys())
-      of.delete(old >>> NODE_SHIFT);
+      of.delete(old >>> PLACE_SHIFT);
     if (of.size === 0) return;
     const unlisted = there.has(pack) ? { unlisted: pack } : {};
     tell({ domain, where: packs.path(pack), what, ...unlisted });
