@@ -95,7 +95,7 @@ function marksLines({ marks }: ShownPoint): string[] {
     ...(tags.length === 0 ? [] : [fact('tags', tags.join(', '))]),
     ...(kept.length === 0 ? [] : [fact('KEPT', kept.join(', '))]),
     ...holds.map(({ name, since }) => fact('hold', `${name}, since ${since}`)),
-    ...(unreadable === undefined ? [] : [fact('marks', `CANNOT BE READ: ${unreadable}`)]),
+    ...(unreadable === undefined ? [] : [fact('reason', unreadable)]),
   ];
 }
 
