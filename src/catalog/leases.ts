@@ -1,6 +1,7 @@
 import { join } from 'node:path/posix';
 import { decodeSummed, encodeSummed } from '../formats/store/base/json-record.ts';
 import { idIn, nameIn } from '../formats/store/base/names.ts';
+import { decodeSession, type SessionPhase } from '../formats/store/sessions/session.ts';
 import type { Store } from '../store/directory/store.ts';
 import { putDurably } from '../sys/files/write-atomically.ts';
 import { SystemError } from '../sys/base/system-error.ts';
@@ -16,6 +17,8 @@ export interface Lease {
 }
 
 const RECORD_LENGTH_MAX = 16 * 1024;
+const JOURNAL = 'session.json';
+const JOURNAL_LENGTH_MAX = 1024 * 1024;
 const SUFFIX = '.json';
 /** A turn takes some syncs of a disk, which may be busy. */
 const TURN_WAIT_MS = 60_000;
@@ -91,7 +94,7 @@ export interface LeaseList {
 
 /** Rejects CORRUPT if one cannot be read: it may protect any recovery point. */
 export async function leasesOf(store: Store): Promise<readonly Lease[]> {
-  const { leases, damaged } = await listLeases(store);
+  const { leases, damaged } = await sessionsAndLeases(store);
   const [first] = damaged;
   if (!first) return leases;
   throw new CatalogError(
@@ -99,6 +102,50 @@ export async function leasesOf(store: Store): Promise<readonly Lease[]> {
     `${first.reason}; it may protect any recovery point: find its session with "session list", ` +
       'stop and resume it to write the lease again, or discard it',
   );
+}
+
+/**
+ * What sessions use, whether their leases are there or not: on a full disk a session is resumed without one. `damaged`:
+ * leases, and journals of sessions without a lease.
+ */
+export async function sessionsAndLeases(store: Store): Promise<LeaseList> {
+  // Leases first: a session that ends has another phase before its lease goes.
+  const { leases, damaged } = await listLeases(store);
+  const known = new Set(leases.map(({ holder }) => holder));
+  const list = { leases: [...leases], damaged: [...damaged] };
+  for (const id of await namesIn(store, 'sessions')) {
+    const holder = sessionHolder(id);
+    if (known.has(holder)) continue;
+    const path = join(store.directory, 'sessions', id, JOURNAL);
+    try {
+      const { set, point, phase } = await readRecord(
+        { files: store.files, store },
+        path,
+        JOURNAL_LENGTH_MAX,
+        decodeSession,
+      );
+      if (!WITHOUT_LEASE.has(phase)) list.leases.push({ set, point, holder });
+    } catch (cause) {
+      // It has just ended, or is the rest of one that a crash left.
+      if (cause instanceof SystemError && cause.code === 'NOT_FOUND') continue;
+      if (!(cause instanceof CatalogError)) throw cause;
+      list.damaged.push({ path, reason: cause.message });
+    }
+  }
+  return list;
+}
+
+/** The phases before a session takes its lease, and after it needs none. */
+const WITHOUT_LEASE: ReadonlySet<SessionPhase> = new Set(['preparing', 'cleaning']);
+
+/** The holder of the lease of a session. */
+export function sessionHolder(id: string): string {
+  return `session ${id}`;
+}
+
+async function namesIn({ files, directory }: Store, name: string): Promise<string[]> {
+  const path = join(directory, name);
+  return (await files.stat(path)) ? files.list(path) : [];
 }
 
 export async function listLeases(store: Store): Promise<LeaseList> {

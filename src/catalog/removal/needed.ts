@@ -4,7 +4,7 @@ import { heldRoots } from '../../store/directory/reader-leases.ts';
 import type { Obstacle, Root } from '../../store/directory/roots.ts';
 import type { Store } from '../../store/directory/store.ts';
 import type { NeededSource } from '../../store/sweep/sweep-packs.ts';
-import { listLeases } from '../leases.ts';
+import { sessionsAndLeases } from '../leases.ts';
 import { machinesWithHead, usableHead } from '../point-chain.ts';
 import { rootsOf } from '../point-lease.ts';
 import { pointIds, pointsDirectory, SUFFIX } from '../point-places.ts';
@@ -53,7 +53,7 @@ export function neededSource(store: Store, keys: SetKeys): NeededSource {
       }
       for (const { path, reason } of unread) obstacles.push({ domain, where: path, what: reason });
     }
-    const leases = await listLeases(store);
+    const leases = await sessionsAndLeases(store);
     for (const { path, reason } of leases.damaged) holdBack(path, reason);
     for (const { set, point, holder } of leases.leases) {
       if (known.has(`${set}/${point}`)) continue;

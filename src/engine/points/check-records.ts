@@ -162,7 +162,7 @@ async function checkSessions(
       const isLeased = (await files.stat(leasePath(store, id))) !== undefined;
       if (session.phase === 'ready' && !isLeased) {
         const what =
-          'its lease is missing, so its recovery point could be forgotten: stop and resume it';
+          'its lease is missing, and only its journal still protects its recovery point: stop and resume it';
         tell({ where: `session ${id}`, what });
       }
     } catch (cause) {

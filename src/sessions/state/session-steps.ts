@@ -1,5 +1,11 @@
 import { join } from 'node:path/posix';
-import { leaseTurn, readLease, releaseLease, takeLease } from '../../catalog/leases.ts';
+import {
+  leaseTurn,
+  readLease,
+  releaseLease,
+  sessionHolder,
+  takeLease,
+} from '../../catalog/leases.ts';
 import { isPublished } from '../../catalog/points.ts';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import type { SessionDisk, SessionRecord } from '../../formats/store/sessions/session.ts';
@@ -26,7 +32,8 @@ export async function mendLease(store: Store, session: SessionRecord): Promise<v
   try {
     await takeLeaseOf(store, session);
   } catch (cause) {
-    // The guest needs the session more: a check reports the lease, and the next start tries again.
+    // Its journal protects the recovery point, too (`sessionsAndLeases`); a check reports the lease, and the next start
+    // tries again.
     if (!(cause instanceof SystemError) || cause.code !== 'NO_SPACE') throw cause;
   }
 }
@@ -34,7 +41,7 @@ export async function mendLease(store: Store, session: SessionRecord): Promise<v
 /** From then on the recovery point cannot be forgotten. Rejects NOT_FOUND. */
 async function takeLeaseOf(store: Store, session: SessionRecord): Promise<void> {
   const { id, set, point } = session;
-  const holder = `session ${id}`;
+  const holder = sessionHolder(id);
   await using _turn = await leaseTurn(store, holder);
   if (!(await isPublished(store, { set, id: point }))) {
     throw new SessionError('NOT_FOUND', `recovery point ${point} has just been forgotten`);

@@ -1,17 +1,23 @@
-import { deepEqual, equal, rejects } from 'node:assert/strict';
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'tap';
+import { leasePath, listLeases } from '../../../src/catalog/leases.ts';
+import { pointPath } from '../../../src/catalog/points.ts';
+import { forgetPoint } from '../../../src/catalog/removal/forget-point.ts';
+import { neededSource } from '../../../src/catalog/removal/needed.ts';
+import { sessionDirectory } from '../../../src/sessions/state/session-files.ts';
 import { openNbdDisk } from '../../../src/block/nbd-client/nbd-disk.ts';
 import { openBlockReader } from '../../../src/store/read/block-reader.ts';
 import { guestMemory } from '../../../src/sessions/serve/guest-memory.ts';
 import { sessionSpace } from '../../../src/sessions/state/session-space.ts';
 import { serveSession } from '../../../src/sessions/serve/serve-session.ts';
-import { startSession } from '../../../src/sessions/state/held-session.ts';
+import { resumeSession, startSession } from '../../../src/sessions/state/held-session.ts';
 import { listSessions } from '../../../src/sessions/state/listed-sessions.ts';
 import { sessionReserve } from '../../../src/store/directory/space-reserve.ts';
 import type { Space } from '../../../src/sys/files/file-system.ts';
 import type { World } from '../../../src/sys/world.ts';
-import { noise } from '../../support/random.ts';
+import { crashingFs } from '../../support/crashing-fs.ts';
+import { noise, seeded } from '../../support/random.ts';
 import { newStore, simulatedWorld, storePoint } from '../../support/store.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
 
@@ -33,6 +39,37 @@ test('sessions of one store take from one budget', async () => {
   equal(one!.tryTake(700), true);
   equal(other!.tryTake(700), false);
   equal(other!.tryTake(300), true);
+});
+
+test('a session that cannot take its lease again on a full disk keeps its recovery point', async () => {
+  const disk = crashingFs(seeded(0));
+  const world = simulatedWorld(disk.files);
+  const { store, set } = await newStore(world);
+  const point = await storePoint(store, set, noise(4096, 1));
+  const options = { listen: undefined, tls: false, nfs: undefined, whenFull: 'refuse' } as const;
+  const started = await startSession(store, point, options);
+  const { id } = started.record;
+  await started[Symbol.asyncDispose]();
+  await disk.files.unlink(leasePath(store, id));
+  disk.limit(disk.used());
+  await using held = await resumeSession(store, id, { tls: false });
+  deepEqual((await listLeases(store)).leases, [], 'there is no room for the lease');
+  const place = { set: 'set', id: point.id };
+  await rejects(forgetPoint(store, place), { code: 'IN_USE', message: new RegExp(held.record.id) });
+  deepEqual((await neededSource(store, new Map())()).obstacles, []);
+  // Whatever else removes its record: nothing of it is swept.
+  await disk.files.unlink(pointPath(store, place));
+  const { obstacles } = await neededSource(store, new Map())();
+  ok(obstacles.some(({ what }) => what.startsWith(`session ${id} needs it`)));
+  // Without either, it is not known what the session needs.
+  const journal = join(sessionDirectory(store, id), 'session.json');
+  {
+    await using file = await disk.files.open(journal, 'write');
+    await file.write(Uint8Array.of(0xff), 20);
+  }
+  const unread = (await neededSource(store, new Map())()).obstacles;
+  ok(unread.some(({ where }) => where === journal));
+  await rejects(forgetPoint(store, place), /may protect any recovery point/);
 });
 
 test('a session whose guest waits for space can be ended, and that write was never answered', async () => {
