@@ -1,36 +1,87 @@
 import { join } from 'node:path/posix';
-import { decodeSetLock, encodeSetLock } from '../../formats/store/catalog/marks.ts';
+import {
+  decodeSetLock,
+  encodeSetLock,
+  type SetLockRecord,
+} from '../../formats/store/catalog/marks.ts';
 import type { Store } from '../../store/directory/store.ts';
 import { putDurably } from '../../sys/files/write-atomically.ts';
 import { CatalogError } from '../catalog-error.ts';
 import { readRecord } from '../read-record.ts';
-import { setDirectory } from '../set-copies.ts';
+import { type RecordProblem, setDirectory } from '../set-copies.ts';
 import type { OpenSet } from '../sets.ts';
 
-/* For how long each new recovery point of a set is locked. Grammar: formats/store/catalog/marks.md. */
+/* For how long each new recovery point of a set is locked, twice. Grammar: formats/store/catalog/marks.md. */
 
 const DAY_MS = 24 * 60 * 60_000;
 const RECORD_LENGTH_MAX = 4096;
 
-export function setLockPath(store: Store, set: string): string {
-  return join(setDirectory(store, set), 'set.lock');
+/** Its place, and that of its second copy. */
+export function setLockPaths(store: Store, set: string): readonly [string, string] {
+  const path = join(setDirectory(store, set), 'set.lock');
+  return [path, `${path}.copy`];
 }
 
 /** For how many days new points of a set are locked. Rejects CORRUPT. */
 export async function lockDays(store: Store, set: string, key?: Uint8Array): Promise<number> {
-  const { files } = store;
-  const path = setLockPath(store, set);
-  if (!(await files.stat(path))) return 0;
-  const record = await readRecord({ files, store }, path, RECORD_LENGTH_MAX, (bytes) =>
-    decodeSetLock(bytes, key),
-  );
-  if (record.set === set) return record.days;
-  throw new CatalogError('CORRUPT', `${path}: it is the lock of set "${record.set}"`);
+  const { found, problems } = await readBoth(store, set, key);
+  if (found) return found.days;
+  if (problems[0]) throw new CatalogError('CORRUPT', problems[0].reason);
+  return 0;
 }
 
+/** What is damaged of it; without the key of the set it is not authenticated. */
+export async function setLockDamage(
+  store: Store,
+  set: string,
+  key: Uint8Array | undefined,
+): Promise<readonly RecordProblem[]> {
+  const { found, problems } = await readBoth(store, set, key);
+  const advice = `"holdfast set lock ${set} --days N" writes it again`;
+  const whole = found && `its other copy says ${found.days} days; `;
+  return problems.map(({ path, reason }) => ({
+    path,
+    reason: `${reason}; ${whole ?? ''}${advice}`,
+  }));
+}
+
+/** The copy with the higher counter counts if both can be read. */
+async function readBoth(store: Store, set: string, key: Uint8Array | undefined) {
+  const { files } = store;
+  const read: { readonly path: string; readonly record: SetLockRecord }[] = [];
+  const problems: RecordProblem[] = [];
+  for (const path of setLockPaths(store, set)) {
+    if (!(await files.stat(path))) continue;
+    try {
+      const record = await readRecord({ files, store }, path, RECORD_LENGTH_MAX, (bytes) =>
+        decodeSetLock(bytes, key),
+      );
+      if (record.set !== set) {
+        throw new CatalogError('CORRUPT', `${path}: it is the lock of set "${record.set}"`);
+      }
+      read.push({ path, record });
+    } catch (cause) {
+      if (!(cause instanceof CatalogError)) throw cause;
+      problems.push({ path, reason: cause.message });
+    }
+  }
+  const [newest, older] = read.toSorted((one, other) => other.record.counter - one.record.counter);
+  if (newest && older && newest.record.counter > older.record.counter) {
+    problems.push({ path: older.path, reason: `${older.path}: it is older than its other copy` });
+  }
+  return { found: newest?.record, problems };
+}
+
+/** The caller has the turn of leases. */
 export async function putLockDays(store: Store, set: OpenSet, days: number): Promise<void> {
-  const path = setLockPath(store, set.name);
-  await putDurably(store.files, path, encodeSetLock({ set: set.name, days }, set.keys.record));
+  const { name } = set;
+  const { record } = set.keys;
+  const before = (await readBoth(store, name, record)).found?.counter ?? 0;
+  const bytes = encodeSetLock({ set: name, counter: before + 1, days }, record);
+  // The copy first: whatever a crash leaves, one of both can be read.
+  for (const path of setLockPaths(store, name).toReversed()) {
+    await putDurably(store.files, path, bytes);
+  }
 }
 
 /**
@@ -58,5 +109,6 @@ async function lockDaysOrAdvice(store: Store, set: OpenSet): Promise<number> {
 /** Whether points of the set were ever locked when they were published: "set lock --days 0" leaves its file. */
 export async function mayHaveLocked(store: Store, set: string): Promise<boolean> {
   if (!store.has('kept-points')) return false;
-  return (await store.files.stat(setLockPath(store, set))) !== undefined;
+  for (const path of setLockPaths(store, set)) if (await store.files.stat(path)) return true;
+  return false;
 }

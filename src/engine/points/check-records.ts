@@ -1,9 +1,8 @@
 import { basename, join } from 'node:path/posix';
-import { CatalogError } from '../../catalog/catalog-error.ts';
 import { leasePath, listLeases } from '../../catalog/leases.ts';
 import { proofDamage } from '../../catalog/proofs.ts';
 import { marksDamage } from '../../catalog/removal/marks.ts';
-import { lockDays, setLockPath } from '../../catalog/removal/set-lock.ts';
+import { setLockDamage } from '../../catalog/removal/set-lock.ts';
 import { checkSetRecords, type RecordProblem, setDirectory } from '../../catalog/set-copies.ts';
 import { type OpenSet, setNames } from '../../catalog/sets.ts';
 import { FormatError } from '../../formats/format-error.ts';
@@ -117,14 +116,7 @@ async function keepingDamage(
   name: string,
   key: Uint8Array | undefined,
 ): Promise<readonly RecordProblem[]> {
-  const problems = [...(await marksDamage(store, name, key))];
-  try {
-    await lockDays(store, name, key);
-  } catch (cause) {
-    if (!(cause instanceof CatalogError)) throw cause;
-    problems.push({ path: setLockPath(store, name), reason: cause.message });
-  }
-  return problems;
+  return [...(await marksDamage(store, name, key)), ...(await setLockDamage(store, name, key))];
 }
 
 /** Checks journals of sessions, their served records, their overlays, and their leases. */

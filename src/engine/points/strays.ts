@@ -22,7 +22,7 @@ const FILES = new RegExp(
     String.raw`^sets/[^/]+/points/[^/]+\.(point|forgotten)$`,
     String.raw`^sets/[^/]+/(profiles/[A-Za-z0-9][\w.-]*\.profile|heads/[A-Za-z0-9][\w.-]*\.head)$`,
     String.raw`^sets/[^/]+/proofs/[A-Za-z0-9][\w.-]*\.(proof|\d+\.evidence)$`,
-    String.raw`^sets/[^/]+/(set\.lock|retention\.json|marks/[A-Za-z0-9][\w.-]*\.marks(\.copy)?)$`,
+    String.raw`^sets/[^/]+/(set\.lock(\.copy)?|retention\.json|marks/[A-Za-z0-9][\w.-]*\.marks(\.copy)?)$`,
     String.raw`^leases/(lock|(readers/)?[^/]+\.json)$`,
     String.raw`^(jobs/[^/]+\.(json|log)|schedules/[^/]+\.json)$`,
     // Left by a write that a crash interrupted.

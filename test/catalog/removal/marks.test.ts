@@ -12,7 +12,12 @@ import {
   readMarks,
 } from '../../../src/catalog/removal/marks.ts';
 import { obstaclesIn } from '../../../src/catalog/removal/obstacles.ts';
-import { lockOfNewPoint, putLockDays, setLockPath } from '../../../src/catalog/removal/set-lock.ts';
+import {
+  lockOfNewPoint,
+  putLockDays,
+  setLockDamage,
+  setLockPaths,
+} from '../../../src/catalog/removal/set-lock.ts';
 import { recordCopyPath } from '../../../src/store/directory/record-copies.ts';
 import { encodeMarks, type MarksRecord } from '../../../src/formats/store/catalog/marks.ts';
 import { switchOn } from '../../../src/store/directory/switch-on.ts';
@@ -161,8 +166,28 @@ test('new points of a set are locked for its days, counted from trusted time', a
   equal(await lockOfNewPoint(it.store, it.set), undefined);
   await putLockDays(it.store, it.set, 30);
   const set = { ...it.set, lockBegin: async () => YEAR };
+  const harm = async (): Promise<string> =>
+    (await setLockDamage(it.store, 'set', it.set.keys.record)).map(({ reason }) => reason).join();
   equal(await lockOfNewPoint(it.store, set), '2027-01-31T00:00:00.000Z');
-  await damage(it.store.files, '/store/sets/set/set.lock');
+  const [path, copy] = setLockPaths(it.store, 'set');
+  const before = await it.store.files.readFile(path, 4096);
+  await damage(it.store.files, path);
+  equal(await lockOfNewPoint(it.store, set), '2027-01-31T00:00:00.000Z', 'there are two copies');
+  match(
+    await harm(),
+    /set\.lock: .*; its other copy says 30 days; "holdfast set lock set --days N"/,
+  );
+  await putLockDays(it.store, it.set, 60);
+  equal(await harm(), '');
+  // An older one is put back.
+  await it.store.files.unlink(path);
+  {
+    await using file = await it.store.files.create(path);
+    await file.write(before, 0);
+  }
+  equal(await lockOfNewPoint(it.store, set), '2027-03-02T00:00:00.000Z');
+  match(await harm(), /set\.lock: it is older than its other copy/);
+  for (const one of [path, copy]) await damage(it.store.files, one);
   await rejects(lockOfNewPoint(it.store, set), {
     code: 'CORRUPT',
     message: /no recovery point was created.*set\.lock.*set lock set --days N/s,
@@ -188,7 +213,7 @@ test('with the copy damaged as well it stays, unless its set never locked a poin
     code: 'KEPT',
     message: /neither its record nor the copy .* until when it is locked .*store repair/,
   });
-  await it.store.files.unlink(setLockPath(it.store, 'set'));
+  for (const path of setLockPaths(it.store, 'set')) await it.store.files.unlink(path);
   await it.forget(YEAR);
 });
 

@@ -68,7 +68,7 @@ const CLASSES: readonly {
   { files: /\.(point|forgotten|head)$/, flipped: true, deleted: true },
   // What people said, and not each set has.
   { files: /\.marks(\.copy)?$/, flipped: true, deleted: false },
-  { files: /^sets\/\w+\/(retention\.json|set\.lock)$/, flipped: true, deleted: false },
+  { files: /^sets\/\w+\/(retention\.json|set\.lock(\.copy)?)$/, flipped: true, deleted: false },
   // The packs say it as well; older stores have none.
   { files: /^last-pack\.json$/, flipped: true, deleted: false },
   // A cache: a start without it is slower.

@@ -35,7 +35,7 @@ test('marks say after decoding what was written, and only under the key of the s
 
 test('no damaged byte of marks or of the lock of a set is read as another value', async () => {
   const whole = encodeMarks(MARKS, KEY);
-  const lock = encodeSetLock({ set: 'nightly', days: 30 }, KEY);
+  const lock = encodeSetLock({ set: 'nightly', counter: 1, days: 30 }, KEY);
   for (const [bytes, decode] of [
     [whole, (it: Uint8Array) => decodeMarks(it, undefined)],
     [lock, (it: Uint8Array) => decodeSetLock(it, undefined)],
@@ -76,8 +76,14 @@ test('what a hostile writer puts into marks is refused, also under the key', asy
     const bytes = encodeMarks({ ...MARKS, ...(change as Partial<MarksRecord>) }, KEY);
     throws(() => decodeMarks(bytes, KEY), FormatError, JSON.stringify(change));
   }
-  throws(() => decodeSetLock(encodeSetLock({ set: 'a', days: 3661 }, KEY), KEY), FormatError);
-  throws(() => decodeSetLock(encodeSetLock({ set: 'a', days: -1 }, KEY), KEY), FormatError);
+  throws(
+    () => decodeSetLock(encodeSetLock({ set: 'a', counter: 1, days: 3661 }, KEY), KEY),
+    FormatError,
+  );
+  throws(
+    () => decodeSetLock(encodeSetLock({ set: 'a', counter: 1, days: -1 }, KEY), KEY),
+    FormatError,
+  );
 });
 
 test('a note is one line that a terminal shows as it is', async () => {

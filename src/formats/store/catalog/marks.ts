@@ -28,6 +28,8 @@ export interface Hold {
 /** For how long each new point of a set is locked. */
 export interface SetLockRecord {
   readonly set: string;
+  /** Higher in each record of the set than in those before it. */
+  readonly counter: number;
   readonly days: number;
 }
 
@@ -65,7 +67,11 @@ export function encodeSetLock(record: SetLockRecord, key: Uint8Array): Uint8Arra
 export function decodeSetLock(bytes: Uint8Array, key: Uint8Array | undefined): SetLockRecord {
   return decodeJsonRecord(bytes, key, (fields) => {
     fields.expect(SET_LOCK, VERSION);
-    return { set: nameIn(fields, 'set'), days: fields.integer('days', 0, LOCK_DAYS_MAX) };
+    return {
+      set: nameIn(fields, 'set'),
+      counter: fields.integer('counter', 1, Number.MAX_SAFE_INTEGER),
+      days: fields.integer('days', 0, LOCK_DAYS_MAX),
+    };
   });
 }
 
