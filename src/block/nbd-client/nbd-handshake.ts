@@ -19,6 +19,7 @@ import type { TlsServer } from '../../sys/net/tls-client.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { BlockError } from '../block-error.ts';
 import { type Answer, type Options, optionsOver } from './nbd-options.ts';
+import { viewOf } from '../../lib/bytes.ts';
 
 /** The properties of an export that a server reports. */
 export interface RemoteExport {
@@ -85,7 +86,7 @@ export async function chooseExport(stream: ByteStream, wanted: Wanted): Promise<
 
 /** Resolves with the flags that both sides have. */
 async function greet({ take, send }: Options): Promise<number> {
-  const greeting = view(await take(GREETING_LENGTH));
+  const greeting = viewOf(await take(GREETING_LENGTH));
   if (greeting.getBigUint64(0) !== NBD_MAGIC || greeting.getBigUint64(8) !== OPTION_MAGIC) {
     throw new BlockError('IO', 'the peer is not an NBD server, or an old-style one');
   }
@@ -184,13 +185,13 @@ function exportOf(data: Answer['data'], contexts: Contexts): RemoteExport {
   let payloadMax = PAYLOAD_MAX;
   let blockSize = BLOCK_SIZE;
   for (const { bytes } of data.filter(({ reply }) => reply === OPTION_REPLIES.info)) {
-    const info = bytes.length >= 2 ? view(bytes).getUint16(0) : -1;
+    const info = bytes.length >= 2 ? viewOf(bytes).getUint16(0) : -1;
     if (info === INFOS.export && bytes.length === 12) {
-      size = Number(view(bytes).getBigUint64(2));
-      flags = view(bytes).getUint16(10);
+      size = Number(viewOf(bytes).getBigUint64(2));
+      flags = viewOf(bytes).getUint16(10);
     } else if (info === INFOS.blockSize && bytes.length === 14) {
-      blockSize = view(bytes).getUint32(6);
-      payloadMax = Math.min(PAYLOAD_MAX, view(bytes).getUint32(10));
+      blockSize = viewOf(bytes).getUint32(6);
+      payloadMax = Math.min(PAYLOAD_MAX, viewOf(bytes).getUint32(10));
     }
   }
   const isPlausible = blockSize >= 512 && Number.isInteger(Math.log2(blockSize));
@@ -221,8 +222,8 @@ async function byName(
     throw new BlockError('IO', `the NBD server refuses export "${name}"`, { cause });
   });
   return {
-    size: plausible(Number(view(answer).getBigUint64(0))),
-    flags: view(answer).getUint16(8),
+    size: plausible(Number(viewOf(answer).getBigUint64(0))),
+    flags: viewOf(answer).getUint16(8),
     contexts,
     payloadMax: PAYLOAD_MAX,
     blockSize: BLOCK_SIZE,
@@ -239,8 +240,4 @@ const SAID_MAX = 200;
 
 function said({ message }: Answer): string {
   return printable(message.slice(0, SAID_MAX));
-}
-
-function view(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }

@@ -1,6 +1,6 @@
 import { QCOW2_HEAD_LENGTH } from './qcow2.ts';
 import { assert } from '../../lib/assert.ts';
-import { bytesView } from './bytes.ts';
+import { viewOf } from '../../lib/bytes.ts';
 
 /*
  * A qcow2 image that is written once, wherever its bytes are kept: clusters follow each other in the order in which
@@ -164,7 +164,7 @@ function tablesOf({ claimMax, bits, first, end, maps }: Written): Qcow2Tables {
 }
 
 function setEntry(table: Uint8Array, number: number, at: number, flags = 0n): void {
-  bytesView(table).setBigUint64(number * ENTRY_LENGTH, BigInt(at) | flags);
+  viewOf(table).setBigUint64(number * ENTRY_LENGTH, BigInt(at) | flags);
 }
 
 function l2Of(map: Uint32Array, cluster: number): Uint8Array {
@@ -199,7 +199,7 @@ function refcountsOf({ cluster, first, next }: Counting) {
   const parts: FilePart[] = [];
   for (let block = 0; block < blocks; block++) {
     const bytes = new Uint8Array(cluster);
-    const view = bytesView(bytes);
+    const view = viewOf(bytes);
     const begin = block * perBlock;
     for (let it = begin; it < Math.min(begin + perBlock, total); it++) {
       // What was in the file before, behind the header, is free.
@@ -232,7 +232,7 @@ const BACKING_LENGTH_MAX = 1023;
 function headerOf({ size, bits, l1At, entries, tableAt, tables, backing }: Heading): Uint8Array {
   // With what followed an older header: it must not be taken for an extension of this one.
   const bytes = new Uint8Array(2 ** bits);
-  const view = bytesView(bytes);
+  const view = viewOf(bytes);
   bytes.set(Buffer.from('QFI\xfb', 'latin1'));
   view.setUint32(4, 3);
   view.setUint32(20, bits);

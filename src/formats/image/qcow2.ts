@@ -1,4 +1,4 @@
-import { bytesView, latin1 } from './bytes.ts';
+import { latin1, viewOf } from '../../lib/bytes.ts';
 
 /* QEMU's qcow2 (docs/interop/qcow2.txt). image.md */
 
@@ -27,7 +27,7 @@ const TEXT_LENGTH_MAX = 1023;
 
 export function decodeQcow2Header(bytes: Uint8Array): Qcow2Header | undefined {
   if (bytes.length < HEADER_LENGTH || latin1(bytes, 0, 4) !== 'QFI\xfb') return undefined;
-  const view = bytesView(bytes);
+  const view = viewOf(bytes);
   const version = view.getUint32(4);
   const isLong = version >= 3 && bytes.length >= LONG_HEADER_LENGTH;
   const extensions = extensionsOf(bytes, isLong ? view.getUint32(100) : HEADER_LENGTH);
@@ -44,7 +44,7 @@ export function decodeQcow2Header(bytes: Uint8Array): Qcow2Header | undefined {
 }
 
 function extensionsOf(bytes: Uint8Array, start: number): Map<number, string> {
-  const view = bytesView(bytes);
+  const view = viewOf(bytes);
   const found = new Map<number, string>();
   let at = start;
   for (let count = 0; count < EXTENSIONS_MAX && at + 8 <= bytes.length; count++) {

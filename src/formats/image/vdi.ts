@@ -1,4 +1,4 @@
-import { bytesView } from './bytes.ts';
+import { viewOf } from '../../lib/bytes.ts';
 
 /* VirtualBox's disk image. image.md */
 
@@ -16,7 +16,7 @@ const DIFFERENCING = 4;
 
 export function decodeVdiHeader(bytes: Uint8Array): VdiHeader | undefined {
   if (bytes.length < VDI_HEADER_LENGTH) return undefined;
-  const view = bytesView(bytes);
+  const view = viewOf(bytes);
   if (view.getUint32(64, true) !== MAGIC) return undefined;
   const type = view.getUint32(76, true);
   const isLinked = bytes.subarray(424, 440).some((byte) => byte !== 0);

@@ -1,4 +1,4 @@
-import { bytesView, latin1 } from './bytes.ts';
+import { latin1, viewOf } from '../../lib/bytes.ts';
 
 /* Microsoft's Virtual Hard Disk. image.md */
 
@@ -31,7 +31,7 @@ const SECTOR = 512;
 
 export function decodeVhdFooter(bytes: Uint8Array): VhdFooter | undefined {
   if (bytes.length < VHD_FOOTER_LENGTH || latin1(bytes, 0, 8) !== 'conectix') return undefined;
-  const view = bytesView(bytes);
+  const view = viewOf(bytes);
   let sum = 0;
   for (let at = 0; at < VHD_FOOTER_LENGTH; at++) {
     if (at < CHECKSUM || at >= CHECKSUM + 4) sum += bytes[at]!;
@@ -48,7 +48,7 @@ export function decodeVhdDynamicHeader(bytes: Uint8Array): VhdDynamicHeader | un
   if (bytes.length < VHD_DYNAMIC_HEADER_LENGTH || latin1(bytes, 0, 8) !== 'cxsparse') {
     return undefined;
   }
-  const view = bytesView(bytes);
+  const view = viewOf(bytes);
   return {
     table: Number(view.getBigUint64(16)),
     entries: view.getUint32(28),
@@ -58,7 +58,7 @@ export function decodeVhdDynamicHeader(bytes: Uint8Array): VhdDynamicHeader | un
 
 /** The end of the last block in (a part of) the table; 0: there are none. */
 export function vhdBlocksEnd(table: Uint8Array, blockLength: number): number {
-  const view = bytesView(table);
+  const view = viewOf(table);
   const bits = blockLength / SECTOR / 8;
   const bitmapLength = Math.ceil(bits / SECTOR) * SECTOR;
   let end = 0;

@@ -1,4 +1,4 @@
-import { bytesView, latin1 } from './bytes.ts';
+import { latin1, viewOf } from '../../lib/bytes.ts';
 
 /* Microsoft's VHDX. image.md */
 
@@ -24,7 +24,7 @@ const HAS_PARENT = 2;
 /** Offset of the metadata in the file, by its region table. */
 export function vhdxMetadataOffset(table: Uint8Array): number | undefined {
   if (table.length < VHDX_TABLE_LENGTH || latin1(table, 0, 4) !== 'regi') return undefined;
-  const view = bytesView(table);
+  const view = viewOf(table);
   const entry = findEntry(table, { first: 16, count: view.getUint32(8, true) }, METADATA_REGION);
   if (entry === undefined) return undefined;
   const offset = Number(view.getBigUint64(entry + 16, true));
@@ -34,7 +34,7 @@ export function vhdxMetadataOffset(table: Uint8Array): number | undefined {
 /** `bytes`: the metadata region, at least its table and its items. */
 export function decodeVhdxMetadata(bytes: Uint8Array): VhdxMetadata | undefined {
   if (bytes.length < VHDX_TABLE_LENGTH || latin1(bytes, 0, 8) !== 'metadata') return undefined;
-  const view = bytesView(bytes);
+  const view = viewOf(bytes);
   const entries = { first: ENTRY_LENGTH, count: view.getUint16(10, true) };
   function item(guid: string, length: number): number | undefined {
     const entry = findEntry(bytes, entries, guid);

@@ -1,4 +1,4 @@
-import { bytesView, latin1 } from './bytes.ts';
+import { latin1, viewOf } from '../../lib/bytes.ts';
 
 /* VMware's virtual disk. image.md */
 
@@ -41,7 +41,7 @@ const EXTENT =
 
 export function decodeVmdkSparseHeader(bytes: Uint8Array): VmdkSparseHeader | undefined {
   if (bytes.length < VMDK_HEADER_LENGTH || latin1(bytes, 0, 4) !== 'KDMV') return undefined;
-  const view = bytesView(bytes);
+  const view = viewOf(bytes);
   const sectors = (at: number): number => Number(view.getBigUint64(at, true)) * SECTOR;
   return { capacity: sectors(12), descriptor: { offset: sectors(28), length: sectors(36) } };
 }

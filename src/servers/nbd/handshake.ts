@@ -15,7 +15,7 @@ import {
   STRING_LENGTH_MAX,
   TRANSMISSION_FLAGS,
 } from '../../formats/wire/nbd.ts';
-import { concatBytes, utf8 } from '../../lib/bytes.ts';
+import { concatBytes, utf8, viewOf } from '../../lib/bytes.ts';
 
 /*
  * "Fixed newstyle negotiation" as a state machine: bytes of the peer in, replies out. It does no I/O, holds at most
@@ -382,8 +382,4 @@ function metaQueries(
     at = query.end;
   }
   return at === data.length ? { name: name.text, queries } : undefined;
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }

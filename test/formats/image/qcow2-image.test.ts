@@ -1,13 +1,13 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'tap';
 import { decodeQcow2Header } from '../../../src/formats/image/qcow2.ts';
-import { bytesView } from '../../../src/formats/image/bytes.ts';
 import {
   emptyQcow2,
   type NewQcow2,
   newQcow2,
   qcow2TablesLength,
 } from '../../../src/formats/image/qcow2-image.ts';
+import { viewOf } from '../../../src/lib/bytes.ts';
 
 // What QEMU says of such images, and that it finds in them what was written: test/hypervisors/restores.ts.
 
@@ -47,7 +47,7 @@ test('the header comes last, and no table lies over data or what was there befor
     const claimed = tables.header(image.claimMax).bytes;
     equal(decodeQcow2Header(claimed)?.size, image.claimMax);
     deepEqual(claimed.subarray(32), header.bytes.subarray(32));
-    const entries = bytesView(claimed).getUint32(36);
+    const entries = viewOf(claimed).getUint32(36);
     ok(image.claimMax / 2 ** bitsOf(image) / (2 ** bitsOf(image) / 8) <= entries);
   }
 });
@@ -100,5 +100,5 @@ test('a large disk has larger clusters, so that what is remembered of it stays s
 });
 
 function bitsOf(image: NewQcow2): number {
-  return bytesView(image.tables().header(image.claimMax).bytes).getUint32(20);
+  return viewOf(image.tables().header(image.claimMax).bytes).getUint32(20);
 }
