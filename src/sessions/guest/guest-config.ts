@@ -1,7 +1,8 @@
 import { diskIds } from '../../hypervisors/base/disk-ids.ts';
 import type { Address, TlsCredentials } from '../../sys/net/network.ts';
 export { shellWords } from '../../lib/shell-words.ts';
-import { type Bus, scsiController, type TargetDisk } from './libvirt-disks.ts';
+import { scsiController, type TargetDisk } from './libvirt-disks.ts';
+import type { Bus } from '../../hypervisors/base/disk-targets.ts';
 
 /*
  * Configuration for administrators to paste, which attaches a session's disks. Each says how long to wait for a

@@ -6,9 +6,10 @@ import { tpmVersion } from '../../hypervisors/base/tpm-version.ts';
 import { printable } from '../../lib/printable.ts';
 import { shellWords } from '../../lib/shell-words.ts';
 import { blockSizes, escapedXml, idElements, xmlSigns } from './guest-config.ts';
-import { modelOf, type TargetDisk, scsiController, targetsOf } from './libvirt-disks.ts';
+import { type TargetDisk, scsiController, targetsOf } from './libvirt-disks.ts';
 import { cardModel, macOf } from './network-cards.ts';
 import { bootDisks, type Subject } from './session-machine.ts';
+import { qemuType } from '../../hypervisors/base/disk-targets.ts';
 
 /*
  * A libvirt domain for a session: the machine as it was, but with a UUID of its own, and with network cards that are
@@ -98,7 +99,7 @@ const ARCHITECTURE = /^\w{1,32}$/;
 
 function system(session: Subject, { machine, variables, images }: DomainOptions): string[] {
   if (!machine) return ["  <os><type arch='x86_64'>hvm</type></os>"];
-  const model = modelOf(machine);
+  const model = qemuType(machine);
   const arch = ARCHITECTURE.test(machine.arch) ? machine.arch : 'x86_64';
   const type = `<type arch='${arch}'${model ? ` machine='${model}'` : ''}>hvm</type>`;
   if (machine.firmware.kind !== 'uefi') return [`  <os>${type}</os>`];

@@ -2,7 +2,7 @@ import type { DescribedNic, MachineDescription } from '../../formats/store/catal
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import { diskIds } from '../../hypervisors/base/disk-ids.ts';
 import { shellWords } from '../../lib/shell-words.ts';
-import { modelOf } from './libvirt-disks.ts';
+import { isQ35 } from '../../hypervisors/base/disk-targets.ts';
 import { cardModel, macOf } from './network-cards.ts';
 import { type PlacedDisk, placedDisks } from './session-machine.ts';
 
@@ -40,7 +40,7 @@ function described(machine: MachineDescription): string[] {
   return [
     ...['--memory', String(Math.max(16, Math.ceil(memory.bytes / MIB)))],
     ...['--sockets', String(sockets), '--cores', String(cpu.count / sockets)],
-    ...(modelOf(machine)?.includes('q35') ? ['--machine', 'q35'] : []),
+    ...(isQ35(machine) ? ['--machine', 'q35'] : []),
     ...(firmware.kind === 'uefi'
       ? ['--bios', 'ovmf', '--efidisk0', `STORAGE:1,efitype=4m,pre-enrolled-keys=${keys}`]
       : []),

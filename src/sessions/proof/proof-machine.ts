@@ -3,7 +3,7 @@ import type { SessionDisk } from '../../formats/store/sessions/session.ts';
 import { diskIds } from '../../hypervisors/base/disk-ids.ts';
 import { GiB, MiB } from '../../lib/sizes.ts';
 import { processors } from '../../sys/process/processors.ts';
-import { isQ35 } from '../guest/libvirt-disks.ts';
+import { isQ35 } from '../../hypervisors/base/disk-targets.ts';
 import { macOf } from '../guest/network-cards.ts';
 import { bootDisks, type PlacedDisk, placedDisks } from '../guest/session-machine.ts';
 

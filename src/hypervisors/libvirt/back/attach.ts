@@ -8,7 +8,7 @@ import { type DomainDisk, readDomain } from '../domain.ts';
 import type { LibvirtHost } from '../libvirt-host.ts';
 import { machineById, powerOf } from '../machines.ts';
 import { markIn } from '../run/mark.ts';
-import { type Bus, targetFor } from '../run/plain-machine.ts';
+import { type Bus, freeTarget } from '../../base/disk-targets.ts';
 import { volumeDisk } from '../run/stored-disk.ts';
 import { isBlockVolume } from './volume-device.ts';
 
@@ -98,7 +98,7 @@ function attached(disks: readonly DomainDisk[], { source }: AttachedDisk): Targe
 
 function targetIn(disks: readonly DomainDisk[], isOn: boolean): Target {
   const bus = busFor(disks, isOn);
-  return { bus, name: targetFor('', bus, new Set(disks.map(({ name }) => name))) };
+  return { bus, name: freeTarget(bus, new Set(disks.map(({ name }) => name))) };
 }
 
 function isVirtio({ described }: DomainDisk): boolean {

@@ -6,8 +6,9 @@ import type { HostFit } from './host-fit.ts';
 import { isMark, type MarkedDisk, markElement } from './mark.ts';
 import { diskOver, exportOf, servedDisk, sourceFor } from './served-disk.ts';
 import { storedDisk } from './stored-disk.ts';
-import { plainMachine, plainType } from './plain-machine.ts';
+import { plainMachine } from './plain-machine.ts';
 import { variablesPath } from './placed-files.ts';
+import { qemuType } from '../../base/disk-targets.ts';
 
 /*
  * The definition of a machine that a recovery point becomes, on what a session serves or on disks of the host. Where
@@ -262,5 +263,5 @@ export function kindOf({
 }: MachinePlan): Pick<MachineDescription, 'arch' | 'machineType'> {
   const isNative = files.some(({ kind }) => kind === 'definition');
   const isOwn = machine.native.format === 'libvirt-xml' && isNative;
-  return { arch: machine.arch, machineType: isOwn ? machine.machineType : plainType(machine) };
+  return { arch: machine.arch, machineType: isOwn ? machine.machineType : qemuType(machine) };
 }

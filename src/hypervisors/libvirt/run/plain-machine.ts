@@ -1,17 +1,11 @@
-import type {
-  DescribedDisk,
-  DescribedNic,
-  MachineDescription,
-} from '../../../formats/store/catalog/machine.ts';
+import type { DescribedNic, MachineDescription } from '../../../formats/store/catalog/machine.ts';
 import { diskIds } from '../../base/disk-ids.ts';
 import type { ShownDisk } from '../../base/run-driver.ts';
 import { tpmVersion } from '../../base/tpm-version.ts';
 import { element, type XmlElement } from '../../base/xml.ts';
+import { freeTarget, isQ35, isTarget, qemuBus, qemuType } from '../../base/disk-targets.ts';
 
 /* A machine that another hypervisor has described, or of which libvirt's own definition was not kept. */
-
-const PREFIXES = { virtio: 'vd', scsi: 'sd', sata: 'sd', usb: 'sd', ide: 'hd' } as const;
-export type Bus = keyof typeof PREFIXES;
 
 const CARDS = new Set(['virtio', 'e1000', 'e1000e', 'rtl8139', 'vmxnet3', 'ne2k_pci', 'pcnet']);
 const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;
@@ -28,7 +22,7 @@ export function plainMachine(machine: MachineDescription, shown: readonly ShownD
     element('memory', { unit: 'KiB' }, bytes),
     element('vcpu', {}, String(cpu.count)),
     processor(machine),
-    element('os', {}, element('type', { arch: machine.arch, machine: plainType(machine) }, 'hvm')),
+    element('os', {}, element('type', { arch: machine.arch, machine: qemuType(machine) }, 'hvm')),
     element(
       'features',
       {},
@@ -57,19 +51,6 @@ export function plainMachine(machine: MachineDescription, shown: readonly ShownD
   );
 }
 
-/** QEMU's own names of machines; others have no meaning here. */
-const QEMU_TYPE = /^(pc|q35|virt|pc-(i440fx|q35)-[\w.]+|virt-[\w.]+)$/;
-
-export function plainType({
-  machineType = '',
-  firmware,
-  arch,
-}: MachineDescription): string | undefined {
-  if (QEMU_TYPE.test(machineType)) return machineType;
-  if (arch === 'aarch64') return 'virt';
-  return firmware.kind === 'uefi' ? 'q35' : undefined;
-}
-
 function processor({ cpu }: MachineDescription): XmlElement | undefined {
   const { count, sockets, cores, threads, model } = cpu;
   const hasTopology = sockets && cores && threads && sockets * cores * threads === count;
@@ -80,13 +61,13 @@ function processor({ cpu }: MachineDescription): XmlElement | undefined {
 }
 
 function disksOf(machine: MachineDescription, shown: readonly ShownDisk[]) {
-  const isQ35 = plainType(machine)?.includes('q35') ?? false;
+  const onQ35 = isQ35(machine);
   const used = new Set<string>();
   const boots = machine.boot.filter((it) => it.startsWith('disk:'));
   return shown.map(({ name }) => {
     const described = machine.disks.find((it) => it.name === name);
-    const bus = busOf(described, isQ35);
-    const target = targetFor(name, bus, used);
+    const bus = qemuBus(described?.bus, onQ35);
+    const target = isTarget(name, bus) && !used.has(name) ? name : freeTarget(bus, used);
     used.add(target);
     const order = boots.indexOf(`disk:${name}`);
     const { serial, wwn } = diskIds(described, bus);
@@ -102,27 +83,6 @@ function disksOf(machine: MachineDescription, shown: readonly ShownDisk[]) {
     );
     return { xml, bus };
   });
-}
-
-/** Buses that QEMU lacks become SATA, for which every system has a driver. */
-function busOf(disk: DescribedDisk | undefined, isQ35: boolean): Bus {
-  const bus = disk?.bus ?? 'virtio';
-  if (bus === 'ide') return isQ35 ? 'sata' : 'ide';
-  return bus === 'virtio' || bus === 'scsi' || bus === 'usb' ? bus : 'sata';
-}
-
-/** A disk keeps its name where libvirt takes it. */
-export function targetFor(name: string, bus: Bus, used: ReadonlySet<string>): string {
-  if (new RegExp(`^${PREFIXES[bus]}[a-z]{1,2}$`).test(name) && !used.has(name)) return name;
-  let number = 0;
-  while (used.has(PREFIXES[bus] + letters(number))) number++;
-  return PREFIXES[bus] + letters(number);
-}
-
-/** 0: a, 25: z, 26: aa. */
-function letters(number: number): string {
-  const last = String.fromCharCode(97 + (number % 26));
-  return number < 26 ? last : letters(Math.floor(number / 26) - 1) + last;
 }
 
 function cardOf({ mac, model, connected }: DescribedNic): XmlElement {
