@@ -60,7 +60,8 @@ async function extentsOf(file: File, offset: number, length: number): Promise<Ex
   return extents;
 }
 
-async function failingAs<T>(what: string, work: () => Promise<T>): Promise<T> {
+/** With what fails of a file as errors of its disk. */
+export async function failingAs<T>(what: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (cause) {

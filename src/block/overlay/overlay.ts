@@ -6,7 +6,7 @@ import type { Clock } from '../../sys/base/clock.ts';
 import type { File, FileSystem } from '../../sys/files/file-system.ts';
 import type { BlockDevice, Extent, WritableBlockDevice } from '../block-device.ts';
 import { BlockError } from '../block-error.ts';
-import { blockError } from '../file.ts';
+import { blockError, failingAs } from '../file.ts';
 import { type WriteOps, writeLayer } from '../layer.ts';
 import {
   checkOverlayLog,
@@ -225,7 +225,7 @@ function readOps({ base, file, map, size, clock }: Parts) {
           const part = into.subarray(start - offset, end - offset);
           if (state === 'zero') part.fill(0);
           else if (state === 'absent') await base.read(part, start);
-          else whole(await world(() => file.read(part, start)), part, start);
+          else whole(await failingAs('overlay', () => file.read(part, start)), part, start);
         }),
       );
     },
@@ -315,7 +315,7 @@ function writeOps(
     const first = Math.floor(offset / PAGE_LENGTH);
     const count = Math.ceil((offset + length) / PAGE_LENGTH) - first;
     check();
-    return world(() => turns.run(first, count, () => work(first, count)));
+    return failingAs('overlay', () => turns.run(first, count, () => work(first, count)));
   }
   return {
     async write(from, offset, durability) {
@@ -332,12 +332,4 @@ function writeOps(
 function extentOf({ first, count, state }: PageRun, size: number): Extent {
   const offset = first * PAGE_LENGTH;
   return { offset, length: Math.min(count * PAGE_LENGTH, size - offset), kind: state };
-}
-
-async function world<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (cause) {
-    throw blockError(cause, 'overlay');
-  }
 }

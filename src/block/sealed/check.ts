@@ -1,4 +1,3 @@
-import { join } from 'node:path/posix';
 import { PAGE_LENGTH } from '../../formats/store/sessions/overlay-log.ts';
 import { MiB } from '../../lib/sizes.ts';
 import type { Clock } from '../../sys/base/clock.ts';
@@ -10,6 +9,7 @@ import {
   type LogFilesOptions,
   openLogFiles,
   readHead,
+  scratchFile,
 } from './segments/log-files.ts';
 import { logReads } from './log/log-reads.ts';
 import { damagedHead, type LogState, readLogState } from './segments/log-state.ts';
@@ -80,7 +80,7 @@ async function takenUp(log: LogFiles, place: Opened) {
       pages: log.pages,
       replaced: (index, count) => segments.lose(index, count),
       budget: MAP_BUDGET,
-      scratch: () => scratchFile(log),
+      scratch: () => scratchFile(log, `${log.disk}.check-tmp`),
     }),
   );
   const state = await stateOf(log, place);
@@ -166,12 +166,4 @@ async function damageWithoutKey(
     damage.push(`${path} begins and ends with what is not a preface`);
   }
   return damage;
-}
-
-async function scratchFile({ files, directory, disk }: LogFiles) {
-  const path = join(directory, `${disk}.check-tmp`);
-  if (await files.stat(path)) await files.unlink(path);
-  const file = await files.create(path);
-  await files.unlink(path);
-  return file;
 }

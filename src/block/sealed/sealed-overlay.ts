@@ -1,4 +1,3 @@
-import { join } from 'node:path/posix';
 import {
   OVERLAY_ID_LENGTH,
   PAGE_LENGTH,
@@ -10,15 +9,14 @@ import { encodeHeadFile } from '../../formats/store/sessions/overlay-head.ts';
 import { rangeTurns } from '../../lib/range-lock.ts';
 import { KiB, MiB } from '../../lib/sizes.ts';
 import type { Clock } from '../../sys/base/clock.ts';
-import type { File } from '../../sys/files/file-system.ts';
 import { putDurably } from '../../sys/files/write-atomically.ts';
 import type { Random } from '../../sys/base/random.ts';
 import type { BlockDevice, Extent, WritableBlockDevice } from '../block-device.ts';
 import { BlockError } from '../block-error.ts';
-import { blockError } from '../file.ts';
+import { blockError, failingAs } from '../file.ts';
 import { readLayer, type WriteOps, writeLayer } from '../layer.ts';
 import type { SpaceGuard } from '../space-guard.ts';
-import { headPath, type LogFilesOptions, openLogFiles } from './segments/log-files.ts';
+import { headPath, type LogFilesOptions, openLogFiles, scratchFile } from './segments/log-files.ts';
 import { type SealedLog, sealedLog } from './sealed-log.ts';
 import type { LogLimits } from './log/log-head.ts';
 import { type LogReads, logReads } from './log/log-reads.ts';
@@ -118,19 +116,21 @@ export async function openSealedOverlay(
   const parts = await openParts(options, base, stack);
   const { reads, found, size } = parts;
   const readOnly = found.damage.find((it) => it.isUnbounded)?.what ?? fullOf(parts);
-  const own = readOnly === undefined ? await world(() => sealedLog(parts)) : undefined;
+  const own =
+    readOnly === undefined ? await failingAs('overlay', () => sealedLog(parts)) : undefined;
   const owned = stack.move();
   const device = writeLayer(
     `overlay of ${base.name}`,
     { size, blockSize: PAGE_LENGTH },
     {
       tryRead: reads.tryRead,
-      read: (into, offset) => world(() => reads.read(into, offset)),
-      extents: (offset, length) => world(() => extents(parts, base, { offset, length })),
+      read: (into, offset) => failingAs('overlay', () => reads.read(into, offset)),
+      extents: (offset, length) =>
+        failingAs('overlay', () => extents(parts, base, { offset, length })),
       ...(own ? changing(own) : refusing(readOnly!)),
       async close() {
         await using _owned = owned;
-        await world(async () => own?.close());
+        await failingAs('overlay', async () => own?.close());
       },
     },
   );
@@ -145,7 +145,7 @@ export async function openSealedOverlay(
 function ascending({ name, geometry, extents }: BlockDevice, reads: LogReads): BlockDevice {
   const own = reads.ascending();
   return readLayer(`${name}, in order`, geometry, {
-    read: (into, offset) => world(() => own.read(into, offset)),
+    read: (into, offset) => failingAs('overlay', () => own.read(into, offset)),
     extents: async (offset, length) => [...(await extents(offset, length))],
     async close() {
       await own[Symbol.asyncDispose]();
@@ -163,7 +163,7 @@ async function openParts(
 ) {
   const { onDamage = () => {}, disk, random, begun } = options;
   const { size } = base.geometry;
-  const log = await world(() => openLogFiles(options, size));
+  const log = await failingAs('overlay', () => openLogFiles(options, size));
   const segments = stack.use(noSegments(log));
   const replaced = (index: number, count: number) => segments.lose(index, count);
   const limits = { ...LIMITS, ...options.limits };
@@ -172,10 +172,10 @@ async function openParts(
       pages: log.pages,
       replaced,
       budget: limits.mapBudget,
-      scratch: () => scratchFile(options),
+      scratch: () => scratchFile(log, `${disk}.map-tmp`),
     }),
   );
-  const found = await world(() => recoverLog(log, { segments, map, random, begun }));
+  const found = await failingAs('overlay', () => recoverLog(log, { segments, map, random, begun }));
   for (const { what } of found.damage) onDamage(disk, what);
   return {
     ...options,
@@ -199,12 +199,12 @@ function changing({ tryWrite, write, zero, flush }: SealedLog): Changing {
     tryWrite: (from, offset, done) =>
       tryWrite(from, offset, (failure) => done(failure && blockError(failure, 'overlay'))),
     write: (from, offset, durability) =>
-      world(() => {
+      failingAs('overlay', () => {
         const written = write(from, offset);
         return durability === 'durable' ? written.then(flush.flush) : written;
       }),
     zero: (offset, length, durability) =>
-      world(async () => {
+      failingAs('overlay', async () => {
         await zero(offset, length);
         if (durability === 'durable') await flush.flush();
       }),
@@ -276,15 +276,6 @@ function extentOf({ first, count, location }: LocationRun, size: number): Extent
   return { offset, length, kind: location === ZERO ? 'zero' : 'data' };
 }
 
-/** Holds the part of the map that exceeds its memory; gone with this process. */
-async function scratchFile({ files, directory, disk }: SealedOverlayOptions): Promise<File> {
-  const path = join(directory, `${disk}.map-tmp`);
-  if (await files.stat(path)) await files.unlink(path);
-  const file = await files.create(path);
-  await files.unlink(path);
-  return file;
-}
-
 /** Undefined once the work is done; a failed try is repeated. */
 function once(work: (() => Promise<void>) | undefined): () => Promise<void> | undefined {
   let isDone = work === undefined;
@@ -296,12 +287,4 @@ function once(work: (() => Promise<void>) | undefined): () => Promise<void> | un
       .finally(() => (running = undefined));
     return running;
   };
-}
-
-async function world<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (cause) {
-    throw blockError(cause, 'overlay');
-  }
 }

@@ -14,7 +14,7 @@ import {
   type Suite,
 } from '../../../formats/store/sessions/overlay-log.ts';
 import { FormatError } from '../../../formats/format-error.ts';
-import type { FileSystem } from '../../../sys/files/file-system.ts';
+import type { File, FileSystem } from '../../../sys/files/file-system.ts';
 import { readFileAround } from '../../../sys/files/read-around.ts';
 import { pageSealer } from '../../../sys/crypto/page-sealer.ts';
 import { BlockError } from '../../block-error.ts';
@@ -161,4 +161,16 @@ function foundFiles(disk: string, names: readonly string[]): FoundFiles {
   }
   // Names are sorted as text, where nine digits may come before eight.
   return { segments: segments.sort((a, b) => a - b), summaries, temporary };
+}
+
+/** Holds the part of the map that exceeds its memory; gone with this process. */
+export async function scratchFile(
+  { files, directory }: Pick<LogFiles, 'files' | 'directory'>,
+  name: string,
+): Promise<File> {
+  const path = join(directory, name);
+  if (await files.stat(path)) await files.unlink(path);
+  const file = await files.create(path);
+  await files.unlink(path);
+  return file;
 }
