@@ -1,13 +1,9 @@
 import { type BlockDevice, isWritable, type WritableBlockDevice } from './block-device.ts';
 import { readLayer, type ReadOps, writeLayer } from './layer.ts';
-
-export interface SliceRange {
-  readonly offset: number;
-  readonly length: number;
-}
+import type { ByteRange } from '../lib/bytes.ts';
 
 /** A part of a disk as a disk of its own, writable if the whole is. The whole is lent and stays open. */
-export function slice(whole: BlockDevice, { offset, length }: SliceRange): BlockDevice {
+export function slice(whole: BlockDevice, { offset, length }: ByteRange): BlockDevice {
   const name = `${whole.name} from ${offset}`;
   const geometry = { size: length, blockSize: MIN_BLOCK_LENGTH };
   const reading: ReadOps = {

@@ -1,3 +1,9 @@
+/** Offset and length of bytes of a disk or a file. */
+export interface ByteRange {
+  readonly offset: number;
+  readonly length: number;
+}
+
 /** The parts joined, in memory of their own. No Buffer: its `slice` would not copy. */
 export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));

@@ -12,9 +12,10 @@ import { BlockError } from '../block-error.ts';
 import { writeLayer, type WriteOps } from '../layer.ts';
 import { type Chosen, chooseExport, type RemoteExport } from './nbd-handshake.ts';
 import { type NbdRequests, nbdRequests, type RequestsOptions } from './nbd-requests.ts';
-import { allocation, type ByteRange, marked } from './nbd-status.ts';
+import { allocation, marked } from './nbd-status.ts';
 import { tlsServer } from './nbd-tls.ts';
 import { type NbdPlace, parseNbdUri } from './nbd-uri.ts';
+import type { ByteRange } from '../../lib/bytes.ts';
 
 /** A disk that an NBD server exports. Writes to a read-only one reject READ_ONLY. */
 export interface NbdDisk extends WritableBlockDevice {

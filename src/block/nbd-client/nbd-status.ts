@@ -3,16 +3,12 @@ import { GiB } from '../../lib/sizes.ts';
 import type { Extent } from '../block-device.ts';
 import { EXTENT_LENGTH } from './nbd-replies.ts';
 import type { NbdRequests } from './nbd-requests.ts';
+import type { ByteRange } from '../../lib/bytes.ts';
 
 /*
  * What a server says of ranges: which are holes, and which have changed. It may answer for less than was asked, so the
  * rest is asked again; in memory is one reply at a time (nbd-replies.ts has its limit), and what is returned.
  */
-
-export interface ByteRange {
-  readonly offset: number;
-  readonly length: number;
-}
 
 /** With extents of 4 KiB a reply then has 4 MiB: no server needs to cut it but for a limit of its own. */
 const STATUS_LENGTH_MAX = 2 * GiB;

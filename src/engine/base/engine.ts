@@ -19,6 +19,7 @@ import { giveBackFreedMemory } from '../../sys/process/memory.ts';
 import { processors } from '../../sys/process/processors.ts';
 import { realWorld } from '../../sys/world.ts';
 import { lockBeginNow } from './trusted-now.ts';
+import type { PointRecord } from '../../formats/store/catalog/point.ts';
 
 /** An open store, and what is needed to work on it. */
 export interface Engine extends AsyncDisposable {
@@ -143,8 +144,18 @@ export function readSecret(given: GivenSecret): Secret {
   throw new CatalogError('WRONG_KEY', 'this is not a recovery key: a digit is wrong or missing');
 }
 
+/** A recovery point of an opened set. */
+export interface OpenedPoint {
+  readonly set: OpenSet;
+  readonly point: PointRecord;
+}
+
 /** The recovery point that the query means, authenticated. */
-export async function openPoint(engine: Engine, query: string, secrets: SecretSource) {
+export async function openPoint(
+  engine: Engine,
+  query: string,
+  secrets: SecretSource,
+): Promise<OpenedPoint> {
   const { store } = engine;
   const place = await findPoint(store, query);
   const set = await openSet(engine, place.set, secrets);

@@ -8,10 +8,10 @@ import { HypervisorError, isAway } from '../../hypervisors/base/hypervisor-error
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import { listSessions } from '../../sessions/state/listed-sessions.ts';
 import { SessionError } from '../../sessions/state/session-error.ts';
-import { type Engine, openPoint, type WorkOptions } from '../base/engine.ts';
+import { type Engine, type OpenedPoint, openPoint, type WorkOptions } from '../base/engine.ts';
 import { shownFinding } from '../hypervisors/readiness.ts';
 import { chosenNetworks } from '../run-plan/networks.ts';
-import { type OpenedPoint, planRuns, possibleRuns } from '../run-plan/plan-runs.ts';
+import { planRuns, possibleRuns } from '../run-plan/plan-runs.ts';
 import { blockersIn, findingText } from '../run-plan/refusal.ts';
 import { pointsOfRun } from '../run-plan/points-of-run.ts';
 import type { RunWish } from '../run-plan/run-wish.ts';

@@ -1,10 +1,8 @@
 import { lastProof, type ShownProof as Kept } from '../../catalog/proofs.ts';
-import type { OpenSet } from '../../catalog/sets.ts';
-import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import { CatalogError } from '../../catalog/catalog-error.ts';
 import type { ShownProof } from '../../operations/base/proofs.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
-import { type Engine, openPoint, type SecretSource } from '../base/engine.ts';
+import { type Engine, type OpenedPoint, openPoint, type SecretSource } from '../base/engine.ts';
 import { reasonWithoutQuotes } from '../../sessions/proof/verdict.ts';
 import { hasPasskey } from '../secrets/passkey-files.ts';
 import { outcomeOf } from './point-proofs.ts';
@@ -20,15 +18,10 @@ export async function showProof(
   return proofOf(engine, await openPoint(engine, query, secrets), asked);
 }
 
-interface OpenPoint {
-  readonly set: OpenSet;
-  readonly point: PointRecord;
-}
-
 /** The same, of a point that is open. */
 export async function proofOf(
   { store, box }: Pick<Engine, 'store' | 'box'>,
-  { set, point: { id, machine } }: OpenPoint,
+  { set, point: { id, machine } }: OpenedPoint,
   asked: Omit<RequestOf<'verify/show'>, 'point'>,
 ): Promise<ResultOf<'verify/show'>> {
   const proof = await lastProof(store, set, id);

@@ -1,13 +1,11 @@
 import type { BlockDevice } from '../../block/block-device.ts';
 import { openPointDisks } from '../../catalog/point-disks.ts';
-import type { OpenSet } from '../../catalog/sets.ts';
-import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import { asHost } from '../../hypervisors/base/host-failure.ts';
 import type { RestoredDisk } from '../../hypervisors/base/restore-driver.ts';
 import type { ReservedDisk } from '../../hypervisors/base/run-driver.ts';
 import { dataIn } from '../../ingest/restore/restore-limits.ts';
 import { rewriteDisk } from '../../ingest/restore/rewrite-disk.ts';
-import type { Engine, WorkOptions } from '../base/engine.ts';
+import type { Engine, OpenedPoint, WorkOptions } from '../base/engine.ts';
 import type { RestoreHost } from './restore-host.ts';
 
 /** Disks of a recovery point, as they are written back. Disposing closes them. */
@@ -27,7 +25,7 @@ type Written = ReadonlyMap<string, number>;
 /** `names`: the only ones. Rejects NOT_FOUND if the recovery point has been forgotten. */
 export async function openRestoredDisks(
   { store, workers }: Engine,
-  { set, point }: { readonly set: OpenSet; readonly point: PointRecord },
+  { set, point }: OpenedPoint,
   names: readonly string[],
 ): Promise<RestoredDisks> {
   const wanted = { id: point.id, disks: point.disks.filter(({ name }) => names.includes(name)) };

@@ -1,6 +1,4 @@
-import type { OpenSet } from '../../catalog/sets.ts';
 import type { CapacityRecord } from '../../formats/store/service/capacity.ts';
-import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import type { Placement } from '../../formats/store/sessions/placement.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import type { Finding } from '../../hypervisors/base/finding.ts';
@@ -13,6 +11,7 @@ import { capacityFindings, ownFindings } from './own-side.ts';
 import { type PlannedRun, planRun } from './plan-run.ts';
 import { blockersIn } from './refusal.ts';
 import type { RunWish } from './run-wish.ts';
+import type { OpenedPoint } from '../base/engine.ts';
 
 /*
  * What a run will be, of one machine or of several, and all that stands in its way, found out before anything is
@@ -31,11 +30,6 @@ export interface RunsAsked {
   readonly sessions: readonly SessionRecord[];
   /** What this box was measured to carry; undefined: it was not measured. */
   readonly capacity: CapacityRecord | undefined;
-}
-
-export interface OpenedPoint {
-  readonly set: OpenSet;
-  readonly point: PointRecord;
 }
 
 export interface PlannedRuns {

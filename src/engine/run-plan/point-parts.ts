@@ -1,10 +1,10 @@
 import { fileOfKind, isLost, readMachine, readPointFile } from '../../catalog/point-files.ts';
-import type { OpenSet } from '../../catalog/sets.ts';
 import type { MachineDescription, PointFileKind } from '../../formats/store/catalog/machine.ts';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import type { Finding } from '../../hypervisors/base/finding.ts';
 import type { PlannedFile } from '../../hypervisors/base/run-driver.ts';
 import type { Store } from '../../store/directory/store.ts';
+import type { OpenedPoint } from '../base/engine.ts';
 
 /** What a recovery point has of its machine besides disks. */
 export interface PointParts {
@@ -17,10 +17,7 @@ export interface PointParts {
 
 const PLANNED = ['definition', 'firmware-vars', 'tpm-state'] as const satisfies PointFileKind[];
 
-export async function readParts(
-  store: Store,
-  { set, point }: { readonly set: OpenSet; readonly point: PointRecord },
-): Promise<PointParts> {
+export async function readParts(store: Store, { set, point }: OpenedPoint): Promise<PointParts> {
   const lost: string[] = [];
   async function found<T>(read: () => Promise<T>): Promise<T | undefined> {
     try {

@@ -7,6 +7,7 @@ import type {
 } from '../../formats/store/catalog/machine.ts';
 import type { Finding } from './finding.ts';
 import type { DescribedMachine, MachineId } from './machines.ts';
+import type { ByteRange } from '../../lib/bytes.ts';
 
 /** Consistent moments of all disks of a machine, readable, with what has changed since an earlier one. */
 export interface BackupDriver {
@@ -95,12 +96,7 @@ export interface SnapshotDisk {
    * What may have changed since then, in bytes, ascending, within the disk; undefined: not known, for the reason `why`.
    * What lies beyond the size that the disk had then may be missing: all of that counts as changed.
    */
-  readonly changed: readonly ChangedRange[] | undefined;
+  readonly changed: readonly ByteRange[] | undefined;
   /** Undefined if changes are known, or were not asked for. */
   readonly why: string | undefined;
-}
-
-export interface ChangedRange {
-  readonly offset: number;
-  readonly length: number;
 }

@@ -3,8 +3,8 @@ import { type NbdDisk, openNbdDisk } from '../../block/nbd-client/nbd-disk.ts';
 import { MiB } from '../../lib/sizes.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type { TlsServer } from '../../sys/net/tls-client.ts';
-import type { ChangedRange } from './backup-driver.ts';
 import { HypervisorError } from './hypervisor-error.ts';
+import type { ByteRange } from '../../lib/bytes.ts';
 
 /* Disks that a QEMU serves over NBD while a backup runs, and what has changed on them. */
 
@@ -48,9 +48,9 @@ export async function openServedDisk(served: Served): Promise<NbdDisk> {
 export async function changedOf(
   device: NbdDisk,
   bitmap: string | undefined,
-): Promise<readonly ChangedRange[] | undefined> {
+): Promise<readonly ByteRange[] | undefined> {
   if (bitmap === undefined) return undefined;
-  const changed: ChangedRange[] = [];
+  const changed: ByteRange[] = [];
   for await (const range of device.dirtyRanges(bitmap, { gap: CHANGED_GAP })) changed.push(range);
   return changed;
 }

@@ -7,7 +7,6 @@ import { SystemError } from '../../sys/base/system-error.ts';
 import type {
   BackupWish,
   BeginOptions,
-  ChangedRange,
   MachineSnapshot,
   SnapshotDisk,
 } from '../base/backup-driver.ts';
@@ -19,6 +18,7 @@ import { countingLayers } from './image-layers.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
 import { describedBy, isSaved, powerOf } from './machines.ts';
 import { type DiskTracking, planTracking } from './tracking.ts';
+import type { ByteRange } from '../../lib/bytes.ts';
 
 /*
  * libvirt backs up only machines that run. The images of one that is off are read by qemu-nbd, whose locks keep the
@@ -147,8 +147,8 @@ async function changedIn(
   host: LibvirtHost,
   path: string,
   { format, bitmap, size }: Counting,
-): Promise<readonly ChangedRange[]> {
-  const found: ChangedRange[] = [];
+): Promise<readonly ByteRange[]> {
+  const found: ByteRange[] = [];
   for (const layer of await countingLayers(path, { format, bitmap })) {
     await using served = await serve(host, layer.path, {
       format: layer.format,
@@ -161,8 +161,8 @@ async function changedIn(
 }
 
 /** Ascending, apart from each other, and within the disk: a layer below may be longer. */
-function unionOf(ranges: readonly ChangedRange[], size: number): readonly ChangedRange[] {
-  const union: ChangedRange[] = [];
+function unionOf(ranges: readonly ByteRange[], size: number): readonly ByteRange[] {
+  const union: ByteRange[] = [];
   for (const { offset, length } of ranges.toSorted((a, b) => a.offset - b.offset)) {
     const end = Math.min(offset + length, size);
     if (offset >= end) continue;

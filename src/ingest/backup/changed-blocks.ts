@@ -1,16 +1,11 @@
 import type { FileSystem } from '../../sys/files/file-system.ts';
 import { IngestError } from '../source/ingest-error.ts';
-
-/** A range of a disk that may have changed since its last backup. */
-export interface ChangedRange {
-  readonly offset: number;
-  readonly length: number;
-}
+import type { ByteRange } from '../../lib/bytes.ts';
 
 export interface ChangedBlocks {
   /** ID of the recovery point from which the changes are counted; undefined: the machine's newest backup. */
   readonly since: string | undefined;
-  readonly disks: ReadonlyMap<string, readonly ChangedRange[]>;
+  readonly disks: ReadonlyMap<string, readonly ByteRange[]>;
   /** Why the changes of other disks are not known. */
   readonly unknown?: ReadonlyMap<string, string> | undefined;
 }
@@ -60,11 +55,11 @@ function byDisk(path: string, value: unknown, disks: readonly string[]): Changed
   return new Map([...named].map(([name, ranges]) => [name, rangesOf(path, ranges)]));
 }
 
-function rangesOf(path: string, value: unknown): ChangedRange[] {
-  const ranges = Array.isArray(value) ? (value as readonly Partial<ChangedRange>[]) : undefined;
+function rangesOf(path: string, value: unknown): ByteRange[] {
+  const ranges = Array.isArray(value) ? (value as readonly Partial<ByteRange>[]) : undefined;
   const isWhole = (it: unknown): it is number => Number.isSafeInteger(it) && (it as number) >= 0;
   const wrong = ranges?.findIndex((range) => !isWhole(range?.offset) || !isWhole(range?.length));
-  if (ranges && wrong === -1) return ranges as ChangedRange[];
+  if (ranges && wrong === -1) return ranges as ByteRange[];
   const which = wrong === undefined ? '' : `: see entry ${wrong + 1}`;
   throw new IngestError(
     'BAD_CHANGES',
@@ -80,10 +75,10 @@ const TRACKED_PIECE_MAX = 32 * 1024 * 1024;
  * BAD_CHANGES.
  */
 export function requireWithin(
-  ranges: readonly ChangedRange[],
+  ranges: readonly ByteRange[],
   { name, size }: { readonly name: string; readonly size: number },
 ): void {
-  const isOutside = ({ offset, length }: ChangedRange): boolean =>
+  const isOutside = ({ offset, length }: ByteRange): boolean =>
     length > 0 && (offset >= size || offset + length >= size + TRACKED_PIECE_MAX);
   const wrong = ranges.findIndex(isOutside);
   if (wrong === -1) return;
@@ -102,7 +97,7 @@ export interface PieceRun {
 
 /** The pieces of `pieceLength` that the ranges touch: ascending runs that do not touch each other. */
 export function touchedPieces(
-  ranges: Iterable<ChangedRange>,
+  ranges: Iterable<ByteRange>,
   pieceLength: number,
   size: number,
 ): PieceRun[] {
@@ -115,7 +110,7 @@ export function touchedPieces(
 export function touched(pieceLength: number, size: number) {
   const found: PieceRun[] = [];
   return {
-    add({ offset, length }: ChangedRange): void {
+    add({ offset, length }: ByteRange): void {
       const first = Math.floor(offset / pieceLength);
       const end = Math.ceil(Math.min(offset + length, size) / pieceLength);
       if (first < end) append(found, { first, count: end - first });

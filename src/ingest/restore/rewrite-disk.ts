@@ -2,6 +2,7 @@ import { crc32 } from 'node:zlib';
 import type { BlockDevice, WritableBlockDevice } from '../../block/block-device.ts';
 import { MiB } from '../../lib/sizes.ts';
 import { IngestError } from '../source/ingest-error.ts';
+import type { ByteRange } from '../../lib/bytes.ts';
 
 export interface RewriteOptions {
   /** The target reads as zeros: holes need not be written. */
@@ -9,14 +10,9 @@ export interface RewriteOptions {
   /** After a flush: later reads come from the medium. Undefined: the target decides for itself. */
   readonly forget?: (() => Promise<void>) | undefined;
   /** In order; only these parts are copied. Undefined: the whole disk. */
-  readonly ranges?: readonly Range[] | undefined;
+  readonly ranges?: readonly ByteRange[] | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress: (progress: RewriteProgress) => void;
-}
-
-export interface Range {
-  readonly offset: number;
-  readonly length: number;
 }
 
 export interface RewriteProgress {
@@ -29,7 +25,7 @@ const PIECE_LENGTH = MiB;
 const LANES = 4;
 const LOOK_LENGTH = 1024 * MiB;
 
-interface Piece extends Range {
+interface Piece extends ByteRange {
   readonly kind: 'data' | 'zero';
   /** Checksum of the written data. */
   crc: number;
@@ -93,7 +89,7 @@ const ZEROS = Buffer.alloc(PIECE_LENGTH);
 /** A server or a device may not have zeroed what it was asked to: what it does not say to be zeros is read. */
 async function holdsZeros(
   to: BlockDevice,
-  { offset, length }: Range,
+  { offset, length }: ByteRange,
   memory: Uint8Array,
 ): Promise<boolean> {
   for (const extent of await to.extents(offset, length)) {
@@ -144,7 +140,7 @@ async function isSame(
 
 async function* piecesOf(
   disk: BlockDevice,
-  ranges: readonly Range[] = [{ offset: 0, length: disk.geometry.size }],
+  ranges: readonly ByteRange[] = [{ offset: 0, length: disk.geometry.size }],
 ): AsyncGenerator<Piece> {
   for (const range of ranges) {
     const end = range.offset + range.length;

@@ -9,17 +9,13 @@ import {
   openTarget,
   type RestoreTarget,
 } from '../../ingest/restore/restore-target.ts';
-import {
-  areSame,
-  type Range,
-  rewriteDisk,
-  type RewriteProgress,
-} from '../../ingest/restore/rewrite-disk.ts';
+import { areSame, rewriteDisk, type RewriteProgress } from '../../ingest/restore/rewrite-disk.ts';
 import type { ImageFormat } from '../../ingest/source/image-format.ts';
 import { type IsSecret, imageSource } from '../../ingest/source/image-source.ts';
 import { IngestError } from '../../ingest/source/ingest-error.ts';
 import { assert } from '../../lib/assert.ts';
 import type { Store } from '../../store/directory/store.ts';
+import type { ByteRange } from '../../lib/bytes.ts';
 
 /* All disks of a machine on their way to permanent storage: none gets its name before all are whole. */
 
@@ -66,7 +62,7 @@ export interface NamedDisk {
   readonly name: string;
   readonly device: BlockDevice;
   /** What differs from its base: needed if that was copied before. */
-  readonly written?: () => AsyncIterable<Range>;
+  readonly written?: () => AsyncIterable<ByteRange>;
 }
 
 interface Copy {
@@ -156,7 +152,7 @@ async function addWrites(base: Copy, disk: NamedDisk, told: Told): Promise<Copy>
   return { ...base, writtenBytes: base.writtenBytes + writtenBytes };
 }
 
-async function writtenRanges({ device, written }: NamedDisk): Promise<readonly Range[]> {
+async function writtenRanges({ device, written }: NamedDisk): Promise<readonly ByteRange[]> {
   assert(written, 'the base was copied before');
   const { size } = device.geometry;
   const pieces = touched(SEGMENT_LENGTH, size);

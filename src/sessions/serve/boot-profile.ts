@@ -7,7 +7,8 @@ import {
 } from '../../formats/store/catalog/profile.ts';
 import { GiB, MiB } from '../../lib/sizes.ts';
 import type { Store } from '../../store/directory/store.ts';
-import type { DiskRange, ManifestDisk } from '../../store/read/manifest-disk.ts';
+import type { ManifestDisk } from '../../store/read/manifest-disk.ts';
+import type { ByteRange } from '../../lib/bytes.ts';
 
 /** The time after which a boot is over. */
 export const RECORD_MS = 5 * 60_000;
@@ -18,11 +19,11 @@ const SHARE_MIN = 0.5;
 
 /** Records first reads in order, until `profile` is called. */
 export function recordBoot(disks: ReadonlyMap<string, ManifestDisk>) {
-  const ranges = new Map<string, DiskRange[]>();
+  const ranges = new Map<string, ByteRange[]>();
   let count = 0;
   let length = 0;
   for (const [name, disk] of disks) {
-    const list: DiskRange[] = [];
+    const list: ByteRange[] = [];
     ranges.set(name, list);
     disk.observe((range) => {
       if (count >= PROFILE_RANGES_MAX || length > RECORDED_MAX) return;

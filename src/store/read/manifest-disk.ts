@@ -11,6 +11,7 @@ import { type Leaf, NO_BLOCK } from './leaf.ts';
 import { type LeafMap, leafMap, ZEROS } from './leaf-map.ts';
 import { readAhead } from './read-ahead.ts';
 import { readAround } from './read-around.ts';
+import type { ByteRange } from '../../lib/bytes.ts';
 
 /** A disk as a manifest in the store describes it. */
 export interface ManifestDisk extends BlockDevice {
@@ -18,14 +19,9 @@ export interface ManifestDisk extends BlockDevice {
    * Loads these parts of the disk into the cache, in the order of the packs, after all guests' reads; stops after
    * `limit` bytes. Damaged blocks are skipped: a guest that reads them gets the error.
    */
-  prefetch(extents: Iterable<DiskRange>, limit: number, signal: AbortSignal): Promise<number>;
+  prefetch(extents: Iterable<ByteRange>, limit: number, signal: AbortSignal): Promise<number>;
   /** `listener` is called with each block's range when it is first read; undefined ends that. */
-  observe(listener: ((range: DiskRange) => void) | undefined): void;
-}
-
-export interface DiskRange {
-  readonly offset: number;
-  readonly length: number;
+  observe(listener: ((range: ByteRange) => void) | undefined): void;
 }
 
 export interface ManifestDiskOptions {
@@ -120,7 +116,7 @@ export function manifestDisk(
   );
   return Object.assign(device, {
     observe: watch.observe,
-    async prefetch(extents: Iterable<DiskRange>, limit: number, signal: AbortSignal) {
+    async prefetch(extents: Iterable<ByteRange>, limit: number, signal: AbortSignal) {
       const blocks: BlockAddress[] = [];
       let length = 0;
       for (const extent of extents) {
@@ -252,7 +248,7 @@ async function fetchAndCopy(
 }
 
 /** The stored blocks of a range, in the order of the disk. */
-async function blocksIn(leaves: LeafMap, { offset, length }: DiskRange): Promise<BlockAddress[]> {
+async function blocksIn(leaves: LeafMap, { offset, length }: ByteRange): Promise<BlockAddress[]> {
   const found: BlockAddress[] = [];
   for (const part of segmentParts(offset, length)) {
     const leaf = await leaves.leaf(part.segment);
@@ -311,12 +307,12 @@ async function extentsOf(leaves: LeafMap, offset: number, length: number): Promi
 
 /** Calls a listener for each block that is read for the first time. */
 function firstReads(size: number) {
-  let listener: ((range: DiskRange) => void) | undefined;
+  let listener: ((range: ByteRange) => void) | undefined;
   let seen = new Set<number>();
   /** The number of unreported blocks of each segment: mostly 0, and then there is nothing to look for. */
   let untold = new Map<number, number>();
   return {
-    observe(next: ((range: DiskRange) => void) | undefined): void {
+    observe(next: ((range: ByteRange) => void) | undefined): void {
       listener = next;
       seen = new Set();
       untold = new Map();

@@ -15,7 +15,7 @@ import type { Connection, Connections } from './connections.ts';
 import { type CopyFigures, copyFigures } from './copy-figures.ts';
 import { type Downtime, expectedDowntime, type WriteRates } from './downtime.ts';
 import { type HostReach, hostReach } from './host-reach.ts';
-import type { OpenedPoint } from './run-plan.ts';
+import type { OpenedPoint } from '../../base/engine.ts';
 
 /*
  * A session with a machine on a hypervisor, which this process serves and carries on: no person has to wait for it.

@@ -1,5 +1,3 @@
-import type { OpenSet } from '../../../catalog/sets.ts';
-import type { PointRecord } from '../../../formats/store/catalog/point.ts';
 import type { SessionRecord } from '../../../formats/store/sessions/session.ts';
 import type { ExportWay } from '../../../hypervisors/base/export-way.ts';
 import type { RunPlan, ServedDisk } from '../../../hypervisors/base/run-driver.ts';
@@ -8,12 +6,7 @@ import type { Store } from '../../../store/directory/store.ts';
 import { readParts } from '../../run-plan/point-parts.ts';
 import { runPlanOf } from '../../run-plan/run-plan.ts';
 import { servedSocket } from './host-reach.ts';
-
-/** An opened recovery point. */
-export interface OpenedPoint {
-  readonly set: OpenSet;
-  readonly point: PointRecord;
-}
+import type { OpenedPoint } from '../../base/engine.ts';
 
 /**
  * The plan of a session, as its journal, its recovery point and its exports have it; the point is read once. Rejects
