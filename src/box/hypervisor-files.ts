@@ -1,4 +1,4 @@
-import { isAbsolute, join } from 'node:path/posix';
+import { join } from 'node:path/posix';
 import { isName } from '../formats/store/base/names.ts';
 import { FormatError } from '../formats/format-error.ts';
 import {
@@ -7,15 +7,11 @@ import {
   type HypervisorRecord,
 } from '../formats/store/service/hypervisor.ts';
 import { SystemError } from '../sys/base/system-error.ts';
-import {
-  homeDirectory,
-  requirePrivate,
-  requirePrivateDirectory,
-} from '../sys/files/private-files.ts';
+import { requirePrivate, requirePrivateDirectory } from '../sys/files/private-files.ts';
 import { putDurably } from '../sys/files/write-atomically.ts';
 import type { FileSystem } from '../sys/files/file-system.ts';
 import type { World } from '../sys/world.ts';
-import type { BoxEnvironment } from './box-directory.ts';
+import { type BoxEnvironment, stateDirectory, userDirectory } from './box-directory.ts';
 import { inTurn, makeOwnDirectory } from './own-directory.ts';
 import { type HeldRestores, holdRestores } from './restore-records.ts';
 
@@ -78,14 +74,8 @@ const CREDENTIAL = 'holdfast-hypervisor-';
 const LENGTH_MAX = 64 * 1024;
 
 /** The service's are in the memory of the box, a user's in the user's configuration. */
-function hypervisorDirectory({ HOLDFAST_STATE, XDG_CONFIG_HOME }: HypervisorEnvironment): string {
-  if (HOLDFAST_STATE !== undefined && HOLDFAST_STATE !== '') {
-    if (isAbsolute(HOLDFAST_STATE)) return join(HOLDFAST_STATE, 'hypervisors');
-    throw new SystemError('FAILED', `HOLDFAST_STATE=${HOLDFAST_STATE}: an absolute path is needed`);
-  }
-  const isGiven = XDG_CONFIG_HOME !== undefined && isAbsolute(XDG_CONFIG_HOME);
-  const configuration = isGiven ? XDG_CONFIG_HOME : join(homeDirectory(), '.config');
-  return join(configuration, 'holdfast', 'hypervisors');
+function hypervisorDirectory(env: HypervisorEnvironment): string {
+  return join(stateDirectory(env) ?? userDirectory(env.XDG_CONFIG_HOME, '.config'), 'hypervisors');
 }
 
 /** Those of this process. Reads no file. Throws FAILED if the environment names no directory. */

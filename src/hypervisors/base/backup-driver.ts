@@ -100,3 +100,12 @@ export interface SnapshotDisk {
   /** Undefined if changes are known, or were not asked for. */
   readonly why: string | undefined;
 }
+
+/** What can be counted of one disk. */
+export interface DiskTracking {
+  /** The checkpoint or bitmap from which its changes are counted; undefined: from none, for the reason `why`. */
+  readonly since: string | undefined;
+  readonly why: string | undefined;
+  /** Whether the next backup can count from this one. */
+  readonly isTracked: boolean;
+}

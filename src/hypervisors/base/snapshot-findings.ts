@@ -13,3 +13,12 @@ export function snapshotFindings(names: readonly string[], remedy: string): read
     },
   ];
 }
+
+/** Why no disk of such a machine is tracked; undefined: nothing stands against it. */
+export function whyUntracked(snapshots: readonly string[]): string | undefined {
+  if (snapshots.length === 0) return undefined;
+  return (
+    `the machine has internal snapshots (${snapshots.slice(0, 3).join(', ')}): with changes tracked, ` +
+    'QEMU would end the running machine when it is reverted to one'
+  );
+}

@@ -7,6 +7,7 @@ import { asError } from '../../lib/as-error.ts';
 import type {
   BackupWish,
   BeginOptions,
+  DiskTracking,
   MachineSnapshot,
   SnapshotDisk,
 } from '../base/backup-driver.ts';
@@ -21,7 +22,7 @@ import { placeFor } from './data-way.ts';
 import { scratchFor } from './left-scratch.ts';
 import { describedBy } from './machines.ts';
 import { FROZEN_MS, type Quiet, thawLeft, whileQuiet } from './quiet-guest.ts';
-import { checkpointName, type DiskTracking, planTracking } from './tracking.ts';
+import { checkpointName, planTracking } from './tracking.ts';
 import { endBackup, removeCheckpoint, requireBackup } from './tidy.ts';
 
 /*

@@ -7,6 +7,7 @@ import { SystemError } from '../../sys/base/system-error.ts';
 import type {
   BackupWish,
   BeginOptions,
+  DiskTracking,
   MachineSnapshot,
   SnapshotDisk,
 } from '../base/backup-driver.ts';
@@ -17,7 +18,7 @@ import { type DomainDisk, readDomain } from './domain.ts';
 import { countingLayers } from './image-layers.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
 import { describedBy, isSaved, powerOf } from './machines.ts';
-import { type DiskTracking, planTracking } from './tracking.ts';
+import { planTracking } from './tracking.ts';
 import type { ByteRange } from '../../lib/bytes.ts';
 
 /*

@@ -5,20 +5,13 @@ import { readCheckpoint } from './backup-xml.ts';
 import type { DomainDisk } from './domain.ts';
 import { isNumber } from './libvirt-error.ts';
 import type { LibvirtHost } from './libvirt-host.ts';
+import { whyUntracked } from '../base/snapshot-findings.ts';
+import type { DiskTracking } from '../base/backup-driver.ts';
 
 /*
  * libvirt counts changes by checkpoints: each disk has a bitmap of the checkpoint's name in its image. One is made with
  * each backup, belongs to the recovery point of it, and goes when the next recovery point is published.
  */
-
-/** What can be counted of one disk. */
-export interface DiskTracking {
-  /** The checkpoint from which its changes are counted; undefined: from none, for the reason `why`. */
-  readonly since: string | undefined;
-  readonly why: string | undefined;
-  /** Whether the next backup can count from this one. */
-  readonly isTracked: boolean;
-}
 
 const PREFIX = 'holdfast';
 
@@ -30,15 +23,6 @@ export function checkpointName({ owner }: Pick<LibvirtHost, 'owner'>, point: str
 /** Whether a backup of ours made it. */
 export function isOurs({ owner }: Pick<LibvirtHost, 'owner'>, name: string): boolean {
   return name.startsWith(`${PREFIX}-${owner}-`);
-}
-
-/** Why no disk of the machine is tracked; undefined: nothing stands against it. */
-function whyUntracked(internalSnapshots: readonly string[]): string | undefined {
-  if (internalSnapshots.length === 0) return undefined;
-  return (
-    `the machine has internal snapshots (${internalSnapshots.slice(0, 3).join(', ')}): with changes tracked, ` +
-    'QEMU would end the running machine when it is reverted to one'
-  );
 }
 
 /** Names of the snapshots that lie inside the machine's images. */

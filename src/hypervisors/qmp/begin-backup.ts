@@ -4,6 +4,7 @@ import { asError } from '../../lib/as-error.ts';
 import type {
   BackupWish,
   BeginOptions,
+  DiskTracking,
   MachineSnapshot,
   SnapshotDisk,
 } from '../base/backup-driver.ts';
@@ -21,7 +22,7 @@ import { QmpError } from './qmp-error.ts';
 import { markOf, type QmpHost } from './qmp-host.ts';
 import { whileQuiet } from './quiet-guest.ts';
 import { addScratch, noPlace, scratchPath } from './scratch.ts';
-import { bitmapOf, type DiskTracking, planTracking } from './tracking.ts';
+import { bitmapOf, planTracking } from './tracking.ts';
 import { requireVersion } from './version.ts';
 
 /*

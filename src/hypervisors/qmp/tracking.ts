@@ -2,21 +2,14 @@ import type { Tracking } from '../../formats/store/catalog/machine.ts';
 import type { QmpBitmap, QmpNode } from '../../formats/wire/qmp-answers.ts';
 import type { QemuDisk } from './disks.ts';
 import { markOf, type QmpHost } from './qmp-host.ts';
+import { whyUntracked } from '../base/snapshot-findings.ts';
+import type { DiskTracking } from '../base/backup-driver.ts';
 
 /*
  * QEMU counts changes in dirty bitmaps. Each backup adds one to each disk, at its moment; it belongs to the recovery
  * point, and goes when the next one is published. In a qcow2 image it outlasts the end of QEMU; that of another format
  * lasts as long as QEMU does.
  */
-
-/** What can be counted of one disk. */
-export interface DiskTracking {
-  /** The bitmap from which its changes are counted; undefined: from none, for the reason `why`. */
-  readonly since: string | undefined;
-  readonly why: string | undefined;
-  /** Whether the next backup can count from this one. */
-  readonly isTracked: boolean;
-}
 
 export function bitmapOf(host: Pick<QmpHost, 'owner'>, point: string): string {
   return `${markOf(host)}${point}`;
@@ -57,15 +50,6 @@ const READ_ONLY = 'it is read-only: QEMU counts no changes of it';
 /** Names of the snapshots that lie inside the machine's images. */
 export function internalSnapshots(disks: readonly QemuDisk[]): readonly string[] {
   return [...new Set(disks.flatMap(({ medium }) => medium?.snapshots ?? []))];
-}
-
-/** Why no disk of the machine is tracked; undefined: nothing stands against it. */
-function whyUntracked(snapshots: readonly string[]): string | undefined {
-  if (snapshots.length === 0) return undefined;
-  return (
-    `the machine has internal snapshots (${snapshots.slice(0, 3).join(', ')}): with changes tracked, ` +
-    'QEMU would end the running machine when it is reverted to one'
-  );
 }
 
 interface Counted {
