@@ -76,7 +76,7 @@ function trackingOf(
 }
 
 const ADDED =
-  'the machine has got it, or the hypervisor counts its changes, only since the last backup';
+  'it was added, or the hypervisor began to count its changes, only after the last backup';
 
 function whyUncounted({ format, isReadOnly }: DomainDisk): string | undefined {
   if (isReadOnly)

@@ -73,7 +73,7 @@ const create = mutation('job/create', {
 const createSchedule = mutation('schedule/create', {
   summary: 'Back up, check, forget, scrub, sweep or verify at certain times',
   description:
-    'All times that came due while no service ran are made up for by one job. While the last job has not ' +
+    'One job makes up for all times that came due while no service ran. While the last job has not ' +
     'ended, no new one is created.',
   runs: 'service',
   changes: ['schedule'],

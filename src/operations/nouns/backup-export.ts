@@ -24,8 +24,8 @@ const exportPoints = mutation('backup/export', {
   description:
     'Give recovery points, --set or --run. The file has all that a Holdfast on another host needs to import the ' +
     'recovery points, encrypted as they are in the store, and checksums over every part. It appears when it is ' +
-    'whole. What several recovery points share is in ' +
-    'it once. A recovery point that cannot be read whole is left out, and named.',
+    'complete. What several recovery points share is in the file only once. A recovery point ' +
+    'that cannot be read whole is left out, and named.',
   runs: 'worker',
   changes: [],
   key: 'opens',

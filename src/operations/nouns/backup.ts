@@ -203,7 +203,8 @@ const fromHypervisors = {
 const machine = mutation('backup/machine', {
   summary: 'Create recovery points of machines of a hypervisor',
   description:
-    'All disks of a machine are read as they were at one moment, while it runs on. Only what has changed since its ' +
+    'All disks of a machine are read as they were at one moment, while it keeps running. Only what has changed ' +
+    'since its ' +
     'last recovery point is read, if the hypervisor can tell that; otherwise all is read, and the reason is given.',
   changes: ['backup', 'hypervisor'],
   runs: 'worker',
@@ -248,7 +249,7 @@ const list_ = query('backup/list', {
   runs: 'store',
   request: object({
     set: field(optional(name), 'only of this backup set', { placeholder: 'SET', names: 'sets' }),
-    machine: field(optional(name), 'only of this machine', {
+    machine: field(optional(name), 'only the backups of this machine', {
       ...{ placeholder: 'MACHINE', names: 'machines' },
     }),
     run: field(optional(name), 'only of this run', { placeholder: 'RUN' }),
@@ -262,7 +263,7 @@ const page = query('backup/page', {
   runs: 'store',
   request: object({
     set: field(optional(name), 'only of this backup set'),
-    machine: field(optional(name), 'only of this machine'),
+    machine: field(optional(name), 'only the backups of this machine'),
     contains: field(optional(line(128)), 'only those with this in their ID'),
     first: first('how many newer ones to skip'),
     count: field(withDefault(integer(1, PAGE_MAX), 100), 'how many'),

@@ -40,7 +40,7 @@ const set = mutation('host/set', {
       placeholder: 'NAME',
       label: 'Name',
     }),
-    timezone: field(optional(word), 'as Europe/Berlin; "timedatectl list-timezones" has them all', {
+    timezone: field(optional(word), 'such as Europe/Berlin: see "timedatectl list-timezones"', {
       placeholder: 'ZONE',
       label: 'Time zone',
     }),

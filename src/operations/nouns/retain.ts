@@ -17,7 +17,7 @@ const retain = mutation('backup/retain', {
   job: { kind: 'retain' },
   request: object({
     set: setName,
-    machine: field(optional(name), 'only of this machine', {
+    machine: field(optional(name), 'only the backups of this machine', {
       ...{ placeholder: 'MACHINE', names: 'machines' },
     }),
     retention: field(optional(retention), 'which backups stay (default: the rules of the set)'),

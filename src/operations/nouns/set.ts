@@ -157,7 +157,7 @@ const change = mutation('set/change', {
 const lock = mutation('set/lock', {
   summary: 'Lock each new recovery point of a set for some days',
   description:
-    'Until then Holdfast does not remove it, whatever the clock of the host says: locks end by trusted time ' +
+    'For that long Holdfast does not remove it, whatever the clock of the host says: locks end by trusted time ' +
     '("clock show"). Existing recovery points do not change.',
   runs: 'store',
   changes: ['set'],

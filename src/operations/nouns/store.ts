@@ -146,8 +146,8 @@ const usage = query('store/usage', {
   summary: 'Show how full the store is, when it will be full, and what it saves',
   description:
     'The forecast is a straight line through the last seven days, and needs one day at least. The saving ' +
-    'compares, for the newest 300 recovery points, the bytes read from the machines with the new bytes, ' +
-    'stored compressed.',
+    'compares, for the newest 300 recovery points, the bytes read from the machines with the bytes that had to be ' +
+    'stored.',
   runs: 'store',
   shows: ['store', 'backup'],
   request: object({
@@ -321,8 +321,8 @@ const sweep = mutation('store/sweep', {
   summary: 'Free the space of data that no recovery point needs',
   description:
     'Removes no recovery point: it gives back the space of those that were forgotten. Sessions continue in the ' +
-    'meantime; the sweep waits while a backup writes. Nothing is removed of a set of which a recovery point, a ' +
-    'manifest or a lease cannot be read. It needs no key, except once for packs of earlier releases.',
+    'meantime; the sweep waits while a backup writes. A set is not swept if one of its recovery points, manifests ' +
+    'or leases cannot be read. It needs no key, except once for packs of earlier releases.',
   runs: 'worker',
   changes: ['store'],
   key: 'given',

@@ -113,7 +113,7 @@ const boot = mutation('verify/point', {
   description:
     'Runs the machine on this box with QEMU, in a private network only, and discards what it writes. The recovery ' +
     'point is proven if the guest is up (its agent answers, or its serial line or screen shows a login) and passes ' +
-    'all checks that were asked for. The verdict, the screen and the serial log are kept with the point.',
+    'all requested checks. The verdict, the screen and the serial log are kept with the point.',
   runs: 'worker',
   changes: ['backup', 'verify'],
   key: 'opens',

@@ -10,7 +10,7 @@ export const command: Command = {
   summary: images.summary,
   about: [
     ...images.about,
-    'With --from, the disks come from a hypervisor that "holdfast hypervisor add" has made known. ' +
+    'With --from, the disks come from a hypervisor that "holdfast hypervisor add" has added. ' +
       machines.about.join(' '),
   ],
   args: images.args,

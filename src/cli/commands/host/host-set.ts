@@ -9,7 +9,7 @@ export const command: Command = {
   args: [],
   options: [
     option('hostname', 'NAME', 'name of the host'),
-    option('timezone', 'ZONE', 'as Europe/Berlin; "timedatectl list-timezones" has them all'),
+    option('timezone', 'ZONE', 'such as Europe/Berlin: see "timedatectl list-timezones"'),
     option('ntp', 'SERVER', 'a time server; none: those that Debian comes with', { kind: 'list' }),
     option('keyboard', 'LAYOUT', 'keyboard layout of the screen: us, gb, de, ch, fr ...'),
   ],

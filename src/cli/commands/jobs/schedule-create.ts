@@ -18,7 +18,7 @@ export const command: Command = {
   about: [
     'One of --backup, --check, --retain, --scrub, --sweep and --verify. An encrypted set needs a key that the ' +
       'service finds by itself ("passphraseFiles" of the settings, or its credential); a key given here is kept in ' +
-      'memory until the service ends. All times that came due while no service ran are made up for by one job. ' +
+      'memory until the service ends. One job makes up for all times that came due while no service ran. ' +
       'While the last job has not ended, no new one is created.',
   ],
   args: [argument('NAME', 'name of the schedule')],
@@ -26,7 +26,7 @@ export const command: Command = {
     option(
       'at',
       'WHEN',
-      "as of systemd.time(7): daily, hourly, 'Mon..Fri 02:30', '*-*-01 04:00', '*:0/15'; in local time, or " +
+      "as in systemd.time(7): daily, hourly, 'Mon..Fri 02:30', '*-*-01 04:00', '*:0/15'; in local time, or " +
         'in UTC if "UTC" follows',
       { isRequired: true },
     ),

@@ -14,11 +14,13 @@ const SMALL = ['--max-semi-space-size=1'];
 
 export const command: Command = {
   summary: 'Show status, sessions and jobs on a full screen',
-  about: ['Status, recovery points and sessions of the service, in this terminal (80x24 or more).'],
+  about: [
+    'Shows the status, recovery points and sessions of the service in this terminal (80x24 or larger).',
+  ],
   args: [],
   options: [
     flag('set-up', 'begin with the set-up of a new host'),
-    flag('login', 'key l ends the console for a login: for terminals without a login'),
+    flag('login', 'the key l ends the console and shows a login: for terminals without a login'),
   ],
   examples: ['console'],
   async prepare() {
