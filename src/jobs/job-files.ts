@@ -15,6 +15,7 @@ import { SystemError } from '../sys/base/system-error.ts';
 import { putDurably } from '../sys/files/write-atomically.ts';
 import { JobError } from './job-error.ts';
 import { hasEnded } from './job-state.ts';
+import { isName } from '../formats/store/base/names.ts';
 
 /** The files of jobs and schedules: see formats/store/service/job.md. */
 export interface JobFiles {
@@ -250,10 +251,8 @@ export function scheduleOrder({ name, at, kind, request, paused }: ScheduleRecor
   return { kind: 'schedule', name, order: { name, at, kind, request, isPaused } };
 }
 
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
-
 /** Throws IMPOSSIBLE for invalid names: the name becomes a part of file names. */
 export function checkScheduleName(name: string): void {
-  if (NAME.test(name)) return;
+  if (isName(name)) return;
   throw new JobError('IMPOSSIBLE', `"${name}": letters, digits, ".", "_", "-"; at most 64`);
 }

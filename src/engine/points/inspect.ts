@@ -10,11 +10,10 @@ import {
   FRAME_HEADER_LENGTH,
 } from '../../formats/store/packs/frame.ts';
 import { type Reference, rootLevel } from '../../formats/store/packs/node.ts';
-import { readJournal } from '../../sessions/state/session-files.ts';
-import { SessionError } from '../../sessions/state/session-error.ts';
 import { nodeReader } from '../../store/nodes/node-reader.ts';
 import { StoreError } from '../../store/packs/store-error.ts';
 import { type Engine, openSet, type SecretSource, openPoint } from '../base/engine.ts';
+import { findSession } from '../../sessions/state/listed-sessions.ts';
 
 /*
  * `store cat`: every format as JSON lines, for people who want to see the real contents. Each yields plain values;
@@ -88,9 +87,7 @@ export async function catProfile(
 }
 
 export async function catSession({ store }: Engine, id: string) {
-  const record = await readJournal(store, id);
-  if (record) return record;
-  throw new SessionError('NOT_FOUND', `there is no session "${id}"`);
+  return findSession(store, id);
 }
 
 /** Turns a decoding failure into CORRUPT. */

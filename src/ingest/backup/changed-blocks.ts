@@ -1,6 +1,7 @@
 import type { FileSystem } from '../../sys/files/file-system.ts';
 import { IngestError } from '../source/ingest-error.ts';
 import type { ByteRange } from '../../lib/bytes.ts';
+import { isId } from '../../formats/store/base/names.ts';
 
 export interface ChangedBlocks {
   /** ID of the recovery point from which the changes are counted; undefined: the machine's newest backup. */
@@ -10,7 +11,6 @@ export interface ChangedBlocks {
   readonly unknown?: ReadonlyMap<string, string> | undefined;
 }
 
-const POINT_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const LENGTH_MAX = 256 * 1024 * 1024;
 
 /**
@@ -33,7 +33,7 @@ export async function readChangedBlocks(
   const { since, disks: counted } = (value ?? {}) as { since?: unknown; disks?: unknown };
   // For a disk of that name the value would be a list.
   if (typeof since !== 'string') return { since: undefined, disks: byDisk(path, value, disks) };
-  if (POINT_ID.test(since)) return { since, disks: byDisk(path, counted, disks) };
+  if (isId(since)) return { since, disks: byDisk(path, counted, disks) };
   throw new IngestError('BAD_CHANGES', `${path}: "since" is not the ID of a recovery point`);
 }
 

@@ -16,6 +16,11 @@ export function isName(text: string): boolean {
   return NAME.test(text);
 }
 
+/** An ID of a recovery point or a session; names pass too. */
+export function isId(text: string): boolean {
+  return ID.test(text);
+}
+
 export function nameIn(fields: Fields, field: string): string {
   return matching(fields, field, NAME);
 }
