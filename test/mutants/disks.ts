@@ -150,8 +150,8 @@ export const disks: readonly Mutant[] = [
   {
     name: 'overlay: writes of one page run side by side',
     file: 'src/block/overlay/overlay.ts',
-    text: 'return world(() => turns.run(first, count, () => work(first, count)));',
-    to: 'return world(() => work(first, count));',
+    text: "return failingAs('overlay', () => turns.run(first, count, () => work(first, count)));",
+    to: "return failingAs('overlay', () => work(first, count));",
     tests: [OVERLAY],
   },
   {
@@ -164,8 +164,8 @@ export const disks: readonly Mutant[] = [
   {
     name: 'overlay: after a failed flush it goes on writing',
     file: 'src/block/overlay/overlay.ts',
-    text: '    check();\n    return world(',
-    to: '    return world(',
+    text: "    check();\n    return failingAs('overlay', ",
+    to: "    return failingAs('overlay', ",
     tests: [OVERLAY_CRASH, OVERLAY],
   },
   {
