@@ -58,6 +58,8 @@ export interface StoreMemory {
   forget(orders: readonly Pick<Order, 'kind' | 'name'>[]): Promise<void>;
   /** Remembers a set as it was opened or created here, and the store's current features. */
   rememberSet(name: string, set: RememberedSet): Promise<void>;
+  /** A later set of this name is another one. */
+  forgetSet(name: string): Promise<void>;
   /** Compares the mark in the store with the memory. Rejects IO. */
   meet(): Promise<Met>;
   /** Leaves a new mark in the store. Rejects if the store, or the memory, cannot be written. */
@@ -134,6 +136,15 @@ export function memoryOf(core: BoxFiles, store: StorePlace): StoreMemory {
         path: directory,
         features: [...new Set([...knownFeatures(entry, store), ...featuresOf(store)])].sort(),
       })),
+    async forgetSet(name) {
+      const loaded = await core.load();
+      const known = loaded.kind === 'whole' ? entryOf(loaded.memory) : undefined;
+      if (!known || !Object.hasOwn(known.sets, name)) return;
+      await edit((entry) => ({
+        ...entry,
+        sets: Object.fromEntries(Object.entries(entry.sets).filter(([set]) => set !== name)),
+      }));
+    },
     async meet() {
       const loaded = await core.load();
       if (loaded.kind === 'damaged') return 'unknown';

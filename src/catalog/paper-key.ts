@@ -1,5 +1,10 @@
 import { domainKeys, type Secret, type SetKey } from '../formats/store/catalog/key-slot.ts';
-import { isSealedBy, type SetRecord, sealSet } from '../formats/store/catalog/set-record.ts';
+import {
+  isSealedBy,
+  type SetRecord,
+  SLOTS_MAX,
+  sealSet,
+} from '../formats/store/catalog/set-record.ts';
 import { CUTTING_DEFAULT } from '../store/write/chunker.ts';
 import { lockStore } from '../store/directory/store-lock.ts';
 import type { Store } from '../store/directory/store.ts';
@@ -25,14 +30,27 @@ export async function exportSetKey(record: SetRecord, secret: Secret | undefined
 }
 
 /**
- * Makes the record of a set again, with a new passphrase and a new recovery key: the former ones no longer open it.
- * Rejects NOT_FOUND; WRONG_KEY if the key belongs to another set.
+ * Makes the record of a set again, with a new passphrase and a new recovery key: the former ones no longer open it,
+ * unless a recovery point is locked. Rejects NOT_FOUND; WRONG_KEY if the key belongs to another set; FULL.
  */
 export async function importSetKey(
   store: Store,
   name: string,
-  { key, passphrase }: { readonly key: SetKey; readonly passphrase: Uint8Array },
-): Promise<{ readonly record: SetRecord; readonly recoveryKey: string }> {
+  {
+    key,
+    passphrase,
+    isLocked,
+  }: {
+    readonly key: SetKey;
+    readonly passphrase: Uint8Array;
+    /** Whether a recovery point of it is locked: then what opens the set stays. */
+    readonly isLocked: () => Promise<boolean>;
+  },
+): Promise<{
+  readonly record: SetRecord;
+  readonly recoveryKey: string;
+  readonly isKept: boolean;
+}> {
   await using _lock = await lockStore(store, `set import-key ${name}`);
   if (!(await setNames(store)).includes(name)) {
     throw new CatalogError('NOT_FOUND', `there is no backup set "${name}" in ${store.directory}`);
@@ -47,14 +65,20 @@ export async function importSetKey(
     throw new CatalogError('WRONG_KEY', `this is not the key of set "${name}"`);
   }
   const { domain } = key;
-  const { slots, recoveryKey } = await lockDataKey(store.random, key.dataKey, {
+  const kept = isOfRecord && (await isLocked()) ? old.slots : [];
+  const { slots: added, recoveryKey } = await lockDataKey(store.random, key.dataKey, {
     domain,
     passphrase,
   });
+  const slots = [...kept, ...added];
+  if (slots.length > SLOTS_MAX) {
+    const what = `set "${name}" has ${kept.length} passphrases and recovery keys, and none can be removed`;
+    throw new CatalogError('FULL', `${what} while a recovery point is locked`);
+  }
   const created = old?.created ?? store.clock.now().toISOString();
   const cutting = old?.cutting ?? CUTTING_DEFAULT;
   const counter = 1 + (old?.seal?.counter ?? 0);
   const record = sealSet({ name, created, domain, cutting, slots }, counter, keys.record);
   await writeSetRecord(store, record);
-  return { record, recoveryKey };
+  return { record, recoveryKey, isKept: kept.length > 0 };
 }

@@ -44,14 +44,14 @@ export async function hasSetRecord(store: Store, name: string): Promise<boolean>
   return false;
 }
 
-/** Both copies. */
-export async function writeSetRecord(store: Store, record: SetRecord): Promise<void> {
+/** Both copies. Resolves with the reason if the third one, in `copies`, cannot be written. */
+export async function writeSetRecord(store: Store, record: SetRecord): Promise<string | undefined> {
   const { files } = store;
   const bytes = encodeSet(record);
   for (const file of [RECORD, COPY]) {
     await putDurably(files, join(setDirectory(store, record.name), file), bytes);
   }
-  await copyRecord(store, join(setDirectory(store, record.name), RECORD), bytes);
+  return copyRecord(store, join(setDirectory(store, record.name), RECORD), bytes);
 }
 
 /** Reports defects in the copies of a set's record. */

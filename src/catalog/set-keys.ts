@@ -37,12 +37,30 @@ export async function lockDataKey(
     { kind: 'recovery-key', key: recovery },
   ];
   const slots: KeySlot[] = [];
-  for (const secret of secrets) {
-    const kdf = { ...KDF, salt: random.bytes(SALT_LENGTH) };
-    const nonce = random.bytes(WRAP_NONCE_LENGTH);
-    slots.push(lockSlot(dataKey, await slotSecret(secret, kdf), { domain, nonce, kdf }));
-  }
+  for (const secret of secrets) slots.push(await newSlot(random, dataKey, { domain, secret }));
   return { slots, recoveryKey: formatRecoveryKey(recovery) };
+}
+
+/** One more lock on a data key. */
+export async function newSlot(
+  random: Random,
+  dataKey: Uint8Array,
+  { domain, secret }: { readonly domain: Uint8Array; readonly secret: Secret },
+): Promise<KeySlot> {
+  const kdf = { ...KDF, salt: random.bytes(SALT_LENGTH) };
+  const nonce = random.bytes(WRAP_NONCE_LENGTH);
+  return lockSlot(dataKey, await slotSecret(secret, kdf), { domain, nonce, kdf });
+}
+
+/** The data key; undefined: the secret does not open this slot. */
+export async function openSlot(
+  slot: KeySlot,
+  secret: Secret,
+  domain: Uint8Array,
+): Promise<Uint8Array | undefined> {
+  if (slot.kind !== secret.kind) return undefined;
+  const kdf = slot.kind === 'passphrase' ? slot.kdf : undefined;
+  return unlockSlot(slot, await slotSecret(secret, kdf), domain);
 }
 
 /** Opens the data key of an encrypted set. Rejects WRONG_KEY if the secret opens none of its slots. */
@@ -51,9 +69,7 @@ export async function openDataKey(
   secret: Secret,
 ): Promise<Uint8Array> {
   for (const slot of slots) {
-    if (slot.kind !== secret.kind) continue;
-    const kdf = slot.kind === 'passphrase' ? slot.kdf : undefined;
-    const dataKey = unlockSlot(slot, await slotSecret(secret, kdf), domain);
+    const dataKey = await openSlot(slot, secret, domain);
     if (dataKey) return dataKey;
   }
   const what = secret.kind === 'passphrase' ? 'passphrase' : 'recovery key';

@@ -24,6 +24,7 @@ export async function runCommand(command: Command, input: Input, output: Output)
     passkeyFile: input.text('passkey-file'),
     passkeyFd: descriptorOnce(input.text('passkey-fd')),
     newPasskeyFile: input.text('new-passkey-file'),
+    newPassphraseFile: input.text('new-passphrase-file'),
     credentials: process.env['CREDENTIALS_DIRECTORY'],
   };
   let engine: Engine | undefined;
@@ -51,6 +52,7 @@ export async function runCommand(command: Command, input: Input, output: Output)
       ...{ engine: openOnce, options: secretOptions, signal: interrupt.signal },
     }),
     hasSecret: isSecretGiven(secretOptions),
+    secretOptions,
     engine: openOnce,
     named,
     ...calls,

@@ -21,6 +21,8 @@ import { temporaryDirectory } from '../support/temporary.ts';
 const OLD = { kind: 'passphrase', passphrase: Buffer.from('correct horse') } as const;
 const NEW = { kind: 'passphrase', passphrase: Buffer.from('battery staple') } as const;
 
+const NO = async (): Promise<boolean> => false;
+
 /** An encrypted set "a", and another one, "b". */
 async function place() {
   const world = realWorld();
@@ -39,7 +41,11 @@ async function place() {
   }
   const exported = async (name = 'a') => exportSetKey(await readSet(store, name), OLD);
   const renew = async (name = 'a') =>
-    importSetKey(store, 'a', { key: await exported(name), passphrase: NEW.passphrase });
+    importSetKey(store, 'a', {
+      key: await exported(name),
+      passphrase: NEW.passphrase,
+      isLocked: NO,
+    });
   const problems = async (): Promise<string> =>
     (await checkSetRecords(store, 'a')).map(({ reason }) => reason).join('\n');
   return { world, store, directory, path, open, publish, exported, renew, problems };
@@ -125,7 +131,7 @@ test('a key on paper makes a lost set record again, and its points open with the
   for (const copy of ['set.json', 'set.copy.json'] as const) unlinkSync(it.path(copy));
   match(await it.problems(), /set import-key/);
   const give = (of: typeof key) =>
-    importSetKey(it.store, 'a', { key: of, passphrase: NEW.passphrase });
+    importSetKey(it.store, 'a', { key: of, passphrase: NEW.passphrase, isLocked: NO });
   await rejects(give(other), { code: 'WRONG_KEY' });
   ok(!existsSync(it.path('set.json')), 'nothing was written');
   const made = await give(key);
@@ -144,7 +150,7 @@ test('a key of another set, or for a set that is not there, changes nothing', as
   await it.open();
   rmSync(join(it.directory, 'sets/a'), { recursive: true });
   const key = await it.exported('b');
-  await rejects(importSetKey(it.store, 'a', { key, passphrase: NEW.passphrase }), {
+  await rejects(importSetKey(it.store, 'a', { key, passphrase: NEW.passphrase, isLocked: NO }), {
     code: 'NOT_FOUND',
   });
 });

@@ -23,6 +23,7 @@ import { sealedOverlay } from './sealed-overlay.ts';
 import { service } from './service.ts';
 import { placedSessions } from './placed-sessions.ts';
 import { sessions } from './sessions.ts';
+import { sets } from './sets.ts';
 import { store } from './store.ts';
 import { sweep } from './sweep.ts';
 import { targets } from './servers.ts';
@@ -36,6 +37,7 @@ export const mutants: readonly Mutant[] = [
   ...sweep,
   ...upkeep,
   ...keptPoints,
+  ...sets,
   ...sessions,
   ...proofs,
   ...verify,

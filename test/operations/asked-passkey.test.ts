@@ -22,6 +22,10 @@ const NOT_ASKED = {
   'backup/release': 'the same',
   'backup/lock': 'the same',
   'set/lock': 'orders a lock for new points',
+  'set/add-passphrase': 'needs the key of the set from a person',
+  'set/change-passphrase': 'the same',
+  'set/remove-passphrase': 'the same',
+  'set/change-recovery-key': 'the same',
   'job/unlock': 'the job needed the passkey when it was created',
 } as const;
 

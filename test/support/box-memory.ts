@@ -12,6 +12,7 @@ export function trustingMemory(): StoreMemory {
       ...{ isOurs: () => true, set: () => undefined, lost: [], gained: [] },
     }),
     ...{ remember: nothing, settle: nothing, forget: nothing, rememberSet: nothing },
+    ...{ forgetSet: nothing },
     ...{ meet: async () => 'known', mark: nothing, adopt: nothing },
   };
 }

@@ -7,6 +7,7 @@ import {
   contentsOf,
   dropOrphans,
   type Entry,
+  moveInside,
   type NameChange,
   type Names,
 } from './crashing-names.ts';
@@ -224,6 +225,7 @@ function fileSystemOn(process: Process): FileSystem {
       change(dirname(to), [from, to], (names) => {
         names.delete(from);
         names.set(to, moved);
+        if (moved === 'directory') moveInside(names, from, to);
       });
     },
     async unlink(path) {

@@ -28,6 +28,15 @@ export function applySome(
   }
 }
 
+/** A directory takes along all that is in it. */
+export function moveInside(names: Names, from: string, to: string): void {
+  for (const [name, entry] of [...names]) {
+    if (!name.startsWith(`${from}/`)) continue;
+    names.delete(name);
+    names.set(to + name.slice(from.length), entry);
+  }
+}
+
 /** What lies in a directory that is gone. */
 export function dropOrphans(names: Names): void {
   for (const path of [...names.keys()].sort((a, b) => a.length - b.length)) {

@@ -42,7 +42,7 @@ export async function forgetPoint(
  * A point whose own record is damaged or missing. Where the copy cannot be read either, nothing says how long the point
  * is locked: the lock that its set has by now may be another one.
  */
-async function byCopy(store: Store, place: PointPlace): Promise<KeptPoint> {
+export async function byCopy(store: Store, place: PointPlace): Promise<KeptPoint> {
   const { id, set } = place;
   const copy = await readCopy(store, place);
   if (copy) return { id, lockedUntil: copy.lockedUntil };

@@ -4,6 +4,7 @@ import { heldRoots } from '../../store/directory/reader-leases.ts';
 import type { Obstacle, Root } from '../../store/directory/roots.ts';
 import type { Store } from '../../store/directory/store.ts';
 import type { NeededSource } from '../../store/sweep/sweep-packs.ts';
+import { CatalogError } from '../catalog-error.ts';
 import { sessionsAndLeases } from '../leases.ts';
 import { machinesWithHead, usableHead } from '../point-chain.ts';
 import { rootsOf } from '../point-lease.ts';
@@ -11,6 +12,7 @@ import { pointIds, pointsDirectory, SUFFIX } from '../point-places.ts';
 import { pointPath, readPlaces } from '../points.ts';
 import { FORGOTTEN, tombstones } from '../publication.ts';
 import { listSets } from '../sets.ts';
+import { removedSets } from './removed-sets.ts';
 
 /** Keys of sets that are open, by name: their records are authenticated. */
 export type SetKeys = ReadonlyMap<string, DomainKeys>;
@@ -32,6 +34,17 @@ export function neededSource(store: Store, keys: SetKeys): NeededSource {
     const all = new Set(domains.values());
     const roots: Root[] = [];
     const obstacles: Obstacle[] = [];
+    try {
+      for (const { domain } of await removedSets(store)) all.add(hex(domain));
+    } catch (cause) {
+      if (!(cause instanceof CatalogError)) throw cause;
+      // Only what removed sets needed stays.
+      obstacles.push({
+        domain: 'of removed sets',
+        where: 'removed-sets.json',
+        what: cause.message,
+      });
+    }
     const holdBack = (where: string, what: string): void => {
       for (const domain of all) obstacles.push({ domain, where, what });
     };
@@ -105,6 +118,19 @@ async function lostPoints(store: Store, sets: readonly string[]): Promise<LostPo
     }
   }
   return lost;
+}
+
+/** The same of one set, by ID. */
+export async function lostIds(store: Store, set: string): Promise<readonly string[]> {
+  const { files } = store;
+  if (!(await files.stat(pointsDirectory(store, set)))) return [];
+  const ids: string[] = [];
+  for (const machine of await machinesWithHead(store, set)) {
+    ids.push(
+      ...(await missingOf(store, set, await usableHead(store, { set, machine }, undefined))),
+    );
+  }
+  return ids;
 }
 
 async function missingOf(

@@ -47,6 +47,8 @@ export interface CallSettings {
 export interface CallOptions {
   /** `never`: without a key the operation does as much as it can. `new`: the secret becomes a set's passphrase. */
   readonly ask?: 'if needed' | 'never' | 'new' | 'new passkey';
+  /** The secret of the set, if the command has asked for it already. */
+  readonly given?: GivenSecret;
 }
 
 export interface Calls {
@@ -70,7 +72,7 @@ interface Found {
   readonly store: string;
 }
 
-interface Asked {
+interface Asked extends Pick<CallOptions, 'given'> {
   readonly ask: NonNullable<CallOptions['ask']>;
   readonly signal: AbortSignal;
 }
@@ -94,16 +96,16 @@ export function openCalls(settings: CallSettings): Calls {
     at: HttpServerPlace,
     name: N,
     request: RequestOf<N>,
-    { ask, signal }: Asked,
+    { ask, signal, given: known }: Asked,
   ): Promise<ResultOf<N>> {
     const { askService } = await import('../../client/service-client.ts');
     const { key, passkey: asked = 'not asked' } = await declaredOnce(name);
     const given: GivenSecret | undefined =
       ask === 'new' || ask === 'new passkey'
         ? newSecret(secrets, ask)
-        : isSecretGiven(secrets) && key !== undefined
+        : !known && isSecretGiven(secrets) && key !== undefined
           ? findSecret('', secrets)
-          : undefined;
+          : known;
     let secret = given && sentSecret(given);
     let passkey = asked === 'not asked' ? undefined : givenPasskey(secrets);
     for (;;) {
@@ -125,12 +127,13 @@ export function openCalls(settings: CallSettings): Calls {
   async function here<N extends OperationName>(
     name: N,
     request: RequestOf<N>,
-    { ask, signal }: Asked,
+    { ask, signal, given: known }: Asked,
   ): Promise<ResultOf<N>> {
     const handler = await local(name);
     const { noSecrets } = await import('../../engine/base/engine.ts');
     const mayAsk = ask !== 'never' || isSecretGiven(secrets);
-    const source = mayAsk ? secretSource(secrets) : noSecrets;
+    const found = mayAsk ? secretSource(secrets) : noSecrets;
+    const source = known ? async () => known : found;
     const isAsked = needsPasskey(await declaredOnce(name), request);
     return handler(request, {
       given: ask === 'new' ? newSecret(secrets, ask) : undefined,
@@ -143,9 +146,9 @@ export function openCalls(settings: CallSettings): Calls {
     });
   }
   function callOn(signal: AbortSignal): Calls['call'] {
-    return async (name, request, { ask = 'if needed' } = {}) => {
+    return async (name, request, { ask = 'if needed', given } = {}) => {
       const at = (await find(signal))?.at;
-      const asked = { ask, signal };
+      const asked = { ask, signal, ...(given && { given }) };
       return at === undefined ? here(name, request, asked) : remote(at, name, request, asked);
     };
   }

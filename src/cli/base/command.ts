@@ -3,6 +3,7 @@ import type { NameKind } from '../../lib/schema.ts';
 import type { HttpServerPlace } from '../../sys/net/http-place.ts';
 import type { Calls } from './client.ts';
 import type { Output } from './output.ts';
+import type { SecretOptions } from './secrets.ts';
 
 /** An argument or an option, as the parser, help, completion and the manual page use it. */
 export interface Row {
@@ -60,6 +61,8 @@ export interface Context extends Calls {
   readonly secrets: SecretSource;
   /** Whether the command line, or systemd, provided a secret. */
   readonly hasSecret: boolean;
+  /** For a command that asks for several secrets, in its own order. */
+  readonly secretOptions: SecretOptions;
   /** Ctrl-C or SIGTERM. */
   readonly signal: AbortSignal;
 }

@@ -17,6 +17,7 @@ export interface SecretOptions {
   /** See `descriptorOnce`. */
   readonly passkeyFd: (() => Uint8Array) | undefined;
   readonly newPasskeyFile: string | undefined;
+  readonly newPassphraseFile: string | undefined;
   /** The directory in which systemd puts credentials. */
   readonly credentials: string | undefined;
 }
@@ -100,6 +101,12 @@ function newPasskey({ newPasskeyFile }: SecretOptions): Uint8Array {
   if (newPasskeyFile !== undefined) return firstLine(newPasskeyFile);
   const missing = 'the new passkey is missing';
   return twice('New passkey: ', missing, '--new-passkey-file');
+}
+
+/** A further passphrase of a set; a person types it twice. */
+export function newPassphrase({ newPassphraseFile }: SecretOptions): Uint8Array {
+  if (newPassphraseFile !== undefined) return firstLine(newPassphraseFile);
+  return twice('New passphrase: ', 'the new passphrase is missing', '--new-passphrase-file');
 }
 
 /** Undefined: no key was given, and the volume stays locked. */

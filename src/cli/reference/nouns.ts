@@ -83,8 +83,11 @@ export const NOUNS: readonly Noun[] = [
       create: byHand(() => import('../commands/store/set-create.ts')),
       'export-key': byHand(() => import('../commands/store/set-export-key.ts')),
       'import-key': byHand(() => import('../commands/store/set-import-key.ts')),
+      'add-passphrase': byHand(() => import('../commands/store/set-add-passphrase.ts')),
+      'change-passphrase': byHand(() => import('../commands/store/set-change-passphrase.ts')),
+      ...sets('set', 'remove-passphrase', 'change-recovery-key'),
       passkey: byHand(() => import('../commands/store/set-passkey.ts')),
-      ...sets('set', 'remove-passkey', 'lock'),
+      ...sets('set', 'remove-passkey', 'lock', 'remove'),
     },
   },
   {

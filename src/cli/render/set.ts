@@ -36,6 +36,9 @@ export const render = {
         fact('created', it.created),
         fact('encrypted', it.encrypted ? 'yes' : 'no'),
         fact('passkey', it.passkey ? 'yes' : 'no'),
+        ...it.secrets.map(({ kind, id }) =>
+          fact(kind === 'passphrase' ? kind : 'recovery key', id),
+        ),
         fact('keeps', keeps(it)),
         fact('locked for', lockText(it.lockDays)),
       ].join('\n'),
@@ -45,6 +48,19 @@ export const render = {
     lockDays === 0
       ? `New recovery points of set "${set}" are not locked. Existing locks stay.`
       : `New recovery points of set "${set}" are locked for ${lockText(lockDays)}.`,
+  'set/remove-passphrase': {
+    text: ({ set, removed }) => `Passphrase ${removed.join(', ')} no longer opens set "${set}".`,
+    say: ({ notes }) => [...notes],
+  },
+  'set/change-recovery-key': {
+    text: ({ set, recoveryKey }) =>
+      [
+        `The new recovery key of set "${set}", shown only this once:`,
+        ...['', `  ${recoveryKey}`, ''],
+        'Write it down and keep it away from the store. The former one is void.',
+      ].join('\n'),
+    say: ({ notes }) => [...notes],
+  },
   'set/change': {
     text: (it) => `Set ${it.set} keeps ${keeps(it)}`,
     say: refusals,

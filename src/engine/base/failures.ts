@@ -67,6 +67,7 @@ const CATALOG = {
   PASSKEY: 'wrong-key',
   IN_USE: 'in-use',
   KEPT: 'in-use',
+  FULL: 'failed',
   BAD_NAME: 'usage',
   CORRUPT: 'corrupt',
   ALTERED: 'corrupt',

@@ -13,6 +13,12 @@ export interface JobKeys {
   giveSchedule(name: string, secret: GivenSecret): void;
   /** Also keeps the key of a job for one that follows from it. */
   lend(job: Owner, follower: string): void;
+  /** Where these have the old passphrase, they have the new one from now on. Returns which ones. */
+  carry(
+    owners: { readonly schedules: readonly string[]; readonly jobs: readonly string[] },
+    old: Uint8Array,
+    now: Uint8Array,
+  ): string[];
   /** Notes the result of an attempt; `set`: the job needs the key of that set. */
   tried(job: string, set: string | undefined): void;
   /** The set whose key a job waits for. */
@@ -46,6 +52,11 @@ export function openJobKeys(secrets: SecretSource): JobKeys {
       if (secret) ofJobs.set(follower, structuredClone(secret));
     },
     giveSchedule: (name, secret) => void ofSchedules.set(name, secret),
+    carry({ schedules, jobs }, old, now) {
+      const carried = (keys: Map<string, GivenSecret>, owners: readonly string[], what: string) =>
+        owners.filter((owner) => replace(keys, owner, { old, now })).map((it) => `${what} ${it}`);
+      return [...carried(ofSchedules, schedules, 'schedule'), ...carried(ofJobs, jobs, 'job')];
+    },
     tried: (job, set) => void attempts.set(job, set),
     neededBy: (job) => attempts.get(job),
     wasTried: (job) => attempts.has(job),
@@ -61,4 +72,16 @@ function forget(keys: Map<string, GivenSecret>, owner: string): void {
   const secret = keys.get(owner);
   if (secret?.kind === 'passphrase') secret.passphrase.fill(0);
   keys.delete(owner);
+}
+
+function replace(
+  keys: Map<string, GivenSecret>,
+  owner: string,
+  { old, now }: { readonly old: Uint8Array; readonly now: Uint8Array },
+): boolean {
+  const secret = keys.get(owner);
+  if (secret?.kind !== 'passphrase' || Buffer.compare(secret.passphrase, old) !== 0) return false;
+  // A copy: each is wiped with its own job.
+  keys.set(owner, { kind: 'passphrase', passphrase: Uint8Array.from(now) });
+  return true;
 }

@@ -13,6 +13,7 @@ const marks = () => import('../points/marks.ts');
 const managed = () => import('../hypervisors/managed.ts');
 const sessions = () => import('../sessions/run-session.ts');
 const shownSessions = () => import('../sessions/shown-sessions.ts');
+const passphrases = () => import('./set-passphrases.ts');
 const sets = () => import('../points/sets.ts');
 const stores = () => import('../points/stores.ts');
 
@@ -139,6 +140,16 @@ function setHandlers(context: StoreContext): Handlers<SetName> {
     },
     'set/import-key': async ({ engine }, request, { given }) =>
       (await import('../points/set-keys.ts')).importKey(await engine(), request, given),
+    'set/add-passphrase': async (own, request, options) =>
+      (await passphrases()).addSetPassphrase(own, request, options),
+    'set/change-passphrase': async (own, request, options) =>
+      (await passphrases()).changeSetPassphrase(own, request, options),
+    'set/remove-passphrase': async (own, request, options) =>
+      (await passphrases()).removeSetPassphrase(own, request, options),
+    'set/change-recovery-key': async (own, request, options) =>
+      (await passphrases()).changeSetRecoveryKey(own, request, options),
+    'set/remove': async (own, request) =>
+      (await import('./set-remove.ts')).removeWholeSet(own, request),
     'set/show': async ({ engine }, { set }) => (await sets()).showSet(await engine(), set),
     'set/change': async ({ engine }, request) =>
       (await import('../points/set-retention.ts')).changeSet(await engine(), request),

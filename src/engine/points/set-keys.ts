@@ -1,5 +1,6 @@
 import { CatalogError } from '../../catalog/catalog-error.ts';
 import { exportSetKey, importSetKey } from '../../catalog/paper-key.ts';
+import { isLocked, keptPoints } from '../../catalog/removal/kept-points.ts';
 import { formatSetKey, parseSetKey } from '../../formats/store/catalog/key-slot.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import {
@@ -9,6 +10,7 @@ import {
   readSecret,
   type SecretSource,
 } from '../base/engine.ts';
+import { trustedNow } from '../base/trusted-now.ts';
 import { newPassphrase } from './sets.ts';
 
 /** The key for paper. Not in the service, which never gives its keys away. Rejects WRONG_KEY. */
@@ -25,7 +27,7 @@ export async function exportKey(
 
 /** Rejects WRONG_KEY, NOT_FOUND. */
 export async function importKey(
-  { store }: Engine,
+  engine: Engine,
   { set, key: text }: RequestOf<'set/import-key'>,
   given: GivenSecret | undefined,
 ): Promise<ResultOf<'set/import-key'>> {
@@ -35,6 +37,11 @@ export async function importKey(
     throw new CatalogError('WRONG_KEY', what);
   }
   const passphrase = newPassphrase(given);
-  const { recoveryKey } = await importSetKey(store, set, { key, passphrase });
-  return { set, recoveryKey };
+  const { store } = engine;
+  const { recoveryKey, isKept } = await importSetKey(store, set, {
+    ...{ key, passphrase },
+    isLocked: async () =>
+      (await keptPoints(store, set, await trustedNow(engine))).some((it) => isLocked(it)),
+  });
+  return { set, recoveryKey, kept: isKept };
 }

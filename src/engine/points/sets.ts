@@ -1,5 +1,6 @@
 import type { Remembered } from '../../box/store-memory.ts';
 import { CatalogError } from '../../catalog/catalog-error.ts';
+import { slotNames } from '../../catalog/passphrases.ts';
 import { lockDays } from '../../catalog/removal/set-lock.ts';
 import { createSet, listSets, readSet } from '../../catalog/sets.ts';
 import type { ResultOf } from '../../operations/operations.ts';
@@ -53,8 +54,10 @@ async function shownLock({ store }: Engine, set: string): Promise<number | null>
   }
 }
 
-export async function showSet(engine: Engine, name: string): Promise<SetSummary> {
-  return lookedUp(engine, await readSet(engine.store, name), await engine.memory.look());
+export async function showSet(engine: Engine, name: string): Promise<ResultOf<'set/show'>> {
+  const record = await readSet(engine.store, name);
+  const summary = await lookedUp(engine, record, await engine.memory.look());
+  return { ...summary, secrets: slotNames(record) };
 }
 
 type Looked = 'problem' | 'passkey' | 'lockDays' | 'retention' | 'retentionProblem';

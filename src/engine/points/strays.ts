@@ -11,7 +11,7 @@ const FILES = new RegExp(
   [
     String.raw`^holdfast-store(\.copy)?\.json$`,
     String.raw`^(service\.)?lock$`,
-    String.raw`^(alarms|box|clock|growth|last-pack|lockdown|scrub|sweep-mark|tokens)\.json$`,
+    String.raw`^(alarms|box|clock|growth|last-pack|lockdown|removed-sets|scrub|sweep-mark|tokens)\.json$`,
     String.raw`^audit(-\d{12})?\.log$`,
     String.raw`^(copies/)?packs/\d{5}/\d{8}\.(pack|pack\.open|moved|refs|dead)$`,
     String.raw`^packs/\d{5}/removed(\.copy)?$`,
@@ -50,6 +50,8 @@ export async function findStrays({ store }: Engine): Promise<string[]> {
     for (const name of await files.list(join(store.directory, parent))) {
       if (found.length >= STRAYS_MAX) return;
       const path = join(parent, name);
+      // A removal that was interrupted: the next sweep ends it.
+      if (parent === 'sets' && name.startsWith('.removed-')) continue;
       const isSet = parent !== 'sets' || isName(name);
       if (FILES.test(path) || CLOSED.test(path)) continue;
       const kind = (await files.stat(join(store.directory, path)))?.kind;

@@ -17,6 +17,7 @@ import type { Caller } from '../base/caller.ts';
 import type { AskedPasskey } from '../secrets/passkeys.ts';
 import type { Audit, AuditEnd } from '../audit/audit.ts';
 import { breaksInvariant, firstFailure, kindOfFailure } from '../base/failures.ts';
+import { CatalogError } from '../../catalog/catalog-error.ts';
 import { METRICS_TYPE } from '../operations/metrics.ts';
 import type { GivenSecret, SecretSource } from '../base/engine.ts';
 import { asSeenHere, refuseHiddenTargets } from '../base/service-view.ts';
@@ -281,6 +282,10 @@ function secretsOf(
     }
     if (given) return given;
     needs.needsKeyOf = set;
+    if ((OPERATIONS[name] as Operation).keyOf === 'a person') {
+      const what = `${name} needs the passphrase or the recovery key of set "${set}"`;
+      throw new CatalogError('WRONG_KEY', `${what}: the one that the service has does not count`);
+    }
     const own = await secrets(set, when);
     needs.needsKeyOf = undefined;
     return own;

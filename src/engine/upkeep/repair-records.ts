@@ -10,10 +10,12 @@ import {
   setDirectory,
   writeSetRecord,
 } from '../../catalog/set-copies.ts';
+import { finishRemovals, isRemoved, removedSets } from '../../catalog/removal/removed-sets.ts';
 import { type OpenSet, setNames } from '../../catalog/sets.ts';
 import { FormatError } from '../../formats/format-error.ts';
 import { isName } from '../../formats/store/base/names.ts';
 import { decodePoint, type PointRecord } from '../../formats/store/catalog/point.ts';
+import type { RemovedSet } from '../../formats/store/catalog/removed-sets.ts';
 import { decodeSet, isSealedBy, type SetRecord } from '../../formats/store/catalog/set-record.ts';
 import type { Store } from '../../store/directory/store.ts';
 import {
@@ -45,13 +47,33 @@ const LENGTH_MAX = 16 * 1024 * 1024;
 
 /** Without any key: a record that cannot be read hides the keys themselves. */
 export async function repairSets(store: Store, repair: RecordRepair): Promise<void> {
+  const removed = await knownRemovals(store, repair);
   const copied = (await copiesIn(store, join(store.directory, 'sets'), repair)).filter(isName);
   for (const name of new Set([...(await setNames(store)), ...copied])) {
-    await repairSet(store, name, repair);
+    await repairSet(store, name, { ...repair, removed });
   }
 }
 
-async function repairSet(store: Store, name: string, repair: RecordRepair): Promise<void> {
+/** Undefined: it is not known which sets were removed. */
+async function knownRemovals(
+  store: Store,
+  { changed, onLost }: RecordRepair,
+): Promise<readonly RemovedSet[] | undefined> {
+  try {
+    if (changed !== 'none') await finishRemovals(store);
+    return await removedSets(store);
+  } catch (cause) {
+    if (!(cause instanceof CatalogError)) throw cause;
+    onLost(store.directory, cause.message);
+    return undefined;
+  }
+}
+
+async function repairSet(
+  store: Store,
+  name: string,
+  repair: RecordRepair & { readonly removed: readonly RemovedSet[] | undefined },
+): Promise<void> {
   const { changed, onMended, onLost } = repair;
   const path = setPath(store, name);
   const { record, problems } = await readCopies(store, name);
@@ -63,6 +85,9 @@ async function repairSet(store: Store, name: string, repair: RecordRepair): Prom
   const copy = repair.hasCopies
     ? await decoded(store, recordCopyPath(store, path), named)
     : undefined;
+  // The set was removed while the disk with this copy was away.
+  const isHere = (await store.files.stat(setDirectory(store, name))) !== undefined;
+  if (!isHere && copy && isRemoved(repair.removed ?? [], copy.value)) return;
   if (record && !first) {
     // A copy that differs is for the key to judge: `mendOpenSet`.
     if (!copy) await writeCopy(store, path, await store.files.readFile(path, LENGTH_MAX), repair);
@@ -75,7 +100,9 @@ async function repairSet(store: Store, name: string, repair: RecordRepair): Prom
     return;
   }
   if (first?.reason.includes('differ')) return;
-  if (copy) await write(copy.value);
+  if (copy && !isHere && !repair.removed) {
+    onLost(path, 'it has a copy, but it is not known whether the set was removed');
+  } else if (copy) await write(copy.value);
   else onLost(path, first?.reason ?? 'both copies of the record are missing');
 
   async function write(good: SetRecord): Promise<void> {

@@ -1,7 +1,11 @@
 import { forgottenRoots, neededSource } from '../../catalog/removal/needed.ts';
+import { CatalogError } from '../../catalog/catalog-error.ts';
+import { finishRemovals, removedSets } from '../../catalog/removal/removed-sets.ts';
 import { listSets, type OpenSet, setNames } from '../../catalog/sets.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import type { Store } from '../../store/directory/store.ts';
+import { lockStore, SWEEP_HOLDER } from '../../store/directory/store-lock.ts';
+import { StoreError } from '../../store/packs/store-error.ts';
 import type { Obstacle } from '../../store/directory/roots.ts';
 import { writeMissingLists } from '../../store/sweep/missing-lists.ts';
 import { type SweepResult, type SweptBytes, sweepPacks } from '../../store/sweep/sweep-packs.ts';
@@ -20,7 +24,10 @@ export async function sweep(
   { secrets, signal, report }: WorkOptions,
 ): Promise<ResultOf<'store/sweep'>> {
   const { store } = engine;
-  if (!dryRun) await checkDeletions(engine);
+  if (!dryRun) {
+    await checkDeletions(engine);
+    await finishAll(store);
+  }
   const open = await openSets(engine, { secrets });
   const onWait = (busy: string): void => report({ event: 'notice', message: `waiting: ${busy}` });
   const progress =
@@ -39,6 +46,7 @@ export async function sweep(
         };
       },
       forgotten: () => forgottenRoots(store),
+      removedAt: () => removedAt(store),
       onProgress: (phase, position, total) => progress(phase)(position, total),
     });
   const keys = new Map(open.map(({ record, keys: own }) => [hexOf(record.domain), own]));
@@ -58,6 +66,7 @@ export async function reclaimableIn(store: Store): Promise<ResultOf<'store/sweep
     isDryRun: true,
     needed: () => neededSource(store, new Map()),
     forgotten: () => forgottenRoots(store),
+    removedAt: () => removedAt(store),
   });
   const names = await namesByDomain(store);
   return summaryOf(result, { dryRun: true, keys: new Map(), names });
@@ -80,8 +89,43 @@ async function openSets(
   return open;
 }
 
+/** What is left of removed sets; a writer that is busy for long leaves it to the next sweep. */
+async function finishAll(store: Store): Promise<void> {
+  try {
+    await using _lock = await lockStore(store, SWEEP_HOLDER);
+    await finishRemovals(store);
+  } catch (cause) {
+    if (!(cause instanceof StoreError) || cause.code !== 'BUSY') {
+      if (!(cause instanceof CatalogError)) throw cause;
+    }
+  }
+}
+
+/** By domain. A record that cannot be read is reported by what is needed. */
+async function removedAt(store: Store): Promise<ReadonlyMap<string, number>> {
+  const at = new Map<string, number>();
+  for (const { domain, lastPack } of await knownRemovals(store)) {
+    at.set(hexOf(domain), Math.max(lastPack, at.get(hexOf(domain)) ?? 0));
+  }
+  return at;
+}
+
+async function knownRemovals(store: Store): ReturnType<typeof removedSets> {
+  try {
+    return await removedSets(store);
+  } catch (cause) {
+    if (!(cause instanceof CatalogError)) throw cause;
+    return [];
+  }
+}
+
+/** Those of removed sets only for what no other set has. */
 async function namesByDomain(store: Store): Promise<Map<string, string[]>> {
   const names = new Map<string, string[]>();
+  for (const { name, domain } of await knownRemovals(store)) {
+    names.set(hexOf(domain), [`${name} (removed)`]);
+  }
+  for (const { domain } of (await listSets(store)).sets) names.delete(hexOf(domain));
   for (const { name, domain } of (await listSets(store)).sets) {
     const of = names.get(hexOf(domain)) ?? [];
     of.push(name);

@@ -40,6 +40,8 @@ interface Facts<W extends Runs> {
    * needed; `given`: the same, but without one the operation does as much as it can; `new`: it becomes a passphrase.
    */
   readonly key?: 'opens' | 'given' | 'new';
+  /** The key has to come with the request: the one that the service has does not count. */
+  readonly keyOf?: 'a person';
   /**
    * Whether a person who asks for it has to give the passkey of a set that has one, as `passkey`: for all that shows
    * or writes out what guests' disks hold. What the service does by itself needs none.

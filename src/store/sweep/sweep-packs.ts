@@ -35,6 +35,8 @@ export interface SweepOptions extends SliceOptions {
   readonly forgotten: () => Promise<readonly Root[]>;
   /** A pack of which fewer dead bytes stay occupied is not copied. */
   readonly copyBytesMin?: number;
+  /** By domain: the greatest number of a pack when a set of it was removed. What lies below stays for no backup. */
+  readonly removedAt: () => Promise<ReadonlyMap<string, number>>;
   /** Only counts what could be removed. */
   readonly isDryRun?: boolean;
   readonly onProgress?: (phase: SweepPhase, done: number, total: number) => void;
@@ -356,15 +358,21 @@ type Writable<T> = { -readonly [Key in keyof T]: T[Key] };
 
 /**
  * Which packs without any needed frame stay for now. Above the last pack of which something is needed they may come
- * from an interrupted backup, whose repetition would find them, unless forgotten points were the ones that needed them.
+ * from an interrupted backup, whose repetition would find them, unless forgotten points, or a removed set, were what
+ * needed them.
  */
-async function sparing(store: Store, { forgotten }: Pick<SweepOptions, 'forgotten'>) {
+async function sparing(
+  store: Store,
+  { forgotten, removedAt }: Pick<SweepOptions, 'forgotten' | 'removedAt'>,
+) {
   const { files, packs, clock, directory } = store;
   const space = await files.space(directory);
   const isShort = space.freeBytes < 2 * sessionReserve(space);
+  const removed = await removedAt();
   let published: Marking | undefined;
   return async ({ pack, domain }: PackFigures): Promise<boolean> => {
     if (isShort) return false;
+    if (pack <= (removed.get(domain) ?? 0)) return false;
     if (!published) {
       published = beginMarking(packs);
       await published.add(await forgotten());

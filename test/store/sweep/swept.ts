@@ -45,6 +45,7 @@ export function sweepStore(store: Store, options: Partial<SweepOptions> = {}) {
   return sweepPacks(store, {
     needed: () => neededSource(store, new Map()),
     forgotten: () => forgottenRoots(store),
+    removedAt: async () => new Map(),
     ...options,
   });
 }

@@ -6,7 +6,8 @@ export const command: Command = {
   summary: 'Recreate a lost record of a set from its key',
   about: [
     'Uses the key that "set export-key" printed. The set gets a new passphrase (asked for twice, or ' +
-      '--passphrase-file, --passphrase-fd) and a new recovery key; the former ones no longer open it.',
+      '--passphrase-file, --passphrase-fd) and a new recovery key; the former ones no longer open it, unless a ' +
+      'recovery point is locked.',
   ],
   args: [argument('SET', 'name of the set', { names: ['sets'] })],
   options: [
@@ -29,8 +30,12 @@ export const command: Command = {
         '',
         `  ${made.recoveryKey}`,
         '',
-        'Write it down and keep it away from the store. The former passphrase and recovery key are void.',
+        `Write it down and keep it away from the store. ${made.kept ? KEPT : VOID}`,
       ].join('\n'),
     );
   },
 };
+
+const VOID = 'The former passphrase and recovery key are void.';
+const KEPT =
+  'The former passphrase and recovery key still open the set, because a recovery point of it is locked.';

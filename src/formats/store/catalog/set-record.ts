@@ -62,7 +62,7 @@ const KDF_MEMORY_MAX_KIB = 1024 * 1024;
 const KDF_PASSES_MAX = 16;
 const FORMAT = 'holdfast-set';
 const VERSION = 1;
-const SLOTS_MAX = 16;
+export const SLOTS_MAX = 16;
 const SEGMENT_PAGES = 256;
 /** Pages in the largest block that a frame may hold. */
 const BLOCK_PAGES_MAX = 64;
