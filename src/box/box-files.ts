@@ -59,6 +59,8 @@ const KEY = 'box.key';
 const MEMORY = 'memory.json';
 /** See published.ts. */
 export const PUBLISHED = 'published';
+/** See marked.ts. */
+export const MARKED = 'marked';
 /** Passkeys of sets: formats/store/catalog/passkey.md. */
 const PASSKEYS = 'passkeys';
 const MEMORY_LENGTH_MAX = 64 * 1024 * 1024;
@@ -145,7 +147,7 @@ export function openBoxFiles(world: World, { directory, credentials }: BoxOption
         const given = (await credential()) === undefined ? undefined : await readKey();
         // Between the two the memory cannot be read: no order is obeyed then, either.
         await put(await begin(given));
-        for (const it of [PUBLISHED, PASSKEYS]) await files.removeTree(join(directory, it));
+        for (const it of [PUBLISHED, MARKED, PASSKEYS]) await files.removeTree(join(directory, it));
       }),
   };
 }

@@ -13,6 +13,7 @@ import type { FileSystem } from '../sys/files/file-system.ts';
 import { putDurably } from '../sys/files/write-atomically.ts';
 import { SystemError } from '../sys/base/system-error.ts';
 import type { BoxFiles, Loaded, Whole } from './box-files.ts';
+import { type MarkedMemory, markedMemory } from './marked.ts';
 import { type PublishedMemory, publishedMemory } from './published.ts';
 
 /*
@@ -46,6 +47,8 @@ export type Met = 'first' | 'new' | 'known' | 'returned' | 'unknown';
 export interface StoreMemory {
   /** The newest recovery points that this box published. */
   readonly published: PublishedMemory;
+  /** Up to which record this box has said what keeps points. */
+  readonly marked: MarkedMemory;
   /** The current memory, for several questions at once. */
   look(): Promise<Remembered>;
   /**
@@ -114,6 +117,7 @@ export function memoryOf(core: BoxFiles, store: StorePlace): StoreMemory {
   const { readMark, inSight } = markIn(files, { id, path: markPath });
   return {
     published: publishedMemory(core, { id, path: directory }),
+    marked: markedMemory(core, { id, path: directory }),
     look: async () => lookedUp(await core.load(), store),
     remember: (orders) => edit((entry, key) => ordered(entry, key, { orders, keep: 'both' })),
     settle: (orders) => edit((entry, key) => ordered(entry, key, { orders, keep: 'new' })),

@@ -2,6 +2,7 @@ import { basename, join } from 'node:path/posix';
 import { leasePath, listLeases } from '../../catalog/leases.ts';
 import { proofDamage } from '../../catalog/proofs.ts';
 import { marksDamage } from '../../catalog/removal/marks.ts';
+import { olderMarks } from '../base/older-marks.ts';
 import { setLockDamage } from '../../catalog/removal/set-lock.ts';
 import { checkSetRecords, type RecordProblem, setDirectory } from '../../catalog/set-copies.ts';
 import { type OpenSet, setNames } from '../../catalog/sets.ts';
@@ -94,6 +95,9 @@ async function checkSet(
     tell({ where: path, what: reason });
   }
   for (const { path, reason } of await keepingDamage(store, name, key)) {
+    tell({ where: path, what: reason });
+  }
+  for (const { path, reason } of (await olderMarks(engine, name, key)).values()) {
     tell({ where: path, what: reason });
   }
   await checkFile(engine, join(directory, 'retention.json'), {

@@ -8,6 +8,7 @@ import type { Engine } from '../base/engine.ts';
 import { trustedNow } from '../base/trusted-now.ts';
 import { checkDeletions } from './deletions.ts';
 import { summariesOf } from './point-proofs.ts';
+import { olderMarks } from '../base/older-marks.ts';
 import { olderMachines } from './published-points.ts';
 
 /* Recovery points, listed and forgotten: what needs no part of a disk, so that these commands start quickly. */
@@ -71,7 +72,10 @@ export async function forget(engine: Engine, query: string): Promise<{ readonly 
     const advice = `to forget it, give its whole ID: ${place.id}`;
     throw new CatalogError('AMBIGUOUS', `"${query}" is not the ID of a recovery point; ${advice}`);
   }
+  const older = (await olderMarks(engine, place.set)).get(place.id);
+  if (older) throw new CatalogError('KEPT', `${place.id} stays: ${older.reason}`);
   await forgetPoint(store, place, await trustedNow(engine));
+  await engine.memory.marked.forget(place.set, [place.id]);
   return { point: place.id };
 }
 

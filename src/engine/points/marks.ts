@@ -35,12 +35,19 @@ export async function mark(
   change: Change,
 ): Promise<Marked> {
   const place = await findPoint(engine.store, query);
-  return changed(engine.store, await openSet(engine, place.set, secrets), place.id, change);
+  return changed(engine, await openSet(engine, place.set, secrets), place.id, change);
 }
 
 /** Also of a point whose record is damaged: it can only be forgotten once it is released. */
-async function changed(store: Store, set: OpenSet, id: string, change: Change): Promise<Marked> {
+async function changed(
+  { store, memory }: Engine,
+  set: OpenSet,
+  id: string,
+  change: Change,
+): Promise<Marked> {
   const after = await changeMarks(store, set, id, (before) => ({ ...before, ...change(before) }));
+  // The caller has the key: from now on this record counts, also after an older one was put back.
+  await memory.marked.note({ set: set.name, point: id, counter: after.counter });
   const { points, damaged } = await readPlaces(store, [{ set: set.name, id }], set.keys);
   const [point = { lockedUntil: undefined }] = points;
   const shown = shownMarks(point, after)!;
@@ -123,7 +130,7 @@ export async function lockPoint(
   const { store } = engine;
   await fromNowOn(store);
   const { set, point } = await openPoint(engine, query, secrets);
-  return changed(store, set, point.id, (before) => {
+  return changed(engine, set, point.id, (before) => {
     const present = laterOf(before.lockedUntil, point.lockedUntil);
     if (laterOf(present, lockedUntil) === lockedUntil) return { lockedUntil };
     const what = `${point.id} is locked until ${present}`;

@@ -16,6 +16,7 @@ import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import type { Store } from '../../store/directory/store.ts';
 import { checkDeletions } from './deletions.ts';
 import { type Engine, readKnownSet } from '../base/engine.ts';
+import { olderMarks } from '../base/older-marks.ts';
 import { trustedNow } from '../base/trusted-now.ts';
 
 /** With its rules: those of the set are found in `set-retention.ts`. */
@@ -41,9 +42,16 @@ export async function retain(
   const damaged = list.damaged.filter(({ id }) => machine === undefined || mayBeOf(id, machine));
   const now = store.clock.now();
   const keepers = keepersOf(points, retention, now);
-  const unwanted = points.filter(({ id }) => keepers.get(id)!.length === 0);
+  const older = await olderMarks(engine, set);
+  const unneeded = points.filter(({ id }) => keepers.get(id)!.length === 0);
+  const unwanted = unneeded.filter(({ id }) => !older.has(id));
   const trustedMs = await trustedNow(engine);
   const { forgotten, kept } = await forgetAll(store, set, { points: unwanted, dryRun, trustedMs });
+  for (const { id } of unneeded) {
+    const reason = older.get(id)?.reason;
+    if (reason !== undefined) kept.set(id, [{ by: 'unreadable', what: reason }]);
+  }
+  if (!dryRun) await engine.memory.marked.forget(set, forgotten);
   for (const [id, obstacles] of kept) keepers.get(id)!.push(...obstacles);
 
   const gone = new Set(forgotten);

@@ -1,4 +1,4 @@
-import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { cpSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
@@ -6,8 +6,11 @@ import { adopt } from '../../../src/engine/operations/adoption.ts';
 import { createBackup } from '../../../src/engine/points/backups.ts';
 import { forget, points } from '../../../src/engine/points/listed-points.ts';
 import { type Engine, noSecrets, openEngine } from '../../../src/engine/base/engine.ts';
+import { held, mark } from '../../../src/engine/points/marks.ts';
+import { retain } from '../../../src/engine/points/retention.ts';
 import { makeSet } from '../../../src/engine/points/sets.ts';
 import { checkStore, makeStore } from '../../../src/engine/points/stores.ts';
+import type { MarksRecord } from '../../../src/formats/store/catalog/marks.ts';
 import { rememberApart } from '../../support/box-state.ts';
 import { makeRawDisk } from '../../support/images.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
@@ -159,4 +162,39 @@ test('a record of another content under the name of the newest is another one', 
     await memory.published.note({ ...known!, digest: '0'.repeat(64) });
   });
   match((await it.problems()).join('\n'), /has another point of that name/);
+});
+
+test('older marks that are put back take no hold from a point, until a person says again what keeps it', async () => {
+  const { using, backUp, directory, problems } = await place();
+  const point = (await backUp()).point;
+  const change = (work: (before: MarksRecord) => Partial<MarksRecord>) =>
+    using((engine) => mark(engine, point, noSecrets, work));
+  const marks = join(directory, 'sets/nightly/marks');
+  const kept = `${directory}-marks`;
+  await change(() => ({ note: 'a note' }));
+  cpSync(marks, kept, { recursive: true });
+  await change((before) => held(before, 'legal', new Date('2026-11-30T00:00:00Z')));
+  deepEqual(await problems(), []);
+  await backUp();
+  for (const putBack of [() => cpSync(kept, marks, { recursive: true }), () => {}]) {
+    rmSync(marks, { recursive: true });
+    putBack();
+    const found = await problems();
+    ok(found.some((it) => it.includes(`what keeps ${point} is older than what this host wrote`)));
+    await rejects(
+      using((engine) => forget(engine, point)),
+      { code: 'KEPT', message: /a hold or a lock may be gone/ },
+    );
+    const retention = {
+      ...{ last: 1, hourly: undefined, daily: 0, weekly: 0, monthly: 0, yearly: 0 },
+      ...{ within: undefined, timeZone: undefined },
+    };
+    const asked = { set: 'nightly', machine: undefined, retention, dryRun: false };
+    const judged = (await using((engine) => retain(engine, asked))).points;
+    const one = judged.find((it) => it.point === point);
+    match(one!.keptBy[0]!.what, /is older than what this host wrote/);
+  }
+  await change(() => ({ note: 'it may go' }));
+  deepEqual(await problems(), []);
+  equal((await using((engine) => forget(engine, point))).point, point);
 });

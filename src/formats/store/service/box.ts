@@ -76,6 +76,14 @@ export const publishedFile = sealedRecord('holdfast-published', {
 });
 export type PublishedRecord = ReturnType<typeof publishedFile.decode>;
 
+export const markedFile = sealedRecord('holdfast-marked', {
+  ...{ store: text({ max: 4096 }), path: text({ max: PATH_MAX }) },
+  ...{ set: text({ max: 256 }), point: text({ max: 4096 }) },
+  /** The number of the record of what keeps the point: catalog/marks.md. */
+  counter: COUNT,
+});
+export type MarkedRecord = ReturnType<typeof markedFile.decode>;
+
 /** The digest of an order, independent of the order of its fields. */
 export function orderDigest(order: object, key: Uint8Array): string {
   return hex(keyedHash(key, utf8(JSON.stringify(sorted(order)))));
