@@ -93,23 +93,40 @@ function unknownNetworks(
     .map((old) => unknownFinding(old, nics));
 }
 
-/** Each alone may have room in the pool, and not all of them together. */
+/**
+ * Each alone may have room in the pool, and not all of them together. Where guests write to the pool and the machines
+ * are completed there later, that room is needed only by and by.
+ */
 function roomFindings(
   points: readonly OpenedPoint[],
   { runs, pools }: { readonly runs: readonly PlannedRun[]; readonly pools: readonly PoolPlace[] },
 ): readonly Finding[] {
   return pools.flatMap(({ name, free }): readonly Finding[] => {
-    const sizes = points.map(({ point }, at) => {
+    const inPool = points.flatMap(({ point }, at) => {
       const placement = runs[at]?.placement;
-      const moves = placement?.pool === name && placement.plan.moves.kind !== 'asked';
-      return moves ? point.disks.reduce((sum, { size }) => sum + size, 0) : 0;
+      if (placement?.pool !== name) return [];
+      const { moves, writes } = placement.plan;
+      const isLater = moves.kind === 'asked';
+      const size = point.disks.reduce((sum, disk) => sum + disk.size, 0);
+      return isLater && writes === 'here' ? [] : [{ size, isLater }];
     });
-    const needed = sizes.reduce((sum, size) => sum + size, 0);
-    if (needed <= free || sizes.some((size) => size > free)) return [];
+    if (inPool.some(({ size }) => size > free)) return [];
+    const sumOf = (some: typeof inPool): number => some.reduce((sum, { size }) => sum + size, 0);
+    const needed = sumOf(inPool);
+    if (needed <= free) return [];
+    const message = `the pool "${name}" has ${formatSize(free)} free, and together they need ${formatSize(needed)}`;
+    if (sumOf(inPool.filter(({ isLater }) => !isLater)) <= free) {
+      return [
+        {
+          ...{ level: 'warning', code: 'target-space', message: `${message} in the end` },
+          remedy:
+            'choose another pool, make space in it, or keep what guests write here: --writes here',
+        },
+      ];
+    }
     return [
       {
-        ...{ level: 'blocker', code: 'target-space' },
-        message: `the pool "${name}" has ${formatSize(free)} free, and together they need ${formatSize(needed)}`,
+        ...{ level: 'blocker', code: 'target-space', message },
         remedy:
           'choose another pool, make space in it, or let some of them migrate later: --migrate later',
       },

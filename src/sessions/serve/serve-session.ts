@@ -124,10 +124,12 @@ export async function serveSession(
       tls: tls && { mode: 'require', credentials: tls },
     }),
   );
-  const exported = exportAll(target, point, devices);
+  const exported = exportAll(target, devices, options, session);
   for (const { export: it } of exported) stack.use(it);
   const together = shared?.shows({ tls: tls !== undefined })
-    ? exportAll(shared.target, point, devices, `${session.id}/`).map((it) => stack.use(it.export))
+    ? exportAll(shared.target, devices, options, session, `${session.id}/`).map((it) =>
+        stack.use(it.export),
+      )
     : [];
   const here = await exportHere(stack, store, session, { options, devices, own: target.address });
   const disks = new Map(point.disks.map(({ name }, index) => [name, devices[index]!]));
@@ -176,27 +178,29 @@ async function exportHere(
   session: SessionRecord,
   { options, devices, own }: HereParts,
 ): Promise<{ readonly address: Address; readonly exports: readonly Export[] }> {
-  const { point, listen, tls, memory } = options;
+  const { listen, tls, memory } = options;
   if (listen.kind === 'unix' && !tls) return { address: own, exports: [] };
   const here = { kind: 'unix', path: innerSocket(store, session.id) } as const;
   const target = stack.use(
     await openNbdTarget({ clock: store.clock, listen: here, memory, tls: undefined }),
   );
-  const exports = exportAll(target, point, devices).map((it) => stack.use(it.export));
+  const exports = exportAll(target, devices, options, session).map((it) => stack.use(it.export));
   return { address: here, exports };
 }
 
 function exportAll(
   target: NbdTarget,
-  point: PointRecord,
   devices: readonly WritableBlockDevice[],
+  { point }: Pick<ServeOptions, 'point'>,
+  { placement }: SessionRecord,
   before = '',
 ): { readonly export: Export; readonly served: ServedDisk }[] {
   return point.disks.map(({ name, size, sectorSize }, index) => {
     const description = `${point.machine} ${name}, ${point.created}`;
     const made = target.export(`${before}${name}`, devices[index]!, {
       description,
-      readOnly: false,
+      // What its guest writes is kept on its hypervisor, and nothing may change what that is written over.
+      readOnly: placement?.plan.writes === 'there',
       ...(sectorSize && { sectorSize }),
     });
     const served = { disk: name, size, uri: made.uri, ...(sectorSize && { sectorSize }) };

@@ -1,4 +1,4 @@
-import { deepEqual, equal, match, rejects } from 'node:assert/strict';
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
@@ -148,6 +148,17 @@ test('several machines: what one takes is taken for the next, and all have room 
     'blocker name',
     'note machine-id',
   ]);
+  // Only by and by, where their guests write there; not at all where they write here.
+  const later = { replace: 'keep', migrate: 'later', pool: 'fast' } as const;
+  const there = await planned({ ...later, writes: 'there' }, { times: 2 });
+  const space = there.findings.filter(({ code }) => code === 'target-space');
+  deepEqual(words(space), ['warning target-space']);
+  match(space[0]!.message, /together they need 4\.00 MiB in the end/);
+  const here = await planned({ ...later, writes: 'here' }, { times: 2 });
+  ok(here.findings.every(({ code }) => code !== 'target-space'));
+  host.pools.set('fast', 4 * MiB);
+  const enough = await planned({ ...later, writes: 'there' }, { times: 2 });
+  ok(enough.findings.every(({ code }) => code !== 'target-space'));
   const named = await planned({ name: 'new' }, { times: 2 });
   match(named.findings[0]!.message, /one name was given for several/);
 });
