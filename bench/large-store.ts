@@ -9,7 +9,7 @@ import {
   encodePackHeader,
   type PackEntry,
 } from '../src/formats/store/packs/pack.ts';
-import { levelIndex } from '../src/store/index/block-index.ts';
+import { indexPath, levelIndex } from '../src/store/index/block-index.ts';
 import { packPath } from '../src/store/packs/pack-path.ts';
 import { openStore } from '../src/store/directory/store.ts';
 import { realWorld } from '../src/sys/world.ts';
@@ -36,7 +36,7 @@ export async function growStore(directory: string, { blocks, points }: Growth): 
   const passphrase = Buffer.from('bench');
   const set = await unlockSet(record, { kind: 'passphrase', passphrase });
   const first = (await store.packs.list()).at(-1)! + 1;
-  await using index = await levelIndex(join(directory, 'block-index'));
+  await using index = await levelIndex(indexPath(store), store.indexMemory);
   const digests = new Uint8Array(FRAMES_A_PACK * DIGEST_LENGTH);
   for (let made = 0, number = first; made < blocks; made += FRAMES_A_PACK, number++) {
     randomFillSync(digests);

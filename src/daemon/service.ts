@@ -5,6 +5,7 @@ import { accessOf } from '../engine/base/access.ts';
 import { callerWords } from '../engine/base/caller.ts';
 import { ownHypervisors } from '../engine/hypervisors/own-hypervisors.ts';
 import { openPasskeys } from '../engine/secrets/passkeys.ts';
+import { MiB } from '../lib/sizes.ts';
 import { openVolumes } from '../engine/files/files-work.ts';
 import { httpApi, type HttpApiOptions } from '../engine/server/http-api.ts';
 import { runInWorker, type WorkerOptions } from '../engine/worker/run-in-worker.ts';
@@ -88,8 +89,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const feed = openFeed();
   const ingest = ingestMeter();
   const inWorker = workerHandlers({
-    ...{ store, clock, ingest },
-    secretFiles: () => secretFiles(settings.now(), credentials),
+    ...{ store, clock, ingest, credentials },
+    settings: settings.now,
     found: () => place.found(),
   });
   const onChange = (): void => {
@@ -185,11 +186,13 @@ function workerHandlers({
   store,
   clock,
   ingest,
-  secretFiles,
+  settings,
+  credentials,
   found,
-}: Omit<WorkerOptions, 'secretFiles' | 'guestBytes'> & {
+}: Omit<WorkerOptions, 'secretFiles' | 'indexMemory' | 'guestBytes'> & {
   readonly ingest: IngestMeter;
-  readonly secretFiles: () => readonly string[];
+  readonly settings: () => Settings;
+  readonly credentials: string | undefined;
   readonly found: () => Pick<OwnedStore, 'monitor' | 'sessions'> | undefined;
 }): Handlers<WorkerOperationName> {
   const workers = handlersFor(namesOf('worker'), async (name, request, options) => {
@@ -197,7 +200,11 @@ function workerHandlers({
       const { readBytes, writtenBytes } = found()?.sessions.traffic() ?? QUIET;
       return readBytes + writtenBytes;
     };
-    const worker = { store, clock, secretFiles: secretFiles(), guestBytes };
+    const worker = {
+      ...{ store, clock, guestBytes },
+      secretFiles: secretFiles(settings(), credentials),
+      indexMemory: settings().index.memory * MiB,
+    };
     const report = ingest.heard(options.report);
     const result = await runInWorker(worker, name, request, { ...options, report });
     await found()?.monitor.finished(name, request, result);
@@ -206,7 +213,7 @@ function workerHandlers({
   return {
     ...followedWork(workers, () => found()?.sessions),
     async 'backup/create'(request, options) {
-      await refuseSecretFiles(request, secretFiles());
+      await refuseSecretFiles(request, secretFiles(settings(), credentials));
       return workers['backup/create'](request, options);
     },
   };

@@ -44,6 +44,8 @@ const address = text({
 const percent = integer(1, 100);
 const ADDRESSES_MAX = 20;
 const ALARMS = { poolWarningPercent: 85, poolCriticalPercent: 95, latePeriods: 2 };
+/** In MiB; with less, look-ups take several times as long. */
+const INDEX_MEMORY = { min: 64, usual: 256, max: 2 ** 20 };
 const NOBODY = { webhook: undefined, webhookSecretFile: undefined, mail: undefined };
 
 const SETTINGS = object({
@@ -85,6 +87,13 @@ const SETTINGS = object({
       processors: optional(integer(1, PROCESSORS_MAX)),
     }),
     { memory: undefined, processors: undefined },
+  ),
+  index: withDefault(
+    object({
+      /** The most memory for the index of blocks in each process that writes to the store, in MiB. */
+      memory: withDefault(integer(INDEX_MEMORY.min, INDEX_MEMORY.max), INDEX_MEMORY.usual),
+    }),
+    { memory: INDEX_MEMORY.usual },
   ),
   lockdown: withDefault(
     /** How many people must approve its end. */

@@ -14,7 +14,7 @@ import { guestMemory } from '../../sessions/serve/guest-memory.ts';
 import type { NfsServer } from '../../sessions/serve/nfs-server.ts';
 import { type BorrowedReader, sharedReader } from '../../store/read/shared-reader.ts';
 import type { SetRecord } from '../../formats/store/catalog/set-record.ts';
-import { openStore, type Store } from '../../store/directory/store.ts';
+import { openStore, type Store, type StoreOptions } from '../../store/directory/store.ts';
 import { giveBackFreedMemory } from '../../sys/process/memory.ts';
 import { processors } from '../../sys/process/processors.ts';
 import { realWorld } from '../../sys/world.ts';
@@ -42,9 +42,9 @@ export interface Engine extends AsyncDisposable {
   readonly disks: DiskServer | undefined;
 }
 
-export async function openEngine(directory: string): Promise<Engine> {
+export async function openEngine(directory: string, options?: StoreOptions): Promise<Engine> {
   giveBackFreedMemory();
-  const store = await openStore(realWorld(), directory);
+  const store = await openStore(realWorld(), directory, options);
   const box = ownBox(store);
   const workers = processors();
   const reader = sharedReader(async () => {

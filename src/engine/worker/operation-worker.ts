@@ -59,9 +59,9 @@ function perform<N extends WorkerOperationName>(
 
 async function run(message: ToWorker): Promise<void> {
   if (message.kind !== 'start') return;
-  const { store, work, secretFiles } = message;
+  const { store, indexMemory, work, secretFiles } = message;
   try {
-    await using engine = await openEngine(store);
+    await using engine = await openEngine(store, { indexMemory });
     const result = await perform(work, {
       engine: async () => engine,
       hypervisors: ownHypervisors,

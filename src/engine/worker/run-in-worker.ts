@@ -23,6 +23,8 @@ const ABORT_MS = 10_000;
 
 export interface WorkerOptions {
   readonly store: string;
+  /** The most bytes that the index of blocks takes; undefined: the default. */
+  readonly indexMemory?: number | undefined;
   readonly clock: Clock;
   /** The secret files that the settings name. */
   readonly secretFiles: readonly string[];
@@ -31,7 +33,7 @@ export interface WorkerOptions {
 }
 
 export async function runInWorker<N extends WorkerOperationName>(
-  { store, clock, secretFiles, guestBytes }: WorkerOptions,
+  { store, indexMemory, clock, secretFiles, guestBytes }: WorkerOptions,
   name: N,
   request: RequestOf<N>,
   { secrets, signal, report }: CallOptions,
@@ -88,7 +90,7 @@ export async function runInWorker<N extends WorkerOperationName>(
   signal.addEventListener('abort', abort, { once: true });
   // The compiler does not see that a name goes with its own request.
   const work = { name, request } as Work;
-  worker.post({ kind: 'start', store, work, secretFiles });
+  worker.post({ kind: 'start', store, indexMemory, work, secretFiles });
   try {
     return await answered.promise;
   } catch (cause) {

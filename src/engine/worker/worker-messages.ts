@@ -20,6 +20,8 @@ export type ToWorker =
   | {
       readonly kind: 'start';
       readonly store: string;
+      /** Undefined: the default. */
+      readonly indexMemory: number | undefined;
       readonly work: Work;
       readonly secretFiles: readonly string[];
     }

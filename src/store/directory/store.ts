@@ -7,6 +7,7 @@ import {
   newStoreRecord,
   type StoreRecord,
 } from '../../formats/store/catalog/store-record.ts';
+import { MiB } from '../../lib/sizes.ts';
 import type { FileSystem } from '../../sys/files/file-system.ts';
 import type { World } from '../../sys/world.ts';
 import { guardedFiles } from './guarded-files.ts';
@@ -22,6 +23,8 @@ import { readStoreRecord, unknownFeature, writeStoreRecord } from './store-recor
  */
 export interface Store extends World, AsyncDisposable {
   readonly directory: string;
+  /** The most bytes that the index of blocks takes in a process that writes. */
+  readonly indexMemory: number;
   readonly id: string;
   /** For all access to the directory: refuses changes that this release must not make (guarded-files.ts). */
   readonly files: FileSystem;
@@ -63,8 +66,19 @@ export async function createStore(world: World, directory: string): Promise<void
   await files.syncDirectory(join(directory, '..'));
 }
 
+export interface StoreOptions {
+  readonly indexMemory?: number | undefined;
+}
+
+/** Where the settings of the service say nothing else: see docs/sizing.md. */
+const INDEX_MEMORY = 256 * MiB;
+
 /** Rejects NOT_A_STORE, UNSUPPORTED. */
-export async function openStore(world: World, directory: string): Promise<Store> {
+export async function openStore(
+  world: World,
+  directory: string,
+  { indexMemory = INDEX_MEMORY }: StoreOptions = {},
+): Promise<Store> {
   const { files } = world;
   let { record } = await readStoreRecord(files, directory);
   refuse(directory, unknownFeature(record, 'read'), 'readers');
@@ -74,6 +88,7 @@ export async function openStore(world: World, directory: string): Promise<Store>
   return {
     ...world,
     directory,
+    indexMemory,
     id: record.id,
     files: guarded,
     packs,

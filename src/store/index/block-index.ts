@@ -1,5 +1,4 @@
 import { join } from 'node:path/posix';
-import { ClassicLevel } from 'classic-level';
 import { digestKey } from '../../formats/store/base/digest.ts';
 import {
   decodeKnownPack,
@@ -13,6 +12,7 @@ import {
 } from '../../formats/store/packs/index-entry.ts';
 import type { Location } from '../../formats/store/packs/node.ts';
 import { StoreError } from '../packs/store-error.ts';
+import { type Level, openLevel } from './level-db.ts';
 
 /**
  * Digest to location, for the writer: the blocks that the store has. A cache that is rebuilt from the packs' footers
@@ -53,29 +53,17 @@ export interface DeadInPack {
   readonly frames: Iterable<IndexEntry>;
 }
 
-const CACHE_LENGTH = 32 * 1024 * 1024;
-const WRITE_BUFFER_LENGTH = 8 * 1024 * 1024;
-
 /** `store`: its directory. */
 export function indexPath({ directory }: { readonly directory: string }): string {
   return join(directory, 'block-index');
 }
 
-type Level = ClassicLevel<Uint8Array, Uint8Array>;
-
-/** Opens LevelDB at `directory`; several threads of one process may hold it at once. Rejects INDEX. */
-export async function openIndexHandle(directory: string): Promise<Level> {
-  const level: Level = new ClassicLevel(directory, {
-    keyEncoding: 'view',
-    valueEncoding: 'view',
-    multithreading: true,
-    // Digests and locations do not compress.
-    compression: false,
-    cacheSize: CACHE_LENGTH,
-    writeBufferSize: WRITE_BUFFER_LENGTH,
-  });
-  await asking(() => level.open());
-  return level;
+/**
+ * Opens LevelDB at `directory`. Threads of one process may hold it at once, after the main thread has opened it; they
+ * share its memory, of at most `memory` bytes. Rejects INDEX.
+ */
+export function openIndexHandle(directory: string, memory: number): Promise<Level> {
+  return asking(() => openLevel(directory, { memory, isShared: true }));
 }
 
 /** Also undefined where the value is damaged: the block is then stored once more. Throws errors of LevelDB. */
@@ -84,8 +72,8 @@ export function findInIndex(level: Level, digest: Uint8Array): Location | undefi
   return value && decodePlace(digest, value);
 }
 
-export async function levelIndex(directory: string): Promise<BlockIndex> {
-  const level = await openIndexHandle(directory);
+export async function levelIndex(directory: string, memory: number): Promise<BlockIndex> {
+  const level = await openIndexHandle(directory, memory);
   return {
     directory,
     get(digest) {

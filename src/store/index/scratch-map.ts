@@ -1,7 +1,8 @@
 import { join } from 'node:path/posix';
-import { ClassicLevel } from 'classic-level';
+import { MiB } from '../../lib/sizes.ts';
 import type { Store } from '../directory/store.ts';
 import { asking, indexError } from './block-index.ts';
+import { openLevel } from './level-db.ts';
 
 /**
  * A map on the disk of the store that exists only while it is open: for more entries than memory has room for. One at
@@ -12,9 +13,8 @@ export interface ScratchMap extends AsyncDisposable {
   put(key: Uint8Array, value: Uint8Array): Promise<void>;
 }
 
-/** LevelDB's own memory. */
-const CACHE_LENGTH = 8 * 1024 * 1024;
-const WRITE_BUFFER_LENGTH = 4 * 1024 * 1024;
+/** LevelDB's own memory: beside the index, in the same process. */
+const MEMORY = 64 * MiB;
 
 /** Removes what a killed process left of an earlier one. */
 export async function openScratchMap(
@@ -24,14 +24,7 @@ export async function openScratchMap(
   const path = join(directory, name);
   await files.removeTree(path);
   await files.makeDirectory(path);
-  const level = new ClassicLevel<Uint8Array, Uint8Array>(path, {
-    keyEncoding: 'view',
-    valueEncoding: 'view',
-    compression: false,
-    cacheSize: CACHE_LENGTH,
-    writeBufferSize: WRITE_BUFFER_LENGTH,
-  });
-  await asking(() => level.open());
+  const level = await asking(() => openLevel(path, { memory: MEMORY, isShared: false }));
   return {
     get(key) {
       try {

@@ -84,7 +84,7 @@ async function forgetInIndex(
 ): Promise<void> {
   if (!(await store.files.stat(indexPath(store)))) return;
   try {
-    await using index = await levelIndex(indexPath(store));
+    await using index = await levelIndex(indexPath(store), store.indexMemory);
     if ((await index.sweepMark()) !== before) return;
     await index.forget(
       planned.map(({ pack, dead }) => ({ pack, frames: dead })),

@@ -30,10 +30,13 @@ export interface EncodeJob {
   readonly leaf: Uint8Array | undefined;
 }
 
+/** Not used: the main thread has it open already. */
+const THREAD_MEMORY = 0;
+
 const side = workerSide<EncodeJob, EncodeReply>();
 const { keys, cutting, memories, index, trust } = side.data as EncodeWorkerData;
 const { isGood, isKnown } = trustOf(trust);
-const level = index === undefined ? undefined : await openIndexHandle(index);
+const level = index === undefined ? undefined : await openIndexHandle(index, THREAD_MEMORY);
 const slots = memories.map(slotOf);
 let failure: string | undefined;
 const encode = segmentEncoder({ keys, cutting, random: systemRandom(), find, isGood });

@@ -133,7 +133,7 @@ async function openIndex(store: Store, options: StockOptions) {
   const open = async () => {
     await files.makeDirectory(indexPath(store));
     await using stack = new AsyncDisposableStack();
-    const index = stack.use(await levelIndex(indexPath(store)));
+    const index = stack.use(await levelIndex(indexPath(store), store.indexMemory));
     const stock = await takeStock(store, index, options);
     stack.move();
     return { index, stock };
