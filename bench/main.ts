@@ -18,24 +18,30 @@ import { benchReads } from './reads.ts';
 import { benchService } from './service.ts';
 import { benchStart } from './start.ts';
 import { benchVerify } from './verify.ts';
+import { benchYears } from './years.ts';
 
 /*
- * npm run bench [-- ingest reads nfs fuse files start boot verify service large fairness overlay hypervisor migrate]
- *   [--image FILE] [--next FILE] [--before DIRECTORY]
+ * npm run bench [-- ingest reads nfs fuse files start boot verify service large fairness overlay hypervisor migrate
+ *   years] [--image FILE] [--next FILE] [--before DIRECTORY] [--tib 1,10,100]
  *
- * `large`, `fairness`, `overlay`, `hypervisor` and `migrate` run only where they are named: one wants 3 GB and some
- * minutes, one knows limits, no peers, one writes for minutes, and two want root and a libvirtd, one of them also
- * `virtnbdbackup`. `start` and
+ * `large`, `fairness`, `overlay`, `hypervisor`, `migrate` and `years` run only where they are named: one wants 3 GB and
+ * some minutes, one knows limits, no peers, one writes for minutes, two want root and a libvirtd, one of them also
+ * `virtnbdbackup`, and one wants 1 GB and some minutes for each TiB that its index is to describe. `start` and
  * `overlay` compare with the code before a change too, if --before says in which checkout it is.
  * Each figure is a ratio to a peer that was measured in turn in the same run; above 1 is in our favour. The
  * disk is the demo VM unless an image (raw, and another of a later day) is given.
  */
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { image: { type: 'string' }, next: { type: 'string' }, before: { type: 'string' } },
+  options: {
+    image: { type: 'string' },
+    next: { type: 'string' },
+    before: { type: 'string' },
+    tib: { type: 'string' },
+  },
 });
 /** They make disks of their own. */
-const ALONE = new Set(['fairness', 'hypervisor', 'migrate', 'overlay', 'start']);
+const ALONE = new Set(['fairness', 'hypervisor', 'migrate', 'overlay', 'start', 'years']);
 const wanted = (part: string): boolean => positionals.length === 0 || positionals.includes(part);
 
 const work = mkdtempSync(join(tmpdir(), 'holdfast-bench-'));
@@ -49,6 +55,8 @@ try {
   if (positionals.includes('overlay')) await benchOverlay(work, values.before);
   if (positionals.includes('hypervisor')) await benchHypervisor(work);
   if (positionals.includes('migrate')) await benchMigrate(work);
+  if (positionals.includes('years'))
+    await benchYears(work, (values.tib ?? '1').split(',').map(Number));
   if (wanted('start')) await benchStart(work, values.before);
   if (!positionals.every((part) => ALONE.has(part)) || positionals.length === 0) await benchPeers();
 } finally {

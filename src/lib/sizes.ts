@@ -1,6 +1,7 @@
 export const KiB = 1024;
 export const MiB = 1024 * KiB;
 export const GiB = 1024 * MiB;
+export const TiB = 1024 * GiB;
 
 /** `8.4 MiB`, `512 B`: for people, never to be parsed. */
 export function formatSize(bytes: number): string {

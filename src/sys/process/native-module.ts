@@ -10,7 +10,7 @@ import { isMainThread } from 'node:worker_threads';
 const PATH_IN_MAPS = /^\S+ \S+ \S+ \S+ \d+\s+(\/.+)$/;
 
 /** The loaded file of a native module whose path matches; undefined: none is loaded. */
-export function loadedModule(path: RegExp): string | undefined {
+function loadedModule(path: RegExp): string | undefined {
   const lines = readFileSync('/proc/self/maps', 'latin1').split('\n');
   return lines.map((line) => PATH_IN_MAPS.exec(line)?.[1]).find((it) => it && path.test(it));
 }
