@@ -13,7 +13,7 @@ const PROBE = new URL('./index-probe.ts', import.meta.url).pathname;
 const BLOCK_LENGTH = 64 * KiB;
 /** On the disk; with what a compaction writes twice. */
 const ENTRY_LENGTH = 64;
-const INDEX_MEMORY = 256 * MiB;
+const INDEX_MEMORY = 128 * MiB;
 const RESIDENT_MAX = 400 * MiB;
 /** What is backed up: all of it is new to the store. */
 const DISK_LENGTH = GiB;
@@ -65,7 +65,7 @@ async function benchSize(home: string, { tib, blocks, image }: Size): Promise<vo
     `${name}: memory of the index`,
     `${mib(probe.anonymous)} own`,
     `${mib(probe.mapped)} mapped`,
-    { ratio: INDEX_MEMORY / Math.max(1, probe.anonymous + probe.mapped), aim: '1x of 256 MiB' },
+    { ratio: INDEX_MEMORY / Math.max(1, probe.anonymous + probe.mapped), aim: '1x of 128 MiB' },
   );
   const disk = ['--disk', `vda=${image}`];
   const { peakBytes, seconds: took } = await run(

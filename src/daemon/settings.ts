@@ -45,7 +45,7 @@ const percent = integer(1, 100);
 const ADDRESSES_MAX = 20;
 const ALARMS = { poolWarningPercent: 85, poolCriticalPercent: 95, latePeriods: 2 };
 /** In MiB; with less, look-ups take several times as long. */
-const INDEX_MEMORY = { min: 64, usual: 256, max: 2 ** 20 };
+const INDEX_MEMORY = { min: 32, usual: 128, max: 2 ** 20 };
 const NOBODY = { webhook: undefined, webhookSecretFile: undefined, mail: undefined };
 
 const SETTINGS = object({

@@ -71,7 +71,7 @@ export interface StoreOptions {
 }
 
 /** Where the settings of the service say nothing else: see docs/sizing.md. */
-const INDEX_MEMORY = 256 * MiB;
+const INDEX_MEMORY = 128 * MiB;
 
 /** Rejects NOT_A_STORE, UNSUPPORTED. */
 export async function openStore(

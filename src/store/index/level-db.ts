@@ -31,8 +31,8 @@ export interface LevelOptions {
 
 /** A table is a file of this length. */
 const TABLE_LENGTH = 2 * MiB;
-/** A table that is open and not mapped: of 37,000 entries, with 10 bits each in its filter. Measured: 75 to 105 KiB. */
-const TABLE_COST = 112 * KiB;
+/** A table that is open and not mapped: of 37,000 entries, with 10 bits each in its filter. Measured: 75 KiB. */
+const TABLE_COST = 80 * KiB;
 /** LevelDB has no fewer open. */
 const TABLES_MIN = 64;
 /** It keeps so many of its files for other use. */

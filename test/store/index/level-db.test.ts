@@ -28,7 +28,7 @@ const mapped = (directory: string): string[] =>
 test('what is looked up in an index is not mapped into memory, and few of its files are open', async () => {
   const directory = join(temporaryDirectory(), 'block-index');
   // The least that a service may have.
-  const memory = 64 * MiB;
+  const memory = 32 * MiB;
   {
     await using index = await levelIndex(directory, memory);
     for (let pack = 1; pack <= 100; pack++) {
@@ -46,9 +46,9 @@ test('what is looked up in an index is not mapped into memory, and few of its fi
 });
 
 test('whatever the memory, and also where LevelDB maps its tables, the bound is kept', async () => {
-  for (const memory of [64 * MiB, 256 * MiB, 4096 * MiB]) {
+  for (const memory of [32 * MiB, 128 * MiB, 4096 * MiB]) {
     for (const [isMapped, table] of [
-      [false, 112 * KiB],
+      [false, 80 * KiB],
       [true, 2 * MiB],
     ] as const) {
       const { cacheSize, writeBufferSize, maxOpenFiles } = levelOptions(memory, isMapped);
