@@ -27,6 +27,7 @@ test('what is wrong is named by file and line', async () => {
       /^f: line 2: .* not a mail/,
     ],
     ['{"lockdown": {\n"persons": 3}}', /^f: line 2: lockdown.persons: a number from 1 to 2/],
+    ['{"index": {\n"memory": 8}}', /^f: line 2: index.memory: a number from 32 to/],
     ['[]', /^f: line 1: an object, not a list/],
   ];
   for (const [source, message] of wrong) {
