@@ -131,7 +131,7 @@ async function moveInIndex(
   if (!(await store.files.stat(indexPath(store)))) return;
   try {
     const { size } = await store.packs.summary(number);
-    await using index = await levelIndex(indexPath(store));
+    await using index = await levelIndex(indexPath(store), store.indexMemory);
     await index.addPack({ pack: number, size, isSound: true }, draft.entries);
     await index.forget(
       sources.map(({ plan: { pack, footer } }) => ({ pack, frames: footer.entries })),
