@@ -18,7 +18,7 @@ const SET_MAPPED_MAX = '_ZN7leveldb18EnvPosixTestHelper20SetReadOnlyMMapLimitEi'
 
 let isMapping: boolean | undefined;
 
-/** Whether LevelDB maps its tables: a fact of the process. In worker threads it makes no difference: see `openLevel`. */
+/** Whether LevelDB maps its tables: a fact of the process. In other threads it is not used: see `openLevel`. */
 function mapsTables(): boolean {
   return (isMapping ??= !callLoaded(ADDON, SET_MAPPED_MAX, 0));
 }
