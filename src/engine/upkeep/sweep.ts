@@ -21,7 +21,7 @@ import { checkDeletions } from '../points/deletions.ts';
 export async function sweep(
   engine: Engine,
   { dryRun }: RequestOf<'store/sweep'>,
-  { secrets, signal, report }: WorkOptions,
+  { secrets, signal, report, giveWay }: WorkOptions,
 ): Promise<ResultOf<'store/sweep'>> {
   const { store } = engine;
   if (!dryRun) {
@@ -36,7 +36,7 @@ export async function sweep(
       report({ event: 'progress', phase, position, total });
   const attempt = (): Promise<SweepResult> =>
     sweepPacks(store, {
-      ...{ isDryRun: dryRun, signal, onWait },
+      ...{ isDryRun: dryRun, signal, onWait, pause: giveWay },
       needed() {
         const source = neededSource(store, new Map(open.map(({ name, keys }) => [name, keys])));
         return async () => {

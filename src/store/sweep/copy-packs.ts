@@ -53,7 +53,7 @@ const WAITS_MAX = 20;
 
 export async function copyPacks(store: Store, options: CopyOptions): Promise<void> {
   const { clock } = store;
-  const { candidates, signal, onProgress, settle } = options;
+  const { candidates, signal, onProgress, pause, settle } = options;
   if (candidates.length === 0) return;
   let mayWait = options.hasRemoved;
   /** Undefined: the disk is too full for it. */
@@ -73,6 +73,7 @@ export async function copyPacks(store: Store, options: CopyOptions): Promise<voi
   let done = 0;
   for (const batch of batchesOf(candidates)) {
     signal?.throwIfAborted();
+    await pause?.();
     const start = clock.monotonicMs();
     const copied = await withSpace(() => copyBatch(store, batch, options));
     if (copied && !options.hasHoles) mayWait = true;

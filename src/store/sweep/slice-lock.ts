@@ -6,6 +6,8 @@ export interface SliceOptions {
   readonly signal?: AbortSignal | undefined;
   /** Called if it has to wait for the writer that holds the store; `busy` names it. */
   readonly onWait?: (busy: string) => void;
+  /** Called before pieces of work, without the lock: resolves when guests leave the disk alone, or soon in any case. */
+  readonly pause?: (() => Promise<void>) | undefined;
 }
 
 const LOOK_MS = 500;

@@ -91,6 +91,8 @@ const COPY_SHARE = 0.15;
 const COPY_BYTES_MIN = 64 * KiB;
 /** Damaged packs that are named. */
 const DAMAGE_MAX = 1000;
+/** Packs of which footers are read in one go: some MiB. */
+const PLANNED_AT_ONCE = 64;
 
 interface Candidate {
   readonly pack: number;
@@ -103,7 +105,7 @@ interface Candidate {
  */
 export async function sweepPacks(store: Store, options: SweepOptions): Promise<SweepResult> {
   const { clock } = store;
-  const { isDryRun = false, signal, onProgress } = options;
+  const { isDryRun = false, signal, onProgress, pause } = options;
   const marks = marker(store, options);
   const hasHoles = await freesHoles(store);
   const plans = await planAll(store, marks, { ...options, hasHoles });
@@ -116,6 +118,7 @@ export async function sweepPacks(store: Store, options: SweepOptions): Promise<S
   let slice = 1;
   for (let at = 0; at < candidates.length; ) {
     signal?.throwIfAborted();
+    await pause?.();
     let start = 0;
     let isFull = false;
     {
@@ -239,7 +242,7 @@ interface PlanOptions extends SweepOptions {
 /** Looks at all packs, without the store's lock. */
 async function planAll(store: Store, marks: Marker, options: PlanOptions) {
   const { packs } = store;
-  const { signal, onProgress, hasHoles, isDryRun = false } = options;
+  const { signal, onProgress, pause, hasHoles, isDryRun = false } = options;
   const { copyBytesMin = COPY_BYTES_MIN } = options;
   const totals = new Map<string, Writable<SweptBytes>>();
   const damage: { where: string; what: string }[] = [];
@@ -301,6 +304,7 @@ async function planAll(store: Store, marks: Marker, options: PlanOptions) {
   for (const [at, pack] of numbers.entries()) {
     signal?.throwIfAborted();
     onProgress?.('plan', at, numbers.length);
+    if (at % PLANNED_AT_ONCE === 0) await pause?.();
     // One that was put back since the mark began is not known to it.
     const plan = marks.marking.live.knows(pack) ? await again(pack, domains) : undefined;
     if (!plan) continue;

@@ -57,7 +57,10 @@ test('a sweep without any key gives the space back, as its dry run and "store us
     byCopying: dry.copyFreedBytes,
     sets: [{ sets: ['nightly'], bytes: dry.freedBytes }],
   });
-  const done = await sweep(engine, { dryRun: false }, work());
+  let turns = 0;
+  const giveWay = async () => void turns++;
+  const done = await sweep(engine, { dryRun: false }, { ...work(), giveWay });
+  ok(turns >= 2, 'it gives way to guests before it plans, and before each slice');
   deepEqual({ ...done, dryRun: true }, dry);
   deepEqual({ held: done.held, damage: done.damage }, { held: [], damage: [] });
   ok(done.freedBytes > 2.8 * MiB, `${done.freedBytes}`);
