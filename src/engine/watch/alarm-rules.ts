@@ -1,14 +1,16 @@
 import type { Condition } from '../../alarms/alarm-state.ts';
 import { fillLevel, type FillLimits, usedPercent } from '../../alarms/pool-fill.ts';
 import type { AlarmKind, AlarmLevel } from '../../formats/store/service/alarm.ts';
+import type { GrowthSample } from '../../formats/store/service/growth.ts';
 import type { PlacementWait } from '../../formats/store/sessions/placement.ts';
 import type { JobRecord } from '../../formats/store/service/job.ts';
 import { hasEnded } from '../../jobs/job-state.ts';
 import type { Schedules } from '../../jobs/schedules.ts';
 import { formatSize, GiB } from '../../lib/sizes.ts';
 import type { Owed } from '../sessions/placed/owed.ts';
-import { sessionReserve } from '../../store/directory/space-reserve.ts';
+import { backupReserve, sessionReserve } from '../../store/directory/space-reserve.ts';
 import type { Damage } from '../../operations/nouns/backup.ts';
+import { forecastOf } from './growth.ts';
 import { lateProofs } from './proof-alarms.ts';
 import type { Space } from '../../sys/files/file-system.ts';
 
@@ -16,6 +18,8 @@ import type { Space } from '../../sys/files/file-system.ts';
 export interface Circumstances {
   readonly now: Date;
   readonly space: Space;
+  /** How full it was, in the last days. */
+  readonly growth: readonly GrowthSample[];
   readonly limits: FillLimits;
   /** The level of the open alarm of this kind: at a limit it must not come and go all day. */
   readonly before: (kind: AlarmKind) => AlarmLevel | undefined;
@@ -65,6 +69,14 @@ export const SEEN_KINDS: readonly AlarmKind[] = [
 /** Guests that write at full speed fill it within a minute: time to act. */
 const SESSION_SPACE_LOW = 4 * GiB;
 const SESSION_SPACE_ENOUGH = 6 * GiB;
+const DAY_MS = 24 * 60 * 60_000;
+/** Time to order a disk, and to have it built in. */
+const FULL_SOON_DAYS = 14;
+/** The alarm must not come and go with each night's backups. */
+const FULL_SLACK_DAYS = 3;
+/** The first days of a store are full backups: it will not go on like that. */
+const FORECAST_FROM_DAYS = 4;
+const MAKE_ROOM = 'Forget recovery points, then run "holdfast store sweep", or enlarge the disk';
 /** Some 3,000 characters at most: an alarm has room for 4,096. */
 const LISTED_MAX = 12;
 const LISTED_LENGTH_MAX = 250;
@@ -173,12 +185,32 @@ export function listed(words: readonly string[]): string {
   return `${some.join('; ')}${more > 0 ? `; and ${more} more` : ''}`;
 }
 
-function poolSpace({ space, limits, before }: Circumstances): Condition[] {
+function poolSpace({ now, space, growth, limits, before }: Circumstances): Condition[] {
   const percent = usedPercent(space);
-  const level = fillLevel(percent, limits, before('pool-space'));
-  if (level === undefined) return [];
-  const message = `the disk of the store is ${Math.floor(percent)} % full`;
-  return [{ kind: 'pool-space', level, message }];
+  const standing = before('pool-space');
+  const level = fillLevel(percent, limits, standing);
+  if (level !== undefined) {
+    const message = `the disk of the store is ${Math.floor(percent)} % full. ${MAKE_ROOM}`;
+    return [{ kind: 'pool-space', level, message }];
+  }
+  const days = daysUntilFull({ now, space, growth });
+  if (days === undefined || days > FULL_SOON_DAYS + (standing ? FULL_SLACK_DAYS : 0)) return [];
+  const when = `in some ${Math.ceil(days)} days if it fills as it does now`;
+  const message = `the disk of the store will be full for backups ${when}. ${MAKE_ROOM}`;
+  return [{ kind: 'pool-space', level: 'warning', message }];
+}
+
+/** Backups stop before the disk is full. Undefined: it does not fill, or was not measured for long enough. */
+function daysUntilFull({
+  now,
+  space,
+  growth,
+}: Pick<Circumstances, 'now' | 'space' | 'growth'>): number | undefined {
+  const freeBytes = Math.max(0, space.freeBytes - backupReserve(space, true));
+  const { since, fullAt } = forecastOf(growth, { ...space, freeBytes }, now);
+  if (since === undefined || fullAt === undefined) return undefined;
+  if (now.getTime() - Date.parse(since) < FORECAST_FROM_DAYS * DAY_MS) return undefined;
+  return (Date.parse(fullAt) - now.getTime()) / DAY_MS;
 }
 
 function sessionSpace({ space, running, before }: Circumstances): Condition[] {
@@ -188,7 +220,7 @@ function sessionSpace({ space, running, before }: Circumstances): Condition[] {
   const message =
     left > 0
       ? `guests of sessions may write less than ${formatSize(limit)} until the disk is full for them`
-      : 'the disk is full for sessions: writes of guests wait, or fail';
+      : `the disk is full for sessions: writes of guests wait until there is space, or fail. ${MAKE_ROOM}`;
   return [{ kind: 'session-space', level: left > 0 ? 'warning' : 'critical', message }];
 }
 

@@ -32,6 +32,7 @@ import type { AuditCheck } from '../audit/audit-files.ts';
 import type { Audit } from '../audit/audit.ts';
 import { agreements } from './agreements.ts';
 import { inBackground } from './in-background.ts';
+import { readGrowth } from './growth.ts';
 import { conditionsOf, SEEN_KINDS } from './alarm-rules.ts';
 import { proofEnded } from './proof-alarms.ts';
 import { seenTrusted } from './trusted-alarm.ts';
@@ -212,6 +213,7 @@ function watchOf(
       ...{ latePeriods, limits, now: world.clock.now(), schedules: jobs.schedules },
       before: (kind) => alarms.list().find((it) => it.kind === kind && stands(it))?.level,
       space: await world.files.space(directory),
+      growth: await readGrowth(world, directory),
       foreign: notAdopted,
       boxProblem: await boxProblem(),
       ...{ damagedFrames, hurtDisks },

@@ -18,6 +18,7 @@ const ROOMY = { freeBytes: 900 * GiB, totalBytes: 1000 * GiB };
 
 const FINE: Circumstances = {
   ...{ now: new Date('2026-11-21T12:00:00Z'), space: ROOMY, running: 0, waiting: new Map() },
+  growth: [],
   ...{ placed: new Map(), owed: [] },
   ...{ limits: { warningPercent: 85, criticalPercent: 95 }, before: () => undefined },
   ...{ jobs: [], needsKey: () => false, latePeriods: 2, foreign: [], boxProblem: undefined },
@@ -59,6 +60,32 @@ test('space: for the pool by its limits, for sessions while some run', async () 
   const low = { space: { freeBytes: 6 * GiB, totalBytes: 10 * GiB }, running: 1 };
   deepEqual(idsOf(low), []);
   deepEqual(idsOf({ ...low, before: () => 'warning' }).at(-1), 'session-space  warning');
+});
+
+test('a disk that will be full for backups within two weeks is reported days before', async () => {
+  const space = { freeBytes: 301 * GiB, totalBytes: 1000 * GiB };
+  const now = Date.parse('2026-11-21T12:00:00Z');
+  /** Grows by so much each day, for so many days until now. */
+  const growth = (perDay: number, days: number) =>
+    Array.from({ length: 24 * days + 1 }, (_, hour) => ({
+      time: new Date(now - hour * (DAY / 24)).toISOString(),
+      usedBytes: Math.round((699 - (perDay * hour) / 24) * GiB),
+      totalBytes: space.totalBytes,
+    })).toReversed();
+  const seen = (perDay: number, days: number, more: Partial<Circumstances> = {}) =>
+    idsOf({ space, growth: growth(perDay, days), ...more });
+  deepEqual(seen(30, 6), ['pool-space  warning']);
+  const [it] = conditionsOf({ ...FINE, space, growth: growth(30, 6) });
+  match(it!.message, /full for backups in some 10 days .* "holdfast store sweep"/);
+  deepEqual(seen(20, 6), [], 'in 15 days');
+  deepEqual(
+    seen(20, 6, { before: () => 'warning' }),
+    ['pool-space  warning'],
+    'it does not flicker',
+  );
+  deepEqual(seen(15, 6, { before: () => 'warning' }), []);
+  deepEqual(seen(30, 3), [], 'not from a few days');
+  deepEqual(seen(-30, 6), []);
 });
 
 test('what a guest wrote and cannot be read back is critical, one alarm for each session', async () => {
