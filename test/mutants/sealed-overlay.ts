@@ -37,6 +37,20 @@ export const sealedOverlay: readonly Mutant[] = [
     tests: [FAULTS],
   },
   {
+    name: 'sealed overlay: a flush shares one that began before the last write',
+    file: 'src/block/sealed/log/foreseen-flush.ts',
+    text: '      foreseen = undefined;\n      underWay++;',
+    to: '      underWay++;',
+    tests: ['test/block/sealed/log/foreseen-flush.test.ts'],
+  },
+  {
+    name: 'sealed overlay: a flush is foreseen while another write is under way',
+    file: 'src/block/sealed/log/foreseen-flush.ts',
+    text: '      if (--underWay > 0) return;',
+    to: '      underWay--;',
+    tests: ['test/block/sealed/log/foreseen-flush.test.ts'],
+  },
+  {
     name: 'sealed overlay: a summary is put before its segment is durable',
     file: 'src/block/sealed/upkeep.ts',
     text: 'number >= head.durable.segment',

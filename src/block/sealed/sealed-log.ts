@@ -8,6 +8,7 @@ import type { SpaceGuard } from '../space-guard.ts';
 import { bearSegment } from './segments/birth.ts';
 import { cleaner } from './cleaning/clean.ts';
 import type { LogFiles } from './segments/log-files.ts';
+import { foreseenFlush } from './log/foreseen-flush.ts';
 import { appendRecord, logFlush } from './log/log-flush.ts';
 import { logHead, type LogLimits } from './log/log-head.ts';
 import type { LogReads } from './log/log-reads.ts';
@@ -67,6 +68,7 @@ export async function sealedLog(options: SealedLogOptions) {
   );
   const flush = logFlush(parts, () => tasks.begin());
   const writes = logWrites({ ...parts, shortOfSpace: hurry });
+  const guests = foreseenFlush(flush.flush);
   const flushAt = Math.floor(limits.unprovenMax / PLACE_LENGTH);
 
   // All that recovery found is durable: the first list says so, and so does every slot after it.
@@ -85,25 +87,33 @@ export async function sealedLog(options: SealedLogOptions) {
     if (head.sealed - head.proven >= flushAt) flush.flush().catch(() => {});
   }
   return {
-    flush,
+    flush: guests.flush,
     head,
     tasks,
     clean,
     tryWrite(from: Uint8Array, offset: number, done: WriteDone): boolean {
       flush.check();
-      const isTaken = writes.tryWrite(from, offset, done);
-      if (isTaken) flushIfLong();
-      return isTaken;
+      const isTaken = writes.tryWrite(from, offset, (failure) => {
+        done(failure);
+        guests.ended();
+      });
+      if (!isTaken) return false;
+      guests.begun();
+      flushIfLong();
+      return true;
     },
-    write(from: Uint8Array, offset: number): Promise<void> {
+    async write(from: Uint8Array, offset: number): Promise<void> {
       flush.check();
       const written = writes.write(from, offset);
+      guests.begun();
       flushIfLong();
-      return written;
+      await written.finally(guests.ended);
     },
     async zero(offset: number, length: number): Promise<void> {
       flush.check();
-      await writes.zero(offset, length);
+      const zeroed = writes.zero(offset, length);
+      guests.begun();
+      await zeroed.finally(guests.ended);
       flushIfLong();
       if (clean.isHurried) tasks.begin();
     },

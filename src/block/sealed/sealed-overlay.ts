@@ -31,8 +31,9 @@ import { crowded, segments as noSegments } from './segments/segments.ts';
  * this process ended, and fails its seal rather than being wrong; torn writes are distinguished from damage.
  *
  * Files here: log-files (names, keys), segments, birth, batches and log-head (appending), log-writes, unmapped
- * (between the log and the map), log-reads and read-windows (all of it in order), log-flush and proof, upkeep and
- * clean (after flushes), survey, log-state and recover (opening); map/ holds the location of each page in the log.
+ * (between the log and the map), log-reads and read-windows (all of it in order), log-flush, foreseen-flush and
+ * proof, upkeep and clean (after flushes), survey, log-state and recover (opening); map/ holds the location of each
+ * page in the log.
  */
 export interface SealedOverlay extends WritableBlockDevice {
   /** Ascending; everything written or zeroed since the overlay began. */
@@ -201,14 +202,14 @@ function changing({ tryWrite, write, zero, flush }: SealedLog): Changing {
     write: (from, offset, durability) =>
       failingAs('overlay', () => {
         const written = write(from, offset);
-        return durability === 'durable' ? written.then(flush.flush) : written;
+        return durability === 'durable' ? written.then(flush) : written;
       }),
     zero: (offset, length, durability) =>
       failingAs('overlay', async () => {
         await zero(offset, length);
-        if (durability === 'durable') await flush.flush();
+        if (durability === 'durable') await flush();
       }),
-    flush: () => flush.flush(),
+    flush,
   };
 }
 
