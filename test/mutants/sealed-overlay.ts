@@ -51,6 +51,20 @@ export const sealedOverlay: readonly Mutant[] = [
     tests: ['test/block/sealed/log/foreseen-flush.test.ts'],
   },
   {
+    name: 'sealed overlay: on a full disk the cleaner copies until nothing is left of the reserve',
+    file: 'src/block/sealed/cleaning/clean.ts',
+    text: '(isHurried && head.sealed - sealed >= COPIED_SEGMENTS * places)',
+    to: 'false',
+    tests: [FAULTS],
+  },
+  {
+    name: 'sealed overlay: on a full disk the cleaner copies while dead segments still take space',
+    file: 'src/block/sealed/cleaning/clean.ts',
+    text: 'if (isHurried && isFreeing()) return true;',
+    to: '',
+    tests: [FAULTS],
+  },
+  {
     name: 'sealed overlay: a summary is put before its segment is durable',
     file: 'src/block/sealed/upkeep.ts',
     text: 'number >= head.durable.segment',

@@ -2,7 +2,7 @@ import { type LogPosition, PLACE_LENGTH } from '../../formats/store/sessions/ove
 import type { Clock } from '../../sys/base/clock.ts';
 import type { Random } from '../../sys/base/random.ts';
 import type { Cleaner } from './cleaning/clean.ts';
-import { appendRecord, type LogFlush } from './log/log-flush.ts';
+import { appendRecord, isFull, type LogFlush } from './log/log-flush.ts';
 import { putSummary } from './recover.ts';
 import type { Segment, Segments } from './segments/segments.ts';
 import type { LogParts } from './log/log-parts.ts';
@@ -78,17 +78,17 @@ export function upkeep(
     await segments.use(segment, (file) => file.punchHole(from, to - from));
   }
   async function round(gains: Gains): Promise<void> {
-    const { sealed } = head;
     // Writes that wait for space do not flush.
     if (clean.isHurried) await flush().flush();
     // The upkeep that flushes have requested by now is done below.
     isAsked = false;
     for (const segment of flush().takeFreed()) await vanish(segment);
     await flush().free();
-    await summarize();
-    await clean.run();
+    // On a full disk they have to wait for what the cleaner gives back.
+    await summarize().catch(unlessFull);
     // Its copies free space once they are flushed.
-    if (clean.isHurried && head.sealed > sealed && gains.goOn(placesUsed(segments))) isAsked = true;
+    const isWorking = await clean.run();
+    if (clean.isHurried && isWorking && gains.goOn(placesUsed(segments))) isAsked = true;
   }
   async function run(): Promise<void> {
     const gains = gainsOf();
@@ -133,6 +133,10 @@ export function upkeep(
       await marking;
     },
   };
+}
+
+function unlessFull(cause: unknown): void {
+  if (!isFull(cause)) throw cause;
 }
 
 interface Gains {

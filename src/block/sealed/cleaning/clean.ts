@@ -14,8 +14,11 @@ import type { CleanerOptions } from './cleaner-options.ts';
  * much is dead, in all finished segments; the one with the least live data comes first.
  */
 export interface Cleaner {
-  /** Works until the dead data is within its bounds, or all present segments have been considered. */
-  run(): Promise<void>;
+  /**
+   * Works until the dead data is within its bounds, or all present segments have been considered; while space is
+   * short, a few segments at a time. Resolves with whether it has to be called again after a flush.
+   */
+  run(): Promise<boolean>;
   /** Space is short: until it no longer is, cleaning pays for much smaller gains. */
   hurry(): void;
   readonly isHurried: boolean;
@@ -30,6 +33,11 @@ const SHORT_PART = 1 / 8;
 const CHEAP_PART = 1 / 16;
 /** Looking through so few segments takes no time. */
 const FEW_SEGMENTS = 64;
+/**
+ * While space is short, so many segments are filled with copies before these give space back: with fewer, the records
+ * of each new segment would take what it gains.
+ */
+const COPIED_SEGMENTS = 3;
 /** With this many segments free, space is no longer short. */
 const ENOUGH_SEGMENTS = 4;
 
@@ -69,6 +77,14 @@ export function cleaner(options: CleanerOptions): Cleaner {
   function isCheap({ live, records }: Segment): boolean {
     return live === 0 && records <= Math.max(RECORD_COPIES, places * CHEAP_PART);
   }
+  /** Whether segments that are dead have yet to give their space back. */
+  function isFreeing(): boolean {
+    const { segment: before } = head.durable;
+    for (const { number, live, records } of segments.empty) {
+      if (number < before && live === 0 && records === 0) return true;
+    }
+    return false;
+  }
   async function look(): Promise<void> {
     const enough = ENOUGH_SEGMENTS * places * PAGE_LENGTH;
     if (isHurried && (await space.left()) >= enough) isHurried = false;
@@ -94,13 +110,18 @@ export function cleaner(options: CleanerOptions): Cleaner {
       await look();
       // With many segments, cleaning does not run after each flush.
       const isNews = head.sealed - lookedAt >= places / 8 || segments.count < FEW_SEGMENTS;
-      if (!isHurried && !isNews) return;
+      if (!isHurried && !isNews) return false;
+      // Copies take space first: more of them could fill the disk so that not even this record could be written.
+      if (isHurried && isFreeing()) return true;
       lookedAt = head.sealed;
+      const { sealed } = head;
       const last = head.durable.segment;
       const seen = new Set<Segment>();
       for (;;) {
         const victim = victims().find((it) => it.number < last && !seen.has(it));
-        if (!victim || isClosed) return;
+        if (!victim || isClosed || (isHurried && head.sealed - sealed >= COPIED_SEGMENTS * places)) {
+          return head.sealed > sealed;
+        }
         seen.add(victim);
         await clean(victim);
         await turnOfLoop();
