@@ -80,8 +80,8 @@ export function spaceGuard(options: SpaceGuardOptions): SpaceGuard {
     kept = await reserve(await space.look());
     lookedAt = now;
   }
-  function tryTake(bytes: number): boolean {
-    if (space.free - kept < bytes || clock.monotonicMs() - lookedAt > LOOK_EVERY_MS) return false;
+  function takeIfFree(bytes: number): boolean {
+    if (space.free - kept < bytes) return false;
     space.take(bytes);
     return true;
   }
@@ -91,7 +91,7 @@ export function spaceGuard(options: SpaceGuardOptions): SpaceGuard {
     });
   }
   return {
-    tryTake,
+    tryTake: (bytes) => clock.monotonicMs() - lookedAt <= LOOK_EVERY_MS && takeIfFree(bytes),
     async full(cause) {
       if (whenFull === 'refuse') throw cause;
       onPause?.();
@@ -104,7 +104,8 @@ export function spaceGuard(options: SpaceGuardOptions): SpaceGuard {
     async take(bytes) {
       for (let waits = 0; ; waits++) {
         await look();
-        if (tryTake(bytes)) return;
+        // However long the look took: a busy host is not a full disk.
+        if (takeIfFree(bytes)) return;
         if (whenFull === 'refuse') {
           throw new BlockError('NO_SPACE', `${directory}: only the reserve of ${kept} is left`);
         }

@@ -30,6 +30,16 @@ test('what is left to others is never given away', async () => {
   await rejects(below.take(1), { code: 'NO_SPACE' });
 });
 
+test('a look at the disk that takes long, as on a busy host, does not make it full', async () => {
+  const { guard, clock, pauses } = guardOf('refuse', async () => {
+    await clock.advance(5000);
+    return 1500;
+  });
+  await guard.take(600);
+  await rejects(guard.take(1001), { code: 'NO_SPACE' });
+  equal(pauses.length, 0);
+});
+
 test('a write that waits for space is reported once, and goes on when there is some', async () => {
   let free = 500;
   const { guard, clock, pauses } = guardOf('pause', () => free);

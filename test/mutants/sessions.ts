@@ -209,8 +209,8 @@ export const sessions: readonly Mutant[] = [
   {
     name: 'space: a guard leaves nothing to others before it has asked how much',
     file: 'src/block/space-guard.ts',
-    text: '    if (space.free - kept < bytes || clock.monotonicMs() - lookedAt > LOOK_EVERY_MS) return false;\n',
-    to: '    if (space.free - kept < bytes) return false;\n',
+    text: 'clock.monotonicMs() - lookedAt <= LOOK_EVERY_MS && takeIfFree(bytes),',
+    to: 'takeIfFree(bytes),',
     tests: ['test/block/space-guard.test.ts'],
   },
   {
