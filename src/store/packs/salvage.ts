@@ -35,6 +35,9 @@ export async function salvageOpenPacks(files: FileSystem, directory: string): Pr
 
 async function salvage(files: FileSystem, path: string, number: number): Promise<void> {
   const file = await files.open(path + OPEN_SUFFIX, 'write');
+  // After a sync that failed, memory may have what the medium lacks and no later sync writes: only the medium counts.
+  await file.sync();
+  await file.drop(0, await file.size());
   const kind = await kindOf(file);
   const { entries, end } =
     kind === 'block' ? await walkFrames(file, 'first-damage') : await emptied(file, number);

@@ -1,4 +1,4 @@
-import { deepEqual, equal } from 'node:assert/strict';
+import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { encodePackHeader } from '../../../src/formats/store/packs/pack.ts';
 import {
@@ -7,6 +7,7 @@ import {
   NONCE_LENGTH,
 } from '../../../src/formats/store/packs/frame.ts';
 import { publicKeys } from '../../../src/formats/store/catalog/key-slot.ts';
+import { walkFrames } from '../../../src/store/packs/frame-walk.ts';
 import { readFooter } from '../../../src/store/packs/pack-contents.ts';
 import { salvageOpenPacks } from '../../../src/store/packs/salvage.ts';
 import { crashingFs } from '../../support/crashing-fs.ts';
@@ -89,4 +90,27 @@ test('what is no pack is left alone', async () => {
   await put(`${PACKS}/readme`, new Uint8Array(3));
   await salvageOpenPacks(files, PACKS);
   deepEqual(await files.list(GROUP), ['notes.pack.open']);
+});
+
+test('what memory has of a pack after a sync that failed, and the medium lacks, is not trusted', async () => {
+  const disk = crashingFs(seeded(1));
+  const { files } = disk;
+  for (const path of [PACKS, GROUP]) await files.makeDirectory(path);
+  const name = '00000001.pack';
+  {
+    await using file = await files.create(`${GROUP}/${name}.open`);
+    await file.write(pack('block', frame(1)), 0);
+    await file.sync();
+    await file.write(frame(2), await file.size());
+    disk.failSyncs(() => 'none');
+    await rejects(file.sync());
+  }
+  disk.failSyncs(() => undefined);
+  for (const path of ['/', PACKS, GROUP]) await files.syncDirectory(path);
+  await salvageOpenPacks(files, PACKS);
+  const count = await digestsIn(files, name);
+  const after = disk.reboot();
+  await using file = await after.files.open(`${GROUP}/${name}`, 'read');
+  const { entries } = await walkFrames(file, 'first-damage');
+  equal(entries.length, count);
 });
