@@ -53,7 +53,7 @@ export const sealedOverlay: readonly Mutant[] = [
   {
     name: 'sealed overlay: on a full disk the cleaner copies until nothing is left of the reserve',
     file: 'src/block/sealed/cleaning/clean.ts',
-    text: '(isHurried && head.sealed - sealed >= COPIED_SEGMENTS * places)',
+    text: 'isHurried && head.sealed - sealed >= COPIED_SEGMENTS * places',
     to: 'false',
     tests: [FAULTS],
   },

@@ -119,9 +119,8 @@ export function cleaner(options: CleanerOptions): Cleaner {
       const seen = new Set<Segment>();
       for (;;) {
         const victim = victims().find((it) => it.number < last && !seen.has(it));
-        if (!victim || isClosed || (isHurried && head.sealed - sealed >= COPIED_SEGMENTS * places)) {
-          return head.sealed > sealed;
-        }
+        const isEnough = isHurried && head.sealed - sealed >= COPIED_SEGMENTS * places;
+        if (!victim || isEnough || isClosed) return head.sealed > sealed;
         seen.add(victim);
         await clean(victim);
         await turnOfLoop();
