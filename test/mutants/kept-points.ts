@@ -119,16 +119,16 @@ export const keptPoints: readonly Mutant[] = [
   },
   {
     name: 'marks: of two copies the older counts',
-    file: 'src/catalog/removal/marks.ts',
-    text: 'b.counter - a.counter',
-    to: 'a.counter - b.counter',
+    file: 'src/catalog/removal/two-copies.ts',
+    text: 'b.record.counter - a.record.counter',
+    to: 'a.record.counter - b.record.counter',
     tests: [MARKS],
   },
   {
     name: 'marks: those of another point count',
     file: 'src/catalog/removal/marks.ts',
-    text: 'if (record.set !== place.set || record.point !== place.id) {',
-    to: 'if (record.set !== place.set) {',
+    text: 'if (record.set === place.set && record.point === place.id) return record;',
+    to: 'if (record.set === place.set) return record;',
     tests: [MARKS],
   },
 ];

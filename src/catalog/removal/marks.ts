@@ -1,13 +1,12 @@
 import { join } from 'node:path/posix';
 import { decodeMarks, encodeMarks, type MarksRecord } from '../../formats/store/catalog/marks.ts';
 import type { Store } from '../../store/directory/store.ts';
-import { putDurably } from '../../sys/files/write-atomically.ts';
 import { CatalogError } from '../catalog-error.ts';
 import { leaseTurn } from '../leases.ts';
 import { type PointPlace, pointIds } from '../point-places.ts';
-import { readRecord } from '../read-record.ts';
 import { type RecordProblem, setDirectory } from '../set-copies.ts';
 import type { OpenSet } from '../sets.ts';
+import { putTwice, readTwice, type TwoPaths } from './two-copies.ts';
 
 /*
  * What people say of a recovery point after it was published, beside its record and twice. Grammar, and what counts
@@ -19,7 +18,7 @@ const RECORD_LENGTH_MAX = 16 * 1024;
 const SUFFIX = '.marks';
 const COPY = '.copy';
 
-export function marksPaths(store: Store, { set, id }: PointPlace): readonly [string, string] {
+export function marksPaths(store: Store, { set, id }: PointPlace): TwoPaths {
   const path = join(marksDirectory(store, set), id + SUFFIX);
   return [path, path + COPY];
 }
@@ -71,35 +70,15 @@ export async function marksDamage(
   return found;
 }
 
-/** If both copies can be read, the one with the higher counter counts. */
-async function readBoth(
-  store: Store,
-  place: PointPlace,
-  key: Uint8Array | undefined,
-): Promise<{
-  readonly found: MarksRecord | undefined;
-  readonly problems: readonly RecordProblem[];
-}> {
-  const { files } = store;
-  const read: MarksRecord[] = [];
-  const problems: RecordProblem[] = [];
-  for (const path of marksPaths(store, place)) {
-    if (!(await files.stat(path))) continue;
-    try {
-      const record = await readRecord({ files, store }, path, RECORD_LENGTH_MAX, (bytes) =>
-        decodeMarks(bytes, key),
-      );
-      if (record.set !== place.set || record.point !== place.id) {
-        const of = `${record.set}/${record.point}`;
-        throw new CatalogError('CORRUPT', `${path}: it has the marks of ${of}`);
-      }
-      read.push(record);
-    } catch (cause) {
-      if (!(cause instanceof CatalogError)) throw cause;
-      problems.push({ path, reason: cause.message });
-    }
-  }
-  return { found: read.toSorted((a, b) => b.counter - a.counter)[0], problems };
+async function readBoth(store: Store, place: PointPlace, key: Uint8Array | undefined) {
+  const paths = marksPaths(store, place);
+  const { read, problems } = await readTwice(store, paths, RECORD_LENGTH_MAX, (bytes, path) => {
+    const record = decodeMarks(bytes, key);
+    if (record.set === place.set && record.point === place.id) return record;
+    const of = `${record.set}/${record.point}`;
+    throw new CatalogError('CORRUPT', `${path}: it has the marks of ${of}`);
+  });
+  return { found: read[0]?.record, problems };
 }
 
 /** Rejects NOT_FOUND if the point was forgotten in the meantime, CORRUPT. */
@@ -127,8 +106,7 @@ export async function changeMarks(
     await files.syncDirectory(setDirectory(store, set.name));
   }
   const bytes = encodeMarks(after, set.keys.record);
-  // The copy first: whatever a crash leaves, one of both can be read.
-  for (const path of marksPaths(store, place).toReversed()) await putDurably(files, path, bytes);
+  await putTwice(store, marksPaths(store, place), bytes);
   return after;
 }
 

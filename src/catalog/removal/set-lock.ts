@@ -1,15 +1,10 @@
 import { join } from 'node:path/posix';
-import {
-  decodeSetLock,
-  encodeSetLock,
-  type SetLockRecord,
-} from '../../formats/store/catalog/marks.ts';
+import { decodeSetLock, encodeSetLock } from '../../formats/store/catalog/marks.ts';
 import type { Store } from '../../store/directory/store.ts';
-import { putDurably } from '../../sys/files/write-atomically.ts';
 import { CatalogError } from '../catalog-error.ts';
-import { readRecord } from '../read-record.ts';
 import { type RecordProblem, setDirectory } from '../set-copies.ts';
 import type { OpenSet } from '../sets.ts';
+import { putTwice, readTwice, type TwoPaths } from './two-copies.ts';
 
 /* For how long each new recovery point of a set is locked, twice. Grammar: formats/store/catalog/marks.md. */
 
@@ -17,7 +12,7 @@ const DAY_MS = 24 * 60 * 60_000;
 const RECORD_LENGTH_MAX = 4096;
 
 /** Its place, and that of its second copy. */
-export function setLockPaths(store: Store, set: string): readonly [string, string] {
+export function setLockPaths(store: Store, set: string): TwoPaths {
   const path = join(setDirectory(store, set), 'set.lock');
   return [path, `${path}.copy`];
 }
@@ -45,27 +40,14 @@ export async function setLockDamage(
   }));
 }
 
-/** The copy with the higher counter counts if both can be read. */
 async function readBoth(store: Store, set: string, key: Uint8Array | undefined) {
-  const { files } = store;
-  const read: { readonly path: string; readonly record: SetLockRecord }[] = [];
-  const problems: RecordProblem[] = [];
-  for (const path of setLockPaths(store, set)) {
-    if (!(await files.stat(path))) continue;
-    try {
-      const record = await readRecord({ files, store }, path, RECORD_LENGTH_MAX, (bytes) =>
-        decodeSetLock(bytes, key),
-      );
-      if (record.set !== set) {
-        throw new CatalogError('CORRUPT', `${path}: it is the lock of set "${record.set}"`);
-      }
-      read.push({ path, record });
-    } catch (cause) {
-      if (!(cause instanceof CatalogError)) throw cause;
-      problems.push({ path, reason: cause.message });
-    }
-  }
-  const [newest, older] = read.toSorted((one, other) => other.record.counter - one.record.counter);
+  const paths = setLockPaths(store, set);
+  const { read, problems } = await readTwice(store, paths, RECORD_LENGTH_MAX, (bytes, path) => {
+    const record = decodeSetLock(bytes, key);
+    if (record.set === set) return record;
+    throw new CatalogError('CORRUPT', `${path}: it is the lock of set "${record.set}"`);
+  });
+  const [newest, older] = read;
   if (newest && older && newest.record.counter > older.record.counter) {
     problems.push({ path: older.path, reason: `${older.path}: it is older than its other copy` });
   }
@@ -78,10 +60,7 @@ export async function putLockDays(store: Store, set: OpenSet, days: number): Pro
   const { record } = set.keys;
   const before = (await readBoth(store, name, record)).found?.counter ?? 0;
   const bytes = encodeSetLock({ set: name, counter: before + 1, days }, record);
-  // The copy first: whatever a crash leaves, one of both can be read.
-  for (const path of setLockPaths(store, name).toReversed()) {
-    await putDurably(store.files, path, bytes);
-  }
+  await putTwice(store, setLockPaths(store, name), bytes);
 }
 
 /**
