@@ -35,7 +35,7 @@ export function markedMemory(
   const fileOf = (set: string, point: string, key: Uint8Array): string =>
     join(directoryOf(set, key), orderDigest({ point }, key) + SUFFIX);
 
-  /** Undefined: there is no memory, or it cannot be read, and stays as it is. */
+  /** Undefined: nothing was ever remembered, or it cannot be read, and stays as it is. */
   async function knownKey(): Promise<Uint8Array | undefined> {
     const loaded = await core.load();
     return loaded.kind === 'damaged' ? undefined : loaded.key;

@@ -176,8 +176,8 @@ function slotWithId(record: SetRecord, id: string): KeySlot {
   const [found, second] = passphrasesOf(record).filter((it) => slotName(it).id === id);
   if (found && !second) return found;
   const ids = passphrasesOf(record).map((it) => slotName(it).id);
-  const has = `set "${record.name}" has the passphrases ${ids.join(', ')}`;
-  throw new CatalogError('NOT_FOUND', `there is no passphrase "${id}": ${has}`);
+  const what = `set "${record.name}" does not have the passphrase "${id}"`;
+  throw new CatalogError('NOT_FOUND', `${what}; it has ${ids.join(', ')}`);
 }
 
 function oldSlot(

@@ -150,7 +150,7 @@ async function afterStep(progress: Progress, phase: HostPhase, result: StepResul
     const since = world.clock.now().toISOString();
     const waits = { reason: 'person', since, message: result.why } as const;
     const { goal, offline } = placementOf(world.journal.record);
-    // What a person asked for in the meantime is no reason to wait for one.
+    // A person who asked for something in the meantime need not be waited for.
     const isStay = goal === 'move' && (phase === 'copying' || offline !== undefined);
     await progress.apply('undone', isStay ? { waits } : {});
   }

@@ -3,12 +3,12 @@ import { KiB, MiB } from '../../lib/sizes.ts';
 import { callLoaded } from '../../sys/process/native-module.ts';
 
 /*
- * LevelDB, whose memory has a bound that does not depend on the number of its entries. Left alone, it maps up to 1,000
- * of its tables into memory, so that the resident memory of a process grows with what it looks up: by 1.3 GiB at 100
- * million entries. It is kept from that by a function that its own tests use: it then reads tables as files, and the
- * kernel caches them as it sees fit. What it holds of an open table are its filter and its index of blocks. Look-ups
- * take less time, too, for there are no page faults: at 10 million entries 2 instead of 7 us of processor time for one
- * that is absent. Where that function is missing, so many tables are open that the mapped ones keep the bound.
+ * LevelDB, with a bound on its memory that does not depend on the number of its entries. Left alone, it maps up to
+ * 1,000 tables into memory, so that the resident memory of a process grows with what it looks up: by 1.3 GiB at 100
+ * million entries. A function that its own tests use prevents that: it then reads tables as files, and the kernel
+ * caches them as it sees fit. What it holds of an open table are its filter and its index of blocks. Look-ups take less
+ * time, too, for there are no page faults: at 10 million entries 2 instead of 7 us of processor time for one that is
+ * absent. Where that function is missing, only so many tables are open that mapping all of them keeps the bound.
  */
 export type Level = ClassicLevel<Uint8Array, Uint8Array>;
 

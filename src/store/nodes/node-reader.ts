@@ -66,7 +66,7 @@ export function nodeReader(
     let last: Location = reference;
     let failure: unknown;
     const moved = packs.moved.remembered(reference);
-    // A failure there is no reason not to look at its own place.
+    // If that fails, it may still be readable at its own place.
     const there = moved && (await read(reference, moved).catch(() => undefined));
     if (there) return there;
     for await (const place of placesOf(packs.moved, reference)) {

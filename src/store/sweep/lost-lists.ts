@@ -10,8 +10,8 @@ export async function lostLists({ packs }: Store): Promise<ReadonlySet<number>> 
 }
 
 /**
- * Makes such lists again. The mark is whole: so what is gone and needed by nothing counts as removed, whatever became
- * of it. The caller holds the store's lock.
+ * Makes such lists again. The mark is whole: so what is gone and needed by nothing counts as removed, however it went.
+ * The caller holds the store's lock.
  */
 export async function relist(
   store: Store,

@@ -29,7 +29,7 @@ export interface Marking {
   isThere(pack: number): boolean;
   /** Packs that were gone, so that nothing was remembered of them, are back or moved: the mark has to begin again. */
   readonly isOutdated: boolean;
-  /** Whether there is no such pack, and no block in it is needed: a node in it would be an obstacle. */
+  /** Whether the pack is gone, and no block in it is needed: a node in it would be an obstacle. */
   isUnneeded(pack: number): boolean;
 }
 
