@@ -2,9 +2,6 @@ import { isDead } from '../../formats/store/packs/dead.ts';
 import { FormatError } from '../../formats/format-error.ts';
 import { indexPath, levelIndex } from '../index/block-index.ts';
 import type { Store } from '../directory/store.ts';
-import { copiesOwner } from '../packs/copies-owner.ts';
-import { nodeCopies } from '../packs/node-copies.ts';
-import { SystemError } from '../../sys/base/system-error.ts';
 import { StoreError } from '../packs/store-error.ts';
 import { deadRanges, type PackPlan } from './pack-plan.ts';
 
@@ -29,25 +26,8 @@ export async function removeFrames(store: Store, planned: readonly PackPlan[]): 
     await swept.giveBack(one.pack, deadRanges(one.footer.entries, one.unneeded));
     await writeDead(store, one, true);
   }
-  const whole = planned.filter(({ isWhole }) => isWhole).map(({ pack }) => pack);
-  await swept.remove(whole);
-  await removeCopies(store, whole);
+  await swept.remove(planned.filter(({ isWhole }) => isWhole).map(({ pack }) => pack));
   await removeMarks(store, planned);
-}
-
-/** Second copies of packs of nodes. Never rejects for the medium: another disk may be mounted there. */
-async function removeCopies(
-  { files, directory, id }: Store,
-  whole: readonly number[],
-): Promise<void> {
-  const copies = nodeCopies(files, directory, id);
-  try {
-    if ((await copiesOwner(files, directory, id)) !== 'this') return;
-    for (const pack of whole) if (await files.stat(copies.path(pack))) await copies.remove(pack);
-  } catch (cause) {
-    // The end of the next scrub removes them.
-    if (!(cause instanceof SystemError)) throw cause;
-  }
 }
 
 /** Nothing waits any longer for frames that nothing needs to be stored again. */
