@@ -15,6 +15,8 @@ export interface MarkedMemory {
   /** Rejects if it cannot be recorded. */
   note(marked: Marked): Promise<void>;
   forget(set: string, points: readonly string[]): Promise<void>;
+  /** A later set of this name is another one. */
+  forgetSet(set: string): Promise<void>;
 }
 
 type Marked = Omit<MarkedRecord, 'store' | 'path'>;
@@ -78,6 +80,10 @@ export function markedMemory(
         const file = fileOf(set, point, key);
         if (await files.stat(file)) await files.unlink(file);
       }
+    },
+    async forgetSet(set) {
+      const key = await knownKey();
+      if (key) await files.removeTree(directoryOf(set, key));
     },
   };
 }

@@ -41,6 +41,11 @@ test('a set is removed by its typed name, once nothing needs it, and no copy bri
   cpSync(join(store, 'copies'), away, { recursive: true });
   const done = await expectDone(remove());
   equal(done.result['points'], 1);
+  deepEqual(
+    readdirSync(join(process.env['HOLDFAST_STATE']!, 'marked')),
+    [],
+    'what kept its points is forgotten',
+  );
   deepEqual((await expectDone(holdfast('set', 'list'))).result['sets'], []);
   equal(existsSync(join(store, 'copies/sets/nightly')), false);
   equal((await remove()).code, 5);

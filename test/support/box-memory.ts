@@ -7,7 +7,7 @@ export function trustingMemory(): StoreMemory {
     published: {
       ...{ get: async () => undefined, list: async () => [], note: nothing, forget: nothing },
     },
-    marked: { of: async () => new Map(), note: nothing, forget: nothing },
+    marked: { of: async () => new Map(), note: nothing, forget: nothing, forgetSet: nothing },
     look: async () => ({
       problem: undefined,
       ...{ isOurs: () => true, set: () => undefined, lost: [], gained: [] },

@@ -45,6 +45,7 @@ export async function removeWholeSet(
   await removePasskey(engine, set);
   await memory.forget([{ kind: 'retention', name: set }]);
   await memory.forgetSet(set);
+  await memory.marked.forgetSet(set);
   await memory.published.forget(machines.map((machine) => ({ set, machine })));
   return { set, points };
 }
